@@ -1,0 +1,44 @@
+/**
+ * Every period of the protocol, in milliseconds. They hang together: each is derived from the ones above it, and
+ * `infra/stack.ts` takes the deployed limits from here, so that none can be changed alone.
+ */
+
+/** API Gateway's limit for an HTTP API integration (fixed by AWS). */
+export const gatewayTimeoutMs = 30_000;
+
+/** Lambda ends an invocation here: before the gateway gives up, so that the caller gets our answer and not its own. */
+export const functionTimeoutMs = gatewayTimeoutMs - 1_000;
+
+/** Kept free at the end of an invocation: encrypting the token, writing the row, and one repeat of each. */
+export const commitReserveMs = 4_000;
+
+/**
+ * One `POST /instances`, everything included. Cloud Elements calls the provider while we wait; sequences of 10 to 30
+ * seconds are on record. What takes longer is looked up afterwards. Leaves 5 s for the claim and the secrets before it.
+ */
+export const createTimeoutMs = functionTimeoutMs - commitReserveMs - 5_000;
+
+/** One read or delete at Cloud Elements. */
+export const lookUpTimeoutMs = 5_000;
+
+/** How far the clocks of two Lambda hosts may differ. NTP keeps them within milliseconds; this is generous. */
+export const clockSkewMs = 5_000;
+
+/** A claim is exclusive for this long. Its invocation has been ended by then, whatever its host's clock says. */
+export const leaseMs = functionTimeoutMs + clockSkewMs;
+
+/** Assumed: Cloud Elements has applied a create, and lists it, this long after the last byte was sent, or never will. */
+export const slowestCreateMs = 120_000;
+
+/** After a `sendDeadline` and this period, an empty look-up proves that nothing was created. */
+export const quiescenceMs = slowestCreateMs + clockSkewMs;
+
+/** AWS: a queue's visibility time-out is at least six times its function's time-out. */
+export const queueVisibilityMs = 6 * functionTimeoutMs;
+
+/** Deliveries of one message before it is dead: times the visibility, an outage of 29 minutes is survived unattended. */
+export const queueMaxReceiveCount = 10;
+
+/** A message not handled in this time is dropped by SQS (4 days); a dead one is kept for 14 days, SQS's maximum. */
+export const queueRetentionMs = 4 * 24 * 60 * 60 * 1_000;
+export const deadLetterRetentionMs = 14 * 24 * 60 * 60 * 1_000;

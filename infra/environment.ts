@@ -1,0 +1,26 @@
+import type { EnvironmentName } from '../functions/runtime/environment.ts';
+import type { Uses } from '../functions/triggers.ts';
+
+/** Identifiers of the deployed (or local) resources: CDK tokens or plain strings. */
+export type Resources = {
+  tableName: string;
+  platformSecretId: string;
+  tenantSecretsPrefix: string;
+  tokenKeyId: string;
+  cloudElementsBaseUrl: string;
+  stage: string;
+};
+
+/** The environment of a function that may touch what `uses` says: nothing else is told to it. */
+export function environmentFor(uses: Uses, resources: Resources): Partial<Record<EnvironmentName, string>> {
+  return {
+    TABLE_NAME: resources.tableName,
+    ...(uses.secrets?.includes('platform') && { PLATFORM_SECRET_ID: resources.platformSecretId }),
+    ...(uses.secrets?.includes('tenants') && { TENANT_SECRETS_PREFIX: resources.tenantSecretsPrefix }),
+    ...(uses.tokenKey && { TOKEN_KEY_ID: resources.tokenKeyId }),
+    ...(uses.cloudElements && {
+      CLOUD_ELEMENTS_BASE_URL: resources.cloudElementsBaseUrl,
+      STAGE: resources.stage,
+    }),
+  };
+}
