@@ -42,3 +42,7 @@ export const queueMaxReceiveCount = 10;
 /** A message not handled in this time is dropped by SQS (4 days); a dead one is kept for 14 days, SQS's maximum. */
 export const queueRetentionMs = 4 * 24 * 60 * 60 * 1_000;
 export const deadLetterRetentionMs = 14 * 24 * 60 * 60 * 1_000;
+
+/** The periods that the protocol itself counts with; tests and slow providers may bring others. */
+export const defaultTiming = { leaseMs, createTimeoutMs, lookUpTimeoutMs, commitReserveMs, quiescenceMs };
+export type Timing = typeof defaultTiming;

@@ -1,12 +1,13 @@
 import * as z from 'zod/mini';
+import { pointerTo, problemsOf } from '../core/problems.ts';
 
-const name = z.string().check(z.minLength(1));
+const name = z.string().check(z.minLength(1, 'some text'));
 
 /**
  * Every environment variable a function may be given; `infra/environment.ts` gives each function the ones its row in
  * `triggers.ts` asks for, in AWS and locally.
  */
-export const environmentShape = {
+export const environmentSchema = z.object({
   /** DynamoDB table of the instances. */
   TABLE_NAME: name,
   /** Name or ARN of the secret `{"userSecret", "organizationSecret"}`. */
@@ -19,6 +20,16 @@ export const environmentShape = {
   CLOUD_ELEMENTS_BASE_URL: name,
   /** Goes into the marker tag `owner:<stage>` of every instance made. */
   STAGE: name,
-};
+});
 
-export type EnvironmentName = keyof typeof environmentShape;
+export type EnvironmentName = keyof z.infer<typeof environmentSchema>;
+
+/** @throws TypeError naming every variable that is missing or wrong: the function was deployed without its settings */
+export function parseEnvironment<T>(schema: z.ZodMiniType<T>, environment: NodeJS.ProcessEnv): T {
+  const parsed = schema.safeParse(environment);
+  if (parsed.success) return parsed.data;
+  const faults = problemsOf(parsed.error, environment).map(
+    ({ path, detail }) => `${pointerTo(path).slice(2)} ${detail}`,
+  );
+  throw new TypeError(`Wrong environment: ${faults.join('; ')}`);
+}

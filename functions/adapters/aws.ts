@@ -1,0 +1,25 @@
+import { OnboardingError } from '../core/errors.ts';
+
+/**
+ * Limits of every AWS client. The SDK has none of its own, and an invocation that hangs in a call is a claim that
+ * hangs. Regional calls answer in milliseconds; an attempt that fails is repeated twice.
+ */
+export const clientLimits = {
+  maxAttempts: 3,
+  requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_500, throwOnRequestTimeout: true },
+};
+
+/**
+ * Runs an AWS call. Whatever it throws becomes `aws-unavailable`, with the name and the message alone: the SDK's error
+ * objects carry stored items and more.
+ * @param what for the log: the call and what it was for
+ */
+export async function callAws<T>(what: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw new OnboardingError('aws-unavailable', `${what} failed; whether it took effect is not known.`, {
+      cause: error instanceof Error ? { name: error.name, message: error.message } : undefined,
+    });
+  }
+}

@@ -1,0 +1,149 @@
+import {
+  ConditionalCheckFailedException,
+  DeleteItemCommand,
+  GetItemCommand,
+  PutItemCommand,
+  type PutItemCommandInput,
+  QueryCommand,
+  type QueryCommandOutput,
+  type AttributeValue,
+  type DynamoDBClient,
+} from '@aws-sdk/client-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import type { Expected, InstanceStore, Write } from '../core/collaborators.ts';
+import {
+  instanceRowSchema,
+  instanceSummarySchema,
+  type InstanceKey,
+  type InstanceRow,
+} from '../core/instance.ts';
+import { callAws } from './aws.ts';
+
+/** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */
+export function createInstanceStore({
+  client,
+  tableName,
+}: {
+  client: DynamoDBClient;
+  tableName: string;
+}): InstanceStore {
+  return { insert, replace, remove, get, getSummary, list };
+
+  function insert(row: InstanceRow): Promise<Write> {
+    return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
+  }
+
+  function replace(row: InstanceRow, expected: Expected): Promise<Write> {
+    return put(row, conditionOf(expected));
+  }
+
+  function put(row: InstanceRow, condition: Partial<PutItemCommandInput>): Promise<Write> {
+    return conditionally(`PutItem for ${nameOf(row)}`, row, () =>
+      client.send(
+        new PutItemCommand({
+          TableName: tableName,
+          Item: marshall(row, { removeUndefinedValues: true }),
+          ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+          ...condition,
+        }),
+      ),
+    );
+  }
+
+  function remove(key: InstanceKey, expected: Expected): Promise<Write> {
+    return conditionally(`DeleteItem for ${nameOf(key)}`, key, () =>
+      client.send(
+        new DeleteItemCommand({
+          TableName: tableName,
+          Key: keyOf(key),
+          ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+          ...conditionOf(expected),
+        }),
+      ),
+    );
+  }
+
+  async function conditionally(
+    what: string,
+    key: InstanceKey,
+    write: () => Promise<unknown>,
+  ): Promise<Write> {
+    const refused = await callAws(what, async () => {
+      try {
+        await write();
+        return undefined;
+      } catch (error) {
+        if (error instanceof ConditionalCheckFailedException) return { item: error.Item };
+        throw error;
+      }
+    });
+    if (!refused) return { won: true };
+    // Not every DynamoDB-compatible store sends the item along; there may also be none.
+    return { won: false, current: refused.item ? rowOf(refused.item) : await get(key) };
+  }
+
+  async function get(key: InstanceKey): Promise<InstanceRow | undefined> {
+    const { Item } = await callAws(`GetItem for ${nameOf(key)}`, () =>
+      client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(key), ConsistentRead: true })),
+    );
+    return Item && rowOf(Item);
+  }
+
+  async function getSummary(key: InstanceKey) {
+    const { Item } = await callAws(`GetItem for ${nameOf(key)}`, () =>
+      client.send(
+        new GetItemCommand({ TableName: tableName, Key: keyOf(key), ConsistentRead: true, ...summaryOnly }),
+      ),
+    );
+    return Item && instanceSummarySchema.parse(unmarshall(Item));
+  }
+
+  async function list(tenantId: string) {
+    const items: Record<string, AttributeValue>[] = [];
+    let next: Record<string, AttributeValue> | undefined;
+    do {
+      const page: QueryCommandOutput = await callAws(`Query for tenant ${tenantId}`, () =>
+        client.send(
+          new QueryCommand({
+            TableName: tableName,
+            KeyConditionExpression: 'tenantId = :tenantId',
+            ExpressionAttributeValues: { ':tenantId': { S: tenantId } },
+            ConsistentRead: true,
+            ExclusiveStartKey: next,
+            ...summaryOnly,
+          }),
+        ),
+      );
+      items.push(...(page.Items ?? []));
+      next = page.LastEvaluatedKey;
+    } while (next);
+    return items.map((item) => instanceSummarySchema.parse(unmarshall(item)));
+  }
+}
+
+/** Leaves the token, even encrypted, in the table. Names are aliased because some are DynamoDB's reserved words. */
+const summaryAttributes = Object.keys(instanceSummarySchema.shape);
+const summaryOnly = {
+  ProjectionExpression: summaryAttributes.map((name) => `#${name}`).join(', '),
+  ExpressionAttributeNames: Object.fromEntries(summaryAttributes.map((name) => [`#${name}`, name])),
+};
+
+const rowOf = (item: Record<string, AttributeValue>): InstanceRow =>
+  instanceRowSchema.parse(unmarshall(item));
+
+const keyOf = ({ tenantId, elementKey }: InstanceKey) => ({
+  tenantId: { S: tenantId },
+  elementKey: { S: elementKey },
+});
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
+  `the ${elementKey} instance of tenant ${tenantId}`;
+
+function conditionOf(expected: Expected) {
+  const values = Object.entries(marshall(expected, { removeUndefinedValues: true }));
+  return {
+    ConditionExpression: values.map(([name]) => `#${name} = :${name}`).join(' AND '),
+    ExpressionAttributeNames: Object.fromEntries(values.map(([name]) => [`#${name}`, name])),
+    ExpressionAttributeValues: Object.fromEntries(values.map(([name, value]) => [`:${name}`, value])),
+  };
+}

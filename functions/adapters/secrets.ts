@@ -1,0 +1,126 @@
+import {
+  GetSecretValueCommand,
+  ResourceNotFoundException,
+  type SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod/mini';
+import type { ReadTenantSecret } from '../core/collaborators.ts';
+import { OnboardingError } from '../core/errors.ts';
+import { configurationSchema } from '../core/instance.ts';
+import { pointerTo, problemsOf } from '../core/problems.ts';
+import { callAws } from './aws.ts';
+
+/** Both go into one header whose parts are separated by commas. */
+const headerPart = z.string().check(z.regex(/^[^\s,\p{Cc}]+$/u, 'a secret without white space and commas'));
+
+const platformCredentialsSchema = z.object({ userSecret: headerPart, organizationSecret: headerPart });
+export type PlatformCredentials = z.infer<typeof platformCredentialsSchema>;
+
+/** A rotated secret is noticed at the first 401; this only bounds how long one that is revoked stays in memory. */
+const platformTtlMs = 5 * 60_000;
+
+/**
+ * The company's own credentials: `{"userSecret", "organizationSecret"}`, cached per container.
+ * Both functions throw `platform-credentials-unusable`, whose message tells the operator what is wrong.
+ */
+export function createPlatformCredentials({
+  client,
+  secretId,
+  now = Date.now,
+}: {
+  client: SecretsManagerClient;
+  secretId: string;
+  now?: () => number;
+}) {
+  let cached: { promise: Promise<PlatformCredentials>; expiresAt: number } | undefined;
+
+  return { get, renew };
+
+  function get(): Promise<PlatformCredentials> {
+    if (cached && now() < cached.expiresAt) return cached.promise;
+    const fetched = { promise: fetchCredentials(), expiresAt: now() + platformTtlMs };
+    cached = fetched;
+    // A failure is not kept: the next request asks again.
+    fetched.promise.catch(() => {
+      if (cached === fetched) cached = undefined;
+    });
+    return fetched.promise;
+  }
+
+  /** Fetches anew unless somebody did so since `refused` was handed out. The same object means: nothing has changed. */
+  async function renew(refused: PlatformCredentials): Promise<PlatformCredentials> {
+    const current = await get();
+    if (current !== refused) return current;
+    cached = undefined;
+    const fetched = await get();
+    const same =
+      fetched.userSecret === refused.userSecret && fetched.organizationSecret === refused.organizationSecret;
+    return same ? refused : fetched;
+  }
+
+  async function fetchCredentials(): Promise<PlatformCredentials> {
+    const text = await readSecret(client, secretId);
+    if (text === undefined) throw unusablePlatformSecret(secretId, 'does not exist or holds no text');
+    const parsed = platformCredentialsSchema.safeParse(parseSecret(text));
+    if (parsed.success) return parsed.data;
+    throw unusablePlatformSecret(secretId, faultsOf(parsed.error, text));
+  }
+}
+
+/** Tenants' own credentials, in secrets named `<prefix>/tenants/<tenantId>/<elementKey>`: a JSON map of configuration. */
+export function createTenantSecrets({
+  client,
+  prefix,
+}: {
+  client: SecretsManagerClient;
+  prefix: string;
+}): ReadTenantSecret {
+  return async ({ tenantId, elementKey }) => {
+    const name = `${prefix}/tenants/${tenantId}/${elementKey}`;
+    const text = await readSecret(client, name);
+    if (text === undefined) return { name, configuration: undefined };
+    const parsed = configurationSchema.safeParse(parseSecret(text));
+    if (parsed.success) return { name, configuration: parsed.data };
+    throw new OnboardingError(
+      'tenant-credentials-unusable',
+      `The secret ${name} ${faultsOf(parsed.error, text)}. ` +
+        'Put a JSON object of configuration entries into it, such as {"api.key": "..."}.',
+    );
+  };
+}
+
+async function readSecret(client: SecretsManagerClient, secretId: string): Promise<string | undefined> {
+  return callAws(`Reading the secret ${secretId}`, async () => {
+    try {
+      const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretId }));
+      return SecretString;
+    } catch (error) {
+      if (error instanceof ResourceNotFoundException) return undefined;
+      throw error;
+    }
+  });
+}
+
+/** Undefined when it is not JSON. The parser's own message would quote the secret. */
+function parseSecret(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function faultsOf(error: z.core.$ZodError, text: string): string {
+  const json = parseSecret(text);
+  if (json === undefined) return 'is not JSON';
+  return problemsOf(error, json)
+    .map(({ path, detail }) => (path.length > 0 ? `${pointerTo(path)} ${detail}` : detail))
+    .join('; ');
+}
+
+function unusablePlatformSecret(secretId: string, fault: string): OnboardingError {
+  return new OnboardingError(
+    'platform-credentials-unusable',
+    `The platform secret ${secretId} ${fault}. Put {"userSecret": "...", "organizationSecret": "..."} into it.`,
+  );
+}

@@ -1,0 +1,81 @@
+import type { OnboardingError } from './errors.ts';
+import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from './instance.ts';
+
+/** What the use cases need of the outside world; `adapters/` has the real ones. */
+
+/** A conditional write: refused means that nothing was changed; `current` is the row that stood against it, if any. */
+export type Write = { won: true } | { won: false; current: InstanceRow | undefined };
+
+/** The state in which a row must still be for a write to be made. */
+export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
+  Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
+
+/** All of them throw `aws-unavailable` when the outcome of the call is not known. Reads are strongly consistent. */
+export type InstanceStore = {
+  insert(row: InstanceRow): Promise<Write>;
+  replace(row: InstanceRow, expected: Expected): Promise<Write>;
+  remove(key: InstanceKey, expected: Expected): Promise<Write>;
+  get(key: InstanceKey): Promise<InstanceRow | undefined>;
+  getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
+  /** In order of the element keys. */
+  list(tenantId: string): Promise<InstanceSummary[]>;
+};
+
+/** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
+export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
+
+export type CreateOutcome =
+  | { kind: 'created'; instance: ElementInstance }
+  /** It may exist, now or in a while. */
+  | { kind: 'unknown'; reason: string; requestId?: string | undefined }
+  /** Cloud Elements has decided: it does not exist, and will not with these settings. */
+  | { kind: 'refused'; error: OnboardingError }
+  /** It does not exist. With `retryAfterMs` the same request may be sent again after that time. */
+  | { kind: 'not-created'; error: OnboardingError; retryAfterMs?: number };
+
+export type LookUp = { kind: 'found'; instances: ElementInstance[] } | { kind: 'unknown'; reason: string };
+
+/** No call outlasts its `timeoutMs`, and none throws for what Cloud Elements or the network does. */
+export type CloudElements = {
+  create(
+    instance: {
+      tenantId: string;
+      elementKey: string;
+      name: string;
+      tags: string[];
+      configuration: Configuration;
+    },
+    options: { timeoutMs: number },
+  ): Promise<CreateOutcome>;
+  /** All instances of the element that carry exactly this tag. */
+  lookUp(marker: { elementKey: string; tag: string }, options: { timeoutMs: number }): Promise<LookUp>;
+  /** An instance that is already gone counts as removed. */
+  remove(
+    instanceId: number,
+    options: { timeoutMs: number },
+  ): Promise<{ removed: true } | { removed: false; reason: string }>;
+};
+
+/** The ciphertext opens only for the same tenant and element. */
+export type TokenCipher = {
+  encrypt(token: string, key: InstanceKey): Promise<Uint8Array>;
+  decrypt(ciphertext: Uint8Array, key: InstanceKey): Promise<string>;
+};
+
+/** A tenant's stored credentials; `configuration` is undefined when there is no such secret. */
+export type ReadTenantSecret = (
+  key: InstanceKey,
+) => Promise<{ name: string; configuration: Configuration | undefined }>;
+
+/** What an operator wants to know of and no answer tells. Logged with tenant, element and provision id. */
+export type Observation =
+  | { kind: 'taken-over'; from: InstanceRow['status'] }
+  | { kind: 'create-retried'; reason: string }
+  | { kind: 'outcome-unknown'; reason: string; requestId?: string | undefined }
+  | { kind: 'look-up-failed'; reason: string }
+  | { kind: 'adopted'; instanceId: number }
+  | { kind: 'surplus-removed'; instanceId: number }
+  | { kind: 'surplus-left'; instanceId: number; reason: string }
+  | { kind: 'claim-left'; reason: string };
+
+export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;

@@ -1,0 +1,59 @@
+import { allowedKeys, isCatalogued, requiredKeys } from './catalogue.ts';
+import { OnboardingError } from './errors.ts';
+import type { Configuration, InstanceSettings } from './instance.ts';
+import { invalidRequest, pointerTo } from './problems.ts';
+
+/**
+ * Does the request bring its own credentials? Then the tenant's secret is not read at all, and the request may set
+ * what it likes. For an element outside the catalogue nobody knows which entries are credentials: any entry counts.
+ * An event never does: events are logged, archived and replayed, so no credential belongs in one.
+ */
+function bringsCredentials({ elementKey, configuration, askedBy }: InstanceSettings): boolean {
+  if (askedBy) return false;
+  return isCatalogued(elementKey)
+    ? requiredKeys(elementKey).every((key) => Object.hasOwn(configuration, key))
+    : Object.keys(configuration).length > 0;
+}
+
+/**
+ * Refuses entries that may not go together with the tenant's stored credentials: whoever could set `base.url` beside
+ * them could have them sent to a server of his own.
+ * @throws OnboardingError `invalid-request`
+ */
+export function assertAllowed(settings: InstanceSettings): void {
+  if (bringsCredentials(settings)) return;
+  const allowed = allowedKeys(settings.elementKey);
+  const refused = Object.keys(settings.configuration).filter((key) => !allowed.includes(key));
+  if (refused.length === 0) return;
+  const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
+  throw invalidRequest(
+    'the configuration',
+    refused.map((key) => ({
+      pointer: pointerTo(['configuration', key]),
+      detail: `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`,
+    })),
+  );
+}
+
+/**
+ * The configuration to send: the tenant's secret, overlaid by the request.
+ * @param readTenantSecret called only if the request brings no credentials; undefined when there is no such secret
+ * @throws OnboardingError `missing-configuration`, naming every entry that is missing
+ */
+export async function configurationFor(
+  settings: InstanceSettings,
+  readTenantSecret: () => Promise<{ name: string; configuration: Configuration | undefined }>,
+): Promise<Configuration> {
+  if (bringsCredentials(settings)) return settings.configuration;
+  const secret = await readTenantSecret();
+  const configuration = { ...secret.configuration, ...settings.configuration };
+  const missing = requiredKeys(settings.elementKey).filter((key) => !Object.hasOwn(configuration, key));
+  if (missing.length === 0) return configuration;
+  throw new OnboardingError(
+    'missing-configuration',
+    `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
+      `send it in the request's configuration, or put it into the secret ${secret.name} ` +
+      `(${secret.configuration ? 'which lacks it' : 'which does not exist'}) and ask again.`,
+    { missing: missing.map((key) => `configuration.${key}`) },
+  );
+}

@@ -1,0 +1,89 @@
+/** Every way a request can end badly. `retryable`: the same request may succeed later, without anybody changing it. */
+const errorCodes = {
+  'invalid-request': { status: 400, retryable: false, title: 'The request is not valid' },
+  'missing-configuration': { status: 400, retryable: false, title: 'Required configuration is missing' },
+  'refused-by-cloud-elements': {
+    status: 400,
+    retryable: false,
+    title: 'Cloud Elements refused the instance',
+  },
+  'not-found': { status: 404, retryable: false, title: 'The tenant has no such instance' },
+  'settings-conflict': { status: 409, retryable: false, title: 'The instance exists with other settings' },
+  'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
+  'not-active': { status: 409, retryable: true, title: 'The instance is not active' },
+  'body-too-large': { status: 413, retryable: false, title: 'The body is too large' },
+  'unsupported-media-type': { status: 415, retryable: false, title: 'The body must be JSON' },
+  internal: { status: 500, retryable: true, title: 'Something went wrong in this service' },
+  'cloud-elements-unreachable': { status: 502, retryable: true, title: 'Cloud Elements cannot be reached' },
+  'cloud-elements-unreadable': { status: 502, retryable: true, title: 'Cloud Elements cannot be understood' },
+  'cloud-elements-busy': { status: 503, retryable: true, title: 'Cloud Elements asks for patience' },
+  'platform-credentials-refused': {
+    status: 503,
+    retryable: true,
+    title: 'Cloud Elements refused this service',
+  },
+  'platform-credentials-unusable': {
+    status: 503,
+    retryable: true,
+    title: 'This service lacks its credentials',
+  },
+  'tenant-credentials-unusable': {
+    status: 503,
+    retryable: true,
+    title: "The tenant's credentials cannot be used",
+  },
+  'origin-changed': { status: 503, retryable: true, title: 'Begun at another Cloud Elements origin' },
+  'not-saved': { status: 503, retryable: true, title: 'The instance could not be saved yet' },
+  'aws-unavailable': { status: 503, retryable: true, title: 'A part of this service is unavailable' },
+  'out-of-time': { status: 504, retryable: true, title: 'No time was left to begin' },
+} as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** One thing wrong with a request: in its body (`pointer`, a JSON Pointer fragment) or in its path (`parameter`). */
+export type Problem = { detail: string } & ({ pointer: string } | { parameter: string });
+
+export type ErrorFacts = {
+  /** Everything wrong with the input. */
+  problems?: readonly Problem[];
+  /** Configuration entries to add, as `configuration.<key>`. */
+  missing?: readonly string[];
+  /** Cloud Elements' id of the request that it refused; its support asks for it. */
+  requestId?: string | undefined;
+  retryAfterMs?: number | undefined;
+  /** Only what may be logged: never an object that holds a stored item, a secret or an answer's body. */
+  cause?: { name: string; message: string } | undefined;
+};
+
+/**
+ * The only error thrown on purpose. Its message says what happened, to which tenant and element, and what the reader
+ * can do; a caller sees it below status 500, the log always.
+ */
+export class OnboardingError extends Error {
+  override readonly name = 'OnboardingError';
+  readonly code: ErrorCode;
+  readonly facts: ErrorFacts;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(message);
+    this.code = code;
+    this.facts = facts;
+  }
+
+  get status(): number {
+    return errorCodes[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return errorCodes[this.code].retryable;
+  }
+
+  get title(): string {
+    return errorCodes[this.code].title;
+  }
+
+  /** What anybody but the operator may read: above 499 the title alone. */
+  get publicDetail(): string {
+    return this.status < 500 ? this.message : this.title;
+  }
+}

@@ -1,0 +1,56 @@
+import * as z from 'zod/mini';
+import { defaultElementKey } from './catalogue.ts';
+import { settingsOf, tenantIdSchema, tenantOnboardedSchema, type InstanceSettings } from './instance.ts';
+import { parseOrRefuse } from './problems.ts';
+
+/** An EventBridge event, as the bus puts it into a message's body. */
+const envelopeSchema = z.object({
+  id: z.string(),
+  source: z.string(),
+  'detail-type': z.string(),
+  detail: z.unknown(),
+});
+
+/**
+ * SaaS Builder Toolkit: beside the two ids the detail holds whatever the tenant was registered with, which is not
+ * for us to trust.
+ */
+const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: z.string() });
+
+/** The toolkit's names for a request to onboard, up to version 0.8 and since 0.9 (awslabs/sbt-aws, event-manager.ts). */
+const sbtDialects: Readonly<Record<string, 'sbt-0.5' | 'sbt-0.9'>> = {
+  onboardingRequest: 'sbt-0.5',
+  sbt_aws_onboardingRequest: 'sbt-0.9',
+};
+
+/**
+ * What an onboarding event asks for.
+ * @throws OnboardingError `invalid-request`, naming everything that is wrong with the event
+ */
+export function settingsFromEvent(message: unknown): InstanceSettings {
+  const event = parseOrRefuse(envelopeSchema, message, 'the event');
+  const eventId = event.id;
+  const type = event['detail-type'];
+  const dialect = Object.hasOwn(sbtDialects, type) ? sbtDialects[type] : undefined;
+  if (dialect) {
+    const { tenantId, tenantRegistrationId } = parseOrRefuse(
+      sbtDetailSchema,
+      event.detail,
+      `the detail of ${type} ${eventId}`,
+    );
+    return settingsOf(
+      { tenantId, elementKey: defaultElementKey },
+      {},
+      { dialect, eventId, registrationId: tenantRegistrationId },
+    );
+  }
+  const { tenantId, element, ...asked } = parseOrRefuse(
+    tenantOnboardedSchema,
+    event.detail,
+    `the detail of ${type} ${eventId}`,
+  );
+  return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, {
+    dialect: 'native',
+    eventId,
+  });
+}

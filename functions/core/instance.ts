@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import * as z from 'zod/mini';
+import { allowedKeys } from './catalogue.ts';
+
+/** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
+export const tenantIdSchema = z
+  .string()
+  .check(
+    z.maxLength(64, 'at most 64 characters'),
+    z.regex(
+      /^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/,
+      'letters, digits, "_", "-" and single "." between them, beginning with a letter or digit',
+    ),
+  );
+
+export const elementKeySchema = z
+  .string()
+  .check(
+    z.maxLength(64, 'at most 64 characters'),
+    z.regex(
+      /^[a-z0-9][a-z0-9_-]*$/,
+      'lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+    ),
+  );
+
+/** Cloud Elements strips HTML from names and tags, so what it would change is refused instead. */
+const plainText = z
+  .string()
+  .check(
+    z.maxLength(255, 'at most 255 characters'),
+    z.regex(/\S/, 'at least one visible character'),
+    z.regex(/^[^<>\p{Cc}\p{Cs}]*$/u, 'no "<", no ">" and no control characters'),
+  );
+
+const tagSchema = plainText.check(
+  z.refine((tag) => !/^\s*(tenant|provision|owner)\s*:/i.test(tag), {
+    error: 'a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
+  }),
+);
+
+/** Keys as Cloud Elements writes them (`api.key`); it takes an object as value only in the form of a JSON string. */
+export const configurationSchema = z.record(
+  z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a configuration key such as "api.key"')),
+  z.union([z.string(), z.boolean(), z.number()], { error: 'text, a number, true or false' }),
+);
+export type Configuration = z.infer<typeof configurationSchema>;
+
+/** The settable part of Cloud Elements' `instance.json`. */
+const settingsShape = {
+  name: z.optional(plainText),
+  tags: z.optional(z.array(tagSchema).check(z.maxLength(20, 'at most 20 tags'))),
+  configuration: z.optional(configurationSchema),
+};
+
+/** Body of `POST /tenants/{tenantId}/instances`: Cloud Elements' `instance.json`. */
+export const instanceRequestSchema = z.strictObject({
+  element: z.strictObject({ key: elementKeySchema }),
+  ...settingsShape,
+});
+
+/** Detail of a `TenantOnboarded` event: the same plus the tenant, with the element left open. */
+export const tenantOnboardedSchema = z.strictObject({
+  tenantId: tenantIdSchema,
+  element: z.optional(z.strictObject({ key: elementKeySchema })),
+  ...settingsShape,
+});
+
+export type InstanceKey = { tenantId: string; elementKey: string };
+
+/** The event that asked, kept with the instance so that it can be answered in its own dialect. */
+const eventOriginSchema = z.object({
+  dialect: z.enum(['native', 'sbt-0.5', 'sbt-0.9']),
+  eventId: z.string(),
+  registrationId: z.optional(z.string()),
+});
+export type EventOrigin = z.infer<typeof eventOriginSchema>;
+
+/** What is to be provisioned. Credentials are in `configuration` only, and nothing of it is stored. */
+export type InstanceSettings = InstanceKey & {
+  name: string;
+  tags: readonly string[];
+  configuration: Configuration;
+  fingerprint: string;
+  askedBy?: EventOrigin | undefined;
+};
+
+/** Completes a parsed request: default name, tags as a set, fingerprint. */
+export function settingsOf(
+  key: InstanceKey,
+  asked: {
+    name?: string | undefined;
+    tags?: string[] | undefined;
+    configuration?: Configuration | undefined;
+  },
+  askedBy?: EventOrigin,
+): InstanceSettings {
+  const settings = {
+    ...key,
+    name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
+    tags: [...new Set(asked.tags)],
+    configuration: asked.configuration ?? {},
+  };
+  return { ...settings, fingerprint: fingerprintOf(settings), askedBy };
+}
+
+/**
+ * Tells whether two requests ask for the same instance: SHA-256 over element, name, tags and the configuration that the
+ * catalogue lists as harmless. A credential never enters it, not even hashed: short keys could be guessed back.
+ */
+function fingerprintOf(settings: Omit<InstanceSettings, 'fingerprint'>): string {
+  const harmless = allowedKeys(settings.elementKey)
+    .filter((key) => Object.hasOwn(settings.configuration, key))
+    .toSorted()
+    .map((key) => [key, String(settings.configuration[key])]);
+  return createHash('sha256')
+    .update(JSON.stringify([settings.elementKey, settings.name, settings.tags.toSorted(), harmless]))
+    .digest('base64url');
+}
+
+export const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting']);
+
+const lastErrorSchema = z.object({
+  code: z.string(),
+  detail: z.string(),
+  requestId: z.optional(z.string()),
+  /** ms since the epoch */
+  at: z.number(),
+});
+
+/** The part of a row that answers may show. */
+export const instanceSummarySchema = z.object({
+  tenantId: z.string(),
+  elementKey: z.string(),
+  status: statusSchema,
+  /** Cloud Elements' id; absent until the instance is known to exist. */
+  instanceId: z.optional(z.int()),
+  name: z.string(),
+  tags: z.array(z.string()),
+  /** ms since the epoch, as are all times of a row */
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  lastError: z.optional(lastErrorSchema),
+});
+export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
+
+/** One row of the table: all that is known of a tenant's instance of one element. */
+export const instanceRowSchema = z.extend(instanceSummarySchema, {
+  /** Of this layout: a row of a later layout is refused instead of half understood. */
+  v: z.literal(1),
+  /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
+  provisionId: z.string(),
+  /** Random per claim: the fence that tells a rival's write from a repeat of one's own. */
+  attemptId: z.string(),
+  /** The claim is exclusive until then; 0 when it has been given back. */
+  leaseExpiresAt: z.number(),
+  /** No attempt sends a create after this moment. */
+  sendDeadline: z.number(),
+  /** Some create's outcome was unknown: look before creating. */
+  contested: z.boolean(),
+  /** Base URL of the Cloud Elements that was asked. */
+  origin: z.string(),
+  fingerprint: z.string(),
+  /** The element token, encrypted. */
+  token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
+  askedBy: z.optional(eventOriginSchema),
+});
+export type InstanceRow = z.infer<typeof instanceRowSchema>;
+
+/** An instance as answers show it: Cloud Elements' field names, no token, no configuration, none of our tags. */
+export function instanceView(row: InstanceSummary) {
+  return {
+    tenantId: row.tenantId,
+    element: { key: row.elementKey },
+    id: row.instanceId,
+    name: row.name,
+    tags: row.tags,
+    status: row.status,
+    createdDate: new Date(row.createdAt).toISOString(),
+    updatedDate: new Date(row.updatedAt).toISOString(),
+    lastError: row.lastError && { ...row.lastError, at: new Date(row.lastError.at).toISOString() },
+  };
+}

@@ -1,0 +1,69 @@
+import type * as z from 'zod/mini';
+import { OnboardingError, type Problem } from './errors.ts';
+
+type Issue = z.core.$ZodIssue;
+
+/** `#/configuration/api.key`: RFC 6901 JSON Pointer as a URI fragment. */
+export function pointerTo(path: readonly PropertyKey[]): string {
+  return `#${path
+    .map(
+      (part) =>
+        `/${encodeURIComponent(String(part).replaceAll('~', '~0').replaceAll('/', '~1')).slice(0, 200)}`,
+    )
+    .join('')}`;
+}
+
+/** Every problem that a schema found, each with what was expected instead. Never quotes a value. */
+export function problemsOf(
+  error: z.core.$ZodError,
+  input: unknown,
+): { path: readonly PropertyKey[]; detail: string }[] {
+  return error.issues.flatMap((issue) => describe(issue, input));
+}
+
+function describe(issue: Issue, input: unknown): { path: readonly PropertyKey[]; detail: string }[] {
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ path: [...issue.path, key], detail: 'is not a known field' }));
+    case 'invalid_key':
+      return [{ path: issue.path, detail: issue.issues[0]?.message ?? issue.message }];
+    case 'invalid_type': {
+      const expected = `expected ${issue.message === 'Invalid input' ? typeNames[issue.expected] : issue.message}`;
+      const missing = valueAt(input, issue.path) === undefined;
+      return [{ path: issue.path, detail: missing ? `is missing: ${expected}` : expected }];
+    }
+    default:
+      return [{ path: issue.path, detail: `expected ${issue.message}` }];
+  }
+}
+
+const typeNames: Partial<Record<string, string>> = {
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+  string: 'text',
+};
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, part) => (typeof value === 'object' && value !== null ? Reflect.get(value, part) : undefined),
+    input,
+  );
+}
+
+/** Parses outside input whose every fault the sender shall learn at once. @throws OnboardingError `invalid-request` */
+export function parseOrRefuse<T>(schema: z.ZodMiniType<T>, input: unknown, what: string): T {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw invalidRequest(
+    what,
+    problemsOf(parsed.error, input).map(({ path, detail }) => ({ pointer: pointerTo(path), detail })),
+  );
+}
+
+export function invalidRequest(what: string, problems: readonly Problem[]): OnboardingError {
+  const count = problems.length === 1 ? 'One thing is' : `${problems.length} things are`;
+  return new OnboardingError('invalid-request', `${count} wrong with ${what}; each is named in "errors".`, {
+    problems,
+  });
+}

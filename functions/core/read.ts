@@ -1,0 +1,34 @@
+import type { InstanceStore, TokenCipher } from './collaborators.ts';
+import { OnboardingError } from './errors.ts';
+import type { InstanceKey, InstanceSummary } from './instance.ts';
+
+/** @throws OnboardingError `not-found` */
+export async function getInstance(store: InstanceStore, key: InstanceKey): Promise<InstanceSummary> {
+  const summary = await store.getSummary(key);
+  if (!summary) throw notFound(key);
+  return summary;
+}
+
+/** The element token of an active instance. @throws OnboardingError `not-found` or `not-active` */
+export async function readToken(
+  { store, cipher }: { store: InstanceStore; cipher: TokenCipher },
+  key: InstanceKey,
+): Promise<{ instanceId: number; token: string }> {
+  const row = await store.get(key);
+  if (!row) throw notFound(key);
+  if (row.status !== 'active' || !row.token || row.instanceId === undefined) {
+    throw new OnboardingError(
+      'not-active',
+      `The ${key.elementKey} instance of tenant ${key.tenantId} has no token to hand out: it is ${row.status}. ` +
+        'Its status tells more.',
+    );
+  }
+  return { instanceId: row.instanceId, token: await cipher.decrypt(row.token, key) };
+}
+
+function notFound({ tenantId, elementKey }: InstanceKey): OnboardingError {
+  return new OnboardingError(
+    'not-found',
+    `Tenant ${tenantId} has no ${elementKey} instance. Provision it first.`,
+  );
+}

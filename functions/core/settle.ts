@@ -1,0 +1,147 @@
+import type {
+  CloudElements,
+  ElementInstance,
+  Expected,
+  InstanceStore,
+  Observe,
+  TokenCipher,
+} from './collaborators.ts';
+import { OnboardingError } from './errors.ts';
+import type { InstanceRow } from './instance.ts';
+import { activate, park } from './lifecycle.ts';
+import type { Timing } from './timing.ts';
+
+export type Settled =
+  /** The instance is the row's, active and with its token. */
+  | { kind: 'committed'; row: InstanceRow }
+  /** Another claim has the row and will find the instance by its marker. */
+  | { kind: 'left-to-another'; row: InstanceRow }
+  /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
+  | { kind: 'superseded'; row: InstanceRow | undefined };
+
+export const provisionTag = ({ provisionId }: InstanceRow): string => `provision:${provisionId}`;
+
+/** The state in which a row stays as long as its claim is held. */
+export const heldBy = ({ provisionId, attemptId }: InstanceRow): Expected => ({
+  status: 'provisioning',
+  provisionId,
+  attemptId,
+});
+
+/** What is known of instances at Cloud Elements, brought together with the row that they belong to. */
+export function createSettling({
+  store,
+  cloudElements,
+  cipher,
+  observe,
+  timing,
+  now,
+}: {
+  store: InstanceStore;
+  cloudElements: CloudElements;
+  cipher: TokenCipher;
+  observe: Observe;
+  timing: Timing;
+  now: () => number;
+}) {
+  return { lookUp, adopt, commit, removeSurplus, giveBack };
+
+  /** All instances of the row's generation; undefined when that cannot be told. */
+  async function lookUp(
+    row: InstanceRow,
+    timeoutMs = timing.lookUpTimeoutMs,
+  ): Promise<ElementInstance[] | undefined> {
+    const marker = { elementKey: row.elementKey, tag: provisionTag(row) };
+    const result = await cloudElements.lookUp(marker, { timeoutMs });
+    if (result.kind === 'found') return result.instances;
+    observe({ kind: 'look-up-failed', reason: result.reason }, row);
+    return undefined;
+  }
+
+  /** Commits the recorded instance, else the oldest; only when that is seen to stand are the others removed. */
+  async function adopt(
+    row: InstanceRow,
+    found: readonly [ElementInstance, ...ElementInstance[]],
+  ): Promise<Settled> {
+    const kept = found.reduce((a, b) => (preference(row, a, b) <= 0 ? a : b));
+    const settled = await commit(row, kept);
+    if (settled.kind !== 'committed') return settled;
+    observe({ kind: 'adopted', instanceId: kept.id }, row);
+    const surplus = found.filter(({ id }) => id !== kept.id);
+    if (surplus.length > 0) {
+      const stored = await store.get(row);
+      if (stored?.status === 'active' && stored.instanceId === kept.id) {
+        await Promise.all(surplus.map(({ id }) => removeSurplus(row, id)));
+      }
+    }
+    return settled;
+  }
+
+  /** @throws OnboardingError `not-saved`: the row says so if it can, and the next claim finds the instance */
+  async function commit(row: InstanceRow, { id: instanceId, token }: ElementInstance): Promise<Settled> {
+    try {
+      const active = activate(row, { instanceId, token: await cipher.encrypt(token, row) }, now());
+      const write = await store.replace(active, heldBy(row));
+      if (write.won) return { kind: 'committed', row: active };
+      return await afterRefusedCommit(row, instanceId, write.current);
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      const notSaved = new OnboardingError(
+        'not-saved',
+        `Cloud Elements made instance ${instanceId} (${row.elementKey}) for tenant ${row.tenantId}, but it could ` +
+          'not be saved. Nothing is lost: asking again finds it.',
+        { cause: { name: error.name, message: error.message } },
+      );
+      await giveBack(row, () => store.replace(park({ ...row, instanceId }, notSaved, now()), heldBy(row)));
+      throw notSaved;
+    }
+  }
+
+  async function afterRefusedCommit(
+    row: InstanceRow,
+    instanceId: number,
+    current: InstanceRow | undefined,
+  ): Promise<Settled> {
+    if (current?.provisionId === row.provisionId) {
+      if (current.status === 'active' && current.instanceId === instanceId) {
+        return { kind: 'committed', row: current };
+      }
+      // Whoever holds the row, or takes it next, looks for this very instance: removing it could break theirs.
+      if (current.status === 'provisioning' || current.status === 'failed') {
+        return { kind: 'left-to-another', row: current };
+      }
+    }
+    await removeSurplus(row, instanceId);
+    return { kind: 'superseded', row: current };
+  }
+
+  /** Removes an instance whose token was never handed out. */
+  async function removeSurplus(row: InstanceRow, instanceId: number): Promise<boolean> {
+    const result = await cloudElements.remove(instanceId, { timeoutMs: timing.lookUpTimeoutMs });
+    observe(
+      result.removed
+        ? { kind: 'surplus-removed', instanceId }
+        : { kind: 'surplus-left', instanceId, reason: result.reason },
+      row,
+    );
+    return result.removed;
+  }
+
+  /** A claim that cannot be given back ends by itself when its lease does: what the caller is told stands. */
+  async function giveBack(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'claim-left', reason: error.message }, row);
+    }
+  }
+}
+
+function preference(row: InstanceRow, a: ElementInstance, b: ElementInstance): number {
+  return (
+    Number(b.id === row.instanceId) - Number(a.id === row.instanceId) ||
+    (a.createdDate ?? '').localeCompare(b.createdDate ?? '') ||
+    a.id - b.id
+  );
+}

@@ -1,0 +1,12 @@
+import { instanceView } from './core/instance.ts';
+import { getInstance } from './core/read.ts';
+import { openStore } from './runtime/dependencies.ts';
+import { httpHandler, instancePath, jsonAnswer, noBody } from './runtime/http.ts';
+
+/** `GET /tenants/{tenantId}/instances/{elementKey}` */
+export const handler = httpHandler({
+  open: openStore,
+  path: instancePath,
+  body: noBody,
+  handle: async ({ path }, store) => jsonAnswer(200, instanceView(await getInstance(store, path))),
+});

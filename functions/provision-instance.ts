@@ -1,0 +1,25 @@
+import { instanceRequestSchema, instanceView, settingsOf } from './core/instance.ts';
+import { openProvisioning } from './runtime/dependencies.ts';
+import { httpHandler, jsonAnswer, retryAfter, tenantPath } from './runtime/http.ts';
+
+/** `POST /tenants/{tenantId}/instances` */
+export const handler = httpHandler({
+  open: openProvisioning,
+  path: tenantPath,
+  body: instanceRequestSchema,
+  handle: async ({ path: { tenantId }, body: { element, ...asked }, deadlineAt }, provision) => {
+    const settings = settingsOf({ tenantId, elementKey: element.key }, asked);
+    const provisioned = await provision(settings, { deadlineAt, recordRefusal: false });
+    const view = instanceView(provisioned.row);
+    // Both ids are of characters that need no encoding in a path.
+    const location = { location: `/tenants/${tenantId}/instances/${element.key}` };
+    switch (provisioned.outcome) {
+      case 'created':
+        return jsonAnswer(201, view, location);
+      case 'replayed':
+        return jsonAnswer(200, view);
+      case 'in-progress':
+        return jsonAnswer(202, view, { ...location, ...retryAfter(provisioned.retryAfterMs) });
+    }
+  },
+});

@@ -1,0 +1,19 @@
+import { readToken } from './core/read.ts';
+import { openCipher, openStore } from './runtime/dependencies.ts';
+import { httpHandler, instancePath, jsonAnswer, noBody } from './runtime/http.ts';
+
+/** `GET /tenants/{tenantId}/instances/{elementKey}/token`. The request's log line names the caller. */
+export const handler = httpHandler({
+  open: (environment) => ({ store: openStore(environment), cipher: openCipher(environment) }),
+  path: instancePath,
+  body: noBody,
+  handle: async ({ path }, tools) => {
+    const { instanceId, token } = await readToken(tools, path);
+    const { tenantId, elementKey } = path;
+    return jsonAnswer(
+      200,
+      { tenantId, element: { key: elementKey }, id: instanceId, token },
+      { 'cache-control': 'no-store' },
+    );
+  },
+});

@@ -1,0 +1,164 @@
+import * as z from 'zod/mini';
+import { OnboardingError, type Problem } from '../core/errors.ts';
+import { elementKeySchema, tenantIdSchema } from '../core/instance.ts';
+import { invalidRequest, pointerTo, problemsOf } from '../core/problems.ts';
+import { lazily, type LambdaContext } from './lazy.ts';
+import { errorFields, log } from './log.ts';
+
+/** API Gateway's own limit is 10 MB; an instance needs a few hundred bytes. */
+const maxBodyBytes = 64 * 1024;
+
+/** What is used of an HTTP API event, payload 2.0. With the IAM authorizer the caller is in `authorizer.iam`. */
+const httpEventSchema = z.object({
+  routeKey: z.string(),
+  headers: z.record(z.string(), z.string()),
+  pathParameters: z.optional(z.record(z.string(), z.string())),
+  body: z.optional(z.string()),
+  isBase64Encoded: z.optional(z.boolean()),
+  requestContext: z.object({
+    authorizer: z.optional(z.object({ iam: z.optional(z.object({ userArn: z.optional(z.string()) })) })),
+  }),
+});
+type HttpEvent = z.infer<typeof httpEventSchema>;
+
+export type HttpAnswer = { statusCode: number; headers?: Record<string, string>; body?: string };
+
+/** The path parameters of the routes; each route has some of them. */
+export const tenantPath = z.object({ tenantId: tenantIdSchema });
+export const instancePath = z.object({ tenantId: tenantIdSchema, elementKey: elementKeySchema });
+
+/** The body schema of routes that have none. */
+export const noBody = z.undefined('no body');
+
+/**
+ * A Lambda handler for one route: parses path and body, names everything wrong with both at once, answers errors as
+ * problem details (RFC 9457), and writes one log line per request.
+ * @param open makes what `handle` works with, at the first request
+ */
+export function httpHandler<Tools, Path extends { tenantId: string }, Body>(route: {
+  open: (environment: NodeJS.ProcessEnv) => Tools;
+  path: z.ZodMiniType<Path>;
+  body: z.ZodMiniType<Body>;
+  handle: (request: { path: Path; body: Body; deadlineAt: number }, tools: Tools) => Promise<HttpAnswer>;
+}) {
+  const tools = lazily(route.open);
+
+  return async (rawEvent: unknown, context: LambdaContext): Promise<HttpAnswer> => {
+    const startedAt = Date.now();
+    const deadlineAt = startedAt + context.getRemainingTimeInMillis();
+    let facts: Record<string, unknown> = {};
+    let answer: HttpAnswer;
+    try {
+      const event = httpEventSchema.parse(rawEvent);
+      facts = { route: event.routeKey, caller: event.requestContext.authorizer?.iam?.userArn };
+      const { path, body } = parseRequest(event, route);
+      facts = { ...facts, ...path };
+      answer = await route.handle({ path, body, deadlineAt }, tools());
+    } catch (error) {
+      answer = problemAnswer(error);
+      facts = { ...facts, error: errorFields(error) };
+    }
+    log[answer.statusCode < 500 ? 'info' : 'error']('request', {
+      ...facts,
+      awsRequestId: context.awsRequestId,
+      status: answer.statusCode,
+      durationMs: Date.now() - startedAt,
+    });
+    return answer;
+  };
+}
+
+export function jsonAnswer(
+  statusCode: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): HttpAnswer {
+  return {
+    statusCode,
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  };
+}
+
+/** RFC 9110: whole seconds, rounded up so that asking then is not too early. */
+export const retryAfter = (delayMs: number) => ({
+  'retry-after': String(Math.max(1, Math.ceil(delayMs / 1_000))),
+});
+
+function parseRequest<Path, Body>(
+  event: HttpEvent,
+  route: { path: z.ZodMiniType<Path>; body: z.ZodMiniType<Body> },
+): { path: Path; body: Body } {
+  const pathInput = event.pathParameters ?? {};
+  const path = route.path.safeParse(pathInput);
+  const bodyInput = readBody(event);
+  const body = 'json' in bodyInput ? route.body.safeParse(bodyInput.json) : undefined;
+  if (path.success && body?.success) return { path: path.data, body: body.data };
+
+  const problems: Problem[] = [];
+  if (path.error) {
+    problems.push(
+      ...problemsOf(path.error, pathInput).map((fault) => ({
+        parameter: fault.path.join('.'),
+        detail: fault.detail,
+      })),
+    );
+  }
+  if ('problem' in bodyInput) problems.push(bodyInput.problem);
+  else if (body?.error) {
+    problems.push(
+      ...problemsOf(body.error, bodyInput.json).map((fault) => ({
+        pointer: pointerTo(fault.path),
+        detail: fault.detail,
+      })),
+    );
+  }
+  throw invalidRequest('the request', problems);
+}
+
+function readBody(event: HttpEvent): { json: unknown } | { problem: Problem } {
+  if (event.body === undefined || event.body === '') return { json: undefined };
+  const bytes = Buffer.from(event.body, event.isBase64Encoded ? 'base64' : 'utf8');
+  if (bytes.length > maxBodyBytes) {
+    throw new OnboardingError(
+      'body-too-large',
+      `The body has ${bytes.length} bytes; at most ${maxBodyBytes} are accepted.`,
+    );
+  }
+  const mediaType = event.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  if (mediaType !== undefined && mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
+    throw new OnboardingError(
+      'unsupported-media-type',
+      'The body must be sent with "content-type: application/json".',
+    );
+  }
+  try {
+    return { json: JSON.parse(bytes.toString()) };
+  } catch {
+    // The parser's message would quote the body.
+    return { problem: { pointer: '#', detail: 'expected JSON' } };
+  }
+}
+
+function problemAnswer(error: unknown): HttpAnswer {
+  const problem =
+    error instanceof OnboardingError ? error : new OnboardingError('internal', 'Something went wrong.');
+  const { code, status, title, publicDetail, facts } = problem;
+  return {
+    statusCode: status,
+    headers: {
+      'content-type': 'application/problem+json',
+      ...(facts.retryAfterMs !== undefined && retryAfter(facts.retryAfterMs)),
+    },
+    body: JSON.stringify({
+      type: 'about:blank',
+      title,
+      status,
+      detail: publicDetail,
+      code,
+      missing: facts.missing,
+      errors: facts.problems,
+      requestId: facts.requestId,
+    }),
+  };
+}

@@ -1,0 +1,26 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { OnboardingError } from '../core/errors.ts';
+import type { Observe } from '../core/collaborators.ts';
+
+/** JSON lines. Only ids and outcomes are ever passed to it: no event, header, body, configuration, secret or token. */
+export const log = new Logger({ serviceName: 'element-onboarding' });
+
+/**
+ * The fields of an error that may be logged. Never the object itself: a logger follows all its properties, and those
+ * of SDK errors hold stored items and answers.
+ */
+export function errorFields(error: unknown) {
+  if (error instanceof OnboardingError) {
+    const { code, message, facts } = error;
+    return { code, message, requestId: facts.requestId, missing: facts.missing, cause: facts.cause };
+  }
+  if (error instanceof Error) return { code: 'internal', message: error.message, stack: error.stack };
+  return { code: 'internal', message: 'something that is no error was thrown' };
+}
+
+const warnings = new Set(['outcome-unknown', 'look-up-failed', 'surplus-left', 'claim-left']);
+
+export const observe: Observe = (observation, { tenantId, elementKey, provisionId }) => {
+  const { kind, ...fields } = observation;
+  log[warnings.has(kind) ? 'warn' : 'info'](kind, { tenantId, elementKey, provisionId, ...fields });
+};

@@ -1,0 +1,85 @@
+import * as z from 'zod/mini';
+import { OnboardingError } from '../core/errors.ts';
+import type { InstanceKey } from '../core/instance.ts';
+import { lazily, type LambdaContext } from './lazy.ts';
+import { errorFields, log } from './log.ts';
+
+/** What is used of an SQS event: each body holds one EventBridge event. */
+const queueEventSchema = z.object({
+  Records: z.array(z.object({ messageId: z.string(), body: z.string() })),
+});
+
+/** `retry`: the message is to come again. */
+export type MessageOutcome = { outcome: string; retry: boolean };
+
+/**
+ * A Lambda handler for a queue with partial batch responses. All messages of a batch are worked at once, and none
+ * decides over another: what cannot be read, or may succeed later, goes back to the queue and, delivered too often,
+ * to the dead-letter queue; what is refused for good is done.
+ */
+export function queueHandler<Tools, Message extends InstanceKey>(consumer: {
+  open: (environment: NodeJS.ProcessEnv) => Tools;
+  parse: (body: unknown) => Message;
+  handle: (message: Message, deadlineAt: number, tools: Tools) => Promise<MessageOutcome>;
+}) {
+  const tools = lazily(consumer.open);
+
+  return async (rawEvent: unknown, context: LambdaContext) => {
+    const deadlineAt = Date.now() + context.getRemainingTimeInMillis();
+    const { Records: records } = queueEventSchema.parse(rawEvent);
+    const outcomes = await Promise.all(
+      records.map(async ({ messageId, body }) => {
+        const { outcome, retry, ...facts } = await work(body, deadlineAt);
+        log[retry ? 'warn' : 'info']('message', {
+          awsRequestId: context.awsRequestId,
+          messageId,
+          outcome,
+          retry,
+          ...facts,
+        });
+        return { messageId, retry };
+      }),
+    );
+    return {
+      batchItemFailures: outcomes
+        .filter(({ retry }) => retry)
+        .map(({ messageId }) => ({ itemIdentifier: messageId })),
+    };
+  };
+
+  async function work(body: string, deadlineAt: number) {
+    let message: Message;
+    try {
+      message = consumer.parse(parseJson(body));
+    } catch (error) {
+      return { outcome: 'malformed', retry: true, error: malformedFields(error) };
+    }
+    const { tenantId, elementKey } = message;
+    try {
+      return { tenantId, elementKey, ...(await consumer.handle(message, deadlineAt, tools())) };
+    } catch (error) {
+      const retry = !(error instanceof OnboardingError) || error.retryable;
+      return {
+        tenantId,
+        elementKey,
+        outcome: retry ? 'failed' : 'refused',
+        retry,
+        error: errorFields(error),
+      };
+    }
+  }
+}
+
+function malformedFields(error: unknown) {
+  const problems = error instanceof OnboardingError ? error.facts.problems : undefined;
+  return { ...errorFields(error), problems };
+}
+
+/** Undefined when it is not JSON. The parser's own message would quote the body. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
