@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import * as z from 'zod/mini';
+
+export const region = 'us-east-1';
+export const accountId = '000000000000';
+
+/** A refusal that travels to the client: `type` is the name of the exception in the service's API reference. */
+export class AwsError extends Error {
+  readonly type: string;
+  readonly status: number;
+
+  constructor(type: string, message: string, status = 400) {
+    super(message);
+    this.type = type;
+    this.status = status;
+  }
+}
+
+/** By `x-amz-target`, for example `secretsmanager.GetSecretValue`: from the parsed JSON body to the JSON answer. */
+export type Operations = Record<string, (body: unknown) => unknown>;
+
+/** One operation with its input checked. The refusal names the fields, not their values: those may be secret. */
+export function operation<Schema extends z.ZodMiniType>(
+  schema: Schema,
+  run: (input: z.output<Schema>) => unknown,
+): (body: unknown) => unknown {
+  return (body) => {
+    const input = schema.safeParse(body);
+    if (input.success) return run(input.data);
+    const fields = input.error.issues.map((issue) => issue.path.join('.') || 'the body').join(', ');
+    throw new AwsError('ValidationException', `Missing or not valid: ${fields}.`);
+  };
+}
+
+/** https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html */
+export function sendAnswer(response: ServerResponse, answer: unknown): void {
+  response.writeHead(200, answerHeaders()).end(JSON.stringify(answer));
+}
+
+export function sendError(
+  response: ServerResponse,
+  { status, type, message }: { status: number; type: string; message: string },
+): void {
+  const headers = { ...answerHeaders(), 'x-amzn-errortype': type };
+  response.writeHead(status, headers).end(JSON.stringify({ __type: type, message }));
+}
+
+function answerHeaders() {
+  return { 'content-type': 'application/x-amz-json-1.1', 'x-amzn-requestid': randomUUID() };
+}

@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto';
+import { STATUS_CODES, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+
+/** How the simulated platform can go wrong, and how its answers, right or wrong, get onto the wire. */
+
+export const operations = [
+  'POST /instances',
+  'GET /instances',
+  'GET /instances/{id}',
+  'PUT /instances/{id}',
+  'PATCH /instances/{id}',
+  'DELETE /instances/{id}',
+  'PUT /instances/{id}/enabled',
+  'DELETE /instances/{id}/enabled',
+  // Without an id: these act on the instance that the Element part of the Authorization header names.
+  'PUT /instances',
+  'PATCH /instances',
+  'DELETE /instances',
+  'PUT /instances/enabled',
+  'DELETE /instances/enabled',
+] as const;
+
+export type Operation = (typeof operations)[number];
+
+export type ReceivedRequest = {
+  /** Undefined when path and method are none of the platform's. */
+  readonly operation: Operation | undefined;
+  readonly method: string;
+  /** With the platform's prefix, without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  /** Parsed JSON; the text itself where it is not JSON; undefined where there was none. */
+  readonly body: unknown;
+  /** By the `now` given, in milliseconds. */
+  readonly at: number;
+  /** Ordinal of the TCP connection it came on: equal numbers mean a reused connection. */
+  readonly connection: number;
+};
+
+/** One way to go wrong. `applied`: the request takes effect first. A GET has no effect and is answered either way. */
+export type Mishap = { readonly effect: 'none' | 'applied'; readonly outcome: Outcome };
+
+/** What happens to the next `times` (1) requests of the operation `on`. */
+export type Fault = Mishap & { readonly on: Operation; readonly times?: number };
+
+/**
+ * "The answer" is the correct one, or a 500 in the platform's form where the request was kept from taking effect.
+ */
+export type Outcome =
+  /** An answer of your own: an object goes as JSON, a string as text/html, nothing as an error in the platform's form. */
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: object | string;
+    }
+  /** The connection is reset before any byte of an answer. */
+  | { readonly kind: 'reset' }
+  /** The head and half of the answer's body, then the connection ends. */
+  | { readonly kind: 'reset-mid-body' }
+  /** Nothing until `ms` have passed, then the answer; without `ms` nothing ever. */
+  | { readonly kind: 'stall'; readonly ms?: number }
+  /** The answer, one byte at a time (at most 1,000 a second). */
+  | { readonly kind: 'drip'; readonly bytesPerSecond: number }
+  /** Status 200, complete by its length, but the JSON is cut off. */
+  | { readonly kind: 'unreadable' }
+  /** The answer, `ms` later. */
+  | { readonly kind: 'delay'; readonly ms: number }
+  /** The connection is reset at once; the request takes effect `ms` later, whatever `effect` says. */
+  | { readonly kind: 'late-effect'; readonly ms: number }
+  /** 400 in the platform's form, its message quoting the whole body that was sent, credentials and all. */
+  | { readonly kind: 'echo-credentials' };
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+};
+
+export function answerJson(value: unknown, headers: Answer['headers'] = {}): Answer {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json', 'elements-request-id': newRequestId(), ...headers },
+    body: JSON.stringify(value),
+  };
+}
+
+export function answerNothing(): Answer {
+  return { status: 200, headers: { 'elements-request-id': newRequestId() }, body: '' };
+}
+
+/** An error in the platform's form. `providerMessage` is there only when the vendor behind the element refused. */
+export function refuse(status: number, message: string, providerMessage?: string): Answer {
+  const requestId = newRequestId();
+  const body = { requestId, message, ...(providerMessage !== undefined && { providerMessage }) };
+  return { ...answerJson(body, { 'elements-request-id': requestId }), status };
+}
+
+export function answerHtml(status: number, body: string, headers: Answer['headers'] = {}): Answer {
+  return { status, headers: { 'content-type': 'text/html', ...headers }, body };
+}
+
+export function send(response: ServerResponse, answer: Answer): void {
+  writeHead(response, answer).end(answer.body);
+}
+
+function writeHead(response: ServerResponse, { status, headers, body }: Answer): ServerResponse {
+  return response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+}
+
+function newRequestId(): string {
+  return randomBytes(12).toString('hex');
+}
+
+/** Answers a request wrongly, as told. `perform` gives the request its effect and returns the correct answer. */
+export async function misbehave(options: {
+  mishap: Mishap;
+  received: ReceivedRequest;
+  response: ServerResponse;
+  perform: () => Answer;
+  pause: (ms: number) => Promise<unknown>;
+  latencyMs: number;
+}): Promise<void> {
+  const { mishap, received, response, perform, pause, latencyMs } = options;
+  const { effect, outcome } = mishap;
+  const happens = outcome.kind !== 'late-effect' && (effect === 'applied' || received.method === 'GET');
+  const answer = happens ? perform() : refuse(500, 'Something went wrong on the Cloud Elements server');
+  await pause(latencyMs);
+
+  switch (outcome.kind) {
+    case 'status':
+      send(response, customAnswer(outcome));
+      break;
+    case 'reset':
+      reset(response);
+      break;
+    case 'reset-mid-body':
+      writeHead(response, answer);
+      // An ordinary close: a TCP reset could overtake the half that the client is to see.
+      response.write(firstHalf(answer.body), () => response.socket?.destroy());
+      break;
+    case 'stall':
+      if (outcome.ms === undefined) break;
+      await pause(outcome.ms);
+      send(response, answer);
+      break;
+    case 'drip':
+      writeHead(response, answer);
+      for (const byte of Buffer.from(answer.body)) {
+        response.write(Buffer.of(byte));
+        await pause(1_000 / outcome.bytesPerSecond);
+      }
+      response.end();
+      break;
+    case 'unreadable':
+      send(response, { ...answer, status: 200, body: firstHalf(answer.body) });
+      break;
+    case 'delay':
+      await pause(outcome.ms);
+      send(response, answer);
+      break;
+    case 'late-effect':
+      reset(response);
+      await pause(outcome.ms);
+      perform();
+      break;
+    case 'echo-credentials':
+      send(response, refuse(400, `Invalid request: ${JSON.stringify(received.body)}`));
+      break;
+  }
+}
+
+function customAnswer({ status, headers, body }: Extract<Outcome, { kind: 'status' }>): Answer {
+  if (typeof body === 'string') return answerHtml(status, body, headers);
+  if (body) return { ...answerJson(body, headers), status };
+  const error = refuse(status, STATUS_CODES[status] ?? 'Unknown');
+  return { ...error, headers: { ...error.headers, ...headers } };
+}
+
+function firstHalf(body: string): string {
+  return body.slice(0, body.length / 2);
+}
+
+function reset(response: ServerResponse): void {
+  response.socket?.resetAndDestroy();
+}

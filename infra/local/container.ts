@@ -1,0 +1,70 @@
+/**
+ * Runs in a process of its own, started by `containers.ts`, as Lambda's Node runtime does in its sandbox: imports one
+ * bundle and answers invocations with its `handler`.
+ */
+import type { Handler } from 'aws-lambda';
+import { pathToFileURL } from 'node:url';
+import type { ContainerMessage, Invocation } from './containers.ts';
+
+const [, , bundleFile = ''] = process.argv;
+const { handler }: { handler: Handler } = await import(pathToFileURL(bundleFile).href);
+
+// Without its parent a container has nothing to do.
+process.once('disconnect', () => process.exit());
+// Ctrl-C reaches every process of the terminal, but it is the parent that ends things in order.
+process.on('SIGINT', () => {});
+
+process.on('message', (invocation: Invocation) => {
+  void run(invocation);
+});
+tell({ kind: 'ready' });
+
+async function run({ requestId, functionName, arn, event, deadlineMs }: Invocation): Promise<void> {
+  try {
+    const context = {
+      awsRequestId: requestId,
+      functionName,
+      functionVersion: '$LATEST',
+      invokedFunctionArn: arn,
+      memoryLimitInMB: '512',
+      logGroupName: `/aws/lambda/${functionName}`,
+      logStreamName: 'local',
+      callbackWaitsForEmptyEventLoop: true,
+      getRemainingTimeInMillis: () => deadlineMs - Date.now(),
+      // Without effect, like the callback: Node 24's runtime has no other answer than the handler's promise.
+      done: () => {},
+      fail: () => {},
+      succeed: () => {},
+    };
+    const answer: unknown = await handler(event, context, () => {});
+    endLog(requestId);
+    tell({ kind: 'answer', requestId, answer });
+  } catch (error) {
+    const summary =
+      error instanceof Error
+        ? { errorType: error.name, errorMessage: error.message }
+        : { errorType: typeof error, errorMessage: String(error) };
+    logAsLambda(summary, error);
+    endLog(requestId);
+    tell({ kind: 'failure', requestId, ...summary });
+  }
+}
+
+/**
+ * Lambda's runtime logs an error that a handler lets go with its own enumerable properties: what would leak there must
+ * be seen to leak here.
+ * https://github.com/aws/aws-lambda-nodejs-runtime-interface-client
+ */
+function logAsLambda(summary: object, error: unknown): void {
+  const properties = error instanceof Error ? Object.assign({ stack: error.stack?.split('\n') }, error) : {};
+  process.stderr.write(`ERROR\tInvoke Error\t${JSON.stringify({ ...summary, ...properties })}\n`);
+}
+
+function endLog(requestId: string): void {
+  process.stdout.write(`END RequestId: ${requestId}\n`);
+  process.stderr.write(`END RequestId: ${requestId}\n`);
+}
+
+function tell(message: ContainerMessage): void {
+  process.send?.(message);
+}

@@ -1,0 +1,240 @@
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import * as z from 'zod/mini';
+import { functionTimeoutMs } from '../../functions/core/timing.ts';
+import { accountId, region } from './aws-protocol.ts';
+
+const containerFile = fileURLToPath(new URL('container.ts', import.meta.url));
+
+export type Invocation = {
+  requestId: string;
+  functionName: string;
+  arn: string;
+  event: unknown;
+  deadlineMs: number;
+};
+
+const containerMessageSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('answer'), requestId: z.string(), answer: z.optional(z.unknown()) }),
+  z.object({
+    kind: z.literal('failure'),
+    requestId: z.string(),
+    errorType: z.string(),
+    errorMessage: z.string(),
+  }),
+]);
+export type ContainerMessage = z.infer<typeof containerMessageSchema>;
+
+type Container = ReturnType<typeof startContainer>;
+
+/**
+ * Written to both streams when an invocation is over, as Lambda does in its log. An answer is passed on after them, so
+ * that all that was logged before it is there.
+ */
+const endOfInvocation = /^(.*)END RequestId: ([\da-f-]{36})$/;
+
+type PendingInvocation = {
+  resolve: (answer: unknown) => void;
+  reject: (error: Error) => void;
+  /** Both streams have been read to the end of this invocation. */
+  logged: Promise<void>;
+  countEndedStream: () => void;
+};
+
+/**
+ * Lambda on this machine: each function is bundled once and runs in a process of its own, started by its first
+ * invocation and kept warm, which knows nothing but its environment. Unlike in Lambda, invocations at the same time
+ * share the process, and so the end of one that ran out of time.
+ */
+export function createContainers<Name extends string>({
+  bundle,
+  environmentOf,
+  timeoutMs = functionTimeoutMs,
+  onLog = () => {},
+}: {
+  /** Writes `index.mjs`, which exports `handler`, into the directory. */
+  bundle: (name: Name, directory: string) => void;
+  environmentOf: (name: Name) => Record<string, string>;
+  timeoutMs?: number;
+  /** Every line that a function writes, to either stream: what CloudWatch would keep. */
+  onLog?: (name: Name, line: string) => void;
+}) {
+  const warm = new Map<Name, Container>();
+  const alive = new Set<Container>();
+  const bundleFiles = new Map<Name, string>();
+  let temporaryDirectory: string | undefined;
+  let stopped = false;
+
+  function bundleFileOf(name: Name): string {
+    const known = bundleFiles.get(name);
+    if (known !== undefined) return known;
+    temporaryDirectory ??= mkdtempSync(join(tmpdir(), 'element-onboarding-'));
+    const directory = join(temporaryDirectory, name);
+    mkdirSync(directory, { recursive: true });
+    bundle(name, directory);
+    const bundleFile = join(directory, 'index.mjs');
+    bundleFiles.set(name, bundleFile);
+    return bundleFile;
+  }
+
+  function containerOf(name: Name): Container {
+    const known = warm.get(name);
+    if (known) return known;
+    const container = startContainer({
+      name,
+      bundleFile: bundleFileOf(name),
+      environment: environmentOf(name),
+      onLine: (line) => onLog(name, line),
+      onEnd: () => {
+        alive.delete(container);
+        forget(name, container);
+      },
+    });
+    alive.add(container);
+    warm.set(name, container);
+    return container;
+  }
+
+  function forget(name: Name, container: Container): void {
+    if (warm.get(name) === container) warm.delete(name);
+  }
+
+  /** The function's answer; rejects when it throws, crashes or does not answer in time. */
+  async function invoke(name: Name, event: unknown): Promise<unknown> {
+    if (stopped) throw new Error('The local stack was stopped.');
+    const container = containerOf(name);
+    // As in Lambda, loading the bundle does not count.
+    await container.ready;
+    const requestId = randomUUID();
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        const message = `Task timed out after ${(timeoutMs / 1_000).toFixed(2)} seconds`;
+        onLog(name, `${requestId} ${message}`);
+        reject(new Error(`${name}: ${message}`));
+        container.kill();
+        forget(name, container);
+      }, timeoutMs);
+    });
+    try {
+      const arn = `arn:aws:lambda:${region}:${accountId}:function:${name}`;
+      const deadlineMs = Date.now() + timeoutMs;
+      return await Promise.race([
+        container.invoke({ requestId, functionName: name, arn, event, deadlineMs }),
+        timeout,
+      ]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends the function's process in the middle of whatever it does; the next invocation starts another. */
+  function kill(name: Name): void {
+    const container = warm.get(name);
+    container?.kill();
+    if (container) forget(name, container);
+  }
+
+  /** Ends every process started here and removes the bundles. */
+  async function stop(): Promise<void> {
+    stopped = true;
+    for (const container of alive) container.kill();
+    await Promise.all([...alive].map(({ ended }) => ended));
+    if (temporaryDirectory) rmSync(temporaryDirectory, { recursive: true, force: true });
+  }
+
+  return { invoke, kill, stop };
+}
+
+function startContainer({
+  name,
+  bundleFile,
+  environment,
+  onLine,
+  onEnd,
+}: {
+  name: string;
+  bundleFile: string;
+  environment: Record<string, string>;
+  onLine: (line: string) => void;
+  onEnd: () => void;
+}) {
+  const pending = new Map<string, PendingInvocation>();
+  const { promise: ready, resolve: markReady, reject: markBroken } = Promise.withResolvers<void>();
+
+  const child = fork(containerFile, [bundleFile], {
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      TZ: 'UTC',
+      AWS_LAMBDA_FUNCTION_NAME: name,
+      ...environment,
+    },
+    // Node 22 warns about the types in container.ts, which would count as a line of the function's log.
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  for (const input of [child.stdout, child.stderr]) {
+    if (input) createInterface({ input }).on('line', readLine);
+  }
+  child.on('message', (message) => {
+    const parsed = containerMessageSchema.parse(message);
+    if (parsed.kind === 'ready') markReady();
+    else void settle(parsed);
+  });
+  // Comes once its output has been read to the end, unlike 'exit'.
+  const ended = once(child, 'close').then(() => {
+    onEnd();
+    const ending = new Error(`${name} ended: ${child.signalCode ?? `exit status ${child.exitCode}`}`);
+    markBroken(ending);
+    for (const { reject } of pending.values()) reject(ending);
+    return undefined;
+  });
+
+  function readLine(line: string): void {
+    const [, before = line, endedId] = endOfInvocation.exec(line) ?? [];
+    if (before || endedId === undefined) onLine(before);
+    if (endedId !== undefined) pending.get(endedId)?.countEndedStream();
+  }
+
+  async function settle(message: Exclude<ContainerMessage, { kind: 'ready' }>): Promise<void> {
+    const invocation = pending.get(message.requestId);
+    await invocation?.logged;
+    if (message.kind === 'answer') invocation?.resolve(message.answer ?? null);
+    else invocation?.reject(new Error(`${message.errorType}: ${message.errorMessage}`));
+  }
+
+  return {
+    /** Rejects when the process ends before it has loaded the bundle. */
+    ready,
+    ended,
+
+    async invoke(invocation: Invocation): Promise<unknown> {
+      const { promise: logged, resolve: markLogged } = Promise.withResolvers<void>();
+      let streamsToEnd = 2;
+      const countEndedStream = () => {
+        streamsToEnd -= 1;
+        if (streamsToEnd === 0) markLogged();
+      };
+      const { promise: answer, resolve, reject } = Promise.withResolvers<unknown>();
+      pending.set(invocation.requestId, { resolve, reject, logged, countEndedStream });
+      // What cannot be sent was meant for a process that is ending, whose end rejects all that is pending.
+      child.send(invocation, () => {});
+      try {
+        return await answer;
+      } finally {
+        pending.delete(invocation.requestId);
+      }
+    },
+
+    kill(): void {
+      child.kill('SIGKILL');
+    },
+  };
+}

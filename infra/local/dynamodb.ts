@@ -1,0 +1,55 @@
+import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { region } from './aws-protocol.ts';
+import { closeServer, listenOnLoopback } from './loopback.ts';
+
+/** The embedded DynamoDB, in memory, with the table of the instances. */
+export async function startDynamoDb({
+  tableName,
+  port = 0,
+  guard = (listener) => listener,
+}: {
+  tableName: string;
+  port?: number;
+  /** Stands before the database: counts, refuses, fails. */
+  guard?: (listener: RequestListener) => RequestListener;
+}) {
+  const dynamoDb = dynalite({ createTableMs: 0 });
+  // dynalite's own server stays closed and is handed the requests of ours, so that `guard` can stand before it.
+  const server = createServer(
+    guard((request, response) => {
+      dynamoDb.emit('request', request, response);
+      // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
+      request.removeAllListeners('error').on('error', () => response.destroy());
+    }),
+  );
+  const url = await listenOnLoopback(server, port);
+  await createTable(url, tableName);
+  return { url, stop: () => closeServer(server) };
+}
+
+async function createTable(endpoint: string, tableName: string): Promise<void> {
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new DynamoDBClient({ endpoint, region, credentials });
+  try {
+    await client.send(
+      new CreateTableCommand({
+        TableName: tableName,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [
+          { AttributeName: 'tenantId', AttributeType: 'S' },
+          { AttributeName: 'elementKey', AttributeType: 'S' },
+        ],
+        KeySchema: [
+          { AttributeName: 'tenantId', KeyType: 'HASH' },
+          { AttributeName: 'elementKey', KeyType: 'RANGE' },
+        ],
+      }),
+    );
+    await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 10 }, { TableName: tableName });
+  } finally {
+    client.destroy();
+  }
+}

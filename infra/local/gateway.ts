@@ -1,0 +1,236 @@
+import type { APIGatewayProxyEventV2WithIAMAuthorizer } from 'aws-lambda';
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import * as z from 'zod/mini';
+import { gatewayTimeoutMs } from '../../functions/core/timing.ts';
+import { accountId } from './aws-protocol.ts';
+import { closeServer, listenOnLoopback } from './loopback.ts';
+
+/** Fixed by AWS. */
+const maxBodyBytes = 10 * 1024 * 1024;
+
+/** A function's answer in payload 2.0. Without `statusCode` the whole of it is the body. */
+const answerSchema = z.object({
+  statusCode: z.int().check(z.gte(200), z.lte(599)),
+  headers: z.nullish(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
+  cookies: z.nullish(z.array(z.string())),
+  body: z.nullish(z.string()),
+  isBase64Encoded: z.nullish(z.boolean()),
+});
+const withStatusSchema = z.looseObject({ statusCode: z.unknown() });
+
+type Answer = {
+  status: number;
+  headers: Record<string, string | string[]>;
+  body: string | Buffer;
+};
+
+/**
+ * An API Gateway HTTP API with IAM authorisation, where everybody is the user `local`. Where AWS documents nothing, it
+ * does what has been seen there: the path in the event is decoded, and only few content types count as text.
+ * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+ */
+export async function startGateway<Name extends string>({
+  routes,
+  invoke,
+  port = 0,
+  timeoutMs = gatewayTimeoutMs,
+}: {
+  /** By function, for example `GET /tenants/{tenantId}/instances`. */
+  routes: ReadonlyMap<Name, string>;
+  invoke: (name: Name, event: APIGatewayProxyEventV2WithIAMAuthorizer) => Promise<unknown>;
+  port?: number;
+  timeoutMs?: number;
+}) {
+  async function answerTo(request: IncomingMessage): Promise<Answer> {
+    const body = await readBody(request);
+    if (body.length > maxBodyBytes) return message(413, 'Request Entity Too Large');
+    const { path, query } = splitTarget(request.url ?? '/');
+    for (const [name, routeKey] of routes) {
+      const pathParameters = matchRoute(routeKey, request.method ?? '', path);
+      if (!pathParameters) continue;
+      const event = eventFor({ request, routeKey, path, query, pathParameters, body });
+      return await withinTime(() => invoke(name, event), timeoutMs);
+    }
+    return message(404, 'Not Found');
+  }
+
+  const server = createServer((request, response) => {
+    answerTo(request)
+      // URIError: a malformed escape in the path.
+      .catch((error) => (error instanceof URIError ? message(400, 'Bad Request') : internalServerError))
+      .then((answer) => send(response, answer))
+      .catch(() => response.destroy());
+  });
+  const url = await listenOnLoopback(server, port);
+  return { url, stop: () => closeServer(server) };
+}
+
+/** The decoded path parameters, or nothing if the route is another. A segment stays one even with a slash encoded in it. */
+function matchRoute(routeKey: string, method: string, path: string): Record<string, string> | undefined {
+  const [routeMethod, routePath = ''] = routeKey.split(' ');
+  const segments = path.split('/');
+  const routeSegments = routePath.split('/');
+  if (method !== routeMethod || segments.length !== routeSegments.length) return undefined;
+  const parameters: Record<string, string> = {};
+  for (const [index, routeSegment] of routeSegments.entries()) {
+    const segment = decodeURIComponent(segments[index] ?? '');
+    const parameter = /^\{(.+)\}$/.exec(routeSegment)?.[1];
+    if (parameter === undefined ? segment !== routeSegment : segment === '') return undefined;
+    if (parameter !== undefined) parameters[parameter] = segment;
+  }
+  return parameters;
+}
+
+function eventFor({
+  request,
+  routeKey,
+  path,
+  query,
+  pathParameters,
+  body,
+}: {
+  request: IncomingMessage;
+  routeKey: string;
+  path: string;
+  query: string;
+  pathParameters: Record<string, string>;
+  body: Buffer;
+}): APIGatewayProxyEventV2WithIAMAuthorizer {
+  const { 'user-agent': userAgent = '', host = '', 'content-type': contentType = '' } = request.headers;
+  const sourceIp = request.socket.remoteAddress ?? '';
+  const rawPath = decodeURIComponent(path);
+  const now = new Date();
+  const cookies = request.headers.cookie?.split('; ');
+  const queryStringParameters = joined(new URLSearchParams(query));
+  const isText = /^(text\/|application\/(json|xml|javascript)\b)/i.test(contentType);
+  return {
+    version: '2.0',
+    routeKey,
+    rawPath,
+    rawQueryString: query,
+    ...(cookies && { cookies }),
+    headers: headersFor(request, sourceIp),
+    ...(query && { queryStringParameters }),
+    requestContext: {
+      accountId,
+      apiId: 'local',
+      authorizer: {
+        iam: {
+          accessKey: 'local',
+          accountId,
+          callerId: 'local',
+          cognitoIdentity: null,
+          principalOrgId: '',
+          userArn: `arn:aws:iam::${accountId}:user/local`,
+          userId: 'local',
+        },
+      },
+      domainName: host,
+      domainPrefix: 'local',
+      http: {
+        method: request.method ?? '',
+        path: rawPath,
+        protocol: `HTTP/${request.httpVersion}`,
+        sourceIp,
+        userAgent,
+      },
+      requestId: randomUUID(),
+      routeKey,
+      stage: '$default',
+      time: commonLogTime(now),
+      timeEpoch: now.getTime(),
+    },
+    ...(Object.keys(pathParameters).length > 0 && { pathParameters }),
+    ...(body.length > 0 && { body: body.toString(isText ? 'utf8' : 'base64') }),
+    isBase64Encoded: body.length > 0 && !isText,
+  };
+}
+
+/** Lower-case names, several values joined by a comma, cookies apart; with what the gateway adds. */
+function headersFor(request: IncomingMessage, sourceIp: string): Record<string, string> {
+  const headers: Record<string, string> = {
+    'x-amzn-trace-id': `Root=1-${randomUUID()}`,
+    'x-forwarded-for': sourceIp,
+    'x-forwarded-port': String(request.socket.localPort),
+    'x-forwarded-proto': 'http',
+  };
+  for (const [name, values] of Object.entries(request.headersDistinct)) {
+    if (values && name !== 'cookie' && name !== 'connection') headers[name] = values.join(',');
+  }
+  return headers;
+}
+
+/** Several values of one parameter are joined by a comma. */
+function joined(parameters: URLSearchParams): Record<string, string> {
+  return Object.fromEntries(
+    [...new Set(parameters.keys())].map((name) => [name, parameters.getAll(name).join(',')]),
+  );
+}
+
+/** As in `12/Mar/2020:19:03:58 +0000`. */
+function commonLogTime(time: Date): string {
+  // For example: Thu, 12 Mar 2020 19:03:58 GMT
+  const [, day, month, year, clock] = time.toUTCString().split(' ');
+  return `${day}/${month}/${year}:${clock} +0000`;
+}
+
+async function withinTime(invoke: () => Promise<unknown>, timeoutMs: number): Promise<Answer> {
+  const { promise: timeout, resolve: giveUp } = Promise.withResolvers<Answer>();
+  const timer = setTimeout(() => giveUp(message(503, 'Service Unavailable')), timeoutMs);
+  // An error's text is never told to the caller, here as in AWS.
+  const answer = invoke().then(readAnswer, () => internalServerError);
+  try {
+    return await Promise.race([answer, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function readAnswer(answer: unknown): Answer {
+  if (!withStatusSchema.safeParse(answer).success) {
+    const body = typeof answer === 'string' ? answer : JSON.stringify(answer);
+    return { status: 200, headers: { 'content-type': 'application/json' }, body };
+  }
+  const parsed = answerSchema.safeParse(answer);
+  if (!parsed.success) return internalServerError;
+  const { statusCode, headers, cookies, body, isBase64Encoded } = parsed.data;
+  const named = Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  return {
+    status: statusCode,
+    headers: {
+      'content-type': 'text/plain;charset=UTF-8',
+      ...Object.fromEntries(named),
+      ...(cookies && { 'set-cookie': cookies }),
+    },
+    body: Buffer.from(body ?? '', isBase64Encoded ? 'base64' : 'utf8'),
+  };
+}
+
+function message(status: number, text: string): Answer {
+  return { status, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ message: text }) };
+}
+
+const internalServerError = message(500, 'Internal Server Error');
+
+function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  response.writeHead(status, { 'apigw-requestid': randomUUID(), ...headers }).end(body);
+}
+
+/** Read to the end even when too large, so that the refusal reaches the client; then only its length counts. */
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= maxBodyBytes + chunk.length) chunks.push(chunk);
+  });
+  await new Promise((resolve, reject) => request.once('end', resolve).once('error', reject));
+  return Buffer.concat(chunks);
+}
+
+function splitTarget(target: string): { path: string; query: string } {
+  const at = target.indexOf('?');
+  return at === -1 ? { path: target, query: '' } : { path: target.slice(0, at), query: target.slice(at + 1) };
+}

@@ -1,0 +1,125 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import * as z from 'zod/mini';
+import { AwsError, accountId, operation, region } from './aws-protocol.ts';
+import type { Operations } from './aws-protocol.ts';
+
+const name = z.string().check(z.minLength(1), z.maxLength(512));
+/** The SDK sends `SecretBinary` as base64 and takes it back as such. */
+const value = { SecretString: z.optional(z.string()), SecretBinary: z.optional(z.string()) };
+
+const getSchema = z.object({
+  SecretId: name,
+  VersionId: z.optional(z.string()),
+  VersionStage: z.optional(z.string()),
+});
+const createSchema = z.object({ Name: name, ...value, ClientRequestToken: z.optional(z.string()) });
+const putSchema = z.object({ SecretId: name, ...value, ClientRequestToken: z.optional(z.string()) });
+const deleteSchema = z.object({ SecretId: name, ForceDeleteWithoutRecovery: z.optional(z.boolean()) });
+
+type Value = { SecretString?: string | undefined; SecretBinary?: string | undefined };
+type Version = Value & { versionId: string; createdAtMs: number };
+type Secret = { name: string; arn: string; current?: Version; deletedAtMs?: number };
+
+/** Secrets in memory, each with its current version only. */
+export function createSecretsManager({ now = Date.now }: { now?: () => number } = {}) {
+  const secrets = new Map<string, Secret>();
+
+  function find(id: string): Secret {
+    // As with the service, an ARN also works without the six random characters at its end.
+    const secret =
+      secrets.get(id) ??
+      [...secrets.values()].find(({ arn }) => arn === id || arn.slice(0, -'-xxxxxx'.length) === id);
+    if (!secret)
+      throw new AwsError('ResourceNotFoundException', "Secrets Manager can't find the specified secret.");
+    return secret;
+  }
+
+  function findUsable(id: string): Secret {
+    const secret = find(id);
+    if (secret.deletedAtMs !== undefined) throw markedForDeletion();
+    return secret;
+  }
+
+  function create(secretName: string): Secret {
+    const known = secrets.get(secretName);
+    if (known?.deletedAtMs !== undefined) throw markedForDeletion();
+    if (known) throw new AwsError('ResourceExistsException', `The secret ${secretName} already exists.`);
+    const arn = `arn:aws:secretsmanager:${region}:${accountId}:secret:${secretName}-${randomBytes(3).toString('hex')}`;
+    const secret = { name: secretName, arn };
+    secrets.set(secretName, secret);
+    return secret;
+  }
+
+  function setValue(secret: Secret, newValue: Value, versionId: string = randomUUID()): void {
+    const { SecretString, SecretBinary } = newValue;
+    secret.current = { SecretString, SecretBinary, versionId, createdAtMs: now() };
+  }
+
+  const operations: Operations = {
+    'secretsmanager.GetSecretValue': operation(
+      getSchema,
+      ({ SecretId, VersionId, VersionStage = 'AWSCURRENT' }) => {
+        const secret = findUsable(SecretId);
+        const { current } = secret;
+        if (!current || VersionStage !== 'AWSCURRENT' || (VersionId && VersionId !== current.versionId)) {
+          throw new AwsError(
+            'ResourceNotFoundException',
+            "Secrets Manager can't find the specified secret value.",
+          );
+        }
+        const { SecretString, SecretBinary, versionId, createdAtMs } = current;
+        return {
+          ARN: secret.arn,
+          Name: secret.name,
+          VersionId: versionId,
+          VersionStages: ['AWSCURRENT'],
+          CreatedDate: createdAtMs / 1_000,
+          SecretString,
+          SecretBinary,
+        };
+      },
+    ),
+
+    'secretsmanager.CreateSecret': operation(createSchema, ({ Name, ClientRequestToken, ...newValue }) => {
+      const secret = create(Name);
+      if (newValue.SecretString !== undefined || newValue.SecretBinary !== undefined) {
+        setValue(secret, newValue, ClientRequestToken);
+      }
+      return { ARN: secret.arn, Name, VersionId: secret.current?.versionId };
+    }),
+
+    'secretsmanager.PutSecretValue': operation(putSchema, ({ SecretId, ClientRequestToken, ...newValue }) => {
+      const secret = findUsable(SecretId);
+      setValue(secret, newValue, ClientRequestToken);
+      return {
+        ARN: secret.arn,
+        Name: secret.name,
+        VersionId: secret.current?.versionId,
+        VersionStages: ['AWSCURRENT'],
+      };
+    }),
+
+    'secretsmanager.DeleteSecret': operation(deleteSchema, ({ SecretId, ForceDeleteWithoutRecovery }) => {
+      const secret = find(SecretId);
+      secret.deletedAtMs = now();
+      if (ForceDeleteWithoutRecovery) secrets.delete(secret.name);
+      return { ARN: secret.arn, Name: secret.name, DeletionDate: secret.deletedAtMs / 1_000 };
+    }),
+  };
+
+  return {
+    operations,
+
+    /** Creates the secret or gives it a new value: what an operator does beforehand, without a client. */
+    put(secretName: string, secretString: string): void {
+      setValue(secrets.get(secretName) ?? create(secretName), { SecretString: secretString });
+    },
+  };
+}
+
+function markedForDeletion(): AwsError {
+  return new AwsError(
+    'InvalidRequestException',
+    "You can't perform this operation on the secret because it was marked for deletion.",
+  );
+}

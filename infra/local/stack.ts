@@ -1,0 +1,226 @@
+import { queueMaxReceiveCount } from '../../functions/core/timing.ts';
+import { triggers } from '../../functions/triggers.ts';
+import type { FunctionName, Trigger } from '../../functions/triggers.ts';
+import { bundleFunction } from '../bundle.ts';
+import { environmentFor } from '../environment.ts';
+import type { Resources } from '../environment.ts';
+import { startAwsEndpoint } from './aws-endpoint.ts';
+import { region } from './aws-protocol.ts';
+import { startCloudElements } from './cloud-elements.ts';
+import { createContainers } from './containers.ts';
+import { startDynamoDb } from './dynamodb.ts';
+import { createEventBus, matchesPattern } from './event-bus.ts';
+import { createFaults } from './faults.ts';
+import { startGateway } from './gateway.ts';
+import { createKms } from './kms.ts';
+import { guardPermissions } from './permissions.ts';
+import { createQueue } from './queue.ts';
+import type { Queue } from './queue.ts';
+import { createSecretsManager } from './secrets-manager.ts';
+
+const tableName = 'element-onboarding';
+const busName = 'element-onboarding';
+const platformSecretId = 'element-onboarding/platform';
+const tenantSecretsPrefix = 'element-onboarding';
+
+/** The secrets of the Cloud Elements simulator's one user. */
+const simulatorSecrets = { userSecret: 'local-user-secret', organizationSecret: 'local-organization-secret' };
+
+/** Deployed it is `queueVisibilityMs`, 174 s: longer than anybody waits for a second attempt on their own machine. */
+const localVisibilityMs = 2_000;
+
+const purposes = {
+  api: 'the HTTP API',
+  aws: 'the AWS endpoint',
+  dynamodb: 'DynamoDB',
+  cloudElements: 'the Cloud Elements simulator',
+};
+
+type Ports = Partial<Record<keyof typeof purposes, number>>;
+
+export type LocalStackOptions = {
+  /** 0, the default, takes any free port. */
+  ports?: Ports;
+  queue?: { visibilityTimeoutMs?: number; maxReceiveCount?: number };
+  functionTimeoutMs?: number;
+  /** The platform secret's JSON as another than the simulator expects, or `null` for none. */
+  platformSecret?: Record<string, string> | null;
+  /** In place of the real functions: writes `index.mjs` into the directory. */
+  bundle?: (name: FunctionName, directory: string) => void;
+  /** Every line that a function logs. */
+  onLog?: (functionName: FunctionName, line: string) => void;
+};
+
+export type LocalStack = Awaited<ReturnType<typeof startLocalStack>>;
+
+/** All that `infra/stack.ts` deploys, from the same table and the same bundles, on this machine and in memory. */
+export async function startLocalStack(options: LocalStackOptions = {}) {
+  const { ports = {}, platformSecret = simulatorSecrets, bundle = bundleFunction, onLog } = options;
+  const stops: (() => void | Promise<void>)[] = [];
+  async function stop(): Promise<void> {
+    for (const end of stops.splice(0).toReversed()) await end();
+  }
+
+  try {
+    const simulator = await onPort(ports, 'cloudElements', (port) =>
+      startCloudElements({ port, ...simulatorSecrets }),
+    );
+    stops.push(() => simulator.stop());
+
+    const faults = createFaults();
+    const permissions = guardPermissions((accessKeyId) =>
+      isFunctionName(accessKeyId) ? triggers[accessKeyId].uses : undefined,
+    );
+    const guard: typeof faults.guard = (listener) => faults.guard(permissions(listener));
+
+    const dynamoDb = await onPort(ports, 'dynamodb', (port) => startDynamoDb({ tableName, port, guard }));
+    stops.push(dynamoDb.stop);
+    // Counted are the requests to the stack, not those that made it.
+    faults.requests.length = 0;
+
+    const secrets = createSecretsManager();
+    const kms = createKms();
+    const bus = createEventBus({
+      name: busName,
+      onEvent: (event) => {
+        for (const [name, { queue }] of rows) {
+          for (const pattern of queue?.events ?? []) {
+            if (matchesPattern(pattern, event)) queues.get(name)?.send(JSON.stringify(event));
+          }
+        }
+      },
+    });
+    const aws = await onPort(ports, 'aws', (port) =>
+      startAwsEndpoint({
+        port,
+        guard,
+        operations: { ...secrets.operations, ...kms.operations, ...bus.operations },
+      }),
+    );
+    stops.push(aws.stop);
+    if (platformSecret) secrets.put(platformSecretId, JSON.stringify(platformSecret));
+
+    const environment = {
+      AWS_REGION: region,
+      AWS_ACCESS_KEY_ID: 'local',
+      AWS_SECRET_ACCESS_KEY: 'local',
+      AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.url,
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: aws.url,
+      AWS_ENDPOINT_URL_KMS: aws.url,
+      AWS_ENDPOINT_URL_EVENTBRIDGE: aws.url,
+    };
+    const resources: Resources = {
+      tableName,
+      platformSecretId,
+      tenantSecretsPrefix,
+      tokenKeyId: kms.keyId,
+      cloudElementsBaseUrl: simulator.url,
+      stage: 'local',
+    };
+
+    const logs: string[] = [];
+    const containers = createContainers<FunctionName>({
+      bundle,
+      environmentOf: (name) => ({
+        ...environment,
+        // By it the permissions know the function.
+        AWS_ACCESS_KEY_ID: name,
+        ...environmentFor(triggers[name].uses, resources),
+      }),
+      ...(options.functionTimeoutMs !== undefined && { timeoutMs: options.functionTimeoutMs }),
+      onLog: (name, line) => {
+        logs.push(line);
+        onLog?.(name, line);
+      },
+    });
+    stops.push(containers.stop);
+
+    const queues = new Map<FunctionName, Queue>();
+    const routes = new Map<FunctionName, string>();
+    for (const [name, { http, queue }] of rows) {
+      if (http) routes.set(name, http);
+      if (queue) {
+        queues.set(
+          name,
+          createQueue({
+            name,
+            batchSize: queue.batchSize,
+            maxConcurrency: queue.maxConcurrency,
+            visibilityTimeoutMs: localVisibilityMs,
+            maxReceiveCount: queueMaxReceiveCount,
+            ...options.queue,
+            deliver: (event) => containers.invoke(name, event),
+          }),
+        );
+      }
+    }
+    stops.push(() => {
+      for (const queue of queues.values()) queue.stop();
+    });
+
+    const gateway = await onPort(ports, 'api', (port) =>
+      startGateway({ port, routes, invoke: containers.invoke }),
+    );
+    stops.push(gateway.stop);
+
+    return {
+      apiUrl: gateway.url,
+      awsUrl: aws.url,
+      dynamodbUrl: dynamoDb.url,
+      cloudElementsUrl: simulator.url,
+      tableName,
+      busName,
+      platformSecretName: platformSecretId,
+      tokenKeyId: kms.keyId,
+      /** What an SDK client or the AWS CLI needs to reach all of it. */
+      environment,
+      simulator,
+      queues,
+      /** Of AWS services, as `x-amz-target` names them. */
+      requests: faults.requests,
+      fail: faults.fail,
+      /** Every line that a function logged. */
+      logs,
+      invoke: containers.invoke,
+      kill: containers.kill,
+
+      /** A value that is not a string is stored as JSON. */
+      putSecret(name: string, value: string | object): void {
+        secrets.put(name, typeof value === 'string' ? value : JSON.stringify(value));
+      },
+      tenantSecretName: (tenantId: string, elementKey: string) =>
+        `${tenantSecretsPrefix}/tenants/${tenantId}/${elementKey}`,
+
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function isFunctionName(name: string): name is FunctionName {
+  return Object.hasOwn(triggers, name);
+}
+
+const rows = Object.keys(triggers)
+  .filter(isFunctionName)
+  .map((name): [FunctionName, Trigger] => [name, triggers[name]]);
+
+async function onPort<Started>(
+  ports: Ports,
+  name: keyof typeof purposes,
+  start: (port: number) => Promise<Started>,
+): Promise<Started> {
+  const port = ports[name] ?? 0;
+  try {
+    return await start(port);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    throw new Error(
+      `Port ${port}, meant for ${purposes[name]}, is taken: choose another with ports.${name}, or 0 for any free one.`,
+      { cause: error },
+    );
+  }
+}
