@@ -1,7 +1,6 @@
 import { buildSync } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
-import type { FunctionName } from '../functions/triggers.ts';
 
 const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.url));
 
@@ -9,7 +8,7 @@ const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.ur
  * Bundles one function into `<directory>/index.mjs`, the same bytes for AWS and for the local stack. The AWS SDK is
  * bundled (left to the runtime's copy, a cold start takes almost twice as long), from its ES modules.
  */
-export function bundleFunction(name: FunctionName, directory: string): void {
+export function bundleFunction(name: string, directory: string): void {
   buildSync({
     entryPoints: [join(functionsDirectory, `${name}.ts`)],
     outfile: join(directory, 'index.mjs'),
@@ -22,8 +21,6 @@ export function bundleFunction(name: FunctionName, directory: string): void {
     mainFields: ['module', 'main'],
     // CommonJS dependencies call require(), which an ES module has to make for itself.
     banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
-    sourcemap: 'linked',
-    sourcesContent: false,
     logLevel: 'warning',
   });
 }

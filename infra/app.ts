@@ -1,0 +1,26 @@
+import { App } from 'aws-cdk-lib';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
+import { join } from 'node:path';
+import { bundleFunction } from './bundle.ts';
+import { parseSettings } from './settings.ts';
+import { OnboardingStack } from './stack.ts';
+
+// What `cdk init` would write into cdk.json, some ninety lines; of the pinned version, so it changes with that alone.
+const app = new App({ context: recommendedFlags });
+const parsed = parseSettings({
+  stage: app.node.tryGetContext('stage'),
+  baseUrl: app.node.tryGetContext('baseUrl'),
+});
+if ('complaint' in parsed) {
+  process.stderr.write(`${parsed.complaint}\n`);
+  process.exit(1);
+}
+new OnboardingStack(app, { settings: parsed.settings, code: bundledCode });
+
+function bundledCode(name: string): Code {
+  // Below the output directory, so that nothing is left behind elsewhere.
+  const directory = join(app.outdir, 'bundles', name);
+  bundleFunction(name, directory);
+  return Code.fromAsset(directory);
+}

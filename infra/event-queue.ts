@@ -1,0 +1,60 @@
+import { Duration } from 'aws-cdk-lib';
+import { type EventBus, Rule } from 'aws-cdk-lib/aws-events';
+import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import {
+  deadLetterRetentionMs,
+  queueMaxReceiveCount,
+  queueRetentionMs,
+  queueVisibilityMs,
+} from '../functions/core/timing.ts';
+import type { QueueTrigger } from '../functions/triggers.ts';
+
+/** EventBridge's own limits, which are its default too, written out: how long it tries to reach the queue. */
+const deliveryAttempts = { retryAttempts: 185, maxEventAge: Duration.hours(24) };
+
+/**
+ * Bus → rules → queue → function. What EventBridge cannot deliver and what the function cannot handle end in the same
+ * dead-letter queue: both are the event as it was sent, and are put back into the queue in the same way.
+ */
+export class EventQueue extends Construct {
+  readonly deadLetters: sqs.Queue;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    { trigger, bus, handler }: { trigger: QueueTrigger; bus: EventBus; handler: IFunction },
+  ) {
+    super(scope, id);
+    const common = { enforceSSL: true, encryption: sqs.QueueEncryption.SQS_MANAGED };
+    this.deadLetters = new sqs.Queue(this, 'DeadLetters', {
+      ...common,
+      retentionPeriod: Duration.millis(deadLetterRetentionMs),
+    });
+    const queue = new sqs.Queue(this, 'Queue', {
+      ...common,
+      visibilityTimeout: Duration.millis(queueVisibilityMs),
+      retentionPeriod: Duration.millis(queueRetentionMs),
+      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: queueMaxReceiveCount },
+    });
+    for (const { source = [], 'detail-type': detailType } of trigger.events) {
+      // Named by what it matches, so that a change to one pattern leaves the other rules alone.
+      const rule = new Rule(this, [...source, ...detailType].join(' '), {
+        eventBus: bus,
+        eventPattern: { ...(source.length > 0 && { source: [...source] }), detailType: [...detailType] },
+      });
+      rule.addTarget(new SqsQueue(queue, { ...deliveryAttempts, deadLetterQueue: this.deadLetters }));
+    }
+    handler.addEventSource(
+      new SqsEventSource(queue, {
+        batchSize: trigger.batchSize,
+        maxConcurrency: trigger.maxConcurrency,
+        maxBatchingWindow: Duration.seconds(0),
+        reportBatchItemFailures: true,
+      }),
+    );
+  }
+}

@@ -1,0 +1,134 @@
+import { ArnFormat, CfnOutput, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import * as kms from 'aws-cdk-lib/aws-kms';
+import type { Code } from 'aws-cdk-lib/aws-lambda';
+import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { Construct } from 'constructs';
+import { type Trigger, triggers } from '../functions/triggers.ts';
+import { addApi, addRoute } from './api.ts';
+import { EventQueue } from './event-queue.ts';
+import { addFunction, type FunctionResources } from './functions.ts';
+import { isDisposable, type Settings } from './settings.ts';
+
+export type OnboardingStackProps = {
+  settings: Settings;
+  /** The code of a function, by its name in the trigger table. */
+  code: (name: string) => Code;
+};
+
+/** All of the service in one account and region: a loop over the trigger table, and what its functions use. */
+export class OnboardingStack extends Stack {
+  constructor(scope: Construct, { settings, code }: OnboardingStackProps) {
+    const name = `element-onboarding-${settings.stage}`;
+    super(scope, name, {
+      description: `Provisions tenants' element instances at ${settings.baseUrl} and keeps their element tokens`,
+    });
+
+    const secretsPrefix = `element-onboarding/${settings.stage}`;
+    const removalPolicy = removalPolicyOf(settings);
+    const table = this.#addTable(settings);
+    const tokenKey = new kms.Key(this, 'TokenKey', {
+      alias: name,
+      description: `Encrypts element tokens of ${name}`,
+      enableKeyRotation: true,
+      removalPolicy,
+    });
+    const platformSecret = this.#addPlatformSecret(`${secretsPrefix}/platform`, removalPolicy);
+    const bus = new EventBus(this, 'Bus', { eventBusName: name });
+    const api = addApi(this, name);
+
+    const resources: FunctionResources = {
+      tableName: table.tableName,
+      tableArn: table.tableArn,
+      platformSecretId: platformSecret.ref,
+      tenantSecretsPrefix: secretsPrefix,
+      tenantSecretsArn: this.formatArn({
+        service: 'secretsmanager',
+        resource: 'secret',
+        resourceName: `${secretsPrefix}/tenants/*`,
+        arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+      }),
+      tokenKeyId: tokenKey.keyArn,
+      cloudElementsBaseUrl: settings.baseUrl,
+      stage: settings.stage,
+    };
+    const rows: [string, Trigger][] = Object.entries(triggers);
+    for (const [functionName, { http, queue, uses }] of rows) {
+      const handler = addFunction(this, functionName, {
+        uses,
+        code: code(functionName),
+        resources,
+        logRemovalPolicy: removalPolicy,
+      });
+      if (http) addRoute(api, http, handler);
+      if (queue) {
+        const { deadLetters } = new EventQueue(this, `${functionName}-events`, {
+          trigger: queue,
+          bus,
+          handler,
+        });
+        this.#output(
+          'DeadLetterQueueUrl',
+          deadLetters.queueUrl,
+          'Queue of the events that nobody could handle',
+        );
+      }
+    }
+
+    this.#output('ApiUrl', api.apiEndpoint, 'Where the HTTP API answers, to requests signed with SigV4');
+    this.#output('EventBusName', bus.eventBusName, 'Bus that takes TenantOnboarded and the like');
+    this.#output('TableName', table.tableName, 'Table of the instances, one item per tenant and element');
+    this.#output(
+      'PlatformSecretName',
+      `${secretsPrefix}/platform`,
+      'Secret to be filled in; it says with what',
+    );
+    this.#output(
+      'TenantSecretPrefix',
+      `${secretsPrefix}/tenants`,
+      'A tenant\'s secret is named <this>/<tenantId>/<elementKey> and holds JSON such as {"api.key": "…"}',
+    );
+  }
+
+  #addTable(settings: Settings): dynamodb.Table {
+    return new dynamodb.Table(this, 'Table', {
+      partitionKey: { name: 'tenantId', type: dynamodb.AttributeType.STRING },
+      sortKey: { name: 'elementKey', type: dynamodb.AttributeType.STRING },
+      billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: !isDisposable(settings),
+      // Kept also when the first deployment fails: rolling it back would stop at the deletion protection.
+      removalPolicy: isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN,
+    });
+  }
+
+  /**
+   * Made without a value, which `secretsmanager.Secret` cannot do: what the template does not hold, no deployment can
+   * put in the place of what the operator has entered.
+   */
+  #addPlatformSecret(name: string, removalPolicy: RemovalPolicy): CfnSecret {
+    const secret = new CfnSecret(this, 'PlatformSecret', {
+      name,
+      description:
+        'To be filled in with JSON: {"userSecret": "…", "organizationSecret": "…"}. ' +
+        'Cloud Elements shows both in the profile menu, at the lower left. ' +
+        'Run this, paste the JSON, end with Ctrl-D: ' +
+        `aws secretsmanager put-secret-value --secret-id ${name} --secret-string file:///dev/stdin`,
+    });
+    secret.applyRemovalPolicy(removalPolicy);
+    return secret;
+  }
+
+  #output(id: string, value: string, description: string): void {
+    new CfnOutput(this, id, { value, description });
+  }
+}
+
+/**
+ * Outside development, what is not easily had again outlives the stack. Not when the very first deployment fails,
+ * though: the next one would find the secret's name taken.
+ */
+function removalPolicyOf(settings: Settings): RemovalPolicy {
+  return isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE;
+}

@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import { isDisposable, parseSettings } from '../../infra/settings.ts';
+
+const baseUrl = 'https://api.cloud-elements.com';
+
+describe('settings', () => {
+  test('are taken from the context', () => {
+    expect(parseSettings({ stage: 'prod', baseUrl })).toEqual({ settings: { stage: 'prod', baseUrl } });
+  });
+
+  test('that are wrong are all named in one text, each with what was expected and an example', () => {
+    expect(parseSettings({ stage: 'Prod', baseUrl: 'api.cloud-elements.com' })).toEqual({
+      complaint: [
+        'Wrong context:',
+        '  stage: expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod',
+        '  baseUrl: expected the origin of Cloud Elements: https (http for a loopback address only), no path, query or user info, for example -c baseUrl=https://api.cloud-elements.com',
+      ].join('\n'),
+    });
+  });
+
+  test('that are missing are named in the same way', () => {
+    const parsed = parseSettings({ stage: undefined, baseUrl: undefined });
+    expect(parsed).toEqual(parseSettings({ stage: 'Prod', baseUrl: 'api.cloud-elements.com' }));
+  });
+
+  test.each(['', '1st', 'dev_1', 'PROD', 'a'.repeat(21)])('refuse the stage %o', (stage) => {
+    expect(parseSettings({ stage, baseUrl })).toHaveProperty('complaint', expect.stringContaining('stage:'));
+  });
+
+  test.each(['d', 'dev-anna', 'eu-west-2', 'a'.repeat(20)])('accept the stage %o', (stage) => {
+    expect(parseSettings({ stage, baseUrl })).toHaveProperty('settings.stage', stage);
+  });
+
+  test.each([
+    'http://api.cloud-elements.com',
+    'http://127.0.0.1.example.com',
+    'https://api.cloud-elements.com/elements/api-v2',
+    'https://api.cloud-elements.com?debug',
+    'https://api.cloud-elements.com#top',
+    'ftp://api.cloud-elements.com',
+    'https://',
+    '',
+  ])('refuse the base URL %o', (url) => {
+    expect(parseSettings({ stage: 'dev', baseUrl: url })).toHaveProperty(
+      'complaint',
+      expect.stringContaining('baseUrl:'),
+    );
+  });
+
+  test('refuse a base URL with credentials and do not repeat them', () => {
+    const parsed = parseSettings({ stage: 'dev', baseUrl: 'https://anna:hunter2@api.cloud-elements.com' });
+    expect(parsed).toHaveProperty('complaint', expect.not.stringContaining('hunter2'));
+  });
+
+  test.each([
+    ['https://api.cloud-elements.com/', 'https://api.cloud-elements.com'],
+    [
+      'https://API.openconnectors.eu10.ext.hana.ondemand.com:443',
+      'https://api.openconnectors.eu10.ext.hana.ondemand.com',
+    ],
+    ['http://localhost:8080', 'http://localhost:8080'],
+    ['http://127.0.0.1:8080', 'http://127.0.0.1:8080'],
+    ['http://[::1]:8080', 'http://[::1]:8080'],
+  ])('make the base URL %o the origin %o', (url, origin) => {
+    expect(parseSettings({ stage: 'dev', baseUrl: url })).toHaveProperty('settings.baseUrl', origin);
+  });
+
+  test.each([
+    ['dev', true],
+    ['dev-anna', true],
+    ['develop', false],
+    ['prod', false],
+  ])('of the stage %o are disposable: %o', (stage, disposable) => {
+    expect(isDisposable({ stage, baseUrl })).toBe(disposable);
+  });
+});
