@@ -1,5 +1,5 @@
 import { settingsFromEvent } from './core/events.ts';
-import { openProvisioning } from './runtime/dependencies.ts';
+import { openProvisioning } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 
 /** Onboarding events, by queue. A claim that another holds, or an outcome not yet known, is asked for again. */

@@ -1,5 +1,5 @@
 import { instanceRequestSchema, instanceView, settingsOf } from './core/instance.ts';
-import { openProvisioning } from './runtime/dependencies.ts';
+import { openProvisioning } from './runtime/provisioning.ts';
 import { httpHandler, jsonAnswer, retryAfter, tenantPath } from './runtime/http.ts';
 
 /** `POST /tenants/{tenantId}/instances` */

@@ -10,8 +10,6 @@ const apiPath = '/elements/api-v2';
 /** A page of the list holds at most 200 instances of a few KiB. */
 const maxAnswerBytes = 16 * 1024 * 1024;
 
-const connectTimeoutMs = 3_000;
-
 /** The answer of Cloud Elements when it refuses: any of the three may be missing. */
 const refusalSchema = z.object({
   requestId: z.optional(z.string()),
@@ -76,10 +74,12 @@ type Reply =
 export function createCloudElements({
   baseUrl,
   credentials,
+  connectTimeoutMs = 3_000,
   now = Date.now,
 }: {
   baseUrl: string;
   credentials: CredentialsSource;
+  connectTimeoutMs?: number;
   now?: () => number;
 }): CloudElements {
   return {
@@ -217,7 +217,7 @@ function answerOf(
     parsed.success && Object.values(parsed.data).some((value) => value !== undefined)
       ? parsed.data
       : undefined;
-  const requestId = header('elements-request-id') ?? refusal?.requestId;
+  const requestId = refusal?.requestId ?? header('elements-request-id');
   return {
     kind: 'answer',
     status,
@@ -308,12 +308,11 @@ function createOutcome(reply: Reply, who: string, sentValues: unknown[]): Create
 /** What Cloud Elements said, without what we had told it and short enough for a log line. */
 function redact(message: string, sentValues: unknown[]): string {
   return sentValues
-    .filter((value) => typeof value === 'string' && value.length > 3)
-    .flatMap((value) => [
-      String(value),
-      JSON.stringify(value).slice(1, -1),
-      encodeURIComponent(String(value)),
-    ])
+    .flatMap((value) =>
+      typeof value === 'string' && value.length > 3
+        ? [value, JSON.stringify(value).slice(1, -1), encodeURIComponent(value)]
+        : [],
+    )
     .toSorted((a, b) => b.length - a.length)
     .reduce((text, value) => text.replaceAll(value, '[redacted]'), message)
     .replaceAll(/\p{Cc}/gu, ' ')

@@ -139,7 +139,8 @@ const keyOf = ({ tenantId, elementKey }: InstanceKey) => ({
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `the ${elementKey} instance of tenant ${tenantId}`;
 
-function conditionOf(expected: Expected) {
+function conditionOf({ status, provisionId, attemptId, leaseExpiresAt }: Expected) {
+  const expected = { status, provisionId, attemptId, leaseExpiresAt };
   const values = Object.entries(marshall(expected, { removeUndefinedValues: true }));
   return {
     ConditionExpression: values.map(([name]) => `#${name} = :${name}`).join(' AND '),

@@ -38,13 +38,14 @@ export function assertAllowed(settings: InstanceSettings): void {
 /**
  * The configuration to send: the tenant's secret, overlaid by the request.
  * @param readTenantSecret called only if the request brings no credentials; undefined when there is no such secret
- * @throws OnboardingError `missing-configuration`, naming every entry that is missing
+ * @throws OnboardingError `missing-configuration`, naming every entry that is missing, or as `assertAllowed`
  */
 export async function configurationFor(
   settings: InstanceSettings,
   readTenantSecret: () => Promise<{ name: string; configuration: Configuration | undefined }>,
 ): Promise<Configuration> {
   if (bringsCredentials(settings)) return settings.configuration;
+  assertAllowed(settings);
   const secret = await readTenantSecret();
   const configuration = { ...secret.configuration, ...settings.configuration };
   const missing = requiredKeys(settings.elementKey).filter((key) => !Object.hasOwn(configuration, key));

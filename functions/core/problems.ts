@@ -8,7 +8,7 @@ export function pointerTo(path: readonly PropertyKey[]): string {
   return `#${path
     .map(
       (part) =>
-        `/${encodeURIComponent(String(part).replaceAll('~', '~0').replaceAll('/', '~1')).slice(0, 200)}`,
+        `/${encodeURIComponent(String(part).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')).slice(0, 200)}`,
     )
     .join('')}`;
 }
@@ -22,19 +22,16 @@ export function problemsOf(
 }
 
 function describe(issue: Issue, input: unknown): { path: readonly PropertyKey[]; detail: string }[] {
-  switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.map((key) => ({ path: [...issue.path, key], detail: 'is not a known field' }));
-    case 'invalid_key':
-      return [{ path: issue.path, detail: issue.issues[0]?.message ?? issue.message }];
-    case 'invalid_type': {
-      const expected = `expected ${issue.message === 'Invalid input' ? typeNames[issue.expected] : issue.message}`;
-      const missing = valueAt(input, issue.path) === undefined;
-      return [{ path: issue.path, detail: missing ? `is missing: ${expected}` : expected }];
-    }
-    default:
-      return [{ path: issue.path, detail: `expected ${issue.message}` }];
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...issue.path, key], detail: 'is not a known field' }));
   }
+  if (issue.code === 'invalid_key') {
+    return [{ path: issue.path, detail: `expected ${issue.issues[0]?.message ?? issue.message}` }];
+  }
+  const isTypeOnly = issue.code === 'invalid_type' && issue.message === 'Invalid input';
+  const expected = `expected ${isTypeOnly ? (typeNames[issue.expected] ?? issue.expected) : issue.message}`;
+  const missing = issue.code === 'invalid_type' && valueAt(input, issue.path) === undefined;
+  return [{ path: issue.path, detail: missing ? `is missing: ${expected}` : expected }];
 }
 
 const typeNames: Partial<Record<string, string>> = {
