@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { isOrigin } from '../functions/core/origin.ts';
 
 const stageExpected =
   'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod';
@@ -31,15 +32,4 @@ export function parseSettings(context: {
 /** The data of a stage for development goes with its stack; any other stage's stays. */
 export function isDisposable({ stage }: Settings): boolean {
   return stage === 'dev' || stage.startsWith('dev-');
-}
-
-function isOrigin(text: string): boolean {
-  const url = URL.parse(text);
-  if (!url) return false;
-  const isLoopback =
-    url.hostname === 'localhost' || url.hostname === '[::1]' || /^127(\.\d+){3}$/.test(url.hostname);
-  // Anything beyond the origin would be cut off and ignored; only the "/" that URL adds is forgiven.
-  return (
-    url.href === `${url.origin}/` && (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback))
-  );
 }

@@ -151,13 +151,13 @@ describe('asking again', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('with other settings while it is in progress is a conflict', async () => {
+  test('with other settings while it is in progress is to be asked again later', async () => {
     const tenantId = newTenant();
     servers.simulator.latencyMs = 100;
     const first = servers.provision(taxify(tenantId));
     await expect.poll(() => servers.posts()).toBe(1);
     const other = servers.provision(taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } }));
-    expect((await errorOf(other)).code).toBe('settings-conflict');
+    expect(await errorOf(other)).toMatchObject({ code: 'busy-with-other-settings', retryable: true });
     servers.simulator.latencyMs = 0;
     expect((await first).outcome).toBe('created');
   });
@@ -201,7 +201,7 @@ describe('a create whose outcome is unknown', () => {
         status: 'provisioning',
         contested: true,
         leaseExpiresAt: 0,
-        lastError: { code: 'cloud-elements-unreadable' },
+        lastError: { code: 'outcome-unknown' },
       });
       expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
       expect(servers.posts()).toBe(1);
@@ -349,6 +349,7 @@ describe('the platform secret', () => {
   test.each([
     ['is not JSON', 'not JSON at all: hush-hush', 'is not JSON'],
     ['lacks a part', '{"userSecret": "hush-hush"}', '#/organizationSecret is missing'],
+    ['is not ASCII', '{"userSecret": "hüsh", "organizationSecret": "x"}', '#/userSecret expected'],
     ['holds a comma', '{"userSecret": "hush,hush", "organizationSecret": "x"}', '#/userSecret expected'],
   ])('that %s ends the request before anything is sent', async (_what, value, fault) => {
     const tenantId = newTenant();
@@ -466,6 +467,8 @@ describe('taking over a claim that was never ended', () => {
 
   test.each([
     ['an error', { kind: 'status', status: 500 }],
+    ['a 404 of a gateway', { kind: 'status', status: 404, body: { message: 'no Route matched' } }],
+    ['an item that cannot be read', { kind: 'status', status: 200, body: [{ element: { key: 'taxify' } }] }],
     [
       'a 404 that is not from Cloud Elements',
       { kind: 'status', status: 404, body: '<html>Not found</html>' },
@@ -489,6 +492,7 @@ describe('taking over a claim that was never ended', () => {
   test.each([
     ['tags as objects', { tags: 'objects' as const }],
     ['no tags', { tags: 'absent' as const }],
+    ['empty tags', { tags: 'empty' as const }],
     ['no token', { token: 'absent' as const }],
   ])('recognises its instance in a list that shows %s', async (_what, listShape) => {
     const tenantId = newTenant();
@@ -510,6 +514,45 @@ describe('taking over a claim that was never ended', () => {
       'GET /instances',
       'GET /instances',
     ]);
+    await expectOneActiveInstance(tenantId);
+  });
+
+  test('concludes nothing when a later page is missing', async () => {
+    await Promise.all(
+      Array.from({ length: 201 - servers.simulator.instances.length }, () =>
+        servers.provision(taxify(newTenant())),
+      ),
+    );
+    const tenantId = newTenant();
+    const killed = await killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    servers.simulator.ignoreTagFilter = true;
+    servers.simulator.faultFor = ({ query }) =>
+      query.has('nextPage') ? { effect: 'none', outcome: { kind: 'status', status: 404 } } : undefined;
+    expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
+    expect(instancesOf(tenantId)).toHaveLength(1);
+  });
+
+  test('adopts an instance that tells no creation date', async () => {
+    const tenantId = newTenant();
+    const killed = await killedWhileCreating(tenantId, 'applied');
+    const [instance] = instancesOf(tenantId);
+    const { id, token, tags } = instance ?? {};
+    servers.clock.aheadMs = 1_001;
+    servers.simulator.fail({
+      on: 'GET /instances',
+      effect: 'none',
+      outcome: {
+        kind: 'status',
+        status: 200,
+        // The stranger cannot be read, and need not be.
+        body: [
+          { element: { key: 'box' } },
+          { id, token, tags, element: { key: 'taxify' }, createdDate: null },
+        ],
+      },
+    });
+    expect((await servers.provision(taxify(tenantId))).row.provisionId).toBe(killed.provisionId);
     await expectOneActiveInstance(tenantId);
   });
 
@@ -555,7 +598,7 @@ describe('taking over a claim that was never ended', () => {
     await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
     const other = taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
-    expect((await errorOf(servers.provision(other))).code).toBe('settings-conflict');
+    expect((await errorOf(servers.provision(other))).code).toBe('busy-with-other-settings');
   });
 
   test('at another origin concludes nothing', async () => {
@@ -568,7 +611,7 @@ describe('taking over a claim that was never ended', () => {
     expect(elsewhere.posts()).toBe(0);
   });
 
-  test('of a failed, doubtful row with other settings removes what the old settings had made', async () => {
+  test('of a failed, doubtful row removes what there is before it creates', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     await servers.store.replace({ ...killed, status: 'failed', contested: true, leaseExpiresAt: 0 }, killed);
@@ -577,6 +620,13 @@ describe('taking over a claim that was never ended', () => {
     expect(instancesOf(tenantId)).toHaveLength(1);
 
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    servers.simulator.fail({
+      on: 'DELETE /instances/{id}',
+      effect: 'none',
+      outcome: { kind: 'status', status: 500 },
+    });
+    expect((await servers.provision(other)).outcome).toBe('in-progress');
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'failed', fingerprint: killed.fingerprint });
     expect((await servers.provision(other)).outcome).toBe('created');
     expect(instancesOf(tenantId).map(({ name }) => name)).toEqual(['Other']);
     await expectOneActiveInstance(tenantId);
@@ -646,6 +696,8 @@ describe('a commit', () => {
     const instanceId = instancesOf(tenantId)[0]?.id;
     expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', contested: true, instanceId });
 
+    // Known by its id, it is found even if the list does not show it yet.
+    servers.simulator.listLagMs = 60_000;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(1);
     await expectOneActiveInstance(tenantId);
@@ -681,6 +733,11 @@ describe('a write that the SDK sends twice because the first answer was lost', (
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     await expectOneActiveInstance(tenantId);
   });
+});
+
+test('an AWS call whose answer never ends is broken off and repeated', async () => {
+  servers.failAws({ target: 'DynamoDB_20120810.PutItem', stallMidBody: true });
+  expect((await servers.provision(taxify(newTenant()))).outcome).toBe('created');
 });
 
 describe('a claim that cannot be given back', () => {
@@ -754,7 +811,11 @@ describe('configuration', () => {
 
   test.each([
     ['is not JSON', 'hush-hush', 'is not JSON'],
-    ['holds something else than entries', '{"api.key": {"hush": 1}}', '#/api.key expected text'],
+    [
+      'holds something else than entries',
+      '{"api.key": {"hush": 1}}',
+      '#/api.key expected text that is not blank',
+    ],
   ])('from a tenant secret that %s is a matter for the operator', async (_what, value, fault) => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, value);

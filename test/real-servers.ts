@@ -3,6 +3,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { setTimeout } from 'node:timers/promises';
 import { clientLimits } from '../functions/adapters/aws.ts';
+import { createCloudElementsCaller } from '../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../functions/adapters/cloud-elements.ts';
 import { createInstanceStore } from '../functions/adapters/instance-store.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../functions/adapters/secrets.ts';
@@ -63,9 +64,11 @@ export async function startServers() {
       store,
       cipher,
       cloudElements: createCloudElements({
-        baseUrl,
-        credentials: createPlatformCredentials({ client: secretsClient, secretId: platformSecretId }),
-        connectTimeoutMs: 200,
+        call: createCloudElementsCaller({
+          baseUrl,
+          credentials: createPlatformCredentials({ client: secretsClient, secretId: platformSecretId }),
+          connectTimeoutMs: 200,
+        }),
       }),
       readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
       origin: baseUrl,

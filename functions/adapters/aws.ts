@@ -2,11 +2,17 @@ import { OnboardingError } from '../core/errors.ts';
 
 /**
  * Limits of every AWS client. The SDK has none of its own, and an invocation that hangs in a call is a claim that
- * hangs. Regional calls answer in milliseconds; an attempt that fails is repeated twice.
+ * hangs. Regional calls answer in milliseconds; an attempt that fails is repeated twice. `requestTimeout` ends with
+ * the answer's head, `socketTimeout` bounds the silence after it.
  */
 export const clientLimits = {
   maxAttempts: 3,
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 1_500, throwOnRequestTimeout: true },
+  requestHandler: {
+    connectionTimeout: 1_000,
+    requestTimeout: 1_500,
+    throwOnRequestTimeout: true,
+    socketTimeout: 1_500,
+  },
 };
 
 /**
@@ -19,7 +25,11 @@ export async function callAws<T>(what: string, call: () => Promise<T>): Promise<
     return await call();
   } catch (error) {
     throw new OnboardingError('aws-unavailable', `${what} failed; whether it took effect is not known.`, {
-      cause: error instanceof Error ? { name: error.name, message: error.message } : undefined,
+      cause: error instanceof Error ? { name: error.name, message: messageOf(error) } : undefined,
     });
   }
 }
+
+/** A parser's message quotes what it could not read, and that may be a secret. */
+const messageOf = (error: Error): string =>
+  error instanceof SyntaxError ? 'the answer cannot be read' : error.message;

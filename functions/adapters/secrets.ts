@@ -11,7 +11,9 @@ import { pointerTo, problemsOf } from '../core/problems.ts';
 import { callAws } from './aws.ts';
 
 /** Both go into one header whose parts are separated by commas. */
-const headerPart = z.string().check(z.regex(/^[^\s,\p{Cc}]+$/u, 'a secret without white space and commas'));
+const headerPart = z
+  .string()
+  .check(z.regex(/^[!-+\--~]+$/, 'a secret of ASCII characters without white space and commas'));
 
 const platformCredentialsSchema = z.object({ userSecret: headerPart, organizationSecret: headerPart });
 export type PlatformCredentials = z.infer<typeof platformCredentialsSchema>;
@@ -49,9 +51,11 @@ export function createPlatformCredentials({
 
   /** Fetches anew unless somebody did so since `refused` was handed out. The same object means: nothing has changed. */
   async function renew(refused: PlatformCredentials): Promise<PlatformCredentials> {
+    const held = cached;
     const current = await get();
     if (current !== refused) return current;
-    cached = undefined;
+    // Not if another request has asked anew in the meantime.
+    if (cached === held) cached = undefined;
     const fetched = await get();
     const same =
       fetched.userSecret === refused.userSecret && fetched.organizationSecret === refused.organizationSecret;

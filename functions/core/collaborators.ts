@@ -1,7 +1,10 @@
 import type { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from './instance.ts';
 
-/** What the use cases need of the outside world; `adapters/` has the real ones. */
+/**
+ * What the use cases need of the outside world; `adapters/` has the real ones. Written out here because imports go
+ * towards the core, and because the core is tried out on an outside world that fails in every possible order.
+ */
 
 /** A conditional write: refused means that nothing was changed; `current` is the row that stood against it, if any. */
 export type Write = { won: true } | { won: false; current: InstanceRow | undefined };
@@ -47,8 +50,11 @@ export type CloudElements = {
     },
     options: { timeoutMs: number },
   ): Promise<CreateOutcome>;
-  /** All instances of the element that carry exactly this tag. */
-  lookUp(marker: { elementKey: string; tag: string }, options: { timeoutMs: number }): Promise<LookUp>;
+  /** All instances of the element that carry exactly this tag, and the one of this id, if it still exists. */
+  lookUp(
+    marker: { elementKey: string; tag: string; instanceId: number | undefined },
+    options: { timeoutMs: number },
+  ): Promise<LookUp>;
   /** An instance that is already gone counts as removed. */
   remove(
     instanceId: number,

@@ -1,7 +1,7 @@
 import { allowedKeys, isCatalogued, requiredKeys } from './catalogue.ts';
 import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceSettings } from './instance.ts';
-import { invalidRequest, pointerTo } from './problems.ts';
+import { pointerTo } from './problems.ts';
 
 /**
  * Does the request bring its own credentials? Then the tenant's secret is not read at all, and the request may set
@@ -26,13 +26,11 @@ export function assertAllowed(settings: InstanceSettings): void {
   const refused = Object.keys(settings.configuration).filter((key) => !allowed.includes(key));
   if (refused.length === 0) return;
   const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
-  throw invalidRequest(
-    'the configuration',
-    refused.map((key) => ({
-      pointer: pointerTo(['configuration', key]),
-      detail: `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`,
-    })),
-  );
+  const rule = `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
+  // Names the entries itself: of a refused event the message is all that is kept.
+  throw new OnboardingError('invalid-request', `The configuration ${refused.join(', ')} ${rule}.`, {
+    problems: refused.map((key) => ({ pointer: pointerTo(['configuration', key]), detail: rule })),
+  });
 }
 
 /**

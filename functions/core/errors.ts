@@ -9,6 +9,11 @@ const errorCodes = {
   },
   'not-found': { status: 404, retryable: false, title: 'The tenant has no such instance' },
   'settings-conflict': { status: 409, retryable: false, title: 'The instance exists with other settings' },
+  'busy-with-other-settings': {
+    status: 409,
+    retryable: true,
+    title: 'The instance is being provisioned with other settings',
+  },
   'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
   'not-active': { status: 409, retryable: true, title: 'The instance is not active' },
   'body-too-large': { status: 413, retryable: false, title: 'The body is too large' },
@@ -16,6 +21,11 @@ const errorCodes = {
   internal: { status: 500, retryable: true, title: 'Something went wrong in this service' },
   'cloud-elements-unreachable': { status: 502, retryable: true, title: 'Cloud Elements cannot be reached' },
   'cloud-elements-unreadable': { status: 502, retryable: true, title: 'Cloud Elements cannot be understood' },
+  'outcome-unknown': {
+    status: 502,
+    retryable: true,
+    title: 'Whether Cloud Elements made the instance is not known yet',
+  },
   'cloud-elements-busy': { status: 503, retryable: true, title: 'Cloud Elements asks for patience' },
   'platform-credentials-refused': {
     status: 503,

@@ -1,11 +1,14 @@
 import * as z from 'zod/mini';
 import { defaultElementKey } from './catalogue.ts';
 import { settingsOf, tenantIdSchema, tenantOnboardedSchema, type InstanceSettings } from './instance.ts';
-import { parseOrRefuse } from './problems.ts';
+import { invalidRequest, parseOrRefuse } from './problems.ts';
+
+/** Ids of others go into the row. */
+const boundedText = z.string().check(z.maxLength(128, 'at most 128 characters'));
 
 /** An EventBridge event, as the bus puts it into a message's body. */
 const envelopeSchema = z.object({
-  id: z.string(),
+  id: boundedText,
   source: z.string(),
   'detail-type': z.string(),
   detail: z.unknown(),
@@ -15,7 +18,7 @@ const envelopeSchema = z.object({
  * SaaS Builder Toolkit: beside the two ids the detail holds whatever the tenant was registered with, which is not
  * for us to trust.
  */
-const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: z.string() });
+const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: boundedText });
 
 /** The toolkit's names for a request to onboard, up to version 0.8 and since 0.9 (awslabs/sbt-aws, event-manager.ts). */
 const sbtDialects: Readonly<Record<string, 'sbt-0.5' | 'sbt-0.9'>> = {
@@ -43,6 +46,14 @@ export function settingsFromEvent(message: unknown): InstanceSettings {
       {},
       { dialect, eventId, registrationId: tenantRegistrationId },
     );
+  }
+  if (type !== 'TenantOnboarded') {
+    throw invalidRequest('the event', [
+      {
+        pointer: '#/detail-type',
+        detail: 'expected TenantOnboarded or a request of the SaaS Builder Toolkit',
+      },
+    ]);
   }
   const { tenantId, element, ...asked } = parseOrRefuse(
     tenantOnboardedSchema,

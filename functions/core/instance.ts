@@ -41,7 +41,10 @@ const tagSchema = plainText.check(
 /** Keys as Cloud Elements writes them (`api.key`); it takes an object as value only in the form of a JSON string. */
 export const configurationSchema = z.record(
   z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a configuration key such as "api.key"')),
-  z.union([z.string(), z.boolean(), z.number()], { error: 'text, a number, true or false' }),
+  // A blank entry is a form that was not filled in, not a credential.
+  z.union([z.string().check(z.regex(/\S/)), z.boolean(), z.number()], {
+    error: 'text that is not blank, a number, true or false',
+  }),
 );
 export type Configuration = z.infer<typeof configurationSchema>;
 

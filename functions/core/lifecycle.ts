@@ -48,40 +48,51 @@ export function claim(
 
 /** What a claim may do about a row that is already there. */
 export type Verdict =
-  | { kind: 'replay' }
-  | { kind: 'settings-conflict' }
-  | { kind: 'being-deleted' }
-  | { kind: 'origin-changed' }
+  | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
   | { kind: 'in-progress'; retryAfterMs: number }
-  /** `mayCreate`: whatever earlier attempts sent has taken effect by now or never will. */
-  | { kind: 'take-over'; mayCreate: boolean };
+  | {
+      kind: 'take-over';
+      /** What earlier attempts may have made: nothing, an instance to adopt, or one that nobody wants any more. */
+      earlier: 'nothing' | 'to-adopt' | 'to-remove';
+      /** Whatever earlier attempts sent has taken effect by now or never will. */
+      mayCreate: boolean;
+    };
 
 export function judge(
   row: InstanceRow,
-  { settings, origin, nowMs }: Omit<Claimant, 'attemptId' | 'sendDeadline'>,
+  { settings, origin, nowMs }: Pick<Claimant, 'settings' | 'origin' | 'nowMs'>,
   { quiescenceMs }: Timing,
 ): Verdict {
   const sameSettings = row.fingerprint === settings.fingerprint;
   const leased = row.leaseExpiresAt > nowMs;
   if (row.status === 'deleting') return { kind: 'being-deleted' };
   if (row.status === 'active') return { kind: sameSettings ? 'replay' : 'settings-conflict' };
-  if (row.status === 'provisioning' && !sameSettings) return { kind: 'settings-conflict' };
+  if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (leased) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
+  if (!isUncertain(row)) return { kind: 'take-over', earlier: 'nothing', mayCreate: true };
 
-  const uncertain = isUncertain(row);
   // An empty look-up at one Cloud Elements says nothing about another.
-  if (uncertain && row.origin !== origin) return { kind: 'origin-changed' };
-  const mayCreate = !uncertain || nowMs >= row.sendDeadline + quiescenceMs;
-  // What may still appear belongs to the other settings: wait for it before it can be told apart and removed.
-  if (!sameSettings && !mayCreate) {
-    return { kind: 'in-progress', retryAfterMs: row.sendDeadline + quiescenceMs - nowMs };
-  }
-  return { kind: 'take-over', mayCreate };
+  if (row.origin !== origin) return { kind: 'origin-changed' };
+  const quietMs = row.sendDeadline + quiescenceMs - nowMs;
+  if (row.status === 'provisioning')
+    return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
+  // Whoever asked for it was told that it failed, and the settings may have changed since.
+  if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
+  return { kind: 'take-over', earlier: 'to-remove', mayCreate: true };
 }
 
 /** May an instance of this row exist at Cloud Elements without the row knowing? So it is after any unfinished claim. */
 function isUncertain(row: InstanceRow): boolean {
   return row.contested || row.status === 'provisioning';
+}
+
+/** Exclusive for a while, and otherwise as it was. */
+export function lease(
+  row: InstanceRow,
+  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  { leaseMs }: Timing,
+): InstanceRow {
+  return { ...row, attemptId, leaseExpiresAt: nowMs + leaseMs };
 }
 
 /** Generation, creation date and doubts are kept; only a claim entitled to create moves the send deadline. */
@@ -118,7 +129,7 @@ export function fail(
   nowMs: number,
 ): InstanceRow {
   return {
-    ...giveBack(row, error, nowMs),
+    ...endWith(row, error, nowMs),
     status: 'failed',
     // Nothing of this claim is on its way, so what counts is again what came before it.
     sendDeadline: before?.sendDeadline ?? 0,
@@ -127,10 +138,10 @@ export function fail(
 
 /** May exist: the next claim, or the reconciler, looks for it. */
 export function park(row: InstanceRow, error: OnboardingError, nowMs: number): InstanceRow {
-  return { ...giveBack(row, error, nowMs), contested: true };
+  return { ...endWith(row, error, nowMs), contested: true };
 }
 
-function giveBack(row: InstanceRow, error: OnboardingError, nowMs: number): InstanceRow {
+function endWith(row: InstanceRow, error: OnboardingError, nowMs: number): InstanceRow {
   const lastError = {
     code: error.code,
     detail: error.publicDetail,

@@ -8,7 +8,7 @@ export function pointerTo(path: readonly PropertyKey[]): string {
   return `#${path
     .map(
       (part) =>
-        `/${encodeURIComponent(String(part).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')).slice(0, 200)}`,
+        `/${encodeURIComponent(String(part).slice(0, 100).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`,
     )
     .join('')}`;
 }

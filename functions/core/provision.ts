@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type {
   CloudElements,
-  ElementInstance,
   InstanceStore,
   Observe,
   ReadTenantSecret,
@@ -11,8 +10,18 @@ import type {
 } from './collaborators.ts';
 import { assertAllowed, configurationFor } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
-import type { Configuration, InstanceRow, InstanceSettings } from './instance.ts';
-import { claim, fail, judge, park, restore, takeOver, type Claimant, type Verdict } from './lifecycle.ts';
+import type { Configuration, InstanceKey, InstanceRow, InstanceSettings } from './instance.ts';
+import {
+  claim,
+  fail,
+  judge,
+  lease,
+  park,
+  restore,
+  takeOver,
+  type Claimant,
+  type Verdict,
+} from './lifecycle.ts';
 import { createSettling, heldBy, provisionTag, type Settled } from './settle.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 
@@ -31,7 +40,10 @@ const createRetryDelaysMs = [200, 400, 800, 1_600, 3_200];
 const unknownRetryAfterMs = 5_000;
 
 /** A claim that is held: the row as written, and the one it took over. */
-type Held = { row: InstanceRow; before: InstanceRow | undefined; mayCreate: boolean };
+type Held = Pick<Extract<Verdict, { kind: 'take-over' }>, 'earlier' | 'mayCreate'> & {
+  row: InstanceRow;
+  before: InstanceRow | undefined;
+};
 
 export type Provision = (
   settings: InstanceSettings,
@@ -77,7 +89,7 @@ export function createProvisioning({
   sleep?: (delayMs: number) => Promise<unknown>;
   newId?: () => string;
 }): Provision {
-  const { lookUp, adopt, commit, removeSurplus, giveBack } = createSettling({
+  const { lookUp, adopt, commit, removeSurplus, endClaim } = createSettling({
     store,
     cloudElements,
     cipher,
@@ -95,15 +107,19 @@ export function createProvisioning({
       nowMs: now(),
       sendDeadline: deadlineAt - timing.commitReserveMs,
     };
-    const claimed = await claimRow(claimant);
+    const claimed = await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
 
-    const found = claimed.row.contested ? await findEarlier(claimed) : [];
-    if (found === 'wait') {
-      await giveBack(claimed.row, () => putBack(claimed));
-      return { outcome: 'in-progress', row: claimed.row, retryAfterMs: unknownRetryAfterMs };
+    if (claimed.earlier === 'to-adopt') {
+      const found = await lookUp(claimed.row);
+      if (found && isNotEmpty(found)) {
+        return answerSettled(await adopt(claimed.row, found, deadlineAt), claimant);
+      }
+      if (!found || !claimed.mayCreate) {
+        await endClaim(claimed.row, () => putBack(claimed));
+        return waitFor(claimed.before ?? claimed.row);
+      }
     }
-    if (isNotEmpty(found)) return answerSettled(await adopt(claimed.row, found), claimant);
 
     let configuration: Configuration;
     try {
@@ -114,46 +130,66 @@ export function createProvisioning({
     const created = await create(claimed, configuration);
     switch (created.kind) {
       case 'created':
-        return answerSettled(await commit(claimed.row, created.instance), claimant);
+        return answerSettled(await commit(claimed.row, created.instance, deadlineAt), claimant);
       case 'unknown':
-        return searchAndAdopt(claimed.row, created, claimant);
+        return searchAndAdopt(claimed.row, created, claimant, deadlineAt);
       case 'refused':
-        await giveBack(claimed.row, () => recordFailure(claimed, created.error));
+        await endClaim(claimed.row, () => recordFailure(claimed, created.error));
         throw created.error;
       case 'not-created':
         return abandon(claimed, created.error, recordRefusal);
     }
   };
 
-  async function claimRow(by: Claimant): Promise<Held | Provisioned> {
-    const fresh = claim(by, newId(), timing);
-    const inserted = await store.insert(fresh);
-    if (wonBy(inserted, fresh)) return { row: fresh, before: undefined, mayCreate: true };
+  async function claimRow(by: Claimant, deadlineAt: number): Promise<Held | Provisioned> {
+    // A row that stood in the way and was gone when it was looked at: another claim came to nothing. Try again.
+    for (let tries = 0; tries < 3; tries++) {
+      const fresh = claim(by, newId(), timing);
+      const inserted = await store.insert(fresh);
+      if (wonBy(inserted, fresh)) {
+        return { row: fresh, before: undefined, earlier: 'nothing', mayCreate: true };
+      }
+      const before = currentOf(inserted);
+      if (!before) continue;
+      const verdict = judge(before, by, timing);
+      if (verdict.kind !== 'take-over') return answer(verdict, before);
+      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
 
-    const before = currentOf(inserted, fresh);
-    const verdict = judge(before, by, timing);
-    if (verdict.kind !== 'take-over') return answer(verdict, before);
-
-    const row = takeOver(before, by, verdict.mayCreate, timing);
-    const { status, provisionId, attemptId, leaseExpiresAt } = before;
-    const taken = await store.replace(row, { status, provisionId, attemptId, leaseExpiresAt });
-    if (wonBy(taken, row)) {
-      observe({ kind: 'taken-over', from: status }, row);
-      return { row, before, mayCreate: verdict.mayCreate };
+      const row = takeOver(before, by, verdict.mayCreate, timing);
+      const { status, provisionId, attemptId, leaseExpiresAt } = before;
+      const taken = await store.replace(row, { status, provisionId, attemptId, leaseExpiresAt });
+      if (wonBy(taken, row)) {
+        observe({ kind: 'taken-over', from: status }, row);
+        return { ...verdict, row, before };
+      }
+      const rival = currentOf(taken);
+      if (rival) return answer(judge(rival, by, timing), rival);
     }
-    const rival = currentOf(taken, row);
-    return answer(judge(rival, by, timing), rival);
+    throw new OnboardingError(
+      'busy-with-other-settings',
+      `Too many requests for ${nameOf(by.settings)} come and go at once. Ask again.`,
+    );
   }
 
-  /** What earlier attempts have made, or `wait` while that cannot be told or more may still appear. */
-  async function findEarlier({ row, before, mayCreate }: Held): Promise<ElementInstance[] | 'wait'> {
-    const instances = await lookUp(row);
-    if (!instances) return 'wait';
-    if (before?.fingerprint === row.fingerprint)
-      return instances.length > 0 || mayCreate ? instances : 'wait';
-    // Made with settings that nobody wants any more, and its token was never handed out.
-    const removed = await Promise.all(instances.map(({ id }) => removeSurplus(row, id)));
-    return removed.every(Boolean) ? [] : 'wait';
+  /**
+   * Takes over a failed row of which something may still exist. That is removed first, while the row is still
+   * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
+   */
+  async function takeOverCleaned(before: InstanceRow, by: Claimant, deadlineAt: number) {
+    const leased = lease(before, by, timing);
+    const { status, provisionId, attemptId, leaseExpiresAt } = before;
+    const taken = await store.replace(leased, { status, provisionId, attemptId, leaseExpiresAt });
+    if (!wonBy(taken, leased)) return waitFor(currentOf(taken) ?? before);
+
+    const found = await lookUp(leased);
+    const removed =
+      found && (await Promise.all(found.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
+    const isClean = removed?.every(Boolean) ?? false;
+    const row = isClean ? takeOver(leased, by, true, timing) : restore(leased, before);
+    const written = await store.replace(row, heldBy(leased));
+    if (!isClean || !wonBy(written, row)) return waitFor(before);
+    observe({ kind: 'taken-over', from: status }, row);
+    return { row, before: leased, earlier: 'nothing' as const, mayCreate: true };
   }
 
   /** Sends the create, and again only while it is certain that nothing was created and there is time for all of it. */
@@ -184,6 +220,7 @@ export function createProvisioning({
     row: InstanceRow,
     unknown: { reason: string; requestId?: string | undefined },
     by: Claimant,
+    deadlineAt: number,
   ): Promise<Provisioned> {
     observe({ ...unknown, kind: 'outcome-unknown' }, row);
     const contested = { ...row, contested: true };
@@ -192,16 +229,16 @@ export function createProvisioning({
       if (leftMs <= 0) break;
       await sleep(delayMs);
       const found = await lookUp(contested, Math.min(timing.lookUpTimeoutMs, leftMs));
-      if (found && isNotEmpty(found)) return answerSettled(await adopt(contested, found), by);
+      if (found && isNotEmpty(found)) return answerSettled(await adopt(contested, found, deadlineAt), by);
     }
     const parked = park(contested, outcomeUnknown(row, unknown), now());
-    await giveBack(row, () => store.replace(parked, heldBy(row)));
-    return { outcome: 'in-progress', row: parked, retryAfterMs: unknownRetryAfterMs };
+    await endClaim(row, () => store.replace(parked, heldBy(row)));
+    return waitFor(parked);
   }
 
   /** Ends a claim of which nothing is on its way to Cloud Elements. */
   async function abandon(held: Held, error: unknown, recordRefusal: boolean): Promise<never> {
-    await giveBack(held.row, () =>
+    await endClaim(held.row, () =>
       recordRefusal && error instanceof OnboardingError ? recordFailure(held, error) : putBack(held),
     );
     throw error;
@@ -220,27 +257,37 @@ export function createProvisioning({
       case 'committed':
         return { outcome: 'created', row: settled.row };
       case 'left-to-another':
-        return { outcome: 'in-progress', row: settled.row, retryAfterMs: unknownRetryAfterMs };
+        return waitFor(settled.row);
       case 'superseded':
-        if (!settled.row) throw vanished(by.settings);
+        if (!settled.row) {
+          throw new OnboardingError(
+            'being-deleted',
+            `${nameOf(by.settings)} was deleted meanwhile. Ask again.`,
+          );
+        }
         return answer(judge(settled.row, { ...by, nowMs: now() }, timing), settled.row);
     }
   }
 
   function answer(verdict: Verdict, row: InstanceRow): Provisioned {
-    const who = `The ${row.elementKey} instance of tenant ${row.tenantId}`;
+    const who = nameOf(row);
     switch (verdict.kind) {
       case 'replay':
         return { outcome: 'replayed', row };
       case 'in-progress':
         return { outcome: 'in-progress', row, retryAfterMs: verdict.retryAfterMs };
       case 'take-over':
-        return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
+        return waitFor(row);
       case 'settings-conflict':
         throw new OnboardingError(
           'settings-conflict',
-          `${who} ${row.status === 'active' ? 'exists' : 'is being provisioned'} with another name, other tags or ` +
-            'other configuration. Ask with the same settings, or delete it first.',
+          `${who} exists with another name, other tags or other configuration. Ask with the same settings, or ` +
+            'delete it first.',
+        );
+      case 'busy-with-other-settings':
+        throw new OnboardingError(
+          'busy-with-other-settings',
+          `${who} is being provisioned with another name, other tags or other configuration. Ask again later.`,
         );
       case 'being-deleted':
         throw new OnboardingError('being-deleted', `${who} is being deleted. Ask again when it is gone.`);
@@ -259,36 +306,33 @@ function wonBy(write: Write, row: InstanceRow): boolean {
   return write.won || write.current?.attemptId === row.attemptId;
 }
 
-function currentOf(write: Write, key: { tenantId: string; elementKey: string }): InstanceRow {
-  if (!write.won && write.current) return write.current;
-  throw vanished(key);
+const currentOf = (write: Write): InstanceRow | undefined => (write.won ? undefined : write.current);
+
+function waitFor(row: InstanceRow): Provisioned {
+  return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
 }
 
 function isNotEmpty<T>(list: readonly T[]): list is readonly [T, ...T[]] {
   return list.length > 0;
 }
 
-function vanished({ tenantId, elementKey }: { tenantId: string; elementKey: string }): OnboardingError {
-  return new OnboardingError(
-    'being-deleted',
-    `The ${elementKey} instance of tenant ${tenantId} was removed while this request was under way. Ask again.`,
-  );
-}
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
+  `The ${elementKey} instance of tenant ${tenantId}`;
 
-function outOfTime({ tenantId, elementKey }: InstanceRow): OnboardingError {
+function outOfTime(row: InstanceRow): OnboardingError {
   return new OnboardingError(
     'out-of-time',
-    `Too little time was left to create the ${elementKey} instance of tenant ${tenantId} safely. Nothing was sent.`,
+    `${nameOf(row)} could not be begun: too little time was left to create it safely. Nothing was sent; ask again.`,
   );
 }
 
 function outcomeUnknown(
-  { tenantId, elementKey }: InstanceRow,
+  row: InstanceRow,
   { reason, requestId }: { reason: string; requestId?: string | undefined },
 ): OnboardingError {
   return new OnboardingError(
-    'cloud-elements-unreadable',
-    `Whether Cloud Elements made the ${elementKey} instance of tenant ${tenantId} is not known (${reason}).`,
+    'outcome-unknown',
+    `${nameOf(row)} may or may not have been made (${reason}). Ask again: it is looked up first.`,
     { requestId },
   );
 }

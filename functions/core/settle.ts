@@ -21,9 +21,12 @@ export type Settled =
 
 export const provisionTag = ({ provisionId }: InstanceRow): string => `provision:${provisionId}`;
 
+/** Left for the answer itself by whatever is done last. */
+const answerReserveMs = 500;
+
 /** The state in which a row stays as long as its claim is held. */
-export const heldBy = ({ provisionId, attemptId }: InstanceRow): Expected => ({
-  status: 'provisioning',
+export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expected => ({
+  status,
   provisionId,
   attemptId,
 });
@@ -44,14 +47,15 @@ export function createSettling({
   timing: Timing;
   now: () => number;
 }) {
-  return { lookUp, adopt, commit, removeSurplus, giveBack };
+  return { lookUp, adopt, commit, removeSurplus, endClaim };
 
   /** All instances of the row's generation; undefined when that cannot be told. */
   async function lookUp(
     row: InstanceRow,
     timeoutMs = timing.lookUpTimeoutMs,
   ): Promise<ElementInstance[] | undefined> {
-    const marker = { elementKey: row.elementKey, tag: provisionTag(row) };
+    const { elementKey, instanceId } = row;
+    const marker = { elementKey, tag: provisionTag(row), instanceId };
     const result = await cloudElements.lookUp(marker, { timeoutMs });
     if (result.kind === 'found') return result.instances;
     observe({ kind: 'look-up-failed', reason: result.reason }, row);
@@ -62,28 +66,40 @@ export function createSettling({
   async function adopt(
     row: InstanceRow,
     found: readonly [ElementInstance, ...ElementInstance[]],
+    deadlineAt: number,
   ): Promise<Settled> {
     const kept = found.reduce((a, b) => (preference(row, a, b) <= 0 ? a : b));
-    const settled = await commit(row, kept);
+    const settled = await commit(row, kept, deadlineAt);
     if (settled.kind !== 'committed') return settled;
     observe({ kind: 'adopted', instanceId: kept.id }, row);
     const surplus = found.filter(({ id }) => id !== kept.id);
-    if (surplus.length > 0) {
-      const stored = await store.get(row);
-      if (stored?.status === 'active' && stored.instanceId === kept.id) {
-        await Promise.all(surplus.map(({ id }) => removeSurplus(row, id)));
-      }
+    if (surplus.length > 0 && (await isStored(row, kept.id))) {
+      await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
     }
     return settled;
   }
 
+  async function isStored(row: InstanceRow, instanceId: number): Promise<boolean> {
+    try {
+      const stored = await store.get(row);
+      return stored?.status === 'active' && stored.instanceId === instanceId;
+    } catch (error) {
+      if (error instanceof OnboardingError) return false;
+      throw error;
+    }
+  }
+
   /** @throws OnboardingError `not-saved`: the row says so if it can, and the next claim finds the instance */
-  async function commit(row: InstanceRow, { id: instanceId, token }: ElementInstance): Promise<Settled> {
+  async function commit(
+    row: InstanceRow,
+    { id: instanceId, token }: ElementInstance,
+    deadlineAt: number,
+  ): Promise<Settled> {
     try {
       const active = activate(row, { instanceId, token: await cipher.encrypt(token, row) }, now());
       const write = await store.replace(active, heldBy(row));
       if (write.won) return { kind: 'committed', row: active };
-      return await afterRefusedCommit(row, instanceId, write.current);
+      return await afterRefusedCommit(row, instanceId, write.current, deadlineAt);
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
       const notSaved = new OnboardingError(
@@ -92,7 +108,7 @@ export function createSettling({
           'not be saved. Nothing is lost: asking again finds it.',
         { cause: { name: error.name, message: error.message } },
       );
-      await giveBack(row, () => store.replace(park({ ...row, instanceId }, notSaved, now()), heldBy(row)));
+      await endClaim(row, () => store.replace(park({ ...row, instanceId }, notSaved, now()), heldBy(row)));
       throw notSaved;
     }
   }
@@ -101,6 +117,7 @@ export function createSettling({
     row: InstanceRow,
     instanceId: number,
     current: InstanceRow | undefined,
+    deadlineAt: number,
   ): Promise<Settled> {
     if (current?.provisionId === row.provisionId) {
       if (current.status === 'active' && current.instanceId === instanceId) {
@@ -111,13 +128,14 @@ export function createSettling({
         return { kind: 'left-to-another', row: current };
       }
     }
-    await removeSurplus(row, instanceId);
+    await removeSurplus(row, instanceId, deadlineAt);
     return { kind: 'superseded', row: current };
   }
 
-  /** Removes an instance whose token was never handed out. */
-  async function removeSurplus(row: InstanceRow, instanceId: number): Promise<boolean> {
-    const result = await cloudElements.remove(instanceId, { timeoutMs: timing.lookUpTimeoutMs });
+  /** Removes an instance whose token was never handed out. What cannot be removed in time is left, and said. */
+  async function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
+    const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
+    const result = await cloudElements.remove(instanceId, { timeoutMs });
     observe(
       result.removed
         ? { kind: 'surplus-removed', instanceId }
@@ -127,8 +145,8 @@ export function createSettling({
     return result.removed;
   }
 
-  /** A claim that cannot be given back ends by itself when its lease does: what the caller is told stands. */
-  async function giveBack(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
+  /** A claim whose end cannot be written ends by itself when its lease does: what the caller is told stands. */
+  async function endClaim(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
     try {
       await write();
     } catch (error) {

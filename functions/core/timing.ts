@@ -12,14 +12,17 @@ export const functionTimeoutMs = gatewayTimeoutMs - 1_000;
 /** Kept free at the end of an invocation: encrypting the token, writing the row, and one repeat of each. */
 export const commitReserveMs = 4_000;
 
-/**
- * One `POST /instances`, everything included. Cloud Elements calls the provider while we wait; sequences of 10 to 30
- * seconds are on record. What takes longer is looked up afterwards. Leaves 5 s for the claim and the secrets before it.
- */
-export const createTimeoutMs = functionTimeoutMs - commitReserveMs - 5_000;
-
-/** One read or delete at Cloud Elements. */
+/** A look-up or a delete at Cloud Elements. */
 export const lookUpTimeoutMs = 5_000;
+
+/** For the claim's two writes and the secrets, before anything is sent. */
+export const claimReserveMs = 3_000;
+
+/**
+ * One `POST /instances`, everything included: what is left when a look-up came before it. Cloud Elements calls the
+ * provider while we wait; sequences of 10 to 30 seconds are on record. What takes longer is looked up afterwards.
+ */
+export const createTimeoutMs = functionTimeoutMs - claimReserveMs - lookUpTimeoutMs - commitReserveMs;
 
 /** How far the clocks of two Lambda hosts may differ. NTP keeps them within milliseconds; this is generous. */
 export const clockSkewMs = 5_000;

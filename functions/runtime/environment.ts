@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { isOrigin } from '../core/origin.ts';
 import { pointerTo, problemsOf } from '../core/problems.ts';
 
 const name = z.string().check(z.minLength(1, 'some text'));
@@ -17,7 +18,9 @@ export const environmentSchema = z.object({
   /** Id or ARN of the KMS key that encrypts element tokens. */
   TOKEN_KEY_ID: name,
   /** Origin of Cloud Elements, for example `https://api.cloud-elements.com`. */
-  CLOUD_ELEMENTS_BASE_URL: name,
+  CLOUD_ELEMENTS_BASE_URL: z
+    .string()
+    .check(z.refine(isOrigin, 'an origin such as https://api.cloud-elements.com')),
   /** Goes into the marker tag `owner:<stage>` of every instance made. */
   STAGE: name,
 });

@@ -2,11 +2,14 @@ import * as z from 'zod/mini';
 import { OnboardingError, type Problem } from '../core/errors.ts';
 import { elementKeySchema, tenantIdSchema } from '../core/instance.ts';
 import { invalidRequest, pointerTo, problemsOf } from '../core/problems.ts';
-import { lazily, type LambdaContext } from './lazy.ts';
+import { lazily, type LambdaContext } from './container.ts';
 import { errorFields, log } from './log.ts';
 
 /** API Gateway's own limit is 10 MB; an instance needs a few hundred bytes. */
 const maxBodyBytes = 64 * 1024;
+
+/** Refuses other bytes, which would otherwise be replaced: in the middle of a credential, for example. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** What is used of an HTTP API event, payload 2.0. With the IAM authorizer the caller is in `authorizer.iam`. */
 const httpEventSchema = z.object({
@@ -133,7 +136,7 @@ function readBody(event: HttpEvent): { json: unknown } | { problem: Problem } {
     );
   }
   try {
-    return { json: JSON.parse(bytes.toString()) };
+    return { json: JSON.parse(utf8.decode(bytes)) };
   } catch {
     // The parser's message would quote the body.
     return { problem: { pointer: '#', detail: 'expected JSON' } };

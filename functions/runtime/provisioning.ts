@@ -1,5 +1,6 @@
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { clientLimits } from '../adapters/aws.ts';
+import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
 import { createProvisioning } from '../core/provision.ts';
@@ -18,8 +19,10 @@ export function openProvisioning(environment: NodeJS.ProcessEnv) {
     store: openStore(environment),
     cipher: openCipher(environment),
     cloudElements: createCloudElements({
-      baseUrl: settings.CLOUD_ELEMENTS_BASE_URL,
-      credentials: createPlatformCredentials({ client, secretId: settings.PLATFORM_SECRET_ID }),
+      call: createCloudElementsCaller({
+        baseUrl: settings.CLOUD_ELEMENTS_BASE_URL,
+        credentials: createPlatformCredentials({ client, secretId: settings.PLATFORM_SECRET_ID }),
+      }),
     }),
     readTenantSecret: createTenantSecrets({ client, prefix: settings.TENANT_SECRETS_PREFIX }),
     origin: settings.CLOUD_ELEMENTS_BASE_URL,

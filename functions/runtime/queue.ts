@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
 import type { InstanceKey } from '../core/instance.ts';
-import { lazily, type LambdaContext } from './lazy.ts';
+import { lazily, type LambdaContext } from './container.ts';
 import { errorFields, log } from './log.ts';
 
 /** What is used of an SQS event: each body holds one EventBridge event. */

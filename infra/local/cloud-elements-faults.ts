@@ -173,7 +173,10 @@ export async function misbehave(options: {
 
 function customAnswer({ status, headers, body }: Extract<Outcome, { kind: 'status' }>): Answer {
   if (typeof body === 'string') return answerHtml(status, body, headers);
-  if (body) return { ...answerJson(body, headers), status };
+  if (body) {
+    const json = { 'content-type': 'application/json', ...headers };
+    return { status, headers: json, body: JSON.stringify(body) };
+  }
   const error = refuse(status, STATUS_CODES[status] ?? 'Unknown');
   return { ...error, headers: { ...error.headers, ...headers } };
 }

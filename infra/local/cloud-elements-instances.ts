@@ -90,7 +90,7 @@ export type Listing = {
   /** An instance is listed only this long after it was created. */
   listLagMs: number;
   listShape: {
-    readonly tags?: 'strings' | 'objects' | 'absent';
+    readonly tags?: 'strings' | 'objects' | 'empty' | 'absent';
     readonly token?: 'present' | 'absent';
   };
   /** Lists show what `tags[]` should have kept out. */
@@ -195,6 +195,7 @@ export function createInstanceOperations({
       ...(hydrated ? full : { id, name, element: { id: element.id, key: element.key } }),
       ...(tokenAs === 'present' && { token }),
       ...(tagsAs === 'strings' && { tags }),
+      ...(tagsAs === 'empty' && { tags: [] }),
       ...(tagsAs === 'objects' && { tags: tags.map((tag, index) => ({ id: index + 1, name: tag })) }),
     };
   }

@@ -3,12 +3,13 @@ import { sendError } from './aws-protocol.ts';
 
 /**
  * What the next `times` (default 1) requests with this `x-amz-target` meet: an error answer, a stall before any work
- * is done, or work that is done while its answer is lost with the connection.
+ * is done, or work that is done while its answer is lost with the connection or never ends.
  */
 export type Fault = { target: string; times?: number } & (
   | { status: number; type: string; message?: string }
   | { stallMs: number }
   | { loseAnswer: true }
+  | { stallMidBody: true }
 );
 
 /** Counts the requests of AWS-like servers and makes chosen ones fail. */
@@ -42,8 +43,15 @@ export function createFaults() {
       } else if ('stallMs' in fault) {
         const timer = setTimeout(() => listener(request, response), fault.stallMs);
         response.once('close', () => clearTimeout(timer));
-      } else {
+      } else if ('loseAnswer' in fault) {
         response.end = () => response.destroy();
+        listener(request, response);
+      } else {
+        // The head announces the whole body, of which nothing comes.
+        response.end = () => {
+          response.flushHeaders();
+          return response;
+        };
         listener(request, response);
       }
     };

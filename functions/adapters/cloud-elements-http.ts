@@ -1,0 +1,216 @@
+import { Client } from 'undici';
+import * as z from 'zod/mini';
+import { OnboardingError } from '../core/errors.ts';
+import type { PlatformCredentials } from './secrets.ts';
+
+/** The path below every edition's origin; only the origin differs between regions and brands. */
+const apiPath = '/elements/api-v2';
+
+/** A page of the list holds at most 200 instances of a few KiB. */
+const maxAnswerBytes = 16 * 1024 * 1024;
+
+/** What the platform says when it refuses: any of the three may be missing. */
+const refusalSchema = z.object({
+  requestId: z.optional(z.string()),
+  message: z.optional(z.string()),
+  /** The vendor's own words. May hold personal data, so that it is there is all that is ever told of it. */
+  providerMessage: z.optional(z.unknown()),
+});
+
+/** Where the platform secrets come from. `renew` is told which ones were refused; the same object: nothing newer. */
+export type CredentialsSource = {
+  get(): Promise<PlatformCredentials>;
+  renew(refused: PlatformCredentials): Promise<PlatformCredentials>;
+};
+
+export type Request = {
+  method: 'GET' | 'POST' | 'DELETE';
+  path: string;
+  query?: Record<string, string>;
+  body?: unknown;
+  /** What of the body must not come back in a message. */
+  secrets?: readonly unknown[];
+};
+
+export type Answer = {
+  kind: 'answer';
+  status: number;
+  header(name: string): string | undefined;
+  /** Parsed body; undefined when it is not JSON. */
+  json: unknown;
+  /** Set when the platform itself refused: other bodies come from something in front of it. Its message is redacted. */
+  refusal: z.infer<typeof refusalSchema> | undefined;
+  requestId: string | undefined;
+};
+
+export type Reply =
+  | Answer
+  /** `sent: false` only when it is certain that not one byte of the request was sent. */
+  | { kind: 'broken'; sent: boolean; reason: string }
+  | { kind: 'no-credentials'; error: OnboardingError };
+
+export type CallCloudElements = (request: Request, options: { timeoutMs: number }) => Promise<Reply>;
+
+/**
+ * Calls Cloud Elements' platform API as the company's user. A call, everything included, lasts at most `timeoutMs`.
+ * After a 401 it is sent once more, if the platform secret has changed since it was cached.
+ * @param baseUrl origin, for example `https://api.cloud-elements.com`
+ */
+export function createCloudElementsCaller({
+  baseUrl,
+  credentials,
+  connectTimeoutMs = 3_000,
+}: {
+  baseUrl: string;
+  credentials: CredentialsSource;
+  connectTimeoutMs?: number;
+}): CallCloudElements {
+  return async (request, { timeoutMs }) => {
+    const signal = AbortSignal.timeout(Math.max(1, timeoutMs));
+    // undici heeds the signal only when it is connected.
+    const connectMs = Math.max(1, Math.min(connectTimeoutMs, timeoutMs));
+    try {
+      const cached = await untilAborted(credentials.get(), signal);
+      const reply = await send(request, cached, { signal, connectMs });
+      if (!isUnauthorized(reply)) return reply;
+      const renewed = await untilAborted(credentials.renew(cached), signal);
+      return renewed === cached ? reply : await send(request, renewed, { signal, connectMs });
+    } catch (error) {
+      if (error instanceof OnboardingError) return { kind: 'no-credentials', error };
+      if (signal.aborted) return { kind: 'broken', sent: false, reason: 'no credentials in time' };
+      throw error;
+    }
+  };
+
+  /**
+   * On a connection of its own, destroyed afterwards: a socket kept alive while Lambda froze the process may be dead,
+   * and a create must not be sent twice to find out. For the same reason no HTTP/2, whose sessions undici shares.
+   */
+  async function send(
+    { method, path, query, body, secrets = [] }: Request,
+    { userSecret, organizationSecret }: PlatformCredentials,
+    { signal, connectMs }: { signal: AbortSignal; connectMs: number },
+  ): Promise<Reply> {
+    const client = new Client(baseUrl, {
+      allowH2: false,
+      maxResponseSize: maxAnswerBytes,
+      connect: { timeout: connectMs },
+    });
+    // Not one byte is written before this: not while the name is looked up, nor while TCP and TLS are set up.
+    let connected = false;
+    client.once('connect', () => {
+      connected = true;
+    });
+    try {
+      const {
+        statusCode,
+        headers,
+        body: answer,
+      } = await client.request({
+        method,
+        path: `${apiPath}${path}`,
+        ...(query && { query }),
+        headers: {
+          // No Element part: it would make the platform act on that element's instance instead.
+          authorization: `User ${userSecret}, Organization ${organizationSecret}`,
+          accept: 'application/json',
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal,
+      });
+      return answerOf(statusCode, headers, await answer.text(), [...secrets, userSecret, organizationSecret]);
+    } catch (error) {
+      return { kind: 'broken', sent: connected, reason: nameOf(error) };
+    } finally {
+      await client.destroy();
+    }
+  }
+}
+
+export const isSuccess = (reply: Reply): reply is Answer =>
+  reply.kind === 'answer' && reply.status >= 200 && reply.status < 300;
+
+/** The body of a success, if it has this shape. */
+export function successOf<T>(reply: Reply, schema: z.ZodMiniType<T>): T | undefined {
+  return isSuccess(reply) ? schema.safeParse(reply.json).data : undefined;
+}
+
+/**
+ * The platform says that there is no such thing; an empty list is a 404, too. Others answer 404 as well, gateways with
+ * a `message` even, when the base URL is wrong or something is down: only the platform gives a request id.
+ */
+export const isAbsent = (reply: Reply): boolean =>
+  reply.kind === 'answer' && reply.status === 404 && Boolean(reply.refusal && reply.requestId);
+
+/** Our secrets were refused, not the tenant's: then the vendor behind the element would have spoken. */
+export const isUnauthorized = (reply: Reply): boolean =>
+  reply.kind === 'answer' && reply.status === 401 && reply.refusal?.providerMessage === undefined;
+
+/** For logs and errors: what came instead of what was expected. */
+export function describe(reply: Reply): string {
+  if (reply.kind === 'no-credentials') return reply.error.message;
+  if (reply.kind === 'broken') return reply.reason;
+  const body = reply.json === undefined ? 'without a readable body' : 'with an unexpected body';
+  return `HTTP ${reply.status} ${reply.refusal ? 'from Cloud Elements' : body}`;
+}
+
+function answerOf(
+  status: number,
+  headers: Record<string, string | string[] | undefined>,
+  text: string,
+  secrets: readonly unknown[],
+): Answer {
+  const header = (name: string) => [headers[name]].flat()[0];
+  const json = parseJson(text);
+  const parsed = refusalSchema.safeParse(json);
+  const refusal =
+    parsed.success && Object.values(parsed.data).some((value) => value !== undefined)
+      ? { ...parsed.data, message: parsed.data.message && redact(parsed.data.message, secrets) }
+      : undefined;
+  const requestId = refusal?.requestId ?? header('elements-request-id');
+  return {
+    kind: 'answer',
+    status,
+    header,
+    json,
+    refusal,
+    // It goes into logs and answers, so it has to look like an id.
+    requestId: requestId && /^[\w-]{1,64}$/.test(requestId) ? requestId : undefined,
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What Cloud Elements said, without what we had told it and short enough for a log line. */
+function redact(message: string, secrets: readonly unknown[]): string {
+  return secrets
+    .flatMap((value) => {
+      const text = typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+      if (text.length < 4) return [];
+      return [text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text.toWellFormed())];
+    })
+    .toSorted((a, b) => b.length - a.length)
+    .reduce((text, value) => text.replaceAll(value, '[redacted]'), message)
+    .replaceAll(/\p{Cc}/gu, ' ')
+    .slice(0, 300)
+    .replace(/\.$/, '');
+}
+
+/** An error's code or name: its message may quote what was sent. */
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
+
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return Promise.race([promise, aborted]);
+}
