@@ -800,6 +800,7 @@ describe('configuration', () => {
       id: 'event-1',
       source: 'tests',
       'detail-type': 'TenantOnboarded',
+      time: '2026-11-23T12:00:00Z',
       detail: { tenantId, configuration: { 'api.key': 'has-no-place-here' } },
     });
     const error = await errorOf(servers.provision(settings, { recordRefusal: true }));

@@ -11,6 +11,7 @@ const envelopeSchema = z.object({
   id: boundedText,
   source: z.string(),
   'detail-type': z.string(),
+  time: z.iso.datetime({ offset: true, error: 'an ISO 8601 time' }),
   detail: z.unknown(),
 });
 
@@ -33,6 +34,7 @@ const sbtDialects: Readonly<Record<string, 'sbt-0.5' | 'sbt-0.9'>> = {
 export function settingsFromEvent(message: unknown): InstanceSettings {
   const event = parseOrRefuse(envelopeSchema, message, 'the event');
   const eventId = event.id;
+  const sentAt = Date.parse(event.time);
   const type = event['detail-type'];
   const dialect = Object.hasOwn(sbtDialects, type) ? sbtDialects[type] : undefined;
   if (dialect) {
@@ -44,7 +46,7 @@ export function settingsFromEvent(message: unknown): InstanceSettings {
     return settingsOf(
       { tenantId, elementKey: defaultElementKey },
       {},
-      { dialect, eventId, registrationId: tenantRegistrationId },
+      { dialect, eventId, sentAt, registrationId: tenantRegistrationId },
     );
   }
   if (type !== 'TenantOnboarded') {
@@ -63,5 +65,6 @@ export function settingsFromEvent(message: unknown): InstanceSettings {
   return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, {
     dialect: 'native',
     eventId,
+    sentAt,
   });
 }

@@ -75,6 +75,8 @@ const eventOriginSchema = z.object({
   dialect: z.enum(['native', 'sbt-0.5', 'sbt-0.9']),
   eventId: z.string(),
   registrationId: z.optional(z.string()),
+  /** When it was sent: ms since the epoch, but EventBridge tells whole seconds only. */
+  sentAt: z.number(),
 });
 export type EventOrigin = z.infer<typeof eventOriginSchema>;
 
@@ -83,6 +85,8 @@ export type InstanceSettings = InstanceKey & {
   name: string;
   tags: readonly string[];
   configuration: Configuration;
+  /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
+  harmless: Record<string, string>;
   fingerprint: string;
   askedBy?: EventOrigin | undefined;
 };
@@ -97,30 +101,43 @@ export function settingsOf(
   },
   askedBy?: EventOrigin,
 ): InstanceSettings {
+  const configuration = asked.configuration ?? {};
   const settings = {
     ...key,
     name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
     tags: [...new Set(asked.tags)],
-    configuration: asked.configuration ?? {},
+    harmless: harmlessOf(key.elementKey, configuration),
   };
-  return { ...settings, fingerprint: fingerprintOf(settings), askedBy };
+  return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
+}
+
+export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
+  const allowed = allowedKeys(elementKey);
+  return Object.fromEntries(
+    Object.entries(configuration).flatMap(([key, value]) =>
+      allowed.includes(key) ? [[key, String(value)]] : [],
+    ),
+  );
 }
 
 /**
  * Tells whether two requests ask for the same instance: SHA-256 over element, name, tags and the configuration that the
  * catalogue lists as harmless. A credential never enters it, not even hashed: short keys could be guessed back.
  */
-function fingerprintOf(settings: Omit<InstanceSettings, 'fingerprint'>): string {
-  const harmless = allowedKeys(settings.elementKey)
-    .filter((key) => Object.hasOwn(settings.configuration, key))
-    .toSorted()
-    .map((key) => [key, String(settings.configuration[key])]);
+export function fingerprintOf({
+  elementKey,
+  name,
+  tags,
+  harmless,
+}: Pick<InstanceSettings, 'elementKey' | 'name' | 'tags' | 'harmless'>): string {
+  const entries = Object.entries(harmless).toSorted(([a], [b]) => a.localeCompare(b));
   return createHash('sha256')
-    .update(JSON.stringify([settings.elementKey, settings.name, settings.tags.toSorted(), harmless]))
+    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries]))
     .digest('base64url');
 }
 
-export const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting']);
+/** `removed`: a tombstone, which no answer shows; it tells late events of before the removal from new ones. */
+const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']);
 
 const lastErrorSchema = z.object({
   code: z.string(),
@@ -163,9 +180,18 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   /** Base URL of the Cloud Elements that was asked. */
   origin: z.string(),
   fingerprint: z.string(),
+  harmless: z.record(z.string(), z.string()),
+  /** When whoever the instance was made for asked: an older removal does not mean it. */
+  askedAt: z.number(),
   /** The element token, encrypted. */
   token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
   askedBy: z.optional(eventOriginSchema),
+  /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
+  checkAt: z.optional(z.number()),
+  /** When whoever wanted it removed asked. */
+  removedAt: z.optional(z.number()),
+  /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. */
+  expiresAt: z.optional(z.number()),
 });
 export type InstanceRow = z.infer<typeof instanceRowSchema>;
 

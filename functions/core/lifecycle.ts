@@ -40,7 +40,10 @@ export function claim(
     name: settings.name,
     tags: [...settings.tags],
     fingerprint: settings.fingerprint,
+    harmless: settings.harmless,
+    askedAt: settings.askedBy?.sentAt ?? nowMs,
     askedBy: settings.askedBy,
+    checkAt: nowMs + leaseMs,
     createdAt: nowMs,
     updatedAt: nowMs,
   };
