@@ -17,6 +17,8 @@ export const handler = httpHandler({
       case 'created':
         return jsonAnswer(201, view, location);
       case 'replayed':
+      // Only events are ever outdated.
+      case 'outdated':
         return jsonAnswer(200, view);
       case 'in-progress':
         return jsonAnswer(202, view, { ...location, ...retryAfter(provisioned.retryAfterMs) });

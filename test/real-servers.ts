@@ -29,6 +29,9 @@ const timing = {
   lookUpTimeoutMs: 400,
   commitReserveMs: 1_000,
   quiescenceMs: 10_000,
+  recheckMs: 60_000,
+  reconcileAgainMs: 5_000,
+  tombstoneMs: 1_000_000,
 };
 
 /** The use case with its real adapters, against local servers on free ports; `clock.aheadMs` moves its time. */

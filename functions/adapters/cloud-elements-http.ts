@@ -24,7 +24,7 @@ export type CredentialsSource = {
 };
 
 export type Request = {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   query?: Record<string, string>;
   body?: unknown;
@@ -152,7 +152,8 @@ export function describe(reply: Reply): string {
   if (reply.kind === 'no-credentials') return reply.error.message;
   if (reply.kind === 'broken') return reply.reason;
   const body = reply.json === undefined ? 'without a readable body' : 'with an unexpected body';
-  return `HTTP ${reply.status} ${reply.refusal ? 'from Cloud Elements' : body}`;
+  const { message = 'no message' } = reply.refusal ?? {};
+  return `HTTP ${reply.status} ${reply.refusal ? `from Cloud Elements: ${message}` : body}`;
 }
 
 function answerOf(

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { CloudElements, CreateOutcome, ElementInstance, LookUp } from '../core/collaborators.ts';
+import type { CloudElements, ElementInstance, LookUp, Mishap } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
 import {
   describe,
@@ -55,7 +55,24 @@ export function createCloudElements({
         },
         { timeoutMs },
       );
-      return createOutcome(reply, `the ${elementKey} instance of tenant ${tenantId}`, now());
+      const instance = successOf(reply, createdSchema);
+      if (instance) return { kind: 'created', instance };
+      return mishapOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
+    },
+
+    async change({ tenantId, elementKey, instanceId }, changes, { timeoutMs }) {
+      const reply = await call(
+        {
+          method: 'PATCH',
+          path: `/instances/${instanceId}`,
+          body: changes,
+          secrets: Object.values(changes.configuration ?? {}),
+        },
+        { timeoutMs },
+      );
+      if (isSuccess(reply)) return { kind: 'changed' };
+      if (isAbsent(reply)) return { kind: 'absent' };
+      return mishapOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
     async lookUp({ elementKey, tag, instanceId }, { timeoutMs }) {
@@ -149,43 +166,42 @@ function instanceOf({ id, createdDate }: Shown, token: string): ElementInstance 
   return { id, token, createdDate };
 }
 
-function createOutcome(reply: Reply, who: string, nowMs: number): CreateOutcome {
-  if (reply.kind === 'no-credentials') return { kind: 'not-created', error: reply.error };
+/** @param what was to be done: "make the … instance of tenant …" */
+function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
+  if (reply.kind === 'no-credentials') return { kind: 'not-done', error: reply.error };
   if (reply.kind === 'broken') {
     if (reply.sent) return { kind: 'unknown', reason: reply.reason };
     const error = new OnboardingError(
       'cloud-elements-unreachable',
-      `Cloud Elements could not be reached to make ${who} (${reply.reason}). Nothing was sent; ask again.`,
+      `Cloud Elements could not be reached to ${what} (${reply.reason}). Nothing was sent; ask again.`,
     );
-    return { kind: 'not-created', error, retryAfterMs: 0 };
+    return { kind: 'not-done', error, retryAfterMs: 0 };
   }
   const { status, requestId } = reply;
-  const instance = successOf(reply, createdSchema);
-  if (instance) return { kind: 'created', instance };
   if (status === 429) {
     const retryAfterMs = retryAfterOf(reply.header('retry-after'), nowMs);
     const error = new OnboardingError(
       'cloud-elements-busy',
-      `Cloud Elements takes no more requests at the moment (429) and did not make ${who}.`,
+      `Cloud Elements takes no more requests at the moment (429) and did not ${what}.`,
       { requestId, retryAfterMs },
     );
-    return { kind: 'not-created', error, retryAfterMs };
+    return { kind: 'not-done', error, retryAfterMs };
   }
   if (isUnauthorized(reply)) {
     const error = new OnboardingError(
       'platform-credentials-refused',
-      `Cloud Elements refuses the platform's user and organization secret (401), so ${who} was not made. ` +
+      `Cloud Elements refuses the platform's user and organization secret (401) and did not ${what}. ` +
         'Put the current ones into the platform secret.',
       { requestId },
     );
-    return { kind: 'not-created', error };
+    return { kind: 'not-done', error };
   }
   const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 409;
   if (!isRefusal) return { kind: 'unknown', reason: describe(reply), requestId };
   if (!reply.refusal) {
     const error = new OnboardingError(
       'cloud-elements-unreadable',
-      `Something in front of Cloud Elements refused ${who} (${describe(reply)}). Check the base URL of the stack.`,
+      `Something in front of Cloud Elements refused to ${what} (${describe(reply)}). Check the stack's base URL.`,
       { requestId },
     );
     return { kind: 'refused', error };
@@ -193,7 +209,7 @@ function createOutcome(reply: Reply, who: string, nowMs: number): CreateOutcome 
   const said = reply.refusal.message ? `: ${reply.refusal.message}` : '';
   const error = new OnboardingError(
     'refused-by-cloud-elements',
-    `Cloud Elements refused to make ${who} (${status})${said}. Correct the request or the tenant's secret and ask again.`,
+    `Cloud Elements refused to ${what} (${status})${said}. Correct the request or the tenant's secret and ask again.`,
     { requestId },
   );
   return { kind: 'refused', error };

@@ -10,12 +10,14 @@ import {
   type DynamoDBClient,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import * as z from 'zod/mini';
 import type { Expected, InstanceStore, Write } from '../core/collaborators.ts';
 import {
   instanceRowSchema,
   instanceSummarySchema,
   type InstanceKey,
   type InstanceRow,
+  type InstanceSummary,
 } from '../core/instance.ts';
 import { callAws } from './aws.ts';
 
@@ -27,7 +29,7 @@ export function createInstanceStore({
   client: DynamoDBClient;
   tableName: string;
 }): InstanceStore {
-  return { insert, replace, remove, get, getSummary, list };
+  return { insert, replace, remove, get, getSummary, list, due };
 
   function insert(row: InstanceRow): Promise<Write> {
     return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
@@ -42,7 +44,7 @@ export function createInstanceStore({
       client.send(
         new PutItemCommand({
           TableName: tableName,
-          Item: marshall(row, { removeUndefinedValues: true }),
+          Item: marshall({ ...row, ...inIndex(row) }, { removeUndefinedValues: true }),
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
           ...condition,
         }),
@@ -95,7 +97,7 @@ export function createInstanceStore({
         new GetItemCommand({ TableName: tableName, Key: keyOf(key), ConsistentRead: true, ...summaryOnly }),
       ),
     );
-    return Item && instanceSummarySchema.parse(unmarshall(Item));
+    return Item && summaryOf(Item)[0];
   }
 
   async function list(tenantId: string) {
@@ -117,8 +119,36 @@ export function createInstanceStore({
       items.push(...(page.Items ?? []));
       next = page.LastEvaluatedKey;
     } while (next);
-    return items.map((item) => instanceSummarySchema.parse(unmarshall(item)));
+    return items.flatMap(summaryOf);
   }
+
+  async function due(nowMs: number, limit: number): Promise<InstanceKey[]> {
+    const { Items = [] } = await callAws('Query for unsettled instances', () =>
+      client.send(
+        new QueryCommand({
+          TableName: tableName,
+          IndexName: unsettledIndex,
+          KeyConditionExpression: 'unsettled = :unsettled AND checkAt <= :now',
+          ExpressionAttributeValues: { ':unsettled': { S: unsettled }, ':now': { N: String(nowMs) } },
+          Limit: limit,
+        }),
+      ),
+    );
+    return Items.map((item) => keySchema.parse(unmarshall(item)));
+  }
+}
+
+/** The sparse index: rows with a `checkAt` are in it, under one partition key, ordered by that time. */
+const unsettledIndex = 'unsettled';
+const unsettled = 'yes';
+const inIndex = ({ checkAt }: InstanceRow) => (checkAt === undefined ? {} : { unsettled });
+
+const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
+
+/** None for a tombstone. */
+function summaryOf(item: Record<string, AttributeValue>): InstanceSummary[] {
+  const summary = instanceSummarySchema.parse(unmarshall(item));
+  return summary.status === 'removed' ? [] : [summary];
 }
 
 /** Leaves the token, even encrypted, in the table. Names are aliased because some are DynamoDB's reserved words. */

@@ -13,7 +13,10 @@ export type Write = { won: true } | { won: false; current: InstanceRow | undefin
 export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
   Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
 
-/** All of them throw `aws-unavailable` when the outcome of the call is not known. Reads are strongly consistent. */
+/**
+ * All of them throw `aws-unavailable` when the outcome of the call is not known. Reads are strongly consistent.
+ * Summaries leave tombstones out: for whoever reads them what is removed does not exist.
+ */
 export type InstanceStore = {
   insert(row: InstanceRow): Promise<Write>;
   replace(row: InstanceRow, expected: Expected): Promise<Write>;
@@ -22,19 +25,26 @@ export type InstanceStore = {
   getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
   /** In order of the element keys. */
   list(tenantId: string): Promise<InstanceSummary[]>;
+  /** Rows whose `checkAt` has come, the longest due first. Eventually consistent. */
+  due(nowMs: number, limit: number): Promise<InstanceKey[]>;
 };
 
 /** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
 
-export type CreateOutcome =
-  | { kind: 'created'; instance: ElementInstance }
-  /** It may exist, now or in a while. */
+/** What else than success a request that changes something can come to. */
+export type Mishap =
+  /** It may have taken effect, or may in a while. */
   | { kind: 'unknown'; reason: string; requestId?: string | undefined }
-  /** Cloud Elements has decided: it does not exist, and will not with these settings. */
+  /** Cloud Elements has decided: it had no effect, and will have none as it is. */
   | { kind: 'refused'; error: OnboardingError }
-  /** It does not exist. With `retryAfterMs` the same request may be sent again after that time. */
-  | { kind: 'not-created'; error: OnboardingError; retryAfterMs?: number };
+  /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */
+  | { kind: 'not-done'; error: OnboardingError; retryAfterMs?: number };
+
+export type CreateOutcome = { kind: 'created'; instance: ElementInstance } | Mishap;
+
+/** `absent`: there is no such instance any more. */
+export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Mishap;
 
 export type LookUp = { kind: 'found'; instances: ElementInstance[] } | { kind: 'unknown'; reason: string };
 
@@ -50,6 +60,12 @@ export type CloudElements = {
     },
     options: { timeoutMs: number },
   ): Promise<CreateOutcome>;
+  /** Sets what is given and nothing else; sent twice, it comes to the same. */
+  change(
+    instance: InstanceKey & { instanceId: number },
+    changes: { name?: string; tags?: string[]; configuration?: Configuration },
+    options: { timeoutMs: number },
+  ): Promise<ChangeOutcome>;
   /** All instances of the element that carry exactly this tag, and the one of this id, if it still exists. */
   lookUp(
     marker: { elementKey: string; tag: string; instanceId: number | undefined },
@@ -82,6 +98,9 @@ export type Observation =
   | { kind: 'adopted'; instanceId: number }
   | { kind: 'surplus-removed'; instanceId: number }
   | { kind: 'surplus-left'; instanceId: number; reason: string }
-  | { kind: 'claim-left'; reason: string };
+  | { kind: 'claim-left'; reason: string }
+  /** Active here, but not to be found at Cloud Elements. */
+  | { kind: 'instance-lost'; instanceId: number }
+  | { kind: 'left-open'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;

@@ -3,12 +3,14 @@ import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceSettings } from './instance.ts';
 import { pointerTo } from './problems.ts';
 
+type CredentialBearer = Pick<InstanceSettings, 'elementKey' | 'configuration' | 'askedBy'>;
+
 /**
  * Does the request bring its own credentials? Then the tenant's secret is not read at all, and the request may set
  * what it likes. For an element outside the catalogue nobody knows which entries are credentials: any entry counts.
  * An event never does: events are logged, archived and replayed, so no credential belongs in one.
  */
-function bringsCredentials({ elementKey, configuration, askedBy }: InstanceSettings): boolean {
+function bringsCredentials({ elementKey, configuration, askedBy }: CredentialBearer): boolean {
   if (askedBy) return false;
   return isCatalogued(elementKey)
     ? requiredKeys(elementKey).every((key) => Object.hasOwn(configuration, key))
@@ -20,7 +22,7 @@ function bringsCredentials({ elementKey, configuration, askedBy }: InstanceSetti
  * them could have them sent to a server of his own.
  * @throws OnboardingError `invalid-request`
  */
-export function assertAllowed(settings: InstanceSettings): void {
+export function assertAllowed(settings: CredentialBearer): void {
   if (bringsCredentials(settings)) return;
   const allowed = allowedKeys(settings.elementKey);
   const refused = Object.keys(settings.configuration).filter((key) => !allowed.includes(key));
@@ -55,4 +57,21 @@ export async function configurationFor(
       `(${secret.configuration ? 'which lacks it' : 'which does not exist'}) and ask again.`,
     { missing: missing.map((key) => `configuration.${key}`) },
   );
+}
+
+/**
+ * The configuration to send for a change. Beside the credentials that Cloud Elements has already, a request may set
+ * only what is harmless; a tenant's secret, if there is one, goes along, so that a new key in it takes effect.
+ * @throws OnboardingError as `assertAllowed`
+ */
+export async function changedConfiguration(
+  { elementKey }: { elementKey: string },
+  configuration: Configuration,
+  readTenantSecret: () => Promise<{ configuration: Configuration | undefined }>,
+): Promise<Configuration> {
+  const settings = { elementKey, configuration };
+  if (bringsCredentials(settings)) return configuration;
+  assertAllowed(settings);
+  const secret = await readTenantSecret();
+  return { ...secret.configuration, ...configuration };
 }

@@ -15,6 +15,8 @@ const errorCodes = {
     title: 'The instance is being provisioned with other settings',
   },
   'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
+  busy: { status: 409, retryable: true, title: 'Another request is at work on the instance' },
+  'gone-at-cloud-elements': { status: 409, retryable: false, title: 'Cloud Elements has lost the instance' },
   'not-active': { status: 409, retryable: true, title: 'The instance is not active' },
   'body-too-large': { status: 413, retryable: false, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, retryable: false, title: 'The body must be JSON' },

@@ -12,6 +12,7 @@ import { assertAllowed, configurationFor } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSettings } from './instance.ts';
 import {
+  askAgain,
   claim,
   fail,
   judge,
@@ -22,12 +23,23 @@ import {
   type Claimant,
   type Verdict,
 } from './lifecycle.ts';
-import { createSettling, heldBy, provisionTag, type Settled } from './settle.ts';
+import {
+  asRead,
+  createSettling,
+  currentOf,
+  heldBy,
+  isNotEmpty,
+  markerTags,
+  wonBy,
+  type Settled,
+} from './settle.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 
 export type Provisioned =
   /** `created`: this call made the instance active, by creating it or by finding it. */
   | { outcome: 'created' | 'replayed'; row: InstanceRow }
+  /** An event from before the removal of what it asks for: nothing was done. */
+  | { outcome: 'outdated'; row: InstanceRow }
   | { outcome: 'in-progress'; row: InstanceRow; retryAfterMs: number };
 
 /** Waits between look-ups after a create whose outcome is unknown; running out of time ends them too. */
@@ -136,7 +148,7 @@ export function createProvisioning({
       case 'refused':
         await endClaim(claimed.row, () => recordFailure(claimed, created.error));
         throw created.error;
-      case 'not-created':
+      case 'not-done':
         return abandon(claimed, created.error, recordRefusal);
     }
   };
@@ -152,14 +164,14 @@ export function createProvisioning({
       const before = currentOf(inserted);
       if (!before) continue;
       const verdict = judge(before, by, timing);
+      if (verdict.kind === 'replay') return replay(before, by.settings);
       if (verdict.kind !== 'take-over') return answer(verdict, before);
       if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
 
-      const row = takeOver(before, by, verdict.mayCreate, timing);
-      const { status, provisionId, attemptId, leaseExpiresAt } = before;
-      const taken = await store.replace(row, { status, provisionId, attemptId, leaseExpiresAt });
+      const row = verdict.earlier === 'removed' ? fresh : takeOver(before, by, verdict.mayCreate, timing);
+      const taken = await store.replace(row, asRead(before));
       if (wonBy(taken, row)) {
-        observe({ kind: 'taken-over', from: status }, row);
+        observe({ kind: 'taken-over', from: before.status }, row);
         return { ...verdict, row, before };
       }
       const rival = currentOf(taken);
@@ -171,14 +183,22 @@ export function createProvisioning({
     );
   }
 
+  /** The instance as it is. An event that asks for it once more is remembered, so that it is answered, too. */
+  async function replay(row: InstanceRow, { askedBy }: InstanceSettings): Promise<Provisioned> {
+    if (!askedBy || row.askedBy?.eventId === askedBy.eventId) return { outcome: 'replayed', row };
+    const asked = askAgain(row, askedBy);
+    const write = await store.replace(asked, asRead(row));
+    const isRemembered = write.won || write.current?.askedBy?.eventId === askedBy.eventId;
+    return isRemembered ? { outcome: 'replayed', row: asked } : waitFor(row);
+  }
+
   /**
    * Takes over a failed row of which something may still exist. That is removed first, while the row is still
    * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
    */
   async function takeOverCleaned(before: InstanceRow, by: Claimant, deadlineAt: number) {
     const leased = lease(before, by, timing);
-    const { status, provisionId, attemptId, leaseExpiresAt } = before;
-    const taken = await store.replace(leased, { status, provisionId, attemptId, leaseExpiresAt });
+    const taken = await store.replace(leased, asRead(before));
     if (!wonBy(taken, leased)) return waitFor(currentOf(taken) ?? before);
 
     const found = await lookUp(leased);
@@ -188,7 +208,7 @@ export function createProvisioning({
     const row = isClean ? takeOver(leased, by, true, timing) : restore(leased, before);
     const written = await store.replace(row, heldBy(leased));
     if (!isClean || !wonBy(written, row)) return waitFor(before);
-    observe({ kind: 'taken-over', from: status }, row);
+    observe({ kind: 'taken-over', from: before.status }, row);
     return { row, before: leased, earlier: 'nothing' as const, mayCreate: true };
   }
 
@@ -198,7 +218,7 @@ export function createProvisioning({
       tenantId: row.tenantId,
       elementKey: row.elementKey,
       name: row.name,
-      tags: [...row.tags, `tenant:${row.tenantId}`, provisionTag(row), `owner:${stage}`],
+      tags: [...row.tags, ...markerTags(row, stage)],
       configuration,
     };
     const lastStartAt = row.sendDeadline - timing.createTimeoutMs;
@@ -206,14 +226,14 @@ export function createProvisioning({
     for (const retryDelayMs of createRetryDelaysMs) {
       if (now() > lastStartAt) break;
       const outcome = await cloudElements.create(instance, { timeoutMs: timing.createTimeoutMs });
-      if (outcome.kind !== 'not-created' || outcome.retryAfterMs === undefined) return outcome;
+      if (outcome.kind !== 'not-done' || outcome.retryAfterMs === undefined) return outcome;
       error = outcome.error;
       const delayMs = Math.max(retryDelayMs, outcome.retryAfterMs);
       if (now() + delayMs > lastStartAt) break;
       observe({ kind: 'create-retried', reason: error.code }, row);
       await sleep(delayMs);
     }
-    return { kind: 'not-created' as const, error };
+    return { kind: 'not-done' as const, error };
   }
 
   async function searchAndAdopt(
@@ -231,7 +251,7 @@ export function createProvisioning({
       const found = await lookUp(contested, Math.min(timing.lookUpTimeoutMs, leftMs));
       if (found && isNotEmpty(found)) return answerSettled(await adopt(contested, found, deadlineAt), by);
     }
-    const parked = park(contested, outcomeUnknown(row, unknown), now());
+    const parked = park(contested, outcomeUnknown(row, unknown), now(), timing);
     await endClaim(row, () => store.replace(parked, heldBy(row)));
     return waitFor(parked);
   }
@@ -245,7 +265,7 @@ export function createProvisioning({
   }
 
   function recordFailure({ row, before }: Held, error: OnboardingError): Promise<Write> {
-    return store.replace(fail(row, before, error, now()), heldBy(row));
+    return store.replace(fail(row, before?.sendDeadline ?? 0, error, now(), timing), heldBy(row));
   }
 
   function putBack({ row, before }: Held): Promise<Write> {
@@ -274,6 +294,8 @@ export function createProvisioning({
     switch (verdict.kind) {
       case 'replay':
         return { outcome: 'replayed', row };
+      case 'outdated':
+        return { outcome: 'outdated', row };
       case 'in-progress':
         return { outcome: 'in-progress', row, retryAfterMs: verdict.retryAfterMs };
       case 'take-over':
@@ -301,19 +323,8 @@ export function createProvisioning({
   }
 }
 
-/** Refused by one's own row means won: the SDK sent the write twice because the first answer was lost. */
-function wonBy(write: Write, row: InstanceRow): boolean {
-  return write.won || write.current?.attemptId === row.attemptId;
-}
-
-const currentOf = (write: Write): InstanceRow | undefined => (write.won ? undefined : write.current);
-
 function waitFor(row: InstanceRow): Provisioned {
   return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
-}
-
-function isNotEmpty<T>(list: readonly T[]): list is readonly [T, ...T[]] {
-  return list.length > 0;
 }
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>

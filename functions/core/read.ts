@@ -15,7 +15,7 @@ export async function readToken(
   key: InstanceKey,
 ): Promise<{ instanceId: number; token: string }> {
   const row = await store.get(key);
-  if (!row) throw notFound(key);
+  if (!row || row.status === 'removed') throw notFound(key);
   if (row.status !== 'active' || !row.token || row.instanceId === undefined) {
     throw new OnboardingError(
       'not-active',
@@ -26,7 +26,7 @@ export async function readToken(
   return { instanceId: row.instanceId, token: await cipher.decrypt(row.token, key) };
 }
 
-function notFound({ tenantId, elementKey }: InstanceKey): OnboardingError {
+export function notFound({ tenantId, elementKey }: InstanceKey): OnboardingError {
   return new OnboardingError(
     'not-found',
     `Tenant ${tenantId} has no ${elementKey} instance. Provision it first.`,

@@ -5,6 +5,7 @@ import type {
   InstanceStore,
   Observe,
   TokenCipher,
+  Write,
 } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
 import type { InstanceRow } from './instance.ts';
@@ -19,10 +20,32 @@ export type Settled =
   /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
   | { kind: 'superseded'; row: InstanceRow | undefined };
 
-export const provisionTag = ({ provisionId }: InstanceRow): string => `provision:${provisionId}`;
+const provisionTag = ({ provisionId }: InstanceRow): string => `provision:${provisionId}`;
 
 /** Left for the answer itself by whatever is done last. */
 const answerReserveMs = 500;
+
+/** What finds a row's instances at Cloud Elements again, beside its own tags. */
+export const markerTags = (row: InstanceRow, stage: string): string[] => [
+  `tenant:${row.tenantId}`,
+  provisionTag(row),
+  `owner:${stage}`,
+];
+
+/** A row exactly as it was read: nobody has claimed, changed or given it back since. */
+export const asRead = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): Expected => ({
+  status,
+  provisionId,
+  attemptId,
+  leaseExpiresAt,
+});
+
+/** Refused by one's own row means won: the SDK sent the write twice because the first answer was lost. */
+export function wonBy(write: Write, row: InstanceRow): boolean {
+  return write.won || write.current?.attemptId === row.attemptId;
+}
+
+export const currentOf = (write: Write): InstanceRow | undefined => (write.won ? undefined : write.current);
 
 /** The state in which a row stays as long as its claim is held. */
 export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expected => ({
@@ -96,7 +119,8 @@ export function createSettling({
     deadlineAt: number,
   ): Promise<Settled> {
     try {
-      const active = activate(row, { instanceId, token: await cipher.encrypt(token, row) }, now());
+      const sealed = await cipher.encrypt(token, row);
+      const active = activate(row, { instanceId, token: sealed }, now(), timing);
       const write = await store.replace(active, heldBy(row));
       if (write.won) return { kind: 'committed', row: active };
       return await afterRefusedCommit(row, instanceId, write.current, deadlineAt);
@@ -108,7 +132,9 @@ export function createSettling({
           'not be saved. Nothing is lost: asking again finds it.',
         { cause: { name: error.name, message: error.message } },
       );
-      await endClaim(row, () => store.replace(park({ ...row, instanceId }, notSaved, now()), heldBy(row)));
+      await endClaim(row, () =>
+        store.replace(park({ ...row, instanceId }, notSaved, now(), timing), heldBy(row)),
+      );
       throw notSaved;
     }
   }
@@ -162,4 +188,8 @@ function preference(row: InstanceRow, a: ElementInstance, b: ElementInstance): n
     (a.createdDate ?? '').localeCompare(b.createdDate ?? '') ||
     a.id - b.id
   );
+}
+
+export function isNotEmpty<T>(list: readonly T[]): list is readonly [T, ...T[]] {
+  return list.length > 0;
 }

@@ -46,6 +46,27 @@ export const queueMaxReceiveCount = 10;
 export const queueRetentionMs = 4 * 24 * 60 * 60 * 1_000;
 export const deadLetterRetentionMs = 14 * 24 * 60 * 60 * 1_000;
 
+/** EventBridge tries to reach a queue for this long (its own limit). */
+export const busRetentionMs = 24 * 60 * 60 * 1_000;
+
+/** No event of before a removal comes later than this: after the bus, the queue and a redrive from the dead letters. */
+export const tombstoneMs = busRetentionMs + queueRetentionMs + deadLetterRetentionMs + 24 * 60 * 60 * 1_000;
+
+/** A create of unknown outcome is looked for once more this long after it, in case `slowestCreateMs` was assumed wrong. */
+export const recheckMs = 60 * 60 * 1_000;
+
+/** Between two tries of the reconciler at a row that it could not settle. */
+export const reconcileAgainMs = 5 * 60 * 1_000;
+
 /** The periods that the protocol itself counts with; tests and slow providers may bring others. */
-export const defaultTiming = { leaseMs, createTimeoutMs, lookUpTimeoutMs, commitReserveMs, quiescenceMs };
+export const defaultTiming = {
+  leaseMs,
+  createTimeoutMs,
+  lookUpTimeoutMs,
+  commitReserveMs,
+  quiescenceMs,
+  recheckMs,
+  reconcileAgainMs,
+  tombstoneMs,
+};
 export type Timing = typeof defaultTiming;

@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import type {
+  ChangeOutcome,
+  CloudElements,
+  InstanceStore,
+  Observe,
+  ReadTenantSecret,
+} from './collaborators.ts';
+import { changedConfiguration } from './configuration.ts';
+import { OnboardingError } from './errors.ts';
+import {
+  fingerprintOf,
+  harmlessOf,
+  type Configuration,
+  type InstanceKey,
+  type InstanceRow,
+} from './instance.ts';
+import { isLeased, lease, release } from './lifecycle.ts';
+import { notFound } from './read.ts';
+import { busy, otherOrigin } from './remove.ts';
+import { asRead, heldBy, markerTags, wonBy } from './settle.ts';
+import { defaultTiming, type Timing } from './timing.ts';
+
+/** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */
+export type Changes = {
+  name?: string | undefined;
+  tags?: string[] | undefined;
+  configuration?: Configuration | undefined;
+};
+
+export type Change = (
+  key: InstanceKey,
+  changes: Changes,
+  options: { deadlineAt: number },
+) => Promise<InstanceRow>;
+
+/** Waits between tries; running out of time ends them too. */
+const retryDelaysMs = [200, 400, 800, 1_600, 3_200];
+
+/**
+ * Changes name, tags or configuration of an active instance, at Cloud Elements first. Its id and token stay the same,
+ * and the token can be read all the while. Sent twice a change comes to the same, so one whose outcome is unknown is
+ * simply sent again.
+ */
+export function createChanging({
+  store,
+  cloudElements,
+  readTenantSecret,
+  origin,
+  stage,
+  observe,
+  timing = defaultTiming,
+  now = Date.now,
+  sleep = (delayMs) => setTimeout(delayMs),
+  newId = randomUUID,
+}: {
+  store: InstanceStore;
+  cloudElements: CloudElements;
+  readTenantSecret: ReadTenantSecret;
+  origin: string;
+  stage: string;
+  observe: Observe;
+  timing?: Timing;
+  now?: () => number;
+  sleep?: (delayMs: number) => Promise<unknown>;
+  newId?: () => string;
+}): Change {
+  return async function change(key, changes, { deadlineAt }) {
+    const row = await store.get(key);
+    if (!row || row.status === 'removed') throw notFound(key);
+    if (row.status !== 'active' || row.instanceId === undefined) throw notActive(row);
+    const nowMs = now();
+    if (isLeased(row, nowMs)) throw busy(row, nowMs);
+    if (row.origin !== origin) throw otherOrigin(row, origin);
+    const configuration =
+      changes.configuration &&
+      (await changedConfiguration(key, changes.configuration, () => readTenantSecret(key)));
+
+    const leased = lease(row, { attemptId: newId(), nowMs: now() }, timing);
+    const taken = await store.replace(leased, asRead(row));
+    if (!wonBy(taken, leased)) throw busy((!taken.won && taken.current) || leased, now());
+
+    const outcome = await send(leased, row.instanceId, { ...changes, configuration }, deadlineAt);
+    if (outcome.kind !== 'changed') {
+      await giveBack(leased);
+      throw outcome.error;
+    }
+    const changed = withChanges(leased, changes, now());
+    const written = await store.replace(changed, heldBy(leased));
+    if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
+    return changed;
+  };
+
+  async function send(
+    row: InstanceRow,
+    instanceId: number,
+    { name, tags, configuration }: Changes,
+    deadlineAt: number,
+  ) {
+    const wanted = {
+      ...(name !== undefined && { name }),
+      // Cloud Elements replaces tags, so ours go along.
+      ...(tags && { tags: [...new Set(tags), ...markerTags(row, stage)] }),
+      ...(configuration && { configuration }),
+    };
+    const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
+    const untilMs = deadlineAt - timing.commitReserveMs;
+    let error = outOfTime(row);
+    for (const delayMs of retryDelaysMs) {
+      const timeoutMs = Math.min(timing.createTimeoutMs, untilMs - now());
+      if (timeoutMs <= 0) break;
+      const outcome = await cloudElements.change(who, wanted, { timeoutMs });
+      if (outcome.kind === 'changed') return outcome;
+      error = errorOf(row, outcome);
+      const isWorthRepeating =
+        outcome.kind === 'unknown' || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
+      const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
+      if (!isWorthRepeating || now() + waitMs >= untilMs) break;
+      await sleep(waitMs);
+    }
+    return { kind: 'failed' as const, error };
+  }
+
+  async function giveBack(leased: InstanceRow): Promise<void> {
+    try {
+      await store.replace(release(leased, leased.checkAt), heldBy(leased));
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'claim-left', reason: error.message }, leased);
+    }
+  }
+}
+
+function withChanges(row: InstanceRow, { name, tags, configuration }: Changes, nowMs: number): InstanceRow {
+  const changed = {
+    ...release(row, row.checkAt),
+    name: name ?? row.name,
+    tags: tags ? [...new Set(tags)] : row.tags,
+    harmless: { ...row.harmless, ...(configuration && harmlessOf(row.elementKey, configuration)) },
+    updatedAt: nowMs,
+  };
+  return { ...changed, fingerprint: fingerprintOf(changed) };
+}
+
+function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'changed' }>): OnboardingError {
+  const who = `${row.elementKey} instance of tenant ${row.tenantId}`;
+  switch (outcome.kind) {
+    case 'absent':
+      return new OnboardingError(
+        'gone-at-cloud-elements',
+        `Cloud Elements knows no instance ${row.instanceId} any more: the ${who} was removed there. Delete it here ` +
+          'and provision it anew.',
+      );
+    case 'unknown':
+      return new OnboardingError(
+        'outcome-unknown',
+        `The ${who} may or may not have been changed (${outcome.reason}). Ask again.`,
+        { requestId: outcome.requestId },
+      );
+    case 'refused':
+    case 'not-done':
+      return outcome.error;
+  }
+}
+
+function notActive({ tenantId, elementKey, status }: InstanceRow): OnboardingError {
+  return new OnboardingError(
+    'not-active',
+    `The ${elementKey} instance of tenant ${tenantId} cannot be changed: it is ${status}.`,
+  );
+}
+
+function outOfTime({ tenantId, elementKey }: InstanceRow): OnboardingError {
+  return new OnboardingError(
+    'out-of-time',
+    `Too little time was left to change the ${elementKey} instance of tenant ${tenantId}. Ask again.`,
+  );
+}

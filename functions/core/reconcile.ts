@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto';
+import type { CloudElements, InstanceStore, Observe, TokenCipher } from './collaborators.ts';
+import { OnboardingError } from './errors.ts';
+import type { InstanceKey, InstanceRow } from './instance.ts';
+import { fail, isLeased, lease, park, release } from './lifecycle.ts';
+import { createRemoving } from './remove.ts';
+import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
+import { defaultTiming, type Timing } from './timing.ts';
+
+/** What became of a row that was due. `skipped`: somebody else is at work on it. */
+export type Reconciled = 'adopted' | 'failed' | 'removed' | 'checked' | 'still-open' | 'skipped';
+
+/**
+ * Settles what requests have left open, one row at a time: unfinished claims are adopted or failed, removals
+ * finished, and whatever was once in doubt is looked at again for instances that came late. It never creates: it has
+ * no configuration. Safe beside requests and beside itself, because each row is leased like by any other claim.
+ */
+export function createReconciling({
+  store,
+  cloudElements,
+  cipher,
+  origin,
+  observe,
+  timing = defaultTiming,
+  now = Date.now,
+  newId = randomUUID,
+}: {
+  store: InstanceStore;
+  cloudElements: CloudElements;
+  cipher: TokenCipher;
+  origin: string;
+  observe: Observe;
+  timing?: Timing;
+  now?: () => number;
+  newId?: () => string;
+}) {
+  const collaborators = { store, cloudElements, cipher, observe, timing, now };
+  const { lookUp, adopt, removeSurplus, endClaim } = createSettling(collaborators);
+  const { finish } = createRemoving({ ...collaborators, origin, newId });
+
+  return { reconcile, settle };
+
+  /**
+   * Works through the rows that are due, the longest due first, until none is left or time runs out. What is left is
+   * due at the next run.
+   * @returns how many rows came to what
+   */
+  async function reconcile({
+    deadlineAt,
+    batchSize = 10,
+  }: {
+    deadlineAt: number;
+    batchSize?: number;
+  }): Promise<Partial<Record<Reconciled, number>>> {
+    const tally: Partial<Record<Reconciled, number>> = {};
+    const seen = new Set<string>();
+    // A row may take a look-up, a removal and a commit.
+    const rowMs = 2 * timing.lookUpTimeoutMs + timing.commitReserveMs;
+    while (now() + rowMs <= deadlineAt) {
+      const keys = await store.due(now(), seen.size + batchSize);
+      const news = keys.filter((key) => !seen.has(JSON.stringify(key))).slice(0, batchSize);
+      if (news.length === 0) break;
+      for (const key of news) seen.add(JSON.stringify(key));
+      for (const outcome of await Promise.all(news.map((key) => settle(key, deadlineAt)))) {
+        tally[outcome] = (tally[outcome] ?? 0) + 1;
+      }
+    }
+    return tally;
+  }
+
+  async function settle(key: InstanceKey, deadlineAt: number): Promise<Reconciled> {
+    const row = await store.get(key);
+    const nowMs = now();
+    if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return 'skipped';
+    const leased = { ...lease(row, { attemptId: newId(), nowMs }, timing), checkAt: nowMs + timing.leaseMs };
+    if (!wonBy(await store.replace(leased, asRead(row)), leased)) return 'skipped';
+    if (row.origin !== origin) return leaveOpen(leased, 'origin-changed');
+    switch (row.status) {
+      case 'provisioning':
+        return settleClaim({ ...leased, contested: true }, deadlineAt);
+      case 'deleting':
+        return (await finish(leased, deadlineAt)).outcome === 'removed' ? 'removed' : 'still-open';
+      case 'active':
+      case 'failed':
+      case 'removed':
+        return recheck(leased, deadlineAt);
+    }
+  }
+
+  async function settleClaim(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
+    observe({ kind: 'taken-over', from: row.status }, row);
+    const found = await lookUp(row);
+    if (!found) return leaveOpen(row, 'look-up failed');
+    if (isNotEmpty(found)) {
+      const settled = await adopt(row, found, deadlineAt);
+      return settled.kind === 'committed' ? 'adopted' : 'still-open';
+    }
+    if (now() < row.sendDeadline + timing.quiescenceMs) {
+      await endClaim(row, () => store.replace(park(row, neverSeen(row), now(), timing), heldBy(row)));
+      return 'still-open';
+    }
+    const failed = fail(row, row.sendDeadline, neverSeen(row), now(), timing);
+    return (await store.replace(failed, heldBy(row))).won ? 'failed' : 'skipped';
+  }
+
+  /** Looks for instances that nobody knows of. Beside an active one only when that is seen itself. */
+  async function recheck(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
+    const found = await lookUp(row);
+    if (!found) return leaveOpen(row, 'look-up failed');
+    const keptId = row.status === 'active' ? row.instanceId : undefined;
+    if (keptId !== undefined && !found.some(({ id }) => id === keptId)) {
+      observe({ kind: 'instance-lost', instanceId: keptId }, row);
+    } else {
+      const surplus = found.filter(({ id }) => id !== keptId);
+      const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
+    }
+    await endClaim(row, () => store.replace(release(row, undefined), heldBy(row)));
+    return 'checked';
+  }
+
+  async function leaveOpen(row: InstanceRow, reason: string): Promise<Reconciled> {
+    observe({ kind: 'left-open', reason }, row);
+    const later = release(row, now() + timing.reconcileAgainMs);
+    await endClaim(row, () => store.replace(later, heldBy(row)));
+    return 'still-open';
+  }
+}
+
+function neverSeen({ tenantId, elementKey }: InstanceRow): OnboardingError {
+  return new OnboardingError(
+    'outcome-unknown',
+    `Cloud Elements shows no ${elementKey} instance of tenant ${tenantId}. Ask for it again.`,
+  );
+}
