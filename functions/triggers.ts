@@ -25,6 +25,14 @@ export const triggers = {
     http: 'GET /tenants/{tenantId}/instances/{elementKey}/token',
     uses: { table: ['GetItem'], tokenKey: ['Decrypt'] },
   },
+  'change-instance': {
+    http: 'PATCH /tenants/{tenantId}/instances/{elementKey}',
+    uses: { table: ['GetItem', 'PutItem'], secrets: ['platform', 'tenants'], cloudElements: true },
+  },
+  'remove-instance': {
+    http: 'DELETE /tenants/{tenantId}/instances/{elementKey}',
+    uses: { table: ['GetItem', 'PutItem'], secrets: ['platform'], cloudElements: true },
+  },
   'onboard-tenants': {
     queue: {
       /** Events on the bus that reach the queue; one matches when every field given holds one of the values. */
@@ -45,6 +53,42 @@ export const triggers = {
       cloudElements: true,
     },
   },
+  'offboard-tenants': {
+    queue: {
+      events: [
+        { 'detail-type': ['TenantOffboarded'] },
+        { source: ['controlPlaneEventSource'], 'detail-type': ['offboardingRequest'] },
+        { source: ['sbt.control.plane'], 'detail-type': ['sbt_aws_offboardingRequest'] },
+      ],
+      batchSize: 10,
+      maxConcurrency: 5,
+    },
+    uses: { table: ['GetItem', 'PutItem', 'Query'], secrets: ['platform'], cloudElements: true },
+  },
+  'reconcile-instances': {
+    schedule: { everyMinutes: 1 },
+    uses: {
+      table: ['GetItem', 'PutItem'],
+      index: ['Query'],
+      secrets: ['platform'],
+      tokenKey: ['Encrypt'],
+      cloudElements: true,
+    },
+  },
+  'publish-results': {
+    stream: {
+      /** Writes to the table that matter; one does when every attribute given has one of the values after it. */
+      after: { status: ['active', 'failed', 'removed'] },
+      batchSize: 10,
+      /**
+       * How often, and until what age, a record that fails comes again, while those after it wait: some minutes, which
+       * an outage of EventBridge may last, and no more, should it be the record's own fault.
+       */
+      retries: 100,
+      maxAgeHours: 12,
+    },
+    uses: { bus: ['PutEvents'] },
+  },
 } as const satisfies Record<string, Trigger>;
 
 export type FunctionName = keyof typeof triggers;
@@ -57,15 +101,37 @@ export type QueueTrigger = {
   readonly maxConcurrency: number;
 };
 
-/** What a function may touch: DynamoDB and KMS actions without their service prefix. */
+export type StreamTrigger = {
+  readonly after: Readonly<Record<string, readonly string[]>>;
+  readonly batchSize: number;
+  readonly retries: number;
+  readonly maxAgeHours: number;
+};
+
+/** What a function may touch: actions of DynamoDB, KMS and EventBridge without their service prefix. */
 export type Uses = {
-  readonly table: readonly ('GetItem' | 'PutItem' | 'DeleteItem' | 'Query')[];
+  readonly table?: readonly ('GetItem' | 'PutItem' | 'DeleteItem' | 'Query')[];
+  /** The table's index of the rows that are not settled. */
+  readonly index?: readonly 'Query'[];
+  readonly bus?: readonly 'PutEvents'[];
   readonly secrets?: readonly ('platform' | 'tenants')[];
   readonly tokenKey?: readonly ('Encrypt' | 'Decrypt')[];
   readonly cloudElements?: boolean;
 };
 
-export type Trigger = { readonly uses: Uses } & (
-  | { readonly http: `${'GET' | 'POST' | 'PATCH' | 'DELETE'} /${string}`; readonly queue?: never }
-  | { readonly queue: QueueTrigger; readonly http?: never }
-);
+/** At regular times, whether or not the run before has ended. */
+export type ScheduleTrigger = { readonly everyMinutes: number };
+
+type TriggerKinds = {
+  readonly http: `${'GET' | 'POST' | 'PATCH' | 'DELETE'} /${string}`;
+  readonly queue: QueueTrigger;
+  readonly schedule: ScheduleTrigger;
+  readonly stream: StreamTrigger;
+};
+
+/** A row has one trigger, of one kind. */
+export type Trigger = {
+  [Kind in keyof TriggerKinds]: { readonly uses: Uses } & Pick<TriggerKinds, Kind> & {
+      readonly [Other in Exclude<keyof TriggerKinds, Kind>]?: never;
+    };
+}[keyof TriggerKinds];

@@ -3,10 +3,9 @@ import { Worker } from 'node:worker_threads';
 import { createConnection, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Fault } from '../infra/local/cloud-elements.ts';
-import { OnboardingError } from '../functions/core/errors.ts';
 import { settingsFromEvent } from '../functions/core/events.ts';
-import type { InstanceKey, InstanceRow } from '../functions/core/instance.ts';
-import { newTenant, startServers, taxify } from './real-servers.ts';
+import type { InstanceRow } from '../functions/core/instance.ts';
+import { errorOf, keyOf, newTenant, startServers, taxify } from './real-servers.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -15,47 +14,14 @@ beforeAll(async () => {
 afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(() => servers.reset());
 
-const keyOf = (tenantId: string): InstanceKey => ({ tenantId, elementKey: 'taxify' });
-const rowOf = (tenantId: string) => servers.store.get(keyOf(tenantId));
-const instancesOf = (tenantId: string) =>
-  servers.simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
+const rowOf = (tenantId: string) => servers.rowOf(tenantId);
+const instancesOf = (tenantId: string) => servers.instancesOf(tenantId);
+const expectOneActiveInstance = (tenantId: string) => servers.expectOneActiveInstance(tenantId);
+const killedWhileCreating = (tenantId: string, effect: Fault['effect']) =>
+  servers.killedWhileCreating(tenantId, effect);
+const duplicate = (row: InstanceRow) => servers.duplicate(row);
 const failPost = (fault: Omit<Fault, 'on'>) => servers.simulator.fail({ on: 'POST /instances', ...fault });
 const kinds = () => servers.observations.map(({ kind }) => kind);
-
-async function errorOf(promise: Promise<unknown>): Promise<OnboardingError> {
-  const error = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof OnboardingError)) throw new Error('no OnboardingError was thrown', { cause: error });
-  return error;
-}
-
-/** The promises of a row that is done: active, its token the one live instance's, readable for its own key alone. */
-async function expectOneActiveInstance(tenantId: string): Promise<InstanceRow> {
-  const row = await rowOf(tenantId);
-  const [instance, ...others] = instancesOf(tenantId);
-  expect(others).toEqual([]);
-  expect(row).toMatchObject({ status: 'active', instanceId: instance?.id, leaseExpiresAt: 0 });
-  if (!row?.token) throw new Error('the row has no token');
-  expect(await servers.cipher.decrypt(row.token, keyOf(tenantId))).toBe(instance?.token);
-  return row;
-}
-
-/** Leaves behind what an invocation leaves that was killed while its create was on its way. */
-async function killedWhileCreating(tenantId: string, effect: Fault['effect']): Promise<InstanceRow> {
-  servers.simulator.faultFor = ({ method }) => ({
-    effect,
-    outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
-  });
-  await servers.provision(taxify(tenantId));
-  const row = await rowOf(tenantId);
-  if (!row) throw new Error('no row was left');
-  const asKilled = { ...row, contested: false, lastError: undefined, leaseExpiresAt: Date.now() + 1_000 };
-  await servers.store.replace(asKilled, row);
-  servers.reset();
-  return asKilled;
-}
 
 describe('a fresh provisioning', () => {
   test('costs one create, two writes and one encryption, and stores the token encrypted', async () => {
@@ -325,8 +291,7 @@ describe('the platform secret', () => {
   test('that was rotated is fetched anew, once', async () => {
     const rotated = { userSecret: 'rotated-user-secret', organizationSecret: 'rotated-organization-secret' };
     await servers.provision(taxify(newTenant()));
-    servers.simulator.rotateSecrets(rotated);
-    servers.putPlatformSecret(JSON.stringify(rotated));
+    servers.rotateSecrets(rotated);
     servers.reset();
     const outcomes = await Promise.all(
       Array.from({ length: 5 }, () => servers.provision(taxify(newTenant()))),
@@ -839,24 +804,6 @@ describe('configuration', () => {
     expect((await errorOf(servers.provision(incomplete))).code).toBe('refused-by-cloud-elements');
   });
 });
-
-/** Another instance of the row's generation, as a create makes it that is sent twice. */
-async function duplicate(row: InstanceRow): Promise<void> {
-  const response = await fetch(`${servers.simulator.url}/elements/api-v2/instances`, {
-    method: 'POST',
-    headers: {
-      authorization: 'User rotated-user-secret, Organization rotated-organization-secret',
-      'content-type': 'application/json',
-    },
-    body: JSON.stringify({
-      element: { key: 'taxify' },
-      name: row.name,
-      tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`],
-      configuration: { 'api.key': 'k' },
-    }),
-  });
-  expect(response.status).toBe(200);
-}
 
 /** Listens, but its thread never accepts: once its short backlog is full, further connections get no answer. */
 async function startDeafServer() {

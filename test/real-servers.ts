@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { setTimeout } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { clientLimits } from '../functions/adapters/aws.ts';
 import { createCloudElementsCaller } from '../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../functions/adapters/cloud-elements.ts';
@@ -9,10 +10,20 @@ import { createInstanceStore } from '../functions/adapters/instance-store.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../functions/adapters/secrets.ts';
 import { createTokenCipher } from '../functions/adapters/token-cipher.ts';
 import type { Observation } from '../functions/core/collaborators.ts';
-import { settingsOf, type InstanceSettings } from '../functions/core/instance.ts';
+import {
+  settingsOf,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSettings,
+} from '../functions/core/instance.ts';
+import { createChanging, type Changes } from '../functions/core/change.ts';
+import { OnboardingError } from '../functions/core/errors.ts';
+import type { Removal } from '../functions/core/lifecycle.ts';
 import { createProvisioning } from '../functions/core/provision.ts';
+import { createReconciling } from '../functions/core/reconcile.ts';
+import { createRemoving } from '../functions/core/remove.ts';
 import { startAwsEndpoint } from '../infra/local/aws-endpoint.ts';
-import { startCloudElements } from '../infra/local/cloud-elements.ts';
+import { startCloudElements, type Fault } from '../infra/local/cloud-elements.ts';
 import { startDynamoDb } from '../infra/local/dynamodb.ts';
 import { createFaults } from '../infra/local/faults.ts';
 import { createKms } from '../infra/local/kms.ts';
@@ -20,7 +31,10 @@ import { createSecretsManager } from '../infra/local/secrets-manager.ts';
 
 const tableName = 'instances';
 const platformSecretId = 'tests/platform';
-const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
+const firstSecrets = {
+  userSecret: 'user-secret-for-tests',
+  organizationSecret: 'organization-secret-for-tests',
+};
 
 /** The deployed periods, made short enough to be lived through. */
 const timing = {
@@ -36,7 +50,7 @@ const timing = {
 
 /** The use case with its real adapters, against local servers on free ports; `clock.aheadMs` moves its time. */
 export async function startServers() {
-  const simulator = await startCloudElements(secrets);
+  const simulator = await startCloudElements(firstSecrets);
   const faults = createFaults();
   const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard });
   const secretsManager = createSecretsManager();
@@ -45,7 +59,7 @@ export async function startServers() {
     guard: faults.guard,
     operations: { ...secretsManager.operations, ...kms.operations },
   });
-  secretsManager.put(platformSecretId, JSON.stringify(secrets));
+  secretsManager.put(platformSecretId, JSON.stringify(firstSecrets));
 
   const common = {
     ...clientLimits,
@@ -57,13 +71,14 @@ export async function startServers() {
   const secretsClient = new SecretsManagerClient({ ...common, endpoint: aws.url });
   const store = createInstanceStore({ client: dynamoDbClient, tableName });
   const cipher = createTokenCipher({ client: kmsClient, keyId: kms.keyId });
+  let current = firstSecrets;
   const observations: Observation[] = [];
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
 
   /** A container of its own: nothing cached. */
-  function openProvisioning({ baseUrl = simulator.url }: { baseUrl?: string } = {}) {
-    const provision = createProvisioning({
+  function openContainer(baseUrl: string) {
+    return {
       store,
       cipher,
       cloudElements: createCloudElements({
@@ -76,33 +91,115 @@ export async function startServers() {
       readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
       origin: baseUrl,
       stage: 'tests',
-      observe: (observation) => observations.push(observation),
+      observe: (observation: Observation) => observations.push(observation),
       timing,
       now,
-      sleep: (delayMs) => setTimeout(Math.min(delayMs, 20)),
-    });
+      sleep: (delayMs: number) => setTimeout(Math.min(delayMs, 20)),
+    };
+  }
+
+  function openProvisioning({ baseUrl = simulator.url }: { baseUrl?: string } = {}) {
+    const provision = createProvisioning(openContainer(baseUrl));
     return (settings: InstanceSettings, { recordRefusal = false, invocationMs = 3_000 } = {}) =>
       provision(settings, { deadlineAt: now() + invocationMs, recordRefusal });
   }
 
+  const container = openContainer(simulator.url);
+  const { remove } = createRemoving(container);
+  const change = createChanging(container);
+  const { reconcile } = createReconciling(container);
+
+  const rowOf = (tenantId: string) => store.get(keyOf(tenantId));
+  const instancesOf = (tenantId: string) =>
+    simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
+  function reset() {
+    clock.aheadMs = 0;
+    observations.length = 0;
+    faults.reset();
+    simulator.reset();
+  }
+  const provision = openProvisioning();
+
+  /** The promises of a row that is done: active, its token the one live instance's, readable for its own key alone. */
+  async function expectOneActiveInstance(tenantId: string): Promise<InstanceRow> {
+    const row = await rowOf(tenantId);
+    const [instance, ...others] = instancesOf(tenantId);
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({ status: 'active', instanceId: instance?.id, leaseExpiresAt: 0 });
+    if (!row?.token) throw new Error('the row has no token');
+    expect(await cipher.decrypt(row.token, keyOf(tenantId))).toBe(instance?.token);
+    return row;
+  }
+
+  /** Leaves behind what an invocation leaves that was killed while its create was on its way. */
+  async function killedWhileCreating(tenantId: string, effect: Fault['effect']): Promise<InstanceRow> {
+    simulator.faultFor = ({ method }) => ({
+      effect,
+      outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
+    });
+    await provision(taxify(tenantId));
+    const row = await rowOf(tenantId);
+    if (!row) throw new Error('no row was left');
+    const leaseExpiresAt = Date.now() + 1_000;
+    const asKilled = {
+      ...row,
+      contested: false,
+      lastError: undefined,
+      leaseExpiresAt,
+      checkAt: leaseExpiresAt,
+    };
+    await store.replace(asKilled, row);
+    reset();
+    return asKilled;
+  }
+
+  /** Another instance of the row's generation, as a create makes it that is sent twice. */
+  async function duplicate(row: InstanceRow): Promise<void> {
+    const { userSecret, organizationSecret } = current;
+    const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
+      method: 'POST',
+      headers: {
+        authorization: `User ${userSecret}, Organization ${organizationSecret}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({
+        element: { key: 'taxify' },
+        name: row.name,
+        tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`],
+        configuration: { 'api.key': 'k' },
+      }),
+    });
+    expect(response.status).toBe(200);
+  }
+
   return {
     simulator,
+    rowOf,
+    instancesOf,
+    expectOneActiveInstance,
+    killedWhileCreating,
+    duplicate,
+    remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
+      remove(key, { askedAt: now(), askedBy: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
+    change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
+    reconcile: () => reconcile({ deadlineAt: now() + 30_000 }),
     /** Counts start anew, nothing fails any more, and it is now again. */
-    reset() {
-      clock.aheadMs = 0;
-      observations.length = 0;
-      faults.reset();
-      simulator.reset();
-    },
+    reset,
     store,
     cipher,
     clock,
     observations,
     openProvisioning,
-    provision: openProvisioning(),
+    provision,
     /** Requests to AWS so far, as `x-amz-target` names them. */
     awsRequests: faults.requests,
     failAws: faults.fail,
+    /** At Cloud Elements and in the platform secret. */
+    rotateSecrets(rotated: typeof current): void {
+      current = rotated;
+      simulator.rotateSecrets(rotated);
+      secretsManager.put(platformSecretId, JSON.stringify(rotated));
+    },
     putPlatformSecret: (value: string) => secretsManager.put(platformSecretId, value),
     putTenantSecret: (tenantId: string, value: string, elementKey = 'taxify') =>
       secretsManager.put(`tests/tenants/${tenantId}/${elementKey}`, value),
@@ -112,6 +209,18 @@ export async function startServers() {
       await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
     },
   };
+}
+
+export const keyOf = (tenantId: string): InstanceKey => ({ tenantId, elementKey: 'taxify' });
+
+/** The error that a call ends with; that it ends well is one, too. */
+export async function errorOf(promise: Promise<unknown>): Promise<OnboardingError> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof OnboardingError)) throw new Error('no OnboardingError was thrown', { cause: error });
+  return error;
 }
 
 let tenants = 0;

@@ -1,6 +1,14 @@
 import * as z from 'zod/mini';
 import { defaultElementKey } from './catalogue.ts';
-import { settingsOf, tenantIdSchema, tenantOnboardedSchema, type InstanceSettings } from './instance.ts';
+import {
+  elementKeySchema,
+  settingsOf,
+  tenantIdSchema,
+  tenantOnboardedSchema,
+  type EventOrigin,
+  type InstanceSettings,
+} from './instance.ts';
+import type { Removal } from './lifecycle.ts';
 import { invalidRequest, parseOrRefuse } from './problems.ts';
 
 /** Ids of others go into the row. */
@@ -21,50 +29,75 @@ const envelopeSchema = z.object({
  */
 const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: boundedText });
 
-/** The toolkit's names for a request to onboard, up to version 0.8 and since 0.9 (awslabs/sbt-aws, event-manager.ts). */
-const sbtDialects: Readonly<Record<string, 'sbt-0.5' | 'sbt-0.9'>> = {
-  onboardingRequest: 'sbt-0.5',
-  sbt_aws_onboardingRequest: 'sbt-0.9',
-};
+/** Without an element the whole tenant leaves. */
+const tenantOffboardedSchema = z.strictObject({
+  tenantId: tenantIdSchema,
+  element: z.optional(z.strictObject({ key: elementKeySchema })),
+});
+
+/** A tenant leaves, or gives up one element: then `elementKey` says which. */
+export type Offboarding = { tenantId: string; elementKey: string | undefined; removal: Removal };
 
 /**
- * What an onboarding event asks for.
+ * What an onboarding event asks for: `TenantOnboarded`, or the request of the SaaS Builder Toolkit.
  * @throws OnboardingError `invalid-request`, naming everything that is wrong with the event
  */
 export function settingsFromEvent(message: unknown): InstanceSettings {
-  const event = parseOrRefuse(envelopeSchema, message, 'the event');
-  const eventId = event.id;
-  const sentAt = Date.parse(event.time);
-  const type = event['detail-type'];
-  const dialect = Object.hasOwn(sbtDialects, type) ? sbtDialects[type] : undefined;
-  if (dialect) {
-    const { tenantId, tenantRegistrationId } = parseOrRefuse(
-      sbtDetailSchema,
-      event.detail,
-      `the detail of ${type} ${eventId}`,
-    );
-    return settingsOf(
-      { tenantId, elementKey: defaultElementKey },
-      {},
-      { dialect, eventId, sentAt, registrationId: tenantRegistrationId },
-    );
+  const event = parseEvent(message, 'TenantOnboarded', 'onboardingRequest');
+  if (event.dialect !== 'native') {
+    const { tenantId, askedBy } = sbtRequest(event);
+    return settingsOf({ tenantId, elementKey: defaultElementKey }, {}, askedBy);
   }
-  if (type !== 'TenantOnboarded') {
-    throw invalidRequest('the event', [
-      {
-        pointer: '#/detail-type',
-        detail: 'expected TenantOnboarded or a request of the SaaS Builder Toolkit',
-      },
-    ]);
+  const { tenantId, element, ...asked } = parseOrRefuse(tenantOnboardedSchema, event.detail, event.what);
+  return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, originOf(event));
+}
+
+/** @throws OnboardingError `invalid-request`, naming everything that is wrong with the event */
+export function offboardingFromEvent(message: unknown): Offboarding {
+  const event = parseEvent(message, 'TenantOffboarded', 'offboardingRequest');
+  if (event.dialect !== 'native') {
+    const { tenantId, askedBy } = sbtRequest(event);
+    return { tenantId, elementKey: undefined, removal: { askedAt: event.sentAt, askedBy } };
   }
-  const { tenantId, element, ...asked } = parseOrRefuse(
-    tenantOnboardedSchema,
-    event.detail,
-    `the detail of ${type} ${eventId}`,
-  );
-  return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, {
-    dialect: 'native',
-    eventId,
-    sentAt,
-  });
+  const { tenantId, element } = parseOrRefuse(tenantOffboardedSchema, event.detail, event.what);
+  return {
+    tenantId,
+    elementKey: element?.key,
+    removal: { askedAt: event.sentAt, askedBy: originOf(event) },
+  };
+}
+
+type Event = {
+  dialect: EventOrigin['dialect'];
+  eventId: string;
+  sentAt: number;
+  detail: unknown;
+  /** For messages. */
+  what: string;
+};
+
+/** The toolkit's detail-types have a prefix since version 0.9 (awslabs/sbt-aws, src/utils/event-manager.ts). */
+function parseEvent(message: unknown, nativeType: string, sbtType: string): Event {
+  const { id: eventId, time, detail, ...envelope } = parseOrRefuse(envelopeSchema, message, 'the event');
+  const type = envelope['detail-type'];
+  const dialects = new Map<string, EventOrigin['dialect']>([
+    [nativeType, 'native'],
+    [sbtType, 'sbt-0.5'],
+    [`sbt_aws_${sbtType}`, 'sbt-0.9'],
+  ]);
+  const dialect = dialects.get(type);
+  if (!dialect) {
+    const expected = [...dialects.keys()].join(', ');
+    throw invalidRequest('the event', [{ pointer: '#/detail-type', detail: `expected one of ${expected}` }]);
+  }
+  return { dialect, eventId, sentAt: Date.parse(time), detail, what: `the detail of ${type} ${eventId}` };
+}
+
+function sbtRequest(event: Event): { tenantId: string; askedBy: EventOrigin } {
+  const { tenantId, tenantRegistrationId } = parseOrRefuse(sbtDetailSchema, event.detail, event.what);
+  return { tenantId, askedBy: { ...originOf(event), registrationId: tenantRegistrationId } };
+}
+
+function originOf({ dialect, eventId, sentAt }: Event): EventOrigin {
+  return { dialect, eventId, sentAt };
 }

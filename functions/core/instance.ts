@@ -61,6 +61,13 @@ export const instanceRequestSchema = z.strictObject({
   ...settingsShape,
 });
 
+/** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: what is left out stays as it is. */
+export const instanceChangesSchema = z.strictObject(settingsShape).check(
+  z.refine((changes) => Object.values(changes).some((value) => value !== undefined), {
+    error: 'at least one of name, tags and configuration',
+  }),
+);
+
 /** Detail of a `TenantOnboarded` event: the same plus the tenant, with the element left open. */
 export const tenantOnboardedSchema = z.strictObject({
   tenantId: tenantIdSchema,

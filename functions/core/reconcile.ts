@@ -36,7 +36,7 @@ export function createReconciling({
 }) {
   const collaborators = { store, cloudElements, cipher, observe, timing, now };
   const { lookUp, adopt, removeSurplus, endClaim } = createSettling(collaborators);
-  const { finish } = createRemoving({ ...collaborators, origin, newId });
+  const { finish } = createRemoving({ store, cloudElements, origin, observe, timing, now, newId });
 
   return { reconcile, settle };
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { CloudElements, InstanceStore, Observe, TokenCipher } from './collaborators.ts';
+import type { CloudElements, InstanceStore, Observe } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
 import type { InstanceKey, InstanceRow } from './instance.ts';
 import {
@@ -12,7 +12,7 @@ import {
   withError,
   type Removal,
 } from './lifecycle.ts';
-import { asRead, createSettling, currentOf, heldBy, wonBy } from './settle.ts';
+import { asRead, createCleaning, currentOf, heldBy, wonBy } from './settle.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 
 export type Removed =
@@ -35,7 +35,6 @@ export type Remove = (
 export function createRemoving({
   store,
   cloudElements,
-  cipher,
   origin,
   observe,
   timing = defaultTiming,
@@ -44,21 +43,13 @@ export function createRemoving({
 }: {
   store: InstanceStore;
   cloudElements: CloudElements;
-  cipher: TokenCipher;
   origin: string;
   observe: Observe;
   timing?: Timing;
   now?: () => number;
   newId?: () => string;
 }): { remove: Remove; finish: (row: InstanceRow, deadlineAt: number) => Promise<Removed> } {
-  const { lookUp, removeSurplus, endClaim } = createSettling({
-    store,
-    cloudElements,
-    cipher,
-    observe,
-    timing,
-    now,
-  });
+  const { lookUp, removeSurplus, endClaim } = createCleaning({ cloudElements, observe, timing, now });
 
   return { remove, finish };
 

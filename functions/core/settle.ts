@@ -54,23 +54,18 @@ export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expecte
   attemptId,
 });
 
-/** What is known of instances at Cloud Elements, brought together with the row that they belong to. */
-export function createSettling({
-  store,
-  cloudElements,
-  cipher,
-  observe,
-  timing,
-  now,
-}: {
-  store: InstanceStore;
+export type CleaningParts = {
   cloudElements: CloudElements;
-  cipher: TokenCipher;
   observe: Observe;
   timing: Timing;
   now: () => number;
-}) {
-  return { lookUp, adopt, commit, removeSurplus, endClaim };
+};
+
+export type SettlingParts = CleaningParts & { store: InstanceStore; cipher: TokenCipher };
+
+/** What every use case does that meets a row of another's: look, remove what nobody wants, and give back. */
+export function createCleaning({ cloudElements, observe, timing, now }: CleaningParts) {
+  return { lookUp, removeSurplus, endClaim };
 
   /** All instances of the row's generation; undefined when that cannot be told. */
   async function lookUp(
@@ -84,6 +79,36 @@ export function createSettling({
     observe({ kind: 'look-up-failed', reason: result.reason }, row);
     return undefined;
   }
+
+  /** Removes an instance whose token was never handed out. What cannot be removed in time is left, and said. */
+  async function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
+    const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
+    const result = await cloudElements.remove(instanceId, { timeoutMs });
+    observe(
+      result.removed
+        ? { kind: 'surplus-removed', instanceId }
+        : { kind: 'surplus-left', instanceId, reason: result.reason },
+      row,
+    );
+    return result.removed;
+  }
+
+  /** A claim whose end cannot be written ends by itself when its lease does: what the caller is told stands. */
+  async function endClaim(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'claim-left', reason: error.message }, row);
+    }
+  }
+}
+
+/** What is known of an instance at Cloud Elements, brought together with the row that it belongs to. */
+export function createSettling({ store, cipher, ...parts }: SettlingParts) {
+  const { observe, timing, now } = parts;
+  const { lookUp, removeSurplus, endClaim } = createCleaning(parts);
+  return { lookUp, adopt, commit, removeSurplus, endClaim };
 
   /** Commits the recorded instance, else the oldest; only when that is seen to stand are the others removed. */
   async function adopt(
@@ -156,29 +181,6 @@ export function createSettling({
     }
     await removeSurplus(row, instanceId, deadlineAt);
     return { kind: 'superseded', row: current };
-  }
-
-  /** Removes an instance whose token was never handed out. What cannot be removed in time is left, and said. */
-  async function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
-    const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
-    const result = await cloudElements.remove(instanceId, { timeoutMs });
-    observe(
-      result.removed
-        ? { kind: 'surplus-removed', instanceId }
-        : { kind: 'surplus-left', instanceId, reason: result.reason },
-      row,
-    );
-    return result.removed;
-  }
-
-  /** A claim whose end cannot be written ends by itself when its lease does: what the caller is told stands. */
-  async function endClaim(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
-    try {
-      await write();
-    } catch (error) {
-      if (!(error instanceof OnboardingError)) throw error;
-      observe({ kind: 'claim-left', reason: error.message }, row);
-    }
   }
 }
 

@@ -1,7 +1,9 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { KMSClient } from '@aws-sdk/client-kms';
 import * as z from 'zod/mini';
 import { clientLimits } from '../adapters/aws.ts';
+import { createEventPublisher } from '../adapters/event-publisher.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
 import { createTokenCipher } from '../adapters/token-cipher.ts';
 import { environmentSchema, parseEnvironment } from './environment.ts';
@@ -16,4 +18,9 @@ export function openStore(environment: NodeJS.ProcessEnv) {
 export function openCipher(environment: NodeJS.ProcessEnv) {
   const { TOKEN_KEY_ID } = parseEnvironment(z.pick(environmentSchema, { TOKEN_KEY_ID: true }), environment);
   return createTokenCipher({ client: new KMSClient(clientLimits), keyId: TOKEN_KEY_ID });
+}
+
+export function openEventPublisher(environment: NodeJS.ProcessEnv) {
+  const { EVENT_BUS_NAME } = parseEnvironment(z.pick(environmentSchema, { EVENT_BUS_NAME: true }), environment);
+  return createEventPublisher({ client: new EventBridgeClient(clientLimits), busName: EVENT_BUS_NAME });
 }

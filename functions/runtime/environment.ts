@@ -11,6 +11,8 @@ const name = z.string().check(z.minLength(1, 'some text'));
 export const environmentSchema = z.object({
   /** DynamoDB table of the instances. */
   TABLE_NAME: name,
+  /** Bus that takes the events about instances. */
+  EVENT_BUS_NAME: name,
   /** Name or ARN of the secret `{"userSecret", "organizationSecret"}`. */
   PLATFORM_SECRET_ID: name,
   /** Tenant secrets are named `<prefix>/tenants/<tenantId>/<elementKey>`. */

@@ -1,32 +1,68 @@
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod/mini';
 import { clientLimits } from '../adapters/aws.ts';
 import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
+import { createChanging } from '../core/change.ts';
 import { createProvisioning } from '../core/provision.ts';
+import { createReconciling } from '../core/reconcile.ts';
+import { createRemoving } from '../core/remove.ts';
 import { openCipher, openStore } from './dependencies.ts';
 import { environmentSchema, parseEnvironment } from './environment.ts';
 import { observe } from './log.ts';
 
 /**
- * The use case with everything it works with. In a file of its own because undici cannot be shaken out of a bundle:
- * functions that never call Cloud Elements do not import this one.
+ * The use cases that call Cloud Elements, with everything they work with. In a file of its own because undici cannot
+ * be shaken out of a bundle: functions that never call Cloud Elements do not import this one.
  */
+
 export function openProvisioning(environment: NodeJS.ProcessEnv) {
-  const settings = parseEnvironment(environmentSchema, environment);
-  const client = new SecretsManagerClient(clientLimits);
   return createProvisioning({
-    store: openStore(environment),
+    ...openCloudElements(environment),
     cipher: openCipher(environment),
-    cloudElements: createCloudElements({
-      call: createCloudElementsCaller({
-        baseUrl: settings.CLOUD_ELEMENTS_BASE_URL,
-        credentials: createPlatformCredentials({ client, secretId: settings.PLATFORM_SECRET_ID }),
-      }),
-    }),
-    readTenantSecret: createTenantSecrets({ client, prefix: settings.TENANT_SECRETS_PREFIX }),
-    origin: settings.CLOUD_ELEMENTS_BASE_URL,
-    stage: settings.STAGE,
-    observe,
+    readTenantSecret: openTenantSecrets(environment),
+    stage: stageOf(environment),
   });
+}
+
+export function openChanging(environment: NodeJS.ProcessEnv) {
+  return createChanging({
+    ...openCloudElements(environment),
+    readTenantSecret: openTenantSecrets(environment),
+    stage: stageOf(environment),
+  });
+}
+
+export function openRemoving(environment: NodeJS.ProcessEnv) {
+  return createRemoving(openCloudElements(environment));
+}
+
+export function openReconciling(environment: NodeJS.ProcessEnv) {
+  return createReconciling({ ...openCloudElements(environment), cipher: openCipher(environment) });
+}
+
+function openCloudElements(environment: NodeJS.ProcessEnv) {
+  const names = { CLOUD_ELEMENTS_BASE_URL: true, PLATFORM_SECRET_ID: true } as const;
+  const { CLOUD_ELEMENTS_BASE_URL: baseUrl, PLATFORM_SECRET_ID: secretId } = parseEnvironment(
+    z.pick(environmentSchema, names),
+    environment,
+  );
+  const credentials = createPlatformCredentials({ client: new SecretsManagerClient(clientLimits), secretId });
+  return {
+    store: openStore(environment),
+    cloudElements: createCloudElements({ call: createCloudElementsCaller({ baseUrl, credentials }) }),
+    origin: baseUrl,
+    observe,
+  };
+}
+
+function openTenantSecrets(environment: NodeJS.ProcessEnv) {
+  const names = { TENANT_SECRETS_PREFIX: true } as const;
+  const { TENANT_SECRETS_PREFIX: prefix } = parseEnvironment(z.pick(environmentSchema, names), environment);
+  return createTenantSecrets({ client: new SecretsManagerClient(clientLimits), prefix });
+}
+
+function stageOf(environment: NodeJS.ProcessEnv): string {
+  return parseEnvironment(z.pick(environmentSchema, { STAGE: true }), environment).STAGE;
 }

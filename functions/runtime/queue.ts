@@ -1,6 +1,5 @@
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
-import type { InstanceKey } from '../core/instance.ts';
 import { lazily, type LambdaContext } from './container.ts';
 import { errorFields, log } from './log.ts';
 
@@ -17,7 +16,10 @@ export type MessageOutcome = { outcome: string; retry: boolean };
  * decides over another: what cannot be read, or may succeed later, goes back to the queue and, delivered too often,
  * to the dead-letter queue; what is refused for good is done.
  */
-export function queueHandler<Tools, Message extends InstanceKey>(consumer: {
+export function queueHandler<
+  Tools,
+  Message extends { tenantId: string; elementKey: string | undefined },
+>(consumer: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
   parse: (body: unknown) => Message;
   handle: (message: Message, deadlineAt: number, tools: Tools) => Promise<MessageOutcome>;

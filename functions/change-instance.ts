@@ -1,0 +1,12 @@
+import { instanceChangesSchema, instanceView } from './core/instance.ts';
+import { openChanging } from './runtime/provisioning.ts';
+import { httpHandler, instancePath, jsonAnswer } from './runtime/http.ts';
+
+/** `PATCH /tenants/{tenantId}/instances/{elementKey}` */
+export const handler = httpHandler({
+  open: openChanging,
+  path: instancePath,
+  body: instanceChangesSchema,
+  handle: async ({ path, body, deadlineAt }, change) =>
+    jsonAnswer(200, instanceView(await change(path, body, { deadlineAt }))),
+});

@@ -1,0 +1,16 @@
+import { openRemoving } from './runtime/provisioning.ts';
+import { httpHandler, instancePath, noBody, retryAfter } from './runtime/http.ts';
+
+/** `DELETE /tenants/{tenantId}/instances/{elementKey}` */
+export const handler = httpHandler({
+  open: openRemoving,
+  path: instancePath,
+  body: noBody,
+  handle: async ({ path, deadlineAt }, { remove }) => {
+    const removal = { askedAt: Date.now(), askedBy: undefined };
+    const removed = await remove(path, removal, { deadlineAt });
+    if (removed.outcome !== 'in-progress') return { statusCode: 204 };
+    const location = `/tenants/${path.tenantId}/instances/${path.elementKey}`;
+    return { statusCode: 202, headers: { location, ...retryAfter(removed.retryAfterMs) } };
+  },
+});

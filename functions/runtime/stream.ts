@@ -1,0 +1,92 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import { unmarshall } from '@aws-sdk/util-dynamodb';
+import * as z from 'zod/mini';
+import { OnboardingError } from '../core/errors.ts';
+import type { InstanceKey } from '../core/instance.ts';
+import type { RowChange } from '../core/result-events.ts';
+import { lazily, type LambdaContext } from './container.ts';
+import { errorFields, log } from './log.ts';
+
+/** `unmarshall` checks the attributes. */
+const itemSchema = z.record(z.string(), z.custom<AttributeValue>());
+
+/** What is used of a DynamoDB stream's event. */
+const streamEventSchema = z.object({
+  Records: z.array(
+    z.object({
+      dynamodb: z.object({
+        SequenceNumber: z.string(),
+        OldImage: z.optional(itemSchema),
+        NewImage: z.optional(itemSchema),
+      }),
+    }),
+  ),
+});
+type StreamRecord = z.infer<typeof streamEventSchema>['Records'][number];
+
+/**
+ * A Lambda handler for the table's stream, whose records come in order. What comes before a record that cannot be read
+ * is handled first; from there on, or from the first one when handling fails, they come again.
+ */
+export function streamHandler<Tools, Change extends InstanceKey & { outcome: string }>(consumer: {
+  open: (environment: NodeJS.ProcessEnv) => Tools;
+  parse: (change: RowChange) => Change;
+  /** Of several changes, in order; may be handed those again that it has handled. */
+  handle: (changes: Change[], tools: Tools) => Promise<void>;
+}) {
+  const tools = lazily(consumer.open);
+
+  return async (rawEvent: unknown, { awsRequestId }: LambdaContext) => {
+    const { Records: records } = streamEventSchema.parse(rawEvent);
+    const handled = await work(records, awsRequestId);
+    const failed = records[handled];
+    if (!failed) return { batchItemFailures: [] };
+    // A failure that is only reported would take the whole batch with it in the end. One that is thrown makes Lambda
+    // halve the batch, until what cannot be handled stands alone.
+    if (handled === 0 && records.length > 1) {
+      throw new OnboardingError(
+        'internal',
+        `None of ${records.length} records could be handled; the log lines before this one tell why.`,
+      );
+    }
+    return { batchItemFailures: [{ itemIdentifier: failed.dynamodb.SequenceNumber }] };
+  };
+
+  /** How many of the records, from the first, have been handled. */
+  async function work(records: readonly StreamRecord[], awsRequestId: string): Promise<number> {
+    const changes: Change[] = [];
+    for (const record of records) {
+      const change = read(record, awsRequestId);
+      if (!change) break;
+      changes.push(change);
+    }
+    try {
+      await consumer.handle(changes, tools());
+    } catch (error) {
+      log.error('changes', { awsRequestId, count: changes.length, outcome: 'failed', error: errorFields(error) });
+      return 0;
+    }
+    for (const { tenantId, elementKey, outcome } of changes) {
+      log.info('change', { awsRequestId, tenantId, elementKey, outcome });
+    }
+    return changes.length;
+  }
+
+  function read({ dynamodb }: StreamRecord, awsRequestId: string): Change | undefined {
+    const { SequenceNumber: sequenceNumber, OldImage, NewImage } = dynamodb;
+    try {
+      return consumer.parse({
+        before: OldImage && unmarshall(OldImage),
+        after: NewImage && unmarshall(NewImage),
+      });
+    } catch (error) {
+      // Of any other error not even the message: it may quote what the record holds.
+      const reason =
+        error instanceof OnboardingError
+          ? { error: errorFields(error), problems: error.facts.problems }
+          : { error: { code: 'internal', message: 'the images are not in the form of a DynamoDB item' } };
+      log.error('change', { awsRequestId, sequenceNumber, outcome: 'malformed', ...reason });
+      return undefined;
+    }
+  }
+}

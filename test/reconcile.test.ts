@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { keyOf, newTenant, startServers, taxify } from './real-servers.ts';
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeAll(async () => {
+  servers = await startServers();
+});
+afterAll(() => servers[Symbol.asyncDispose]());
+beforeEach(async () => {
+  // What one test leaves open is not the next one's.
+  servers.reset();
+  servers.clock.aheadMs = 1_000_000;
+  await servers.reconcile();
+  await servers.reconcile();
+  servers.reset();
+});
+
+const kinds = () => servers.observations.map(({ kind }) => kind);
+
+describe('the reconciler', () => {
+  test('has nothing to do when nothing is open', async () => {
+    await servers.provision(taxify(newTenant()));
+    servers.reset();
+    expect(await servers.reconcile()).toEqual({});
+    expect(servers.awsRequests).toEqual(['DynamoDB_20120810.Query']);
+  });
+
+  test('leaves a claim alone that is at work', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    expect(await servers.reconcile()).toEqual({});
+    expect(await servers.rowOf(tenantId)).toEqual(killed);
+  });
+
+  test('adopts what a dead claim has made', async () => {
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
+  });
+
+  test('never creates: a dead claim that made nothing fails once that is certain', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'none');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ 'still-open': 1 });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'provisioning', leaseExpiresAt: 0 });
+    expect(await servers.reconcile()).toEqual({});
+
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'failed',
+      lastError: { code: 'outcome-unknown' },
+    });
+    expect(servers.posts()).toBe(0);
+  });
+
+  test('finishes a removal', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: { kind: 'stall' } });
+    await servers.remove(keyOf(tenantId));
+    servers.clock.aheadMs = 5_500;
+    expect(await servers.reconcile()).toEqual({ removed: 1 });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed' });
+  });
+
+  test.each([
+    ['active', async (tenantId: string) => void (await servers.provision(taxify(tenantId))), 1],
+    ['removed', async (tenantId: string) => void (await servers.remove(keyOf(tenantId))), 0],
+  ])(
+    'looks once more at what was in doubt, and removes what came late (%s)',
+    async (status, settle, kept) => {
+      const tenantId = newTenant();
+      const killed = await servers.killedWhileCreating(tenantId, 'applied');
+      servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+      await settle(tenantId);
+      expect(await servers.rowOf(tenantId)).toMatchObject({ status, contested: true });
+      const keptId = servers.instancesOf(tenantId)[0]?.id;
+
+      await servers.duplicate(killed);
+      servers.clock.aheadMs += 60_001;
+      expect(await servers.reconcile()).toEqual({ checked: 1 });
+      expect(servers.instancesOf(tenantId).map(({ id }) => id)).toEqual(kept ? [keptId] : []);
+      expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
+      expect(await servers.reconcile()).toEqual({});
+    },
+  );
+
+  test('removes nothing beside an active instance that it does not see', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    await servers.provision(taxify(tenantId));
+    await servers.duplicate(killed);
+    const [lost] = servers.instancesOf(tenantId);
+    const headers = {
+      authorization: 'User user-secret-for-tests, Organization organization-secret-for-tests',
+    };
+    await fetch(`${servers.simulator.url}/elements/api-v2/instances/${lost?.id}`, {
+      method: 'DELETE',
+      headers,
+    });
+    servers.clock.aheadMs = 70_000;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect(kinds()).toContain('instance-lost');
+    expect(servers.instancesOf(tenantId)).toHaveLength(1);
+  });
+
+  test('run twice at once settles each row once', async () => {
+    const tenantIds = Array.from({ length: 25 }, () => newTenant());
+    for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 2_000;
+    const [one, other] = await Promise.all([servers.reconcile(), servers.reconcile()]);
+    expect((one.adopted ?? 0) + (other.adopted ?? 0)).toBe(25);
+    for (const tenantId of tenantIds) await servers.expectOneActiveInstance(tenantId);
+  });
+
+  test('comes back later to what it cannot look up', async () => {
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    servers.simulator.fail({
+      on: 'GET /instances',
+      effect: 'none',
+      outcome: { kind: 'status', status: 500 },
+    });
+    expect(await servers.reconcile()).toEqual({ 'still-open': 1 });
+    expect(await servers.reconcile()).toEqual({});
+    servers.clock.aheadMs = 6_100;
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+  });
+});

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { offboardingFromEvent, settingsFromEvent } from '../functions/core/events.ts';
+import { offboard } from '../functions/core/offboard.ts';
+import { readToken } from '../functions/core/read.ts';
+import { errorOf, keyOf, newTenant, startServers, taxify } from './real-servers.ts';
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeAll(async () => {
+  servers = await startServers();
+});
+afterAll(() => servers[Symbol.asyncDispose]());
+beforeEach(() => servers.reset());
+
+const failDelete = (status: number) =>
+  servers.simulator.fail({
+    on: 'DELETE /instances/{id}',
+    effect: 'none',
+    outcome: { kind: 'status', status },
+  });
+
+function event(type: 'TenantOnboarded' | 'TenantOffboarded', tenantId: string, time: string, id = time) {
+  return { id, source: 'crm', 'detail-type': type, time, detail: { tenantId } };
+}
+const onboard = (tenantId: string, time: string, id?: string) =>
+  servers.provision(settingsFromEvent(event('TenantOnboarded', tenantId, time, id)), { recordRefusal: true });
+const offboardAt = (tenantId: string, time: string, id?: string) =>
+  offboard(offboardingFromEvent(event('TenantOffboarded', tenantId, time, id)), {
+    store: servers.store,
+    remove: (key, removal) => servers.remove(key, removal),
+    deadlineAt: 0,
+  });
+
+describe('a removal', () => {
+  test('takes the instance from Cloud Elements first, then leaves a tombstone that nobody sees', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    const row = await servers.rowOf(tenantId);
+    expect(row).toMatchObject({ status: 'removed' });
+    expect(row?.token).toBeUndefined();
+    // DynamoDB deletes it some time after this.
+    expect(row?.expiresAt).toBeGreaterThan(Date.now() / 1_000 + 900);
+    expect(await servers.store.getSummary(keyOf(tenantId))).toBeUndefined();
+    expect(await servers.store.list(tenantId)).toEqual([]);
+    expect((await errorOf(readToken(servers, keyOf(tenantId)))).code).toBe('not-found');
+  });
+
+  test('repeated, or of what never was, has nothing to do', async () => {
+    const tenantId = newTenant();
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'already-gone' });
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'already-gone' });
+    expect(servers.simulator.requests).toEqual([]);
+  });
+
+  test('of an instance that Cloud Elements has lost already is a success', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    failDelete(404);
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
+  });
+
+  test('that Cloud Elements does not carry out stays on its way, without the token, until it is', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    failDelete(409);
+    expect((await servers.remove(keyOf(tenantId))).outcome).toBe('in-progress');
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'deleting',
+      leaseExpiresAt: 0,
+      lastError: { code: 'outcome-unknown' },
+    });
+    expect((await errorOf(readToken(servers, keyOf(tenantId)))).code).toBe('not-active');
+    expect((await errorOf(servers.provision(taxify(tenantId)))).code).toBe('being-deleted');
+
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+  });
+
+  test('while a claim is at work is told so and changes nothing', async () => {
+    const tenantId = newTenant();
+    servers.simulator.latencyMs = 150;
+    const provisioned = servers.provision(taxify(tenantId));
+    await expect.poll(() => servers.posts()).toBe(1);
+    const error = await errorOf(servers.remove(keyOf(tenantId)));
+    expect(error).toMatchObject({ code: 'busy', status: 409, retryable: true });
+    expect((await provisioned).outcome).toBe('created');
+    await servers.expectOneActiveInstance(tenantId);
+  });
+
+  test('of a claim that died waits until its create can no longer take effect', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'none');
+    servers.clock.aheadMs = 1_001;
+    expect((await servers.remove(keyOf(tenantId))).outcome).toBe('in-progress');
+    // It takes effect after all.
+    await servers.duplicate(killed);
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+  });
+
+  test('lets the same tenant begin anew', async () => {
+    const tenantId = newTenant();
+    const first = await servers.provision(taxify(tenantId));
+    await servers.remove(keyOf(tenantId));
+    const again = await servers.provision(taxify(tenantId));
+    expect(again.outcome).toBe('created');
+    expect(again.row.provisionId).not.toBe(first.row.provisionId);
+    expect(await servers.expectOneActiveInstance(tenantId)).not.toHaveProperty('removedAt');
+  });
+
+  test('asked for three times at once is carried out once', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    servers.simulator.latencyMs = 50;
+    const outcomes = await Promise.all([1, 2, 3].map(() => servers.remove(keyOf(tenantId))));
+    expect(outcomes.filter(({ outcome }) => outcome === 'removed')).toHaveLength(1);
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed' });
+  });
+
+  test('at another origin is refused', async () => {
+    const tenantId = newTenant();
+    const { row } = await servers.provision(taxify(tenantId));
+    await servers.store.replace({ ...row, origin: 'http://127.0.0.1:1' }, row);
+    expect((await errorOf(servers.remove(keyOf(tenantId)))).code).toBe('origin-changed');
+  });
+});
+
+describe('events about a tenant that leaves', () => {
+  test('an onboarding from before the off-boarding is ignored when it comes late', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, '{"api.key": "k"}');
+    expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('already-gone');
+    expect((await onboard(tenantId, '2026-11-23T12:00:04Z')).outcome).toBe('outdated');
+    expect(servers.posts()).toBe(0);
+    expect((await onboard(tenantId, '2026-11-23T12:00:06Z')).outcome).toBe('created');
+    await servers.expectOneActiveInstance(tenantId);
+  });
+
+  test('an off-boarding from before the onboarding is ignored when it comes late', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, '{"api.key": "k"}');
+    await onboard(tenantId, '2026-11-23T12:00:06Z');
+    expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('outdated');
+    await servers.expectOneActiveInstance(tenantId);
+    expect(await offboardAt(tenantId, '2026-11-23T12:00:07Z')).toBe('removed');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+  });
+
+  test('an onboarding asked for again counts from then on', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, '{"api.key": "k"}');
+    await onboard(tenantId, '2026-11-23T12:00:01Z');
+    expect((await onboard(tenantId, '2026-11-23T12:00:09Z')).outcome).toBe('replayed');
+    expect(await servers.rowOf(tenantId)).toMatchObject({ askedBy: { eventId: '2026-11-23T12:00:09Z' } });
+    expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('outdated');
+  });
+
+  test('a repeated off-boarding is remembered, so that it is answered too', async () => {
+    const tenantId = newTenant();
+    await offboardAt(tenantId, '2026-11-23T12:00:05Z', 'first');
+    expect(await offboardAt(tenantId, '2026-11-23T12:00:04Z', 'second')).toBe('already-gone');
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      askedBy: { eventId: 'second' },
+      removedAt: Date.parse('2026-11-23T12:00:05Z'),
+    });
+  });
+
+  test('an off-boarding without an element takes all that the tenant has', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    await servers.provision({
+      ...taxify(tenantId, { configuration: { subdomain: 'shop', username: 'u' } }),
+      elementKey: 'freshdeskv2',
+    });
+    expect(servers.instancesOf(tenantId)).toHaveLength(2);
+    expect(await offboardAt(tenantId, '2099-01-01T00:00:00Z')).toBe('removed');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+  });
+});
