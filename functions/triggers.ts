@@ -75,6 +75,15 @@ export const triggers = {
       cloudElements: true,
     },
   },
+  'audit-instances': {
+    schedule: { everyMinutes: 24 * 60 },
+    uses: {
+      table: ['GetItem', 'PutItem', 'Scan'],
+      secrets: ['platform'],
+      tokenKey: ['Encrypt'],
+      cloudElements: true,
+    },
+  },
   'publish-results': {
     stream: {
       /** Writes to the table that matter; one does when every attribute given has one of the values after it. */
@@ -110,7 +119,7 @@ export type StreamTrigger = {
 
 /** What a function may touch: actions of DynamoDB, KMS and EventBridge without their service prefix. */
 export type Uses = {
-  readonly table?: readonly ('GetItem' | 'PutItem' | 'DeleteItem' | 'Query')[];
+  readonly table?: readonly ('GetItem' | 'PutItem' | 'DeleteItem' | 'Query' | 'Scan')[];
   /** The table's index of the rows that are not settled. */
   readonly index?: readonly 'Query'[];
   readonly bus?: readonly 'PutEvents'[];

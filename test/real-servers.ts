@@ -16,6 +16,7 @@ import {
   type InstanceRow,
   type InstanceSettings,
 } from '../functions/core/instance.ts';
+import { createAuditing } from '../functions/core/audit.ts';
 import { createChanging, type Changes } from '../functions/core/change.ts';
 import { OnboardingError } from '../functions/core/errors.ts';
 import type { Removal } from '../functions/core/lifecycle.ts';
@@ -108,6 +109,7 @@ export async function startServers() {
   const { remove } = createRemoving(container);
   const change = createChanging(container);
   const { reconcile } = createReconciling(container);
+  const audit = createAuditing(container);
 
   const rowOf = (tenantId: string) => store.get(keyOf(tenantId));
   const instancesOf = (tenantId: string) =>
@@ -172,8 +174,18 @@ export async function startServers() {
     expect(response.status).toBe(200);
   }
 
+  async function removeAtCloudElements(instanceId: number | undefined): Promise<void> {
+    const { userSecret, organizationSecret } = current;
+    const response = await fetch(`${simulator.url}/elements/api-v2/instances/${instanceId}`, {
+      method: 'DELETE',
+      headers: { authorization: `User ${userSecret}, Organization ${organizationSecret}` },
+    });
+    expect(response.status).toBe(200);
+  }
+
   return {
     simulator,
+    removeAtCloudElements,
     rowOf,
     instancesOf,
     expectOneActiveInstance,
@@ -182,6 +194,7 @@ export async function startServers() {
     remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
       remove(key, { askedAt: now(), askedBy: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
     change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
+    audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: () => reconcile({ deadlineAt: now() + 30_000 }),
     /** Counts start anew, nothing fails any more, and it is now again. */
     reset,

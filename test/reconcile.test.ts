@@ -97,13 +97,7 @@ describe('the reconciler', () => {
     await servers.provision(taxify(tenantId));
     await servers.duplicate(killed);
     const [lost] = servers.instancesOf(tenantId);
-    const headers = {
-      authorization: 'User user-secret-for-tests, Organization organization-secret-for-tests',
-    };
-    await fetch(`${servers.simulator.url}/elements/api-v2/instances/${lost?.id}`, {
-      method: 'DELETE',
-      headers,
-    });
+    await servers.removeAtCloudElements(lost?.id);
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
     expect(kinds()).toContain('instance-lost');

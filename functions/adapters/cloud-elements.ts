@@ -9,6 +9,7 @@ import {
   successOf,
   type CallCloudElements,
   type Reply,
+  type Request,
 } from './cloud-elements-http.ts';
 
 /** Opaque, but it travels in a header whose parts are separated by commas. */
@@ -31,6 +32,9 @@ const shownSchema = z.object({
   token: z.catch(z.optional(elementTokenSchema), undefined),
   tags: z.nullish(z.array(z.union([z.string(), z.object({ name: z.string() })]))),
   createdDate: createdDateSchema,
+  /** Absent in older answers. */
+  valid: z.catch(z.boolean(), true),
+  disabled: z.catch(z.boolean(), false),
 });
 type Shown = z.infer<typeof shownSchema>;
 
@@ -77,7 +81,7 @@ export function createCloudElements({
 
     async lookUp({ elementKey, tag, instanceId }, { timeoutMs }) {
       const deadlineAt = now() + timeoutMs;
-      const listed = await list({ elementKey, tag }, deadlineAt);
+      const listed = await listAll({ elementKey, tag }, deadlineAt);
       if (listed.kind === 'unknown' || instanceId === undefined) return listed;
       if (listed.instances.some(({ id }) => id === instanceId)) return listed;
       // The row knows it by its id, so that it is not listed yet proves nothing.
@@ -87,6 +91,28 @@ export function createCloudElements({
       return { kind: 'found', instances: [...listed.instances, instanceOf(recorded, recorded.token)] };
     },
 
+    async list({ tag, page }, { timeoutMs }) {
+      const reply = await call(listRequest(tag, page), { timeoutMs });
+      if (isAbsent(reply) && page === undefined) {
+        return { kind: 'listed', instances: [], nextPage: undefined };
+      }
+      const shown = successOf(reply, z.array(shownSchema));
+      if (!shown) return { kind: 'unknown', reason: describe(reply) };
+      const instances = shown
+        .filter((item) => hasTag(item, tag))
+        .map(({ id, element, token, valid, disabled, ...item }) => ({
+          id,
+          elementKey: element.key,
+          tenantId: tagsOf(item)
+            .find((each) => each.startsWith('tenant:'))
+            ?.slice('tenant:'.length),
+          token,
+          valid,
+          disabled,
+        }));
+      return { kind: 'listed', instances, nextPage: nextPageOf(reply) };
+    },
+
     async remove(instanceId, { timeoutMs }) {
       const reply = await call({ method: 'DELETE', path: `/instances/${instanceId}` }, { timeoutMs });
       if (isAbsent(reply) || isSuccess(reply)) return { removed: true };
@@ -94,19 +120,12 @@ export function createCloudElements({
     },
   };
 
-  async function list(marker: { elementKey: string; tag: string }, deadlineAt: number): Promise<LookUp> {
+  async function listAll(marker: { elementKey: string; tag: string }, deadlineAt: number): Promise<LookUp> {
     const instances: ElementInstance[] = [];
     const pagesSeen = new Set<string>();
     let nextPage: string | undefined;
     for (;;) {
-      const reply = await call(
-        {
-          method: 'GET',
-          path: '/instances',
-          query: { 'tags[]': marker.tag, ...(nextPage !== undefined && { nextPage }) },
-        },
-        { timeoutMs: deadlineAt - now() },
-      );
+      const reply = await call(listRequest(marker.tag, nextPage), { timeoutMs: deadlineAt - now() });
       if (isAbsent(reply) && nextPage === undefined) return { kind: 'found', instances };
       const page = successOf(reply, z.array(z.unknown()));
       if (!page) return { kind: 'unknown', reason: describe(reply) };
@@ -115,8 +134,8 @@ export function createCloudElements({
         if (match.kind === 'unknown') return match;
         instances.push(...match.instances);
       }
-      nextPage = reply.kind === 'answer' ? reply.header('elements-next-page-token') : undefined;
-      if (!nextPage) return { kind: 'found', instances };
+      nextPage = nextPageOf(reply);
+      if (nextPage === undefined) return { kind: 'found', instances };
       if (pagesSeen.has(nextPage)) return { kind: 'unknown', reason: 'the list repeats a page' };
       pagesSeen.add(nextPage);
     }
@@ -158,9 +177,24 @@ export function createCloudElements({
   }
 }
 
-function hasTag({ tags }: Shown, tag: string): boolean {
-  return tags?.some((each) => (typeof each === 'string' ? each : each.name) === tag) ?? false;
+function listRequest(tag: string, nextPage: string | undefined): Request {
+  return {
+    method: 'GET',
+    path: '/instances',
+    query: { 'tags[]': tag, ...(nextPage !== undefined && { nextPage }) },
+  };
 }
+
+/** Absent and empty both mean that this was the last. */
+function nextPageOf(reply: Reply): string | undefined {
+  return (reply.kind === 'answer' && reply.header('elements-next-page-token')) || undefined;
+}
+
+function tagsOf({ tags }: Pick<Shown, 'tags'>): string[] {
+  return tags?.map((tag) => (typeof tag === 'string' ? tag : tag.name)) ?? [];
+}
+
+const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
 
 function instanceOf({ id, createdDate }: Shown, token: string): ElementInstance {
   return { id, token, createdDate };

@@ -5,6 +5,8 @@ import {
   PutItemCommand,
   type PutItemCommandInput,
   QueryCommand,
+  ScanCommand,
+  type ScanCommandOutput,
   type QueryCommandOutput,
   type AttributeValue,
   type DynamoDBClient,
@@ -29,7 +31,7 @@ export function createInstanceStore({
   client: DynamoDBClient;
   tableName: string;
 }): InstanceStore {
-  return { insert, replace, remove, get, getSummary, list, due };
+  return { insert, replace, remove, get, getSummary, list, due, all };
 
   function insert(row: InstanceRow): Promise<Write> {
     return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
@@ -135,6 +137,17 @@ export function createInstanceStore({
       ),
     );
     return Items.map((item) => keySchema.parse(unmarshall(item)));
+  }
+
+  async function* all(): AsyncGenerator<InstanceRow> {
+    let next: Record<string, AttributeValue> | undefined;
+    do {
+      const page: ScanCommandOutput = await callAws('Scan of all instances', () =>
+        client.send(new ScanCommand({ TableName: tableName, ExclusiveStartKey: next })),
+      );
+      for (const item of page.Items ?? []) yield rowOf(item);
+      next = page.LastEvaluatedKey;
+    } while (next);
   }
 }
 

@@ -27,10 +27,22 @@ export type InstanceStore = {
   list(tenantId: string): Promise<InstanceSummary[]>;
   /** Rows whose `checkAt` has come, the longest due first. Eventually consistent. */
   due(nowMs: number, limit: number): Promise<InstanceKey[]>;
+  /** Every row, page by page, in no order. */
+  all(): AsyncIterable<InstanceRow>;
 };
 
 /** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
+
+/** As lists show it; `tenantId` from our marker tag. */
+export type ListedInstance = {
+  id: number;
+  elementKey: string;
+  tenantId: string | undefined;
+  token: string | undefined;
+  valid: boolean;
+  disabled: boolean;
+};
 
 /** What else than success a request that changes something can come to. */
 export type Mishap =
@@ -71,6 +83,14 @@ export type CloudElements = {
     marker: { elementKey: string; tag: string; instanceId: number | undefined },
     options: { timeoutMs: number },
   ): Promise<LookUp>;
+  /** One page of all instances with the tag, of whatever element. */
+  list(
+    query: { tag: string; page: string | undefined },
+    options: { timeoutMs: number },
+  ): Promise<
+    | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined }
+    | { kind: 'unknown'; reason: string }
+  >;
   /** An instance that is already gone counts as removed. */
   remove(
     instanceId: number,
@@ -101,6 +121,9 @@ export type Observation =
   | { kind: 'claim-left'; reason: string }
   /** Active here, but not to be found at Cloud Elements. */
   | { kind: 'instance-lost'; instanceId: number }
-  | { kind: 'left-open'; reason: string };
+  | { kind: 'left-open'; reason: string }
+  /** At Cloud Elements, of this stage, and nobody's here. */
+  | { kind: 'orphan'; instanceId: number }
+  | { kind: 'token-refilled' };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;

@@ -4,6 +4,7 @@ import { clientLimits } from '../adapters/aws.ts';
 import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
+import { createAuditing } from '../core/audit.ts';
 import { createChanging } from '../core/change.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
@@ -40,6 +41,14 @@ export function openRemoving(environment: NodeJS.ProcessEnv) {
 
 export function openReconciling(environment: NodeJS.ProcessEnv) {
   return createReconciling({ ...openCloudElements(environment), cipher: openCipher(environment) });
+}
+
+export function openAuditing(environment: NodeJS.ProcessEnv) {
+  return createAuditing({
+    ...openCloudElements(environment),
+    cipher: openCipher(environment),
+    stage: stageOf(environment),
+  });
 }
 
 function openCloudElements(environment: NodeJS.ProcessEnv) {

@@ -1,0 +1,8 @@
+import { openAuditing } from './runtime/provisioning.ts';
+import { scheduleHandler } from './runtime/schedule.ts';
+
+/** Counts where the table and Cloud Elements differ. */
+export const handler = scheduleHandler({
+  open: openAuditing,
+  run: (deadlineAt, audit) => audit({ deadlineAt }),
+});
