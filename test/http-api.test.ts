@@ -1,0 +1,875 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { commitReserveMs, createTimeoutMs } from '../functions/core/timing.ts';
+import { newTenant } from './real-servers.ts';
+import { startService, type Answer, type Service } from './running-service.ts';
+
+/** The second that is the default may be over before a function has been started on a busy machine. */
+const patience = { timeout: 4_000 };
+
+let service: Service;
+/** Of `startUnknownOutcome`: it takes eight seconds of looking for the instance, which pass beside the other tests. */
+let unknownOutcome: Awaited<ReturnType<typeof startUnknownOutcome>>;
+beforeAll(async () => {
+  service = await startService();
+  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  await service.post(newTenant(), {});
+  unknownOutcome = await startUnknownOutcome();
+});
+afterAll(async () => {
+  await service[Symbol.asyncDispose]();
+  await unknownOutcome.service[Symbol.asyncDispose]();
+});
+beforeEach(() => service.simulator.reset());
+
+/** Of the Taxify guide of Cloud Elements, with its blanks filled in. */
+const instanceJson = {
+  element: { key: 'taxify' },
+  configuration: { 'api.key': 'taxify-key-for-tests' },
+  tags: ['shop', 'eu'],
+  name: 'Taxify of the shop',
+};
+
+const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+/** Asks for an instance whose create breaks off, and which Cloud Elements does not list until told to. */
+async function startUnknownOutcome() {
+  const own = await startService();
+  own.simulator.listLagMs = 60_000;
+  own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
+  const tenantId = newTenant();
+  const answer = own.post(tenantId, instanceJson);
+  // Whoever awaits it sees the failure; a run of other tests alone ends before there is an answer.
+  answer.catch(() => {});
+  return { service: own, tenantId, answer };
+}
+
+/** The answer that is a problem as of RFC 9457, with these fields and no others. */
+function problem(status: number, code: string, more: object = {}): Answer {
+  const fields = { type: 'about:blank', title: expect.any(String), status, detail: expect.any(String), code };
+  return {
+    status,
+    headers: expect.objectContaining({ 'content-type': 'application/problem+json' }),
+    text: expect.any(String),
+    json: { ...fields, ...more },
+  };
+}
+
+/** Above 499 the caller learns what kind of thing went wrong, and the operator the rest. */
+function expectNoDetail(answer: Answer): void {
+  const { title } = Object(answer.json);
+  expect(answer.json).toMatchObject({ detail: title });
+}
+
+describe('POST of an instance', () => {
+  test('provisions what the documented body asks for and answers with the instance', async () => {
+    const tenantId = newTenant();
+    const answer = await service.post(tenantId, instanceJson);
+    expect(answer.json).toStrictEqual({
+      tenantId,
+      element: { key: 'taxify' },
+      id: service.instancesOf(tenantId)[0]?.id,
+      name: 'Taxify of the shop',
+      tags: ['shop', 'eu'],
+      status: 'active',
+      createdDate: expect.stringMatching(isoDate),
+      updatedDate: expect.stringMatching(isoDate),
+    });
+    expect(answer.status).toBe(201);
+    expect(answer.headers).toMatchObject({
+      'content-type': 'application/json',
+      location: `/tenants/${tenantId}/instances/taxify`,
+    });
+    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toEqual(answer.json);
+  });
+
+  test('leaves an item in DynamoDB whose token is encrypted', async () => {
+    const tenantId = newTenant();
+    await service.post(tenantId, instanceJson);
+    const [instance] = service.instancesOf(tenantId);
+    const item = (await service.items()).find((each) => each['tenantId']?.S === tenantId);
+    expect(item).toMatchObject({
+      elementKey: { S: 'taxify' },
+      status: { S: 'active' },
+      instanceId: { N: `${instance?.id}` },
+      token: { B: expect.any(Uint8Array) },
+    });
+    const stored = Buffer.from(item?.['token']?.B ?? '');
+    expect(stored.length).toBeGreaterThan(44);
+    expect(stored.includes(instance?.token ?? '')).toBe(false);
+    expect(JSON.stringify(item)).not.toContain('taxify-key-for-tests');
+  });
+
+  test('repeated answers the same instance and makes no other', async () => {
+    const tenantId = newTenant();
+    const first = await service.post(tenantId, instanceJson);
+    const again = await service.post(tenantId, instanceJson);
+    expect(again.status).toBe(200);
+    expect(again.json).toEqual(first.json);
+    expect(service.postsFor(tenantId)).toBe(1);
+  });
+
+  test.each([
+    ['another name', { name: 'Another' }],
+    ['other tags', { tags: ['shop'] }],
+    [
+      'other harmless configuration',
+      { configuration: { ...instanceJson.configuration, 'pagination.max': '7' } },
+    ],
+  ])('with %s than before is a conflict that changes nothing', async (_what, change) => {
+    const tenantId = newTenant();
+    await service.post(tenantId, instanceJson);
+    const before = await service.rowOf(tenantId);
+    expect(await service.post(tenantId, { ...instanceJson, ...change })).toEqual(
+      problem(409, 'settings-conflict'),
+    );
+    expect(await service.rowOf(tenantId)).toEqual(before);
+    expect(service.postsFor(tenantId)).toBe(1);
+  });
+
+  test('fifty times at once makes one instance, and every answer is 200, 201 or 202', async () => {
+    const tenantId = newTenant();
+    service.simulator.latencyMs = 50;
+    const answers = await Promise.all(Array.from({ length: 50 }, () => service.post(tenantId, instanceJson)));
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(1);
+    expect(statuses.filter((status) => ![200, 201, 202].includes(status))).toEqual([]);
+    expect(service.postsFor(tenantId)).toBe(1);
+    expect(service.instancesOf(tenantId)).toHaveLength(1);
+  });
+
+  test('while another one provisions says so, where to look and when', async () => {
+    const tenantId = newTenant();
+    service.simulator.latencyMs = 600;
+    const first = service.post(tenantId, instanceJson);
+    await expect.poll(() => service.postsFor(tenantId), patience).toBe(1);
+    const answer = await service.post(tenantId, instanceJson);
+    const other = await service.post(tenantId, { ...instanceJson, name: 'Other' });
+    expect((await first).status).toBe(201);
+    expect(answer).toMatchObject({
+      status: 202,
+      headers: {
+        'content-type': 'application/json',
+        location: `/tenants/${tenantId}/instances/taxify`,
+        'retry-after': expect.stringMatching(/^[1-9]\d*$/),
+      },
+      json: { status: 'provisioning' },
+    });
+    expect(answer.json).not.toHaveProperty('id');
+    expect(other).toEqual(problem(409, 'busy-with-other-settings'));
+  });
+
+  test('takes the credentials from the tenant’s secret when it brings none', async () => {
+    const tenantId = newTenant();
+    service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
+    const { configuration: _, ...withoutCredentials } = instanceJson;
+    expect((await service.post(tenantId, withoutCredentials)).status).toBe(201);
+    expect(service.instancesOf(tenantId)[0]?.configuration).toEqual({ 'api.key': 'stored-key-for-tests' });
+  });
+
+  test('makes the instances of two tenants, and of two elements, apart', async () => {
+    const [one, other] = [newTenant(), newTenant()];
+    const freshdesk = {
+      element: { key: 'freshdeskv2' },
+      configuration: { subdomain: 'shop', username: 'freshdesk-key-for-tests' },
+    };
+    const answers = await Promise.all([
+      service.post(one, instanceJson),
+      service.post(other, instanceJson),
+      service.post(one, freshdesk),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+    expect(service.instancesOf(one).map(({ element }) => element.key)).toHaveLength(2);
+    expect(service.instancesOf(other).map(({ element }) => element.key)).toEqual(['taxify']);
+  });
+
+  test.each([
+    ['JSON with a character set', 'application/json; charset=utf-8'],
+    ['another JSON, which the gateway hands over in base64', 'application/vnd.tests+json'],
+  ])('accepts %s', async (_what, contentType) => {
+    const tenantId = newTenant();
+    const answer = await service.post(tenantId, { ...instanceJson, name: 'Käse ☕' }, contentType);
+    expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
+  });
+
+  test('accepts a body without content type, which the gateway hands over in base64', async () => {
+    const tenantId = newTenant();
+    const body = JSON.stringify({ ...instanceJson, name: 'Käse ☕' });
+    const answer = await service.request({ method: 'POST', path: `/tenants/${tenantId}/instances`, body });
+    expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
+  });
+
+  test('accepts 64 KiB, and goes by the last of two equal keys, as JSON.parse does', async () => {
+    const tenantId = newTenant();
+    const body = JSON.stringify(instanceJson)
+      .replace('{', '{"name":"First",')
+      .padEnd(64 * 1024);
+    expect(Buffer.byteLength(body)).toBe(65_536);
+    expect(await service.post(tenantId, body)).toMatchObject({
+      status: 201,
+      json: { name: 'Taxify of the shop' },
+    });
+  });
+
+  test('accepts the longest ids there may be', async () => {
+    const tenantId = `a.b-C_9.${'z'.repeat(56)}`;
+    const answer = await service.post(tenantId, instanceJson);
+    expect(answer.status).toBe(201);
+    expect((await service.get(String(answer.headers['location']))).json).toMatchObject({ tenantId });
+  });
+});
+
+async function expectNothingSentNorStored(itemsBefore: unknown): Promise<void> {
+  expect(await service.items()).toEqual(itemsBefore);
+  expect(service.simulator.requests).toEqual([]);
+}
+
+const deep = (open: string, close: string) => `${open.repeat(10_000)}1${close.repeat(10_000)}`;
+
+describe('a request refused before anything is sent', () => {
+  let itemsBefore: unknown;
+  beforeEach(async () => {
+    itemsBefore = await service.items();
+  });
+  afterEach(() => expectNothingSentNorStored(itemsBefore));
+
+  test.each<[string, string, { pointer: string; detail: unknown }[]]>([
+    ['is empty', '', [{ pointer: '#', detail: 'is missing: expected an object' }]],
+    ['is not JSON', '{"element": taxify}', [{ pointer: '#', detail: 'expected JSON' }]],
+    ['is two documents', '{}{}', [{ pointer: '#', detail: 'expected JSON' }]],
+    ['is a list', '[]', [{ pointer: '#', detail: 'expected an object' }]],
+    ['is text', '"x"', [{ pointer: '#', detail: 'expected an object' }]],
+    ['is null', 'null', [{ pointer: '#', detail: 'expected an object' }]],
+    ['is an empty object', '{}', [{ pointer: '#/element', detail: 'is missing: expected an object' }]],
+    ['is nested without end', '['.repeat(10_000), [{ pointer: '#', detail: 'expected JSON' }]],
+    ['is a deep list', deep('[', ']'), [{ pointer: '#', detail: 'expected an object' }]],
+    [
+      'is a deep object',
+      deep('{"a":', '}'),
+      [
+        { pointer: '#/element', detail: 'is missing: expected an object' },
+        { pointer: '#/a', detail: 'is not a known field' },
+      ],
+    ],
+    [
+      'holds a deep list as a credential',
+      `{"element":{"key":"taxify"},"configuration":{"api.key":${deep('[', ']')}}}`,
+      [
+        {
+          pointer: '#/configuration/api.key',
+          detail: 'expected text that is not blank, a number, true or false',
+        },
+      ],
+    ],
+    [
+      'holds null as a credential',
+      '{"element":{"key":"taxify"},"configuration":{"api.key":null}}',
+      [
+        {
+          pointer: '#/configuration/api.key',
+          detail: 'expected text that is not blank, a number, true or false',
+        },
+      ],
+    ],
+    [
+      'holds keys of the prototype',
+      '{"element":{"key":"taxify","__proto__":{}},"__proto__":{"name":"x"},"constructor":1}',
+      [
+        { pointer: '#/element/__proto__', detail: 'is not a known field' },
+        { pointer: '#/__proto__', detail: 'is not a known field' },
+        { pointer: '#/constructor', detail: 'is not a known field' },
+      ],
+    ],
+    [
+      'holds halves of characters',
+      String.raw`{"element":{"key":"\ud800"},"\udfff":1,"name":"\ud800","configuration":{"\ud800":"x"}}`,
+      [
+        {
+          pointer: '#/element/key',
+          detail: 'expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+        },
+        { pointer: '#/name', detail: 'expected no "<", no ">" and no control characters' },
+        { pointer: '#/configuration/%EF%BF%BD', detail: 'expected a configuration key such as "api.key"' },
+        { pointer: '#/%EF%BF%BD', detail: 'is not a known field' },
+      ],
+    ],
+    [
+      'holds keys that a JSON Pointer has to escape',
+      '{"element":{"key":"taxify"},"a/b~c %":1}',
+      [{ pointer: '#/a~1b~0c%20%25', detail: 'is not a known field' }],
+    ],
+    [
+      'holds another configuration key',
+      '{"element":{"key":"taxify"},"configuration":{"api.key":"k","toString":"x","a b":"y"}}',
+      [{ pointer: '#/configuration/a%20b', detail: 'expected a configuration key such as "api.key"' }],
+    ],
+    [
+      'uses the prefixes of our own tags',
+      '{"element":{"key":"taxify"},"tags":["tenant:x"," Provision:1","owner : me","owners:ok"]}',
+      [0, 1, 2].map((index) => ({
+        pointer: `#/tags/${index}`,
+        detail:
+          'expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
+      })),
+    ],
+  ])('is told what is wrong when its body %s', async (_what, body, errors) => {
+    expect(await service.post(newTenant(), body)).toEqual(problem(400, 'invalid-request', { errors }));
+  });
+
+  test('is told of every wrong field and path parameter at once, each with what was expected', async () => {
+    const answer = await service.post(
+      'a%2Fb',
+      `{
+        "element": { "key": "${'x'.repeat(65)}", "id": 320 },
+        "name": "<b>Shop</b>",
+        "tags": ["", 7, "${'x'.repeat(256)}"],
+        "configuration": { "api.key": ["k"], ".hidden": "x" },
+        "providerData": {}
+      }`,
+    );
+    expect(answer).toEqual(
+      problem(400, 'invalid-request', {
+        errors: [
+          {
+            parameter: 'tenantId',
+            detail:
+              'expected letters, digits, "_", "-" and single "." between them, beginning with a letter or digit',
+          },
+          { pointer: '#/element/key', detail: 'expected at most 64 characters' },
+          { pointer: '#/element/id', detail: 'is not a known field' },
+          { pointer: '#/name', detail: 'expected no "<", no ">" and no control characters' },
+          { pointer: '#/tags/0', detail: 'expected at least one visible character' },
+          { pointer: '#/tags/1', detail: 'expected text' },
+          { pointer: '#/tags/2', detail: 'expected at most 255 characters' },
+          {
+            pointer: '#/configuration/api.key',
+            detail: 'expected text that is not blank, a number, true or false',
+          },
+          { pointer: '#/configuration/.hidden', detail: 'expected a configuration key such as "api.key"' },
+          { pointer: '#/providerData', detail: 'is not a known field' },
+        ],
+      }),
+    );
+    expect(answer.json).toMatchObject({
+      title: 'The request is not valid',
+      detail: '10 things are wrong with the request; each is named in "errors".',
+    });
+  });
+
+  test('is told of fields by pointers that can be decoded, however long their names are', async () => {
+    const longName = '\u{1F511}'.repeat(150);
+    const answer = await service.post(newTenant(), { element: { key: 'taxify' }, [longName]: 1 });
+    const [{ pointer }] = Object(answer.json).errors;
+    expect(longName).toContain(decodeURIComponent(pointer).slice('#/'.length));
+  });
+
+  test('may not be longer than 64 KiB, counted in bytes', async () => {
+    const tooLong = JSON.stringify(instanceJson).padEnd(64 * 1024 + 1);
+    expect(await service.post(newTenant(), tooLong)).toEqual(problem(413, 'body-too-large'));
+    expect(await service.post(newTenant(), 'é'.repeat(33_000))).toEqual(problem(413, 'body-too-large'));
+  });
+
+  test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'multipart/json'])(
+    'may not be of the media type %s',
+    async (contentType) => {
+      const answer = await service.post(newTenant(), instanceJson, contentType);
+      expect(answer).toEqual(problem(415, 'unsupported-media-type'));
+    },
+  );
+
+  test('may not hold bytes that are no UTF-8', async () => {
+    const body = Buffer.from(JSON.stringify({ ...instanceJson, name: 'Käse' }), 'latin1');
+    const answer = await service.post(newTenant(), body, 'application/vnd.tests+json');
+    expect(answer).toEqual(
+      problem(400, 'invalid-request', {
+        errors: [{ pointer: '#', detail: 'expected JSON' }],
+      }),
+    );
+  });
+
+  const wrongIds = [
+    ['a slash', 'a%2Fb'],
+    ['two slashes and dots', '..%2F..%2Fsecret'],
+    ['a backslash', 'a%5Cb'],
+    ['only dots', '..'],
+    ['only dots, encoded', '%2e%2e'],
+    ['two dots', 'a..b'],
+    ['a dot in front', '.a'],
+    ['a space', 'a%20b'],
+    ['a line break', 'a%0Ab'],
+    ['a line break at its end', 'a%0A'],
+    ['a null character', 'a%00'],
+    ['200 characters', 'a'.repeat(200)],
+    ['65 characters', 'a'.repeat(65)],
+    ['other letters', '%C3%A9%F0%9F%8F%AA'],
+    ['a colon', 'tenant:a'],
+    ['an encoded escape', 'a%2520b'],
+    ['the name of a prototype', '__proto__'],
+  ];
+
+  test.each(wrongIds)('names a tenant id with %s, on every route', async (_what, id) => {
+    const answers = await Promise.all([
+      service.post(id, instanceJson),
+      service.get(`/tenants/${id}/instances`),
+      service.get(`/tenants/${id}/instances/taxify`),
+      service.get(`/tenants/${id}/instances/taxify/token`),
+    ]);
+    for (const answer of answers) {
+      expect(answer).toEqual(
+        problem(400, 'invalid-request', {
+          errors: [{ parameter: 'tenantId', detail: expect.stringMatching(/^expected /) }],
+        }),
+      );
+    }
+  });
+
+  test.each([...wrongIds, ['capitals', 'Taxify']])('names an element key with %s', async (_what, key) => {
+    const answers = await Promise.all([
+      service.get(`/tenants/t/instances/${key}`),
+      service.get(`/tenants/t/instances/${key}/token`),
+    ]);
+    for (const answer of answers) {
+      expect(answer).toEqual(
+        problem(400, 'invalid-request', {
+          errors: [{ parameter: 'elementKey', detail: expect.stringMatching(/^expected /) }],
+        }),
+      );
+    }
+    const inBody = await service.post('t', { element: { key: decodeURIComponent(key) } });
+    expect(inBody).toEqual(
+      problem(400, 'invalid-request', {
+        errors: [{ pointer: '#/element/key', detail: expect.stringMatching(/^expected /) }],
+      }),
+    );
+  });
+
+  test('is told of both path parameters', async () => {
+    const answer = await service.get('/tenants/-/instances/-');
+    expect(answer).toEqual(
+      problem(400, 'invalid-request', {
+        errors: [
+          { parameter: 'tenantId', detail: expect.any(String) },
+          { parameter: 'elementKey', detail: expect.any(String) },
+        ],
+      }),
+    );
+  });
+
+  test('is told what configuration is missing, and where it may come from', async () => {
+    const tenantId = newTenant();
+    const answer = await service.post(tenantId, { element: { key: 'taxify' } });
+    expect(answer).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
+    expect(answer.text).toContain(service.stack.tenantSecretName(tenantId, 'taxify'));
+  });
+
+  test.each(['base.url', 'event.notification.callback.url', 'partner.key'])(
+    'may not set %s beside the tenant’s secret, and can so not tell whether there is one',
+    async (key) => {
+      const [known, unknown] = [newTenant(), newTenant()];
+      service.putTenantSecret(known, { 'api.key': 'stored-key-for-tests' });
+      const body = { element: { key: 'taxify' }, configuration: { [key]: 'http://127.0.0.1:9' } };
+      const answers = await Promise.all([service.post(known, body), service.post(unknown, body)]);
+      for (const answer of answers) {
+        expect(answer).toEqual(
+          problem(400, 'invalid-request', {
+            errors: [
+              { pointer: `#/configuration/${key}`, detail: expect.stringContaining("the tenant's secret") },
+            ],
+          }),
+        );
+      }
+      expect(answers[0].text).toBe(answers[1].text);
+    },
+  );
+
+  test.each([
+    ['', 'one instance', 'not-found'],
+    ['/token', 'its token', 'not-found'],
+  ])('is told that there is none when it asks for …/taxify%s: %s', async (path, _what, code) => {
+    expect(await service.get(`/tenants/${newTenant()}/instances/taxify${path}`)).toEqual(problem(404, code));
+  });
+
+  test('may not have a body where none is expected', async () => {
+    const answer = await service.request({
+      method: 'GET',
+      path: '/tenants/t/instances',
+      body: '{}',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(answer).toEqual(
+      problem(400, 'invalid-request', { errors: [{ pointer: '#', detail: 'expected no body' }] }),
+    );
+  });
+});
+
+test('a configuration key of the prototype neither reaches Cloud Elements nor pollutes anything', async () => {
+  const tenantId = newTenant();
+  const body = '{"element":{"key":"taxify"},"configuration":{"api.key":"k","__proto__":{"base.url":"x"}}}';
+  await service.post(tenantId, body);
+  for (const { configuration } of service.instancesOf(tenantId)) {
+    expect(Object.entries(configuration)).toEqual([['api.key', 'k']]);
+  }
+  expect((await service.post(newTenant(), instanceJson)).status).toBe(201);
+});
+
+describe('GET of a tenant’s instances', () => {
+  test('is an empty list when there are none', async () => {
+    const answer = await service.get(`/tenants/${newTenant()}/instances`);
+    expect(answer).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      text: '[]',
+    });
+  });
+
+  test('shows this tenant’s in the order of their element keys, without tokens', async () => {
+    const [tenantId, other] = [newTenant(), newTenant()];
+    const taxify = await service.post(tenantId, instanceJson);
+    const freshdesk = await service.post(tenantId, {
+      element: { key: 'freshdeskv2' },
+      configuration: { subdomain: 'shop', username: 'freshdesk-key-for-tests' },
+    });
+    await service.post(other, instanceJson);
+    const list = await service.get(`/tenants/${tenantId}/instances`);
+    expect(list.status).toBe(200);
+    expect(list.json).toEqual([freshdesk.json, taxify.json]);
+    for (const { token } of service.instancesOf(tenantId)) expect(list.text).not.toContain(token);
+  });
+});
+
+describe('GET of a token', () => {
+  test('hands out the very token of the instance, and tells caches to forget it', async () => {
+    const tenantId = newTenant();
+    await service.post(tenantId, instanceJson);
+    const [instance] = service.instancesOf(tenantId);
+    const answer = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
+    expect(answer).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+    });
+    expect(answer.json).toEqual({
+      tenantId,
+      element: { key: 'taxify' },
+      id: instance?.id,
+      token: instance?.token,
+    });
+  });
+
+  test('is logged with its caller and never with the token', async () => {
+    const tenantId = newTenant();
+    await service.post(tenantId, instanceJson);
+    await service.get(`/tenants/${tenantId}/instances/taxify/token`);
+    expect(service.logsOf(tenantId).at(-1)).toMatchObject({
+      message: 'request',
+      route: 'GET /tenants/{tenantId}/instances/{elementKey}/token',
+      caller: 'arn:aws:iam::000000000000:user/local',
+      tenantId,
+      elementKey: 'taxify',
+      status: 200,
+    });
+    const [instance] = service.instancesOf(tenantId);
+    expect(service.stack.logs.filter((line) => line.includes(instance?.token ?? ''))).toEqual([]);
+  });
+
+  test('is refused while the instance is being provisioned, and when it failed', async () => {
+    const tenantId = newTenant();
+    const path = `/tenants/${tenantId}/instances/taxify/token`;
+    service.simulator.latencyMs = 400;
+    const refusedLater = service.post(tenantId, withKey('refused-key-for-tests'));
+    await expect.poll(() => service.postsFor(tenantId), patience).toBe(1);
+    expect(await service.get(path)).toEqual(problem(409, 'not-active'));
+    await refusedLater;
+    expect(await service.get(path)).toEqual(problem(409, 'not-active'));
+  });
+
+  test('is not possible while KMS or the table fails', async () => {
+    const tenantId = newTenant();
+    await service.post(tenantId, instanceJson);
+    for (const target of ['TrentService.Decrypt', 'DynamoDB_20120810.GetItem']) {
+      service.stack.fail({ target, status: 400, type: 'AccessDeniedException', message: 'not for callers' });
+      const answer = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
+      expect(answer).toEqual(problem(503, 'aws-unavailable'));
+      expectNoDetail(answer);
+    }
+    expect(service.logsOf(tenantId).at(-1)).toMatchObject({
+      level: 'ERROR',
+      error: { code: 'aws-unavailable', cause: { message: 'not for callers' } },
+    });
+  });
+});
+
+const withKey = (key: string) => ({ ...instanceJson, configuration: { 'api.key': key } });
+
+describe('a refusal by the vendor', () => {
+  test('is answered with its request id and without the vendor’s words, and can be corrected', async () => {
+    const tenantId = newTenant();
+    const answer = await service.post(tenantId, withKey('refused-key-for-tests'));
+    const requestId = expect.stringMatching(/^[\da-f]{24}$/);
+    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId }));
+    expect(answer.text).not.toMatch(/AuthorizationFailed|jane\.doe|refused-key/);
+
+    const stored = await service.get(`/tenants/${tenantId}/instances/taxify`);
+    expect(stored.json).toMatchObject({
+      status: 'failed',
+      lastError: {
+        code: 'refused-by-cloud-elements',
+        requestId: Object(answer.json).requestId,
+        at: expect.stringMatching(isoDate),
+      },
+    });
+    expect(stored.text).not.toMatch(/AuthorizationFailed|jane\.doe|refused-key/);
+
+    const corrected = await service.post(tenantId, instanceJson);
+    expect(corrected.status).toBe(201);
+    expect(corrected.json).not.toHaveProperty('lastError');
+    expect(service.instancesOf(tenantId)).toHaveLength(1);
+  });
+
+  test.each([
+    ['halves of characters', String.raw`"half \ud800 sesame"`],
+    ['a number', '1234567890'],
+  ])('of a credential that holds %s is an ordinary refusal, too', async (_what, value) => {
+    const tenantId = newTenant();
+    service.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: { kind: 'echo-credentials' },
+    });
+    const body = `{"element":{"key":"taxify"},"configuration":{"api.key":${value}}}`;
+    const answer = await service.post(tenantId, body);
+    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
+    expect(answer.text).toContain('[redacted]');
+    expect(answer.text).not.toMatch(/1234567890|sesame/);
+    expect(await service.rowOf(tenantId)).toMatchObject({ status: 'failed', leaseExpiresAt: 0 });
+  });
+
+  test('of an element that it does not know is one, too', async () => {
+    const answer = await service.post(newTenant(), { element: { key: 'nosuch' }, configuration: { a: 'b' } });
+    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
+  });
+});
+
+describe('a platform secret', () => {
+  let unconfigured: Service;
+  beforeAll(async () => {
+    unconfigured = await startService({ platformSecret: null });
+  });
+  afterAll(() => unconfigured[Symbol.asyncDispose]());
+
+  test.each([
+    ['that is missing', undefined, 'does not exist or holds no text'],
+    ['that is empty', '', 'is not JSON'],
+    ['that is not JSON', 'hush-hush', 'is not JSON'],
+    ['of another type', '["hush-hush"]', 'expected an object'],
+    ['that is incomplete', { userSecret: 'hush-hush' }, '#/organizationSecret is missing: expected text'],
+    [
+      'with two faults',
+      { userSecret: 'hush, hush', organizationSecret: 7 },
+      '#/userSecret expected a secret of ASCII characters without white space and commas; #/organizationSecret expected text',
+    ],
+  ])(
+    '%s is the operator’s to put right: they learn what is wrong, the caller does not',
+    async (_what, value, fault) => {
+      const { stack, post } = unconfigured;
+      if (value !== undefined) stack.putSecret(stack.platformSecretName, value);
+      const tenantId = newTenant();
+      const answer = await post(tenantId, instanceJson);
+      expect(answer).toEqual(problem(503, 'platform-credentials-unusable'));
+      expectNoDetail(answer);
+      expect(answer.text).not.toContain('platform secret');
+      expect(unconfigured.logsOf(tenantId)).toMatchObject([
+        {
+          level: 'ERROR',
+          error: {
+            code: 'platform-credentials-unusable',
+            message: expect.stringContaining(
+              `The platform secret ${stack.platformSecretName} ${fault}. Put {`,
+            ),
+          },
+        },
+      ]);
+      expect(stack.logs.filter((line) => line.includes('hush'))).toEqual([]);
+      expect(await unconfigured.items()).toEqual([]);
+      expect(unconfigured.simulator.requests).toEqual([]);
+    },
+  );
+
+  test('that has been put right works at once', async () => {
+    const { stack, post } = unconfigured;
+    stack.putSecret(stack.platformSecretName, {
+      userSecret: 'local-user-secret',
+      organizationSecret: 'local-organization-secret',
+    });
+    expect((await post(newTenant(), instanceJson)).status).toBe(201);
+  });
+
+  test('that Cloud Elements refuses is the operator’s matter, too', async () => {
+    const tenantId = newTenant();
+    service.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: { kind: 'status', status: 401 },
+    });
+    const answer = await service.post(tenantId, instanceJson);
+    expect(answer).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
+    expectNoDetail(answer);
+    expect(service.logsOf(tenantId)[0]).toMatchObject({
+      level: 'ERROR',
+      error: { message: expect.stringContaining('Put the current ones into the platform secret') },
+    });
+    expect(await service.rowOf(tenantId)).toBeUndefined();
+  });
+});
+
+describe('a failure', () => {
+  test('of the tenant’s secret is told to the operator alone and leaves no row', async () => {
+    const tenantId = newTenant();
+    service.putTenantSecret(tenantId, 'hush-hush');
+    const answer = await service.post(tenantId, { element: { key: 'taxify' } });
+    expect(answer).toEqual(problem(503, 'tenant-credentials-unusable'));
+    expectNoDetail(answer);
+    expect(service.logsOf(tenantId)[0]).toMatchObject({
+      level: 'ERROR',
+      error: {
+        message: expect.stringContaining(
+          `The secret ${service.stack.tenantSecretName(tenantId, 'taxify')} is not JSON`,
+        ),
+      },
+    });
+    expect(await service.rowOf(tenantId)).toBeUndefined();
+  });
+
+  test.each([
+    ['Secrets Manager', 'secretsmanager.GetSecretValue', { element: { key: 'taxify' } }],
+    ['DynamoDB', 'DynamoDB_20120810.PutItem', instanceJson],
+  ])('of %s is answered 503, and the request succeeds later', async (_what, target, body) => {
+    const tenantId = newTenant();
+    service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
+    service.stack.fail({ target, times: 3, status: 500, type: 'InternalServiceError' });
+    const answer = await service.post(tenantId, body);
+    expect(answer).toEqual(problem(503, 'aws-unavailable'));
+    expectNoDetail(answer);
+    expect(await service.rowOf(tenantId)).toBeUndefined();
+    expect((await service.post(tenantId, body)).status).toBe(201);
+  });
+
+  test('to encrypt the token loses nothing: asking again finds the instance', async () => {
+    const tenantId = newTenant();
+    service.stack.fail({
+      target: 'TrentService.Encrypt',
+      times: 3,
+      status: 500,
+      type: 'KMSInternalException',
+    });
+    const answer = await service.post(tenantId, instanceJson);
+    expect(answer).toEqual(problem(503, 'not-saved'));
+    expectNoDetail(answer);
+    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
+      status: 'provisioning',
+      lastError: { code: 'not-saved' },
+    });
+    expect((await service.post(tenantId, instanceJson)).status).toBe(201);
+    expect(service.postsFor(tenantId)).toBe(1);
+    await service.expectOneActiveInstance(tenantId);
+  });
+
+  test('to read the table is answered 503 by the reading routes', async () => {
+    const tenantId = newTenant();
+    const fault = { times: 3, status: 500, type: 'InternalServerError' };
+    service.stack.fail({ target: 'DynamoDB_20120810.Query', ...fault });
+    expect(await service.get(`/tenants/${tenantId}/instances`)).toEqual(problem(503, 'aws-unavailable'));
+    service.stack.fail({ target: 'DynamoDB_20120810.GetItem', ...fault });
+    expect(await service.get(`/tenants/${tenantId}/instances/taxify`)).toEqual(
+      problem(503, 'aws-unavailable'),
+    );
+  });
+
+  test('to reach Cloud Elements is answered 502 and leaves no row', async () => {
+    // Leaves half a second to try.
+    await using own = await startService({ functionTimeoutMs: 500 + createTimeoutMs + commitReserveMs });
+    await own.simulator.stop();
+    const answer = await own.post('tenant', instanceJson);
+    expect(answer).toEqual(problem(502, 'cloud-elements-unreachable'));
+    expectNoDetail(answer);
+    expect(await own.items()).toEqual([]);
+  });
+
+  test('to find time is answered 504 and leaves no row', async () => {
+    await using own = await startService({ functionTimeoutMs: commitReserveMs });
+    const answer = await own.post('tenant', instanceJson);
+    expect(answer).toEqual(problem(504, 'out-of-time'));
+    expect(await own.items()).toEqual([]);
+    expect(own.simulator.requests).toEqual([]);
+  });
+
+  test('by 429 is handed on with its time to wait, and leaves no row', async () => {
+    const tenantId = newTenant();
+    service.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: { kind: 'status', status: 429, headers: { 'retry-after': '60' } },
+    });
+    const answer = await service.post(tenantId, instanceJson);
+    expect(answer).toEqual(problem(503, 'cloud-elements-busy', { requestId: expect.any(String) }));
+    expect(answer.headers['retry-after']).toBe('60');
+    expect(await service.rowOf(tenantId)).toBeUndefined();
+  });
+
+  test('of the connection after the create took effect is made good within the same request', async () => {
+    const tenantId = newTenant();
+    service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
+    expect((await service.post(tenantId, instanceJson)).status).toBe(201);
+    expect(service.postsFor(tenantId)).toBe(1);
+    await service.expectOneActiveInstance(tenantId);
+  });
+});
+
+async function killedWhileCreating(effect: 'applied' | 'none'): Promise<string> {
+  const tenantId = newTenant();
+  service.simulator.fail({ on: 'POST /instances', effect, outcome: { kind: 'stall' } });
+  const killed = service.post(tenantId, instanceJson);
+  await expect.poll(() => service.postsFor(tenantId), patience).toBe(1);
+  service.stack.kill('provision-instance');
+  expect((await killed).status).toBe(500);
+  return tenantId;
+}
+
+describe('a function killed in the middle of a create', () => {
+  test('loses nothing: who asks again waits for its claim to run out, and gets that instance', async () => {
+    const tenantId = await killedWhileCreating('applied');
+    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
+      status: 'provisioning',
+    });
+    expect((await service.post(tenantId, instanceJson)).status).toBe(202);
+    await service.endLease(tenantId);
+    expect((await service.post(tenantId, instanceJson)).status).toBe(201);
+    expect(service.postsFor(tenantId)).toBe(1);
+    await service.expectOneActiveInstance(tenantId);
+  });
+
+  test('has nobody create a second one as long as the first may still appear', async () => {
+    const tenantId = await killedWhileCreating('none');
+    await service.endLease(tenantId);
+    expect(await service.post(tenantId, instanceJson)).toMatchObject({
+      status: 202,
+      headers: { 'retry-after': '5' },
+    });
+    expect(service.postsFor(tenantId)).toBe(1);
+    expect(service.simulator.requests.at(-1)?.operation).toBe('GET /instances');
+  });
+});
+
+test('a create whose outcome stays unknown is answered 202, and adopted by who asks again once it shows', async () => {
+  const { service: own, tenantId, answer } = unknownOutcome;
+  expect(await answer).toMatchObject({
+    status: 202,
+    headers: { location: `/tenants/${tenantId}/instances/taxify`, 'retry-after': '5' },
+    json: {
+      status: 'provisioning',
+      lastError: { code: 'outcome-unknown', detail: expect.stringContaining('is not known') },
+    },
+  });
+  own.simulator.listLagMs = 0;
+  expect((await own.post(tenantId, instanceJson)).status).toBe(201);
+  expect(own.postsFor(tenantId)).toBe(1);
+  await own.expectOneActiveInstance(tenantId);
+}, 10_000);
