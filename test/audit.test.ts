@@ -8,11 +8,13 @@ beforeEach(async () => {
 });
 afterEach(() => servers[Symbol.asyncDispose]());
 
-const nothing = { lost: 0, orphaned: 0, invalid: 0, disabled: 0, refilled: 0, complete: true };
+const nothing = { lost: 0, orphaned: 0, invalid: 0, disabled: 0, refilled: 0, unreadable: 0, complete: true };
 
 describe('the audit', () => {
   test('finds nothing to tell where both sides agree, over several pages', async () => {
-    await Promise.all(Array.from({ length: 210 }, (_, i) => servers.provision(taxify(`tenant-${i}`))));
+    for (let i = 0; i < 210; i += 30) {
+      await Promise.all(Array.from({ length: 30 }, (_, j) => servers.provision(taxify(`tenant-${i + j}`))));
+    }
     await servers.remove(keyOf('tenant-7'));
     expect(await servers.audit()).toEqual({ ...nothing, ours: 209, theirs: 209 });
   });

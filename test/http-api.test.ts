@@ -45,7 +45,13 @@ async function startUnknownOutcome() {
 
 /** The answer that is a problem as of RFC 9457, with these fields and no others. */
 function problem(status: number, code: string, more: object = {}): Answer {
-  const fields = { type: 'about:blank', title: expect.any(String), status, detail: expect.any(String), code };
+  const fields = {
+    type: `urn:element-onboarding:${code}`,
+    title: expect.any(String),
+    status,
+    detail: expect.any(String),
+    code,
+  };
   return {
     status,
     headers: expect.objectContaining({ 'content-type': 'application/problem+json' }),

@@ -413,6 +413,19 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
+  test('before it may create does not put off the moment from which it may', async () => {
+    const tenantId = newTenant();
+    const killed = await killedWhileCreating(tenantId, 'none');
+    servers.clock.aheadMs = 1_001;
+    servers.simulator.latencyMs = 150;
+    const provisioned = servers.provision(taxify(tenantId));
+    await expect.poll(() => servers.simulator.requests.length).toBe(1);
+    const row = await rowOf(tenantId);
+    expect(row?.attemptId).not.toBe(killed.attemptId);
+    expect(row?.sendDeadline).toBe(killed.sendDeadline);
+    expect((await provisioned).outcome).toBe('in-progress');
+  });
+
   test('does not create while its create may still take effect, and does afterwards', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'none');

@@ -145,7 +145,7 @@ function callerOf(baseUrl: string) {
     body,
     headers = {},
   }: {
-    method: 'GET' | 'POST';
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
     path: string;
     body?: string | Buffer;
     headers?: Record<string, string>;
@@ -163,6 +163,14 @@ function callerOf(baseUrl: string) {
   return {
     request,
     get: (path: string) => request({ method: 'GET', path }),
+    delete: (path: string) => request({ method: 'DELETE', path }),
+    patch: (path: string, body: object) =>
+      request({
+        method: 'PATCH',
+        path,
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      }),
     /** An object goes as its JSON, anything else as it is. */
     post: (tenantId: string, body: object | string, contentType = 'application/json') =>
       request({

@@ -77,7 +77,10 @@ const answers: { what: string; answer: Answer }[] = [];
 const tables: string[] = [];
 
 beforeAll(async () => {
-  service = await startService({ queue: { visibilityTimeoutMs: 20, maxReceiveCount: 4 } });
+  service = await startService({
+    queue: { visibilityTimeoutMs: 20, maxReceiveCount: 4 },
+    stream: { retryDelayMs: 1, retries: 3 },
+  });
   const own = plantPlatformSecrets('in use');
   service.simulator.rotateSecrets(own);
   service.stack.putSecret(service.stack.platformSecretName, own);
@@ -89,9 +92,11 @@ beforeAll(async () => {
   await failuresOfAws();
   await functionsKilled();
   await events();
+  await changesAndRemovals();
+  await service.stack.idle();
   for (const { id, token } of service.simulator.instances) plant(`the token of instance ${id}`, token);
   rememberQuotations();
-}, 20_000);
+}, 60_000);
 afterAll(() => service[Symbol.asyncDispose]());
 
 /** Keeps the answer and the table, and makes sure that the case is the one it is meant to be. */
@@ -395,6 +400,50 @@ async function events(): Promise<void> {
   await expectAnswer('echoed event', 200, service.get(`/tenants/${echoed}/instances/taxify`));
 }
 
+async function changesAndRemovals(): Promise<void> {
+  service.simulator.reset();
+  const tenantId = newTenant();
+  const path = `/tenants/${tenantId}/instances/taxify`;
+  await expectAnswer('to be changed', 201, service.post(tenantId, taxify(plantKey('before a change'))));
+  const { token = '' } = service.instancesOf(tenantId)[0] ?? {};
+  plant('the token of an instance that is removed', token);
+  const change = (what: string) => ({ configuration: { 'api.key': plantKey(what) }, name: 'Changed' });
+  await expectAnswer('changed', 200, service.patch(path, change('of a change')));
+  const evil = { configuration: { 'base.url': plantKey('as a URL in a change') } };
+  await expectAnswer('wrong change', 400, service.patch(path, evil), 'invalid-request');
+  service.simulator.fail({
+    on: 'PATCH /instances/{id}',
+    effect: 'none',
+    outcome: { kind: 'echo-credentials' },
+  });
+  const refused = service.patch(path, change('of a refused change'));
+  await expectAnswer('refused change', 400, refused, 'refused-by-cloud-elements');
+  service.putTenantSecret(tenantId, { 'api.key': plantKey('that was rotated in the secret') });
+  await expectAnswer('secret sent anew', 200, service.patch(path, { configuration: {} }));
+
+  service.simulator.fail({
+    on: 'DELETE /instances/{id}',
+    effect: 'none',
+    outcome: { kind: 'status', status: 409, body: { requestId: 'abc', message: token } },
+  });
+  await expectAnswer('removal on its way', 202, service.delete(path));
+  await expectAnswer('removed', 204, service.delete(path));
+
+  const leaving = newTenant();
+  service.putTenantSecret(leaving, { 'api.key': plantKey('of a tenant that leaves') });
+  await service.putEvents(tenantOnboarded(leaving));
+  await service.stack.idle();
+  const offboarded = { tenantId: leaving, note: plantKey('in an off-boarding event that is malformed') };
+  await service.putEvents(
+    eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),
+    eventOf('crm.example', 'TenantOffboarded', offboarded),
+  );
+  await service.stack.idle();
+  await expectAnswer('gone', 404, service.get(`/tenants/${leaving}/instances/taxify`), 'not-found');
+  for (const name of ['reconcile-instances', 'audit-instances'] as const)
+    await service.stack.runSchedule(name);
+}
+
 test('no secret and no token is in what the functions logged', () => {
   expect(service.stack.logs.length).toBeGreaterThan(60);
   expect(leaksIn(service.stack.logs)).toEqual([]);
@@ -411,6 +460,15 @@ test('no secret and no token is in the table in clear', () => {
   const ofThisService = tables.filter((text) => !text.includes('"secret"'));
   expect(ofThisService.length).toBeGreaterThan(50);
   expect(leaksIn(ofThisService)).toEqual([]);
+});
+
+test('no secret and no token is in an event of ours', () => {
+  const ours = service.stack.events.filter(({ source }) => source === 'element-onboarding');
+  const types = new Set(ours.map((event) => event['detail-type']));
+  expect([...types].toSorted()).toEqual(['InstanceFailed', 'InstanceProvisioned', 'InstanceRemoved']);
+  const answersToToolkit = service.stack.events.filter(({ source }) => source === 'sbt.application.plane');
+  expect(answersToToolkit.length).toBeGreaterThan(0);
+  expect(leaksIn([...ours, ...answersToToolkit].map((event) => JSON.stringify(event)))).toEqual([]);
 });
 
 test('no secret is in a dead letter, but what its sender wrote into it', () => {

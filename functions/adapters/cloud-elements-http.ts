@@ -152,8 +152,8 @@ export function describe(reply: Reply): string {
   if (reply.kind === 'no-credentials') return reply.error.message;
   if (reply.kind === 'broken') return reply.reason;
   const body = reply.json === undefined ? 'without a readable body' : 'with an unexpected body';
-  const { message = 'no message' } = reply.refusal ?? {};
-  return `HTTP ${reply.status} ${reply.refusal ? `from Cloud Elements: ${message}` : body}`;
+  const request = reply.requestId ? `, request ${reply.requestId}` : '';
+  return `HTTP ${reply.status} ${reply.refusal ? 'from Cloud Elements' : body}${request}`;
 }
 
 function answerOf(

@@ -21,6 +21,8 @@ import {
   type InstanceRow,
   type InstanceSummary,
 } from '../core/instance.ts';
+import { OnboardingError } from '../core/errors.ts';
+import { problemsOf } from '../core/problems.ts';
 import { callAws } from './aws.ts';
 
 /** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */
@@ -139,13 +141,13 @@ export function createInstanceStore({
     return Items.map((item) => keySchema.parse(unmarshall(item)));
   }
 
-  async function* all(): AsyncGenerator<InstanceRow> {
+  async function* all(): AsyncGenerator<InstanceRow | undefined> {
     let next: Record<string, AttributeValue> | undefined;
     do {
       const page: ScanCommandOutput = await callAws('Scan of all instances', () =>
         client.send(new ScanCommand({ TableName: tableName, ExclusiveStartKey: next })),
       );
-      for (const item of page.Items ?? []) yield rowOf(item);
+      for (const item of page.Items ?? []) yield readable(item);
       next = page.LastEvaluatedKey;
     } while (next);
   }
@@ -171,8 +173,27 @@ const summaryOnly = {
   ExpressionAttributeNames: Object.fromEntries(summaryAttributes.map((name) => [`#${name}`, name])),
 };
 
-const rowOf = (item: Record<string, AttributeValue>): InstanceRow =>
-  instanceRowSchema.parse(unmarshall(item));
+function readable(item: Record<string, AttributeValue>): InstanceRow | undefined {
+  try {
+    return rowOf(item);
+  } catch (error) {
+    if (error instanceof OnboardingError) return undefined;
+    throw error;
+  }
+}
+
+/** @throws OnboardingError `internal`: the row was written by a later version, or by another hand */
+function rowOf(item: Record<string, AttributeValue>): InstanceRow {
+  const input = unmarshall(item);
+  const parsed = instanceRowSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const faults = problemsOf(parsed.error, input).map(({ path, detail }) => `${path.join('.')} ${detail}`);
+  const { tenantId, elementKey } = item;
+  throw new OnboardingError(
+    'internal',
+    `The row of tenant ${tenantId?.S} and element ${elementKey?.S} cannot be read: ${faults.join('; ')}.`,
+  );
+}
 
 const keyOf = ({ tenantId, elementKey }: InstanceKey) => ({
   tenantId: { S: tenantId },

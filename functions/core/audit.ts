@@ -19,6 +19,8 @@ export type Audit = {
   disabled: number;
   /** Active rows whose token was missing and has been fetched again. */
   refilled: number;
+  /** Rows that this version cannot read. */
+  unreadable: number;
   /** False when time ran out or a list broke off: then the figures are of what was seen. */
   complete: boolean;
 };
@@ -57,12 +59,17 @@ export function createAuditing({
       invalid: 0,
       disabled: 0,
       refilled: 0,
+      unreadable: 0,
       complete: true,
     };
     // Ours first: what is made in between is then theirs alone for a moment, and looked at again before it is counted.
     const ours = new Map<number, InstanceRow>();
     for await (const row of store.all()) {
       if (now() > deadlineAt) return { ...result, complete: false };
+      if (!row) {
+        result.unreadable += 1;
+        continue;
+      }
       if (row.status !== 'active' || row.instanceId === undefined || row.origin !== origin) continue;
       result.ours += 1;
       ours.set(row.instanceId, row);

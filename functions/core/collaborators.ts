@@ -27,8 +27,8 @@ export type InstanceStore = {
   list(tenantId: string): Promise<InstanceSummary[]>;
   /** Rows whose `checkAt` has come, the longest due first. Eventually consistent. */
   due(nowMs: number, limit: number): Promise<InstanceKey[]>;
-  /** Every row, page by page, in no order. */
-  all(): AsyncIterable<InstanceRow>;
+  /** Every row, page by page, in no order; undefined for one that cannot be read. */
+  all(): AsyncIterable<InstanceRow | undefined>;
 };
 
 /** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */

@@ -152,9 +152,12 @@ export function activate(
   return { ...release(row, checkAt), ...instance, status: 'active', lastError: undefined, updatedAt: nowMs };
 }
 
-/** The same instance, asked for once more by an event that is to be answered. */
-export function askAgain(row: InstanceRow, askedBy: EventOrigin): InstanceRow {
-  return { ...row, askedBy, askedAt: Math.max(row.askedAt, askedBy.sentAt) };
+/**
+ * The same instance, asked for once more by an event that is to be answered. A new fence: who has read the row before,
+ * to remove it for instance, is to read it again.
+ */
+export function askAgain(row: InstanceRow, askedBy: EventOrigin, attemptId: string): InstanceRow {
+  return { ...row, attemptId, askedBy, askedAt: Math.max(row.askedAt, askedBy.sentAt) };
 }
 
 /** Known not to exist. `sendDeadline`: of whatever was sent before this claim, of which nothing is on its way. */
@@ -207,7 +210,7 @@ export function beginRemoval(
     contested: isUncertain(row),
     token: undefined,
     askedBy: askedBy ?? row.askedBy,
-    removedAt: askedAt,
+    removedAt: Math.max(askedAt, row.removedAt ?? 0),
     updatedAt: by.nowMs,
     checkAt: leased.leaseExpiresAt,
   };

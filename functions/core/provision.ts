@@ -15,6 +15,7 @@ import {
   askAgain,
   claim,
   fail,
+  isLeased,
   judge,
   lease,
   park,
@@ -164,8 +165,7 @@ export function createProvisioning({
       const before = currentOf(inserted);
       if (!before) continue;
       const verdict = judge(before, by, timing);
-      if (verdict.kind === 'replay') return replay(before, by.settings);
-      if (verdict.kind !== 'take-over') return answer(verdict, before);
+      if (verdict.kind !== 'take-over') return answer(verdict, before, by);
       if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
 
       const row = verdict.earlier === 'removed' ? fresh : takeOver(before, by, verdict.mayCreate, timing);
@@ -175,7 +175,7 @@ export function createProvisioning({
         return { ...verdict, row, before };
       }
       const rival = currentOf(taken);
-      if (rival) return answer(judge(rival, by, timing), rival);
+      if (rival) return answer(judge(rival, by, timing), rival, by);
     }
     throw new OnboardingError(
       'busy-with-other-settings',
@@ -184,9 +184,12 @@ export function createProvisioning({
   }
 
   /** The instance as it is. An event that asks for it once more is remembered, so that it is answered, too. */
-  async function replay(row: InstanceRow, { askedBy }: InstanceSettings): Promise<Provisioned> {
+  async function replay(row: InstanceRow, by: Claimant): Promise<Provisioned> {
+    const { askedBy } = by.settings;
     if (!askedBy || row.askedBy?.eventId === askedBy.eventId) return { outcome: 'replayed', row };
-    const asked = askAgain(row, askedBy);
+    // Whoever holds the row writes it back as it was when they took it.
+    if (isLeased(row, by.nowMs)) return waitFor(row);
+    const asked = askAgain(row, askedBy, by.attemptId);
     const write = await store.replace(asked, asRead(row));
     const isRemembered = write.won || write.current?.askedBy?.eventId === askedBy.eventId;
     return isRemembered ? { outcome: 'replayed', row: asked } : waitFor(row);
@@ -272,7 +275,7 @@ export function createProvisioning({
     return before ? store.replace(restore(row, before), heldBy(row)) : store.remove(row, heldBy(row));
   }
 
-  function answerSettled(settled: Settled, by: Claimant): Provisioned {
+  async function answerSettled(settled: Settled, by: Claimant): Promise<Provisioned> {
     switch (settled.kind) {
       case 'committed':
         return { outcome: 'created', row: settled.row };
@@ -285,15 +288,15 @@ export function createProvisioning({
             `${nameOf(by.settings)} was deleted meanwhile. Ask again.`,
           );
         }
-        return answer(judge(settled.row, { ...by, nowMs: now() }, timing), settled.row);
+        return answer(judge(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
     }
   }
 
-  function answer(verdict: Verdict, row: InstanceRow): Provisioned {
+  async function answer(verdict: Verdict, row: InstanceRow, by: Claimant): Promise<Provisioned> {
     const who = nameOf(row);
     switch (verdict.kind) {
       case 'replay':
-        return { outcome: 'replayed', row };
+        return replay(row, by);
       case 'outdated':
         return { outcome: 'outdated', row };
       case 'in-progress':

@@ -73,12 +73,9 @@ export function createRemoving({
         continue;
       }
       if (removal.askedBy && isBefore(removal.askedAt, row.askedAt)) return { outcome: 'outdated' };
-      if (isLeased(row, nowMs)) {
-        if (row.status === 'deleting') {
-          return { outcome: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
-        }
-        throw busy(row, nowMs);
-      }
+      // Removals need not wait for each other: whatever the two of them do comes to the same, and the later one has to
+      // be remembered.
+      if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);
       if (row.origin !== origin) throw otherOrigin(row, origin);
       const deleting = beginRemoval(row, removal, { attemptId, nowMs }, timing);
       const begun = await store.replace(deleting, asRead(row));

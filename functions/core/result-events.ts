@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { defaultElementKey } from './catalogue.ts';
 import { instanceRowSchema, type EventOrigin, type InstanceKey } from './instance.ts';
 import { parseOrRefuse } from './problems.ts';
 
@@ -34,7 +35,12 @@ export function resultOf({ before, after }: RowChange): Result {
   const { tenantId, elementKey } = now;
   const outcome = isDue(earlier, now) ? resultNames[now.status] : undefined;
   if (!outcome) return { tenantId, elementKey, outcome: 'nothing-due', events: [] };
-  return { tenantId, elementKey, outcome, events: [nativeEvent(outcome, now), ...toolkitEvents(outcome, now)] };
+  return {
+    tenantId,
+    elementKey,
+    outcome,
+    events: [nativeEvent(outcome, now), ...toolkitEvents(outcome, now)],
+  };
 }
 
 const resultNames: Partial<Record<Image['status'], ResultName>> = {
@@ -78,10 +84,7 @@ function nativeEvent(detailType: ResultName, row: Image): OutgoingEvent {
       // The tombstone of what never was has none.
       name: name || undefined,
       tags,
-      lastError:
-        detailType === 'InstanceFailed' && lastError
-          ? { ...lastError, at: new Date(lastError.at).toISOString() }
-          : undefined,
+      lastError: lastError && { ...lastError, at: new Date(lastError.at).toISOString() },
       request: askedBy && { eventId: askedBy.eventId },
     },
   };
@@ -104,14 +107,15 @@ const toolkitResults = {
 };
 
 /**
- * The result in the dialect of the toolkit's request. A failure has the envelope of a success, because the control
- * plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's own jobs fail with. It writes
- * `tenantData` to the tenant, its keys unquoted in an update expression: they must be identifiers that DynamoDB has
- * not reserved. Empty, it leaves the tenant alone.
+ * The result in the dialect of the toolkit's request, which is answered once: by the element that it asked for, not by
+ * others that were removed with it. A failure has the envelope of a success, because the control plane stores
+ * `tenantRegistrationData` of either and drops the shape that the toolkit's own jobs fail with. It writes `tenantData`
+ * to the tenant, its keys unquoted in an update expression: they must be identifiers that DynamoDB has not reserved.
+ * Empty, it leaves the tenant alone.
  */
 function toolkitEvents(result: ResultName, { elementKey, instanceId, askedBy }: Image): OutgoingEvent[] {
   const dialect = askedBy && toolkitDialects[askedBy.dialect];
-  if (!dialect || askedBy.registrationId === undefined) return [];
+  if (!dialect || askedBy.registrationId === undefined || elementKey !== defaultElementKey) return [];
   const { detailType, registrationStatus } = toolkitResults[result];
   const isThere = result === 'InstanceProvisioned' && instanceId !== undefined;
   return [

@@ -21,6 +21,9 @@ export function openCipher(environment: NodeJS.ProcessEnv) {
 }
 
 export function openEventPublisher(environment: NodeJS.ProcessEnv) {
-  const { EVENT_BUS_NAME } = parseEnvironment(z.pick(environmentSchema, { EVENT_BUS_NAME: true }), environment);
+  const { EVENT_BUS_NAME } = parseEnvironment(
+    z.pick(environmentSchema, { EVENT_BUS_NAME: true }),
+    environment,
+  );
   return createEventPublisher({ client: new EventBridgeClient(clientLimits), busName: EVENT_BUS_NAME });
 }

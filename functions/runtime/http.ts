@@ -154,7 +154,8 @@ function problemAnswer(error: unknown): HttpAnswer {
       ...(facts.retryAfterMs !== undefined && retryAfter(facts.retryAfterMs)),
     },
     body: JSON.stringify({
-      type: 'about:blank',
+      // A URI that names the kind of problem, as RFC 9457 wants it; there is nothing to be fetched from it.
+      type: `urn:element-onboarding:${code}`,
       title,
       status,
       detail: publicDetail,

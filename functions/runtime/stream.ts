@@ -63,7 +63,12 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
     try {
       await consumer.handle(changes, tools());
     } catch (error) {
-      log.error('changes', { awsRequestId, count: changes.length, outcome: 'failed', error: errorFields(error) });
+      log.error('changes', {
+        awsRequestId,
+        count: changes.length,
+        outcome: 'failed',
+        error: errorFields(error),
+      });
       return 0;
     }
     for (const { tenantId, elementKey, outcome } of changes) {
