@@ -4,6 +4,7 @@ import type { Uses } from '../functions/triggers.ts';
 /** Identifiers of the deployed (or local) resources: CDK tokens or plain strings. */
 export type Resources = {
   tableName: string;
+  busName: string;
   platformSecretId: string;
   tenantSecretsPrefix: string;
   tokenKeyId: string;
@@ -14,7 +15,8 @@ export type Resources = {
 /** The environment of a function that may touch what `uses` says: nothing else is told to it. */
 export function environmentFor(uses: Uses, resources: Resources): Partial<Record<EnvironmentName, string>> {
   return {
-    TABLE_NAME: resources.tableName,
+    ...((uses.table ?? uses.index) && { TABLE_NAME: resources.tableName }),
+    ...(uses.bus && { EVENT_BUS_NAME: resources.busName }),
     ...(uses.secrets?.includes('platform') && { PLATFORM_SECRET_ID: resources.platformSecretId }),
     ...(uses.secrets?.includes('tenants') && { TENANT_SECRETS_PREFIX: resources.tenantSecretsPrefix }),
     ...(uses.tokenKey && { TOKEN_KEY_ID: resources.tokenKeyId }),

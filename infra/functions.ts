@@ -8,7 +8,12 @@ import type { Uses } from '../functions/triggers.ts';
 import { environmentFor, type Resources } from './environment.ts';
 
 /** What functions use, as they are told of it and as they are permitted it: here the ids of secret and key are ARNs. */
-export type FunctionResources = Resources & { tableArn: string; tenantSecretsArn: string };
+export type FunctionResources = Resources & {
+  tableArn: string;
+  indexArn: string;
+  busArn: string;
+  tenantSecretsArn: string;
+};
 
 /**
  * The share of a processor grows with the memory: 512 MB is about 0.3 of one. A cold start is processor time and needs
@@ -49,11 +54,13 @@ function permissionsFor(
   resources: FunctionResources,
   logGroup: logs.ILogGroup,
 ): iam.PolicyStatement[] {
-  const { table, secrets = [], tokenKey = [] } = uses;
+  const { table = [], index = [], bus = [], secrets = [], tokenKey = [] } = uses;
   const secretArns = { platform: resources.platformSecretId, tenants: resources.tenantSecretsArn };
   const statements = [
     { actions: ['logs:CreateLogStream', 'logs:PutLogEvents'], resources: [logGroup.logGroupArn] },
     { actions: table.map((action) => `dynamodb:${action}`), resources: [resources.tableArn] },
+    { actions: index.map((action) => `dynamodb:${action}`), resources: [resources.indexArn] },
+    { actions: bus.map((action) => `events:${action}`), resources: [resources.busArn] },
     // Needs no permission for KMS as long as the secrets are under the account's own key for secrets.
     { actions: ['secretsmanager:GetSecretValue'], resources: secrets.map((secret) => secretArns[secret]) },
     {

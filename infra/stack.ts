@@ -4,12 +4,17 @@ import { EventBus } from 'aws-cdk-lib/aws-events';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import type { Code } from 'aws-cdk-lib/aws-lambda';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { type Trigger, triggers } from '../functions/triggers.ts';
 import { addApi, addRoute } from './api.ts';
 import { EventQueue } from './event-queue.ts';
 import { addFunction, type FunctionResources } from './functions.ts';
+import { addSchedule } from './schedule.ts';
 import { isDisposable, type Settings } from './settings.ts';
+import { TableStream } from './table-stream.ts';
+
+const unsettledIndexName = 'unsettled';
 
 export type OnboardingStackProps = {
   settings: Settings;
@@ -41,6 +46,9 @@ export class OnboardingStack extends Stack {
     const resources: FunctionResources = {
       tableName: table.tableName,
       tableArn: table.tableArn,
+      indexArn: `${table.tableArn}/index/${unsettledIndexName}`,
+      busName: bus.eventBusName,
+      busArn: bus.eventBusArn,
       platformSecretId: platformSecret.ref,
       tenantSecretsPrefix: secretsPrefix,
       tenantSecretsArn: this.formatArn({
@@ -54,7 +62,7 @@ export class OnboardingStack extends Stack {
       stage: settings.stage,
     };
     const rows: [string, Trigger][] = Object.entries(triggers);
-    for (const [functionName, { http, queue, uses }] of rows) {
+    for (const [functionName, { http, queue, schedule, stream, uses }] of rows) {
       const handler = addFunction(this, functionName, {
         uses,
         code: code(functionName),
@@ -62,16 +70,25 @@ export class OnboardingStack extends Stack {
         logRemovalPolicy: removalPolicy,
       });
       if (http) addRoute(api, http, handler);
+      if (schedule) addSchedule(handler, schedule);
       if (queue) {
         const { deadLetters } = new EventQueue(this, `${functionName}-events`, {
           trigger: queue,
           bus,
           handler,
         });
-        this.#output(
-          'DeadLetterQueueUrl',
-          deadLetters.queueUrl,
-          'Queue of the events that nobody could handle',
+        this.#outputDeadLetters(functionName, deadLetters, `Events that ${functionName} could not handle`);
+      }
+      if (stream) {
+        const { deadLetters } = new TableStream(this, `${functionName}-changes`, {
+          trigger: stream,
+          table,
+          handler,
+        });
+        this.#outputDeadLetters(
+          functionName,
+          deadLetters,
+          `Where in the table's stream the writes are that ${functionName} could not handle`,
         );
       }
     }
@@ -92,15 +109,28 @@ export class OnboardingStack extends Stack {
   }
 
   #addTable(settings: Settings): dynamodb.Table {
-    return new dynamodb.Table(this, 'Table', {
+    const table = new dynamodb.Table(this, 'Table', {
       partitionKey: { name: 'tenantId', type: dynamodb.AttributeType.STRING },
       sortKey: { name: 'elementKey', type: dynamodb.AttributeType.STRING },
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      // Both images, because what a write means shows only in the difference. The token in them is ciphertext, and
+      // whoever reads the stream has no permission for its key.
+      stream: dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+      // Seconds since the epoch; only tombstones have it.
+      timeToLiveAttribute: 'expiresAt',
       deletionProtection: !isDisposable(settings),
       // Kept also when the first deployment fails: rolling it back would stop at the deletion protection.
       removalPolicy: isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN,
     });
+    // Sparse: a row that is settled has neither attribute and costs nothing here.
+    table.addGlobalSecondaryIndex({
+      indexName: unsettledIndexName,
+      partitionKey: { name: 'unsettled', type: dynamodb.AttributeType.STRING },
+      sortKey: { name: 'checkAt', type: dynamodb.AttributeType.NUMBER },
+      projectionType: dynamodb.ProjectionType.KEYS_ONLY,
+    });
+    return table;
   }
 
   /**
@@ -118,6 +148,11 @@ export class OnboardingStack extends Stack {
     });
     secret.applyRemovalPolicy(removalPolicy);
     return secret;
+  }
+
+  #outputDeadLetters(functionName: string, { queueUrl }: IQueue, description: string): void {
+    const words = functionName.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1));
+    this.#output(`${words.join('')}DeadLetterQueueUrl`, queueUrl, description);
   }
 
   #output(id: string, value: string, description: string): void {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import * as z from 'zod/mini';
 
 export const region = 'us-east-1';
@@ -31,6 +31,11 @@ export function operation<Schema extends z.ZodMiniType>(
     const fields = input.error.issues.map((issue) => issue.path.join('.') || 'the body').join(', ');
     throw new AwsError('ValidationException', `Missing or not valid: ${fields}.`);
   };
+}
+
+/** The access key that a request is signed with. */
+export function signerOf(headers: IncomingHttpHeaders): string | undefined {
+  return /Credential=([^/]+)\//.exec(headers.authorization ?? '')?.[1];
 }
 
 /** https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html */

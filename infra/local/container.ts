@@ -3,9 +3,12 @@
  * bundle and answers invocations with its `handler`.
  */
 import type { Handler } from 'aws-lambda';
+import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { ContainerMessage, Invocation } from './containers.ts';
 
+// In use already; it is not the function's.
+delete process.env['NODE_COMPILE_CACHE'];
 const [, , bundleFile = ''] = process.argv;
 const { handler }: { handler: Handler } = await import(pathToFileURL(bundleFile).href);
 
@@ -18,6 +21,8 @@ process.on('message', (invocation: Invocation) => {
   void run(invocation);
 });
 tell({ kind: 'ready' });
+// What was compiled is otherwise kept at a process's own end only, and this one may be killed.
+flushCompileCache();
 
 async function run({ requestId, functionName, arn, event, deadlineMs }: Invocation): Promise<void> {
   try {

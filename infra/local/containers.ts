@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
@@ -135,11 +135,15 @@ export function createContainers<Name extends string>({
     }
   }
 
-  /** Ends the function's process in the middle of whatever it does; the next invocation starts another. */
-  function kill(name: Name): void {
+  /**
+   * Ends the function's process in the middle of whatever it does; the next invocation starts another.
+   * @returns whether there was one
+   */
+  function kill(name: Name): boolean {
     const container = warm.get(name);
     container?.kill();
     if (container) forget(name, container);
+    return container !== undefined;
   }
 
   /** Ends every process started here and removes the bundles. */
@@ -174,6 +178,8 @@ function startContainer({
       PATH: process.env['PATH'] ?? '',
       TZ: 'UTC',
       AWS_LAMBDA_FUNCTION_NAME: name,
+      // Beside the bundles: processes after the first start in half the time.
+      NODE_COMPILE_CACHE: join(dirname(bundleFile), '..', 'compiled'),
       ...environment,
     },
     // Node 22 warns about the types in container.ts, which would count as a line of the function's log.

@@ -1,8 +1,10 @@
 import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
 import dynalite from 'dynalite';
+import type { DynamoDBRecord } from 'aws-lambda';
 import { createServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import { region } from './aws-protocol.ts';
+import { recordChanges } from './changes.ts';
 import { closeServer, listenOnLoopback } from './loopback.ts';
 
 /** The embedded DynamoDB, in memory, with the table of the instances. */
@@ -10,20 +12,26 @@ export async function startDynamoDb({
   tableName,
   port = 0,
   guard = (listener) => listener,
+  onChange = () => {},
 }: {
   tableName: string;
   port?: number;
   /** Stands before the database: counts, refuses, fails. */
   guard?: (listener: RequestListener) => RequestListener;
+  /** Gets what the table's stream would hold. */
+  onChange?: (record: DynamoDBRecord) => void;
 }) {
   const dynamoDb = dynalite({ createTableMs: 0 });
   // dynalite's own server stays closed and is handed the requests of ours, so that `guard` can stand before it.
+  const record = recordChanges({ tableName, onChange });
   const server = createServer(
-    guard((request, response) => {
-      dynamoDb.emit('request', request, response);
-      // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
-      request.removeAllListeners('error').on('error', () => response.destroy());
-    }),
+    guard(
+      record((request, response) => {
+        dynamoDb.emit('request', request, response);
+        // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
+        request.removeAllListeners('error').on('error', () => response.destroy());
+      }),
+    ),
   );
   const url = await listenOnLoopback(server, port);
   await createTable(url, tableName);
@@ -41,10 +49,22 @@ async function createTable(endpoint: string, tableName: string): Promise<void> {
         AttributeDefinitions: [
           { AttributeName: 'tenantId', AttributeType: 'S' },
           { AttributeName: 'elementKey', AttributeType: 'S' },
+          { AttributeName: 'unsettled', AttributeType: 'S' },
+          { AttributeName: 'checkAt', AttributeType: 'N' },
         ],
         KeySchema: [
           { AttributeName: 'tenantId', KeyType: 'HASH' },
           { AttributeName: 'elementKey', KeyType: 'RANGE' },
+        ],
+        GlobalSecondaryIndexes: [
+          {
+            IndexName: 'unsettled',
+            KeySchema: [
+              { AttributeName: 'unsettled', KeyType: 'HASH' },
+              { AttributeName: 'checkAt', KeyType: 'RANGE' },
+            ],
+            Projection: { ProjectionType: 'KEYS_ONLY' },
+          },
         ],
       }),
     );

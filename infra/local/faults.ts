@@ -1,26 +1,36 @@
 import type { RequestListener } from 'node:http';
-import { sendError } from './aws-protocol.ts';
+import { sendError, signerOf } from './aws-protocol.ts';
 
 /**
- * What the next `times` (default 1) requests with this `x-amz-target` meet: an error answer, a stall before any work
- * is done, or work that is done while its answer is lost with the connection or never ends.
+ * What a request meets: an error answer, a stall before any work is done, a connection that is reset before any work is
+ * done, or work that is done while its answer is lost with the connection or never ends.
  */
-export type Fault = { target: string; times?: number } & (
+export type Mishap =
   | { status: number; type: string; message?: string }
   | { stallMs: number }
-  | { loseAnswer: true }
-  | { stallMidBody: true }
-);
+  | { reset: true }
+  /** A function is called when the work is done, before the connection ends. */
+  | { loseAnswer: true | (() => void) }
+  | { stallMidBody: true };
+
+/** What the next `times` (default 1) requests with this `x-amz-target` meet. */
+export type Fault = Mishap & { target: string; times?: number };
+
+/** Asked for every request that no `fail` is waiting for. `signer`: the access key, which is the function's name. */
+export type MishapFor = (request: { target: string; signer: string | undefined }) => Mishap | undefined;
+
+const none: MishapFor = () => undefined;
 
 /** Counts the requests of AWS-like servers and makes chosen ones fail. */
 export function createFaults() {
   const requests: string[] = [];
   const pending: { fault: Fault; timesLeft: number }[] = [];
+  let mishapFor = none;
 
-  function take(target: string): Fault | undefined {
+  function take(target: string, signer: string | undefined): Mishap | undefined {
     const index = pending.findIndex(({ fault }) => fault.target === target);
     const entry = pending[index];
-    if (!entry) return undefined;
+    if (!entry) return mishapFor({ target, signer });
     entry.timesLeft -= 1;
     if (entry.timesLeft <= 0) pending.splice(index, 1);
     return entry.fault;
@@ -34,7 +44,7 @@ export function createFaults() {
     return (request, response) => {
       const target = String(request.headers['x-amz-target']);
       requests.push(target);
-      const fault = take(target);
+      const fault = take(target, signerOf(request.headers));
       if (!fault) {
         listener(request, response);
       } else if ('type' in fault) {
@@ -43,8 +53,14 @@ export function createFaults() {
       } else if ('stallMs' in fault) {
         const timer = setTimeout(() => listener(request, response), fault.stallMs);
         response.once('close', () => clearTimeout(timer));
+      } else if ('reset' in fault) {
+        request.destroy();
       } else if ('loseAnswer' in fault) {
-        response.end = () => response.destroy();
+        const { loseAnswer } = fault;
+        response.end = () => {
+          if (loseAnswer !== true) loseAnswer();
+          return response.destroy();
+        };
         listener(request, response);
       } else {
         // The head announces the whole body, of which nothing comes.
@@ -61,10 +77,15 @@ export function createFaults() {
     /** The targets of all requests so far, in order: names only, never what a request holds. */
     requests,
     fail,
+    /** Decides over each request from here on. */
+    failEach(decide: MishapFor): void {
+      mishapFor = decide;
+    },
     /** Forgets the requests so far and the faults still to come. */
     reset(): void {
       requests.length = 0;
       pending.length = 0;
+      mishapFor = none;
     },
     guard,
   };

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { queueMaxReceiveCount } from '../../functions/core/timing.ts';
 import { triggers } from '../../functions/triggers.ts';
 import type { FunctionName, Trigger } from '../../functions/triggers.ts';
@@ -5,11 +6,12 @@ import { bundleFunction } from '../bundle.ts';
 import { environmentFor } from '../environment.ts';
 import type { Resources } from '../environment.ts';
 import { startAwsEndpoint } from './aws-endpoint.ts';
-import { region } from './aws-protocol.ts';
+import { accountId, region } from './aws-protocol.ts';
 import { startCloudElements } from './cloud-elements.ts';
 import { createContainers } from './containers.ts';
 import { startDynamoDb } from './dynamodb.ts';
 import { createEventBus, matchesPattern } from './event-bus.ts';
+import type { EventEnvelope } from './event-bus.ts';
 import { createFaults } from './faults.ts';
 import { startGateway } from './gateway.ts';
 import { createKms } from './kms.ts';
@@ -17,6 +19,8 @@ import { guardPermissions } from './permissions.ts';
 import { createQueue } from './queue.ts';
 import type { Queue } from './queue.ts';
 import { createSecretsManager } from './secrets-manager.ts';
+import { createTableStream } from './table-stream.ts';
+import type { TableStream } from './table-stream.ts';
 
 const tableName = 'element-onboarding';
 const busName = 'element-onboarding';
@@ -28,6 +32,9 @@ const simulatorSecrets = { userSecret: 'local-user-secret', organizationSecret: 
 
 /** Deployed it is `queueVisibilityMs`, 174 s: longer than anybody waits for a second attempt on their own machine. */
 const localVisibilityMs = 2_000;
+
+/** Of a stream's batch that failed. Deployed there are more, over some minutes, in which all behind it waits. */
+const localRetries = { retries: 10, retryDelayMs: 200 };
 
 const purposes = {
   api: 'the HTTP API',
@@ -42,6 +49,9 @@ export type LocalStackOptions = {
   /** 0, the default, takes any free port. */
   ports?: Ports;
   queue?: { visibilityTimeoutMs?: number; maxReceiveCount?: number };
+  stream?: { retries?: number; retryDelayMs?: number };
+  /** Runs what is scheduled at its times, too, and not only when `runSchedule` is called. */
+  keepSchedules?: boolean;
   functionTimeoutMs?: number;
   /** The platform secret's JSON as another than the simulator expects, or `null` for none. */
   platformSecret?: Record<string, string> | null;
@@ -73,16 +83,28 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     );
     const guard: typeof faults.guard = (listener) => faults.guard(permissions(listener));
 
-    const dynamoDb = await onPort(ports, 'dynamodb', (port) => startDynamoDb({ tableName, port, guard }));
+    const streams = new Map<FunctionName, TableStream>();
+    const dynamoDb = await onPort(ports, 'dynamodb', (port) =>
+      startDynamoDb({
+        tableName,
+        port,
+        guard,
+        onChange: (record) => {
+          for (const stream of streams.values()) stream.push(record);
+        },
+      }),
+    );
     stops.push(dynamoDb.stop);
     // Counted are the requests to the stack, not those that made it.
     faults.requests.length = 0;
 
     const secrets = createSecretsManager();
     const kms = createKms();
+    const events: EventEnvelope[] = [];
     const bus = createEventBus({
       name: busName,
       onEvent: (event) => {
+        events.push(event);
         for (const [name, { queue }] of rows) {
           for (const pattern of queue?.events ?? []) {
             if (matchesPattern(pattern, event)) queues.get(name)?.send(JSON.stringify(event));
@@ -111,6 +133,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     };
     const resources: Resources = {
       tableName,
+      busName,
       platformSecretId,
       tenantSecretsPrefix,
       tokenKeyId: kms.keyId,
@@ -135,10 +158,32 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     });
     stops.push(containers.stop);
 
+    const runSchedule = (name: FunctionName) => containers.invoke(name, scheduledEvent(name));
+
     const queues = new Map<FunctionName, Queue>();
     const routes = new Map<FunctionName, string>();
-    for (const [name, { http, queue }] of rows) {
+    for (const [name, { http, queue, schedule, stream }] of rows) {
       if (http) routes.set(name, http);
+      if (schedule && options.keepSchedules) {
+        const run = () => {
+          // What went wrong has been logged; the next run comes anyway.
+          runSchedule(name).catch(() => {});
+        };
+        const timer = setInterval(run, schedule.everyMinutes * 60_000);
+        stops.push(() => clearInterval(timer));
+      }
+      if (stream) {
+        streams.set(
+          name,
+          createTableStream({
+            after: stream.after,
+            batchSize: stream.batchSize,
+            ...localRetries,
+            ...options.stream,
+            deliver: (event) => containers.invoke(name, event),
+          }),
+        );
+      }
       if (queue) {
         queues.set(
           name,
@@ -155,8 +200,17 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       }
     }
     stops.push(() => {
-      for (const queue of queues.values()) queue.stop();
+      for (const source of [...queues.values(), ...streams.values()]) source.stop();
     });
+    /** Every message and every write has been worked, and so has what came of that. */
+    async function idle(): Promise<void> {
+      let seen: number;
+      do {
+        seen = logs.length + events.length;
+        await Promise.all([...queues.values()].map((queue) => queue.idle()));
+        await Promise.all([...streams.values()].map((stream) => stream.idle()));
+      } while (logs.length + events.length !== seen);
+    }
 
     const gateway = await onPort(ports, 'api', (port) =>
       startGateway({ port, routes, invoke: containers.invoke }),
@@ -176,13 +230,21 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       environment,
       simulator,
       queues,
+      streams,
+      /** Everything that was put on the bus, in order. */
+      events,
+      /** Resolves when nothing is under way any more in queues and streams. */
+      idle,
       /** Of AWS services, as `x-amz-target` names them. */
       requests: faults.requests,
       fail: faults.fail,
+      failEach: faults.failEach,
       /** Every line that a function logged. */
       logs,
       invoke: containers.invoke,
       kill: containers.kill,
+      /** Runs a function as its schedule does; rejects when it fails. */
+      runSchedule,
 
       /** A value that is not a string is stored as JSON. */
       putSecret(name: string, value: string | object): void {
@@ -202,6 +264,21 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
 
 function isFunctionName(name: string): name is FunctionName {
   return Object.hasOwn(triggers, name);
+}
+
+/** https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html */
+function scheduledEvent(name: string) {
+  return {
+    version: '0',
+    id: randomUUID(),
+    'detail-type': 'Scheduled Event',
+    source: 'aws.events',
+    account: accountId,
+    time: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+    region,
+    resources: [`arn:aws:events:${region}:${accountId}:rule/${name}`],
+    detail: {},
+  };
 }
 
 const rows = Object.keys(triggers)

@@ -52,6 +52,7 @@ async function start(firstPort: unknown) {
   if (port === undefined)
     throw new Error('PORT is to be a number from 1024 to 65532: the first of four ports.');
   return startLocalStack({
+    keepSchedules: true,
     ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 },
     onLog: (_functionName, line) => printLogLine(line),
   });

@@ -7,6 +7,8 @@ const style = (format: Parameters<typeof styleText>[0]) => (text: string) =>
 export const bold = style('bold');
 export const dim = style('dim');
 export const accent = style('cyan');
+export const good = style('green');
+export const bad = style('red');
 
 /** By HTTP status: green for done, yellow for the caller's, red for ours. */
 export function coloredStatus(status: number): string {

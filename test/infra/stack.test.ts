@@ -1,8 +1,10 @@
-import { App, Aws } from 'aws-cdk-lib';
+import { App, Aws, Duration } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
+import { Schedule } from 'aws-cdk-lib/aws-events';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { readdirSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import type { EnvironmentName } from '../../functions/runtime/environment.ts';
@@ -11,12 +13,13 @@ import { OnboardingStack } from '../../infra/stack.ts';
 
 const rows: [string, Trigger][] = Object.entries(triggers);
 const httpRows = rows.filter(([, trigger]) => trigger.http);
+const queueRows = rows.flatMap(([name, { queue: trigger }]) => (trigger ? [{ name, trigger }] : []));
+const scheduleRows = rows.flatMap(([name, { schedule }]) => (schedule ? [{ name, schedule }] : []));
+const streamRows = rows.flatMap(([name, { stream: trigger }]) => (trigger ? [{ name, trigger }] : []));
 
 const logs = ['logs:CreateLogStream its log group', 'logs:PutLogEvents its log group'];
-const secrets = [
-  'secretsmanager:GetSecretValue platform secret',
-  'secretsmanager:GetSecretValue tenant secrets',
-];
+const platformSecretOnly = 'secretsmanager:GetSecretValue platform secret';
+const secrets = [platformSecretOnly, 'secretsmanager:GetSecretValue tenant secrets'];
 const queue = [
   'sqs:ChangeMessageVisibility queue',
   'sqs:DeleteMessage queue',
@@ -38,6 +41,8 @@ const permissions: Record<FunctionName, string[]> = {
   'list-instances': [...logs, 'dynamodb:Query table'],
   'get-instance': [...logs, 'dynamodb:GetItem table'],
   'read-token': [...logs, 'dynamodb:GetItem table', 'kms:Decrypt token key'],
+  'change-instance': [...logs, ...secrets, 'dynamodb:GetItem table', 'dynamodb:PutItem table'],
+  'remove-instance': [...logs, platformSecretOnly, 'dynamodb:GetItem table', 'dynamodb:PutItem table'],
   'onboard-tenants': [
     ...logs,
     ...secrets,
@@ -45,6 +50,41 @@ const permissions: Record<FunctionName, string[]> = {
     'dynamodb:GetItem table',
     'dynamodb:PutItem table',
     'kms:Encrypt token key',
+  ],
+  'offboard-tenants': [
+    ...logs,
+    platformSecretOnly,
+    ...queue,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'dynamodb:Query table',
+  ],
+  'reconcile-instances': [
+    ...logs,
+    platformSecretOnly,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'dynamodb:Query index',
+    'kms:Encrypt token key',
+  ],
+  'audit-instances': [
+    ...logs,
+    platformSecretOnly,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'dynamodb:Scan table',
+    'kms:Encrypt token key',
+  ],
+  'publish-results': [
+    ...logs,
+    'dynamodb:DescribeStream stream',
+    'dynamodb:GetRecords stream',
+    'dynamodb:GetShardIterator stream',
+    'dynamodb:ListStreams stream',
+    'events:PutEvents bus',
+    'sqs:GetQueueAttributes dead letters',
+    'sqs:GetQueueUrl dead letters',
+    'sqs:SendMessage dead letters',
   ],
 };
 
@@ -61,6 +101,14 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
   'list-instances': ['TABLE_NAME'],
   'get-instance': ['TABLE_NAME'],
   'read-token': ['TABLE_NAME', 'TOKEN_KEY_ID'],
+  'change-instance': [
+    'TABLE_NAME',
+    'PLATFORM_SECRET_ID',
+    'TENANT_SECRETS_PREFIX',
+    'CLOUD_ELEMENTS_BASE_URL',
+    'STAGE',
+  ],
+  'remove-instance': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
   'onboard-tenants': [
     'TABLE_NAME',
     'PLATFORM_SECRET_ID',
@@ -69,6 +117,16 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'CLOUD_ELEMENTS_BASE_URL',
     'STAGE',
   ],
+  'offboard-tenants': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
+  'reconcile-instances': [
+    'TABLE_NAME',
+    'PLATFORM_SECRET_ID',
+    'TOKEN_KEY_ID',
+    'CLOUD_ELEMENTS_BASE_URL',
+    'STAGE',
+  ],
+  'audit-instances': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'TOKEN_KEY_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
+  'publish-results': ['EVENT_BUS_NAME'],
 };
 
 function synthesise(stage: string): { stack: OnboardingStack; template: Template } {
@@ -116,12 +174,27 @@ const arnOf = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 const table = only('AWS::DynamoDB::Table');
 const tokenKey = only('AWS::KMS::Key');
 const platformSecret = only('AWS::SecretsManager::Secret');
-const mapping = only('AWS::Lambda::EventSourceMapping');
-const eventQueue = withId('AWS::SQS::Queue', mapping.Properties.EventSourceArn['Fn::GetAtt'][0]);
-const deadLetters = withId(
-  'AWS::SQS::Queue',
-  eventQueue.Properties.RedrivePolicy.deadLetterTargetArn['Fn::GetAtt'][0],
-);
+const bus = only('AWS::Events::EventBus');
+const queueWithArn = (arn: { 'Fn::GetAtt': [string] }) => withId('AWS::SQS::Queue', arn['Fn::GetAtt'][0]);
+
+/** The only event source mapping of a function. */
+function mappingOf(name: string) {
+  const [mapping, ...others] = resources('AWS::Lambda::EventSourceMapping').filter(
+    ({ Properties }) => Properties.FunctionName.Ref === functionNamed(name).id,
+  );
+  if (!mapping || others.length > 0) throw new Error(`Expected one mapping of ${name}`);
+  return mapping;
+}
+
+/** What feeds the function of a row with a queue. */
+function queueOf(name: string) {
+  const eventQueue = queueWithArn(mappingOf(name).Properties.EventSourceArn);
+  return { eventQueue, deadLetters: queueWithArn(eventQueue.Properties.RedrivePolicy.deadLetterTargetArn) };
+}
+
+/** Where that ends which the function of a row with a stream gives up. */
+const streamDeadLettersOf = (name: string) =>
+  queueWithArn(mappingOf(name).Properties.DestinationConfig.OnFailure.Destination);
 
 const listSchema = z.pipe(
   z.unknown(),
@@ -159,6 +232,7 @@ function allowancesOf(name: string) {
 const tenantSecretsArn = `arn:${Aws.PARTITION}:secretsmanager:${Aws.REGION}:${Aws.ACCOUNT_ID}:secret:element-onboarding/dev/tenants/*`;
 const values: Record<EnvironmentName, unknown> = {
   TABLE_NAME: { Ref: table.id },
+  EVENT_BUS_NAME: { Ref: bus.id },
   PLATFORM_SECRET_ID: { Ref: platformSecret.id },
   TENANT_SECRETS_PREFIX: 'element-onboarding/dev',
   TOKEN_KEY_ID: arnOf(tokenKey.id),
@@ -169,19 +243,28 @@ const values: Record<EnvironmentName, unknown> = {
 describe('the permissions', () => {
   const named = new Map([
     [JSON.stringify(arnOf(table.id)), 'table'],
+    [JSON.stringify({ 'Fn::Join': ['', [arnOf(table.id), '/index/unsettled']] }), 'index'],
+    [JSON.stringify({ 'Fn::GetAtt': [table.id, 'StreamArn'] }), 'stream'],
+    [JSON.stringify(arnOf(bus.id)), 'bus'],
     [JSON.stringify(arnOf(tokenKey.id)), 'token key'],
-    [JSON.stringify(arnOf(eventQueue.id)), 'queue'],
     [JSON.stringify({ Ref: platformSecret.id }), 'platform secret'],
     [JSON.stringify(stack.resolve(tenantSecretsArn)), 'tenant secrets'],
   ]);
 
   test.each(Object.entries(permissions))('of %s are these and no others', (name, expected) => {
-    const ownLogs = JSON.stringify(arnOf(functionNamed(name).Properties.LoggingConfig.LogGroup.Ref));
+    const own = new Map([
+      [JSON.stringify(arnOf(functionNamed(name).Properties.LoggingConfig.LogGroup.Ref)), 'its log group'],
+      ...queueRows
+        .filter((row) => row.name === name)
+        .map((): [string, string] => [JSON.stringify(arnOf(queueOf(name).eventQueue.id)), 'queue']),
+      ...streamRows
+        .filter((row) => row.name === name)
+        .map((): [string, string] => [JSON.stringify(arnOf(streamDeadLettersOf(name).id)), 'dead letters']),
+    ]);
     const actual = allowancesOf(name).flatMap(({ Action, Resource }) =>
       Action.flatMap((action) =>
         Resource.map((resource) => JSON.stringify(resource)).map(
-          (resource) =>
-            `${action} ${resource === ownLogs ? 'its log group' : (named.get(resource) ?? resource)}`,
+          (resource) => `${action} ${own.get(resource) ?? named.get(resource) ?? resource}`,
         ),
       ),
     );
@@ -290,15 +373,22 @@ describe('the API', () => {
     }
   });
 
-  test('may invoke the functions that have a route, and nothing else may invoke any', () => {
+  test('may invoke the functions that have a route, and nothing but a schedule may invoke any other', () => {
     const invocations = resources('AWS::Lambda::Permission');
-    expect(invocations).toHaveLength(httpRows.length);
-    for (const { Properties } of invocations) {
-      expect(Properties.Principal).toBe('apigateway.amazonaws.com');
+    const byApi = invocations.filter(({ Properties }) => Properties.Principal === 'apigateway.amazonaws.com');
+    const bySchedule = invocations.filter(
+      ({ Properties }) => Properties.Principal === 'events.amazonaws.com',
+    );
+    expect(byApi).toHaveLength(httpRows.length);
+    for (const { Properties } of byApi) {
       expect(JSON.stringify(Properties.SourceArn)).toContain(
         `{"Ref":"${only('AWS::ApiGatewayV2::Api').id}"}`,
       );
     }
+    expect(bySchedule.map(({ Properties }) => Properties.FunctionName)).toEqual(
+      scheduleRows.map(({ name }) => arnOf(functionNamed(name).id)),
+    );
+    expect(invocations).toHaveLength(byApi.length + bySchedule.length);
   });
 
   test('lets no other web site call it', () => {
@@ -315,15 +405,19 @@ describe('the API', () => {
   });
 });
 
-describe('the queue', () => {
-  const handler = withId('AWS::Lambda::Function', mapping.Properties.FunctionName.Ref);
-  const trigger = triggers['onboard-tenants'].queue;
+describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
+  const handler = functionNamed(name);
+  const { eventQueue, deadLetters } = queueOf(name);
+  const rules = resources('AWS::Events::Rule').filter(({ Properties }) =>
+    Properties.Targets.some((target: { Arn: unknown }) =>
+      isDeepStrictEqual(target.Arn, arnOf(eventQueue.id)),
+    ),
+  );
 
   test('is fed by one rule for each event of the trigger table, on the bus of the service', () => {
-    const rules = resources('AWS::Events::Rule');
     expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual(trigger.events);
     for (const { Properties } of rules) {
-      expect(Properties.EventBusName).toEqual({ Ref: only('AWS::Events::EventBus').id });
+      expect(Properties.EventBusName).toEqual({ Ref: bus.id });
       expect(Properties.State).toBe('ENABLED');
       expect(Properties.Targets).toEqual([
         {
@@ -337,36 +431,16 @@ describe('the queue', () => {
   });
 
   test('takes messages, as does its dead-letter queue, from those rules alone', () => {
-    const rules = resources('AWS::Events::Rule').map(({ id }) => ({
-      ArnEquals: { 'aws:SourceArn': arnOf(id) },
-    }));
-    for (const policy of resources('AWS::SQS::QueuePolicy')) {
-      const allowances = allowancesIn(policy);
-      expect(allowances.map(({ Condition }) => Condition)).toEqual(rules);
+    const conditions = rules.map(({ id }) => ({ ArnEquals: { 'aws:SourceArn': arnOf(id) } }));
+    for (const { id } of [eventQueue, deadLetters]) {
+      const allowances = allowancesIn(policyOfQueue(id));
+      expect(allowances.map(({ Condition }) => Condition)).toEqual(conditions);
       for (const { Principal } of allowances) expect(Principal).toEqual({ Service: 'events.amazonaws.com' });
     }
   });
 
-  test('is encrypted and refuses plain HTTP, as does its dead-letter queue', () => {
-    expect(resources('AWS::SQS::Queue')).toHaveLength(2);
-    for (const { id, Properties } of resources('AWS::SQS::Queue')) {
-      expect(Properties.SqsManagedSseEnabled).toBe(true);
-      const policy = resources('AWS::SQS::QueuePolicy').find(
-        (candidate) => candidate.Properties.Queues[0].Ref === id,
-      );
-      expect(policy?.Properties.PolicyDocument.Statement).toContainEqual({
-        Effect: 'Deny',
-        Action: 'sqs:*',
-        Principal: { AWS: '*' },
-        Resource: arnOf(id),
-        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
-      });
-    }
-  });
-
   test('is worked by its function, message by message and within the bound of the trigger table', () => {
-    expect(handler.Properties.Code.ZipFile).toBe('onboard-tenants');
-    expect(mapping.Properties).toMatchObject({
+    expect(mappingOf(name).Properties).toMatchObject({
       BatchSize: trigger.batchSize,
       MaximumBatchingWindowInSeconds: 0,
       ScalingConfig: { MaximumConcurrency: trigger.maxConcurrency },
@@ -386,6 +460,88 @@ describe('the queue', () => {
   });
 });
 
+const policyOfQueue = (id: string) =>
+  resources('AWS::SQS::QueuePolicy').find(({ Properties }) => Properties.Queues[0].Ref === id);
+
+test('every queue is encrypted and refuses plain HTTP', () => {
+  expect(resources('AWS::SQS::Queue')).toHaveLength(2 * queueRows.length + streamRows.length);
+  for (const { id, Properties } of resources('AWS::SQS::Queue')) {
+    expect(Properties.SqsManagedSseEnabled).toBe(true);
+    expect(policyOfQueue(id)?.Properties.PolicyDocument.Statement).toContainEqual({
+      Effect: 'Deny',
+      Action: 'sqs:*',
+      Principal: { AWS: '*' },
+      Resource: arnOf(id),
+      Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+    });
+  }
+});
+
+describe.each(streamRows)('the stream of $name', ({ name, trigger }) => {
+  const { Properties: mapping } = mappingOf(name);
+  const deadLetters = streamDeadLettersOf(name);
+
+  test('shows each write with the row before and after it', () => {
+    expect(mapping.EventSourceArn).toEqual({ 'Fn::GetAtt': [table.id, 'StreamArn'] });
+    expect(table.Properties.StreamSpecification).toEqual({ StreamViewType: 'NEW_AND_OLD_IMAGES' });
+  });
+
+  test('brings the function the writes that the trigger table asks for, from the first one', () => {
+    expect(
+      mapping.FilterCriteria.Filters.map(({ Pattern }: { Pattern: string }) => JSON.parse(Pattern)),
+    ).toEqual([{ dynamodb: { NewImage: { status: { S: ['active', 'failed', 'removed'] } } } }]);
+    expect(Object.keys(trigger.after)).toEqual(['status']);
+    expect(mapping).toMatchObject({ StartingPosition: 'TRIM_HORIZON', BatchSize: trigger.batchSize });
+  });
+
+  test('is not held up for ever by a record that fails, which ends in a dead-letter queue', () => {
+    expect(mapping).toMatchObject({
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      BisectBatchOnFunctionError: true,
+      MaximumRetryAttempts: trigger.retries,
+      MaximumRecordAgeInSeconds: trigger.maxAgeHours * 3_600,
+    });
+    expect(trigger.retries).toBeGreaterThan(0);
+    // The stream keeps its records for a day.
+    expect(trigger.maxAgeHours).toBeLessThan(24);
+    expect(deadLetters.Properties.MessageRetentionPeriod).toBe(14 * 24 * 3_600);
+  });
+
+  test('has a dead-letter queue that nobody but the function sends to', () => {
+    expect(allowancesIn(policyOfQueue(deadLetters.id))).toEqual([]);
+  });
+});
+
+describe.each(scheduleRows)('the schedule of $name', ({ name, schedule }) => {
+  const handler = functionNamed(name);
+  const rules = resources('AWS::Events::Rule').filter(({ Properties }) => Properties.ScheduleExpression);
+  const rule = rules.find(({ Properties }) =>
+    isDeepStrictEqual(Properties.Targets[0].Arn, arnOf(handler.id)),
+  );
+  const minutes = schedule.everyMinutes;
+
+  test('runs it as often as the trigger table says', () => {
+    expect(rules).toHaveLength(scheduleRows.length);
+    expect(rule?.Properties).toMatchObject({
+      ScheduleExpression: Schedule.rate(Duration.minutes(minutes)).expressionString,
+      State: 'ENABLED',
+    });
+    expect(rule?.Properties).not.toHaveProperty('EventBusName');
+  });
+
+  test('does not try a run again that failed, and starts none that is late', () => {
+    // Lambda keeps an event for six hours at most.
+    const maxAgeSeconds = Math.min(minutes * 60, 6 * 3_600);
+    const asynchronous = resources('AWS::Lambda::EventInvokeConfig').filter(
+      ({ Properties }) => Properties.FunctionName.Ref === handler.id,
+    );
+    expect(asynchronous.map(({ Properties }) => Properties)).toMatchObject([
+      { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: maxAgeSeconds },
+    ]);
+    expect(rule?.Properties.Targets[0].RetryPolicy.MaximumEventAgeInSeconds).toBe(maxAgeSeconds);
+  });
+});
+
 const kept = (of: Template) =>
   ['AWS::DynamoDB::Table', 'AWS::KMS::Key', 'AWS::SecretsManager::Secret', 'AWS::Logs::LogGroup'].flatMap(
     (type) => resources(type, of),
@@ -401,6 +557,20 @@ describe('the data', () => {
       BillingMode: 'PAY_PER_REQUEST',
       PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
     });
+  });
+
+  test('has an index of keys alone for what is not settled, and forgets tombstones', () => {
+    expect(table.Properties.GlobalSecondaryIndexes).toEqual([
+      {
+        IndexName: 'unsettled',
+        KeySchema: [
+          { AttributeName: 'unsettled', KeyType: 'HASH' },
+          { AttributeName: 'checkAt', KeyType: 'RANGE' },
+        ],
+        Projection: { ProjectionType: 'KEYS_ONLY' },
+      },
+    ]);
+    expect(table.Properties.TimeToLiveSpecification).toEqual({ AttributeName: 'expiresAt', Enabled: true });
   });
 
   test('is protected by a key that rotates', () => {
@@ -447,15 +617,19 @@ describe('the stack', () => {
     const outputs = template.findOutputs('*');
     expect(Object.keys(outputs).toSorted()).toEqual([
       'ApiUrl',
-      'DeadLetterQueueUrl',
       'EventBusName',
+      'OffboardTenantsDeadLetterQueueUrl',
+      'OnboardTenantsDeadLetterQueueUrl',
       'PlatformSecretName',
+      'PublishResultsDeadLetterQueueUrl',
       'TableName',
       'TenantSecretPrefix',
     ]);
     for (const output of Object.values(outputs)) expect(output['Description']).toMatch(/\w{3}/);
     expect(outputs).toMatchObject({
-      DeadLetterQueueUrl: { Value: { Ref: deadLetters.id } },
+      OffboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('offboard-tenants').deadLetters.id } },
+      OnboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('onboard-tenants').deadLetters.id } },
+      PublishResultsDeadLetterQueueUrl: { Value: { Ref: streamDeadLettersOf('publish-results').id } },
       PlatformSecretName: { Value: 'element-onboarding/dev/platform' },
       TenantSecretPrefix: { Value: 'element-onboarding/dev/tenants' },
     });

@@ -1,3 +1,4 @@
+import { DynamoDBClient, QueryCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import {
@@ -8,7 +9,9 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Uses } from '../../functions/triggers.ts';
 import { startAwsEndpoint } from '../../infra/local/aws-endpoint.ts';
+import { startDynamoDb } from '../../infra/local/dynamodb.ts';
 import { createEventBus, matchesPattern } from '../../infra/local/event-bus.ts';
 import type { EventEnvelope } from '../../infra/local/event-bus.ts';
 import { createFaults } from '../../infra/local/faults.ts';
@@ -265,6 +268,41 @@ describe('the endpoint', () => {
     await expect(client.send(new DecryptCommand({ CiphertextBlob }))).rejects.toMatchObject({
       name: 'AccessDeniedException',
     });
+  });
+
+  test('tells a query of the index from one of the table', async () => {
+    const usesOf: Record<string, Uses> = { listing: { table: ['Query'] }, reconciling: { index: ['Query'] } };
+    const dynamoDb = await startDynamoDb({
+      tableName: 'instances',
+      guard: guardPermissions((accessKeyId) => usesOf[accessKeyId]),
+    });
+    async function query(accessKeyId: string, attribute: string, more = {}): Promise<string> {
+      const client = new DynamoDBClient({ ...configuration(accessKeyId), endpoint: dynamoDb.url });
+      const answer = client.send(
+        new QueryCommand({
+          TableName: 'instances',
+          KeyConditionExpression: `${attribute} = :value`,
+          ExpressionAttributeValues: { ':value': { S: 'x' } },
+          ...more,
+        }),
+      );
+      const outcome = await answer.then(
+        ({ Count }) => `${Count} found`,
+        ({ name, message }) => `${name}: ${message}`,
+      );
+      client.destroy();
+      return outcome;
+    }
+    const onIndex = { IndexName: 'unsettled' };
+    expect(await query('listing', 'tenantId')).toBe('0 found');
+    expect(await query('reconciling', 'unsettled', onIndex)).toBe('0 found');
+    expect(await query('listing', 'unsettled', onIndex)).toMatch(
+      /^AccessDeniedException: listing may not .* on the index/,
+    );
+    expect(await query('reconciling', 'tenantId')).toMatch(
+      /^AccessDeniedException: reconciling may not .* on the table/,
+    );
+    await dynamoDb.stop();
   });
 
   test.each([

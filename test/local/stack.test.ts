@@ -1,3 +1,4 @@
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { execFile } from 'node:child_process';
@@ -10,7 +11,10 @@ import { startLocalStack } from '../../infra/local/stack.ts';
 
 /** Stands for every function: answers with its environment, logs the messages it gets and fails the one named so. */
 const fixture = `
-  export async function handler({ Records }) {
+  export async function handler(event) {
+    const { Records } = event;
+    if (event.source === 'aws.events') return console.log('scheduled ' + event['detail-type'] + ' ' + event.resources);
+    if (Records?.[0].dynamodb) return console.log('changed ' + Records.map(({ dynamodb }) => JSON.stringify(dynamodb.NewImage)));
     if (!Records) return { statusCode: 200, body: JSON.stringify(process.env) };
     const events = Records.map(({ messageId, body }) => ({ messageId, event: JSON.parse(body) }));
     for (const { event } of events) console.log('received ' + event['detail-type'] + ' ' + event.detail.tenantId);
@@ -57,6 +61,28 @@ test('takes events from the bus through the rules and the queue to the function,
     'received TenantOnboarded failing',
   ]);
   expect(queue?.deadLetters).toMatchObject([{ body: expect.stringContaining('"failing"'), receiveCount: 2 }]);
+});
+
+test('takes writes from the table through the stream to the function', async () => {
+  await using stack = await startLocalStack({ bundle });
+  const client = new DynamoDBClient(clientConfiguration(stack.dynamodbUrl));
+  for (const status of ['provisioning', 'active']) {
+    const Item = { tenantId: { S: 'a' }, elementKey: { S: 'taxify' }, status: { S: status } };
+    await client.send(new PutItemCommand({ TableName: stack.tableName, Item }));
+  }
+  client.destroy();
+  await stack.idle();
+  expect(stack.logs).toEqual([
+    'changed {"tenantId":{"S":"a"},"elementKey":{"S":"taxify"},"status":{"S":"active"}}',
+  ]);
+});
+
+test('runs what is scheduled when told to', async () => {
+  await using stack = await startLocalStack({ bundle });
+  await stack.runSchedule('reconcile-instances');
+  expect(stack.logs).toEqual([
+    'scheduled Scheduled Event arn:aws:events:us-east-1:000000000000:rule/reconcile-instances',
+  ]);
 });
 
 test('gives each function the environment of its row, and the way to AWS', async () => {

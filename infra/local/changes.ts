@@ -1,0 +1,78 @@
+import type { AttributeValue, DynamoDBRecord } from 'aws-lambda';
+import { randomUUID } from 'node:crypto';
+import type { RequestListener } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
+import * as z from 'zod/mini';
+import { accountId, region } from './aws-protocol.ts';
+
+/** An item as DynamoDB's API and its streams write it; the database has checked it. */
+const itemSchema = z.record(z.string(), z.custom<AttributeValue>());
+const writeSchema = z.object({
+  TableName: z.string(),
+  Item: z.optional(itemSchema),
+  Key: z.optional(itemSchema),
+});
+type Item = z.infer<typeof itemSchema>;
+
+/**
+ * What the embedded DynamoDB lacks: the table's stream, with the item before and after each write. Stands before the
+ * database from its start on and sees every PutItem and DeleteItem that it answers with success, in the order of the
+ * answers; other kinds of write are not seen.
+ */
+export function recordChanges({
+  tableName,
+  onChange,
+  now = Date.now,
+}: {
+  tableName: string;
+  onChange: (record: DynamoDBRecord) => void;
+  now?: () => number;
+}) {
+  const items = new Map<string, Item>();
+  let lastSequenceNumber = 0;
+
+  function record(after: Item | undefined, { tenantId, elementKey }: Item): void {
+    const Keys = { ...(tenantId && { tenantId }), ...(elementKey && { elementKey }) };
+    const id = JSON.stringify(Object.values(Keys));
+    const before = items.get(id);
+    if (after) items.set(id, after);
+    else items.delete(id);
+    // A write that changes nothing leaves no trace in a stream.
+    if (isDeepStrictEqual(before, after)) return;
+    lastSequenceNumber += 1;
+    onChange({
+      eventID: randomUUID(),
+      eventName: after ? (before ? 'MODIFY' : 'INSERT') : 'REMOVE',
+      eventVersion: '1.1',
+      eventSource: 'aws:dynamodb',
+      awsRegion: region,
+      dynamodb: {
+        ApproximateCreationDateTime: Math.floor(now() / 1_000),
+        Keys,
+        ...(after && { NewImage: after }),
+        ...(before && { OldImage: before }),
+        SequenceNumber: String(lastSequenceNumber).padStart(21, '0'),
+        StreamViewType: 'NEW_AND_OLD_IMAGES',
+      },
+      eventSourceARN: `arn:aws:dynamodb:${region}:${accountId}:table/${tableName}/stream/local`,
+    });
+  }
+
+  return (listener: RequestListener): RequestListener =>
+    (request, response) => {
+      const [, operation] = String(request.headers['x-amz-target']).split('.');
+      if (operation === 'PutItem' || operation === 'DeleteItem') {
+        const body: Buffer[] = [];
+        request.on('data', (chunk: Buffer) => body.push(chunk));
+        const end = response.end.bind(response);
+        response.end = (answer?: unknown) => {
+          if (response.statusCode === 200) {
+            const { TableName, Item, Key } = writeSchema.parse(JSON.parse(Buffer.concat(body).toString()));
+            if (TableName === tableName) record(Item, Item ?? Key ?? {});
+          }
+          return end(answer);
+        };
+      }
+      listener(request, response);
+    };
+}
