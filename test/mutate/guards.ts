@@ -191,8 +191,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the lease before a removal',
     file: remove,
-    guard: 'if (isLeased(row, nowMs)) {',
-    without: 'if (nowMs < 0) {',
+    guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
+    without: '',
     tests: ['remove.test'],
   },
   {
