@@ -61,11 +61,22 @@ export function createReconciling({
       const news = keys.filter((key) => !seen.has(JSON.stringify(key))).slice(0, batchSize);
       if (news.length === 0) break;
       for (const key of news) seen.add(JSON.stringify(key));
-      for (const outcome of await Promise.all(news.map((key) => settle(key, deadlineAt)))) {
+      for (const outcome of await Promise.all(news.map((key) => settleOrLeave(key, deadlineAt)))) {
         tally[outcome] = (tally[outcome] ?? 0) + 1;
       }
     }
     return tally;
+  }
+
+  /** A row that cannot be settled must not end the run: the others would go on in a process that is frozen. */
+  async function settleOrLeave(key: InstanceKey, deadlineAt: number): Promise<Reconciled> {
+    try {
+      return await settle(key, deadlineAt);
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'left-open', reason: error.message }, { ...key, provisionId: 'not known' });
+      return 'still-open';
+    }
   }
 
   async function settle(key: InstanceKey, deadlineAt: number): Promise<Reconciled> {
@@ -89,13 +100,15 @@ export function createReconciling({
 
   async function settleClaim(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
     observe({ kind: 'taken-over', from: row.status }, row);
+    // What takes effect while the answer is on its way is not in it.
+    const lookedAt = now();
     const found = await lookUp(row);
     if (!found) return leaveOpen(row, 'look-up failed');
     if (isNotEmpty(found)) {
       const settled = await adopt(row, found, deadlineAt);
       return settled.kind === 'committed' ? 'adopted' : 'still-open';
     }
-    if (now() < row.sendDeadline + timing.quiescenceMs) {
+    if (lookedAt < row.sendDeadline + timing.quiescenceMs) {
       await endClaim(row, () => store.replace(park(row, neverSeen(row), now(), timing), heldBy(row)));
       return 'still-open';
     }

@@ -102,13 +102,15 @@ export function createRemoving({
 
   /** Brings a removal to its end, or as far as it goes now. `row` is `deleting` and leased by the caller. */
   async function finish(row: InstanceRow, deadlineAt: number): Promise<Removed> {
+    // What takes effect while the answer is on its way is not in it.
+    const lookedAt = now();
     const ids = await instancesOf(row);
     if (!ids) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
     const removed = await Promise.all(ids.map((id) => removeSurplus(row, id, deadlineAt)));
     if (!removed.every(Boolean)) {
       return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
     }
-    const quietMs = row.contested ? row.sendDeadline + timing.quiescenceMs - now() : 0;
+    const quietMs = row.contested ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
     if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
 
     const write = await store.replace(bury(row, now(), timing), heldBy(row));
