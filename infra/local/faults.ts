@@ -40,6 +40,11 @@ export function createFaults() {
     pending.push({ fault, timesLeft: fault.times ?? 1 });
   }
 
+  /** Decides over each request from here on. */
+  function failEach(decide: MishapFor): void {
+    mishapFor = decide;
+  }
+
   function guard(listener: RequestListener): RequestListener {
     return (request, response) => {
       const target = String(request.headers['x-amz-target']);
@@ -77,10 +82,7 @@ export function createFaults() {
     /** The targets of all requests so far, in order: names only, never what a request holds. */
     requests,
     fail,
-    /** Decides over each request from here on. */
-    failEach(decide: MishapFor): void {
-      mishapFor = decide;
-    },
+    failEach,
     /** Forgets the requests so far and the faults still to come. */
     reset(): void {
       requests.length = 0;

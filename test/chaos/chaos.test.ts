@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { runTrial } from './trial.ts';
+
+/** A small one, for every run of the tests; `npm run chaos` has a thousand tenants. */
+test('forty tenants come, change and go amid faults and dying processes, and none is lost, doubled or stuck', async () => {
+  const { found, calls, faults, killed, plans } = await runTrial({ tenants: 40, seed: 1 });
+  expect(found).toEqual({
+    duplicates: [],
+    doubled: [],
+    orphans: [],
+    lostTokens: [],
+    stuckRows: [],
+    broken: [],
+    untold: [],
+  });
+  expect(plans).toHaveLength(40);
+  expect(killed).toBeGreaterThan(0);
+  const failed = [...faults.values()].reduce((sum, times) => sum + times, 0);
+  expect(failed / calls).toBeGreaterThan(0.2);
+}, 100_000);
