@@ -557,6 +557,22 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
+  test('leaves the surplus alone while it cannot see its commit stand', async () => {
+    const tenantId = newTenant();
+    await duplicate(await killedWhileCreating(tenantId, 'applied'));
+    servers.clock.aheadMs = 1_001;
+    // The first read finds the row, the second is to see the commit.
+    servers.failAws({ target: 'DynamoDB_20120810.GetItem', stallMs: 0 });
+    servers.failAws({
+      target: 'DynamoDB_20120810.GetItem',
+      times: 3,
+      status: 500,
+      type: 'InternalServerError',
+    });
+    expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
+    expect(instancesOf(tenantId)).toHaveLength(2);
+  });
+
   test('leaves the surplus alone when it cannot be removed, and says so', async () => {
     const tenantId = newTenant();
     await duplicate(await killedWhileCreating(tenantId, 'applied'));

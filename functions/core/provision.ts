@@ -300,7 +300,12 @@ export function createProvisioning({
       case 'outdated':
         return { outcome: 'outdated', row };
       case 'in-progress':
-        return { outcome: 'in-progress', row, retryAfterMs: verdict.retryAfterMs };
+        // A lease lasts half a minute, most creates a second or two.
+        return {
+          outcome: 'in-progress',
+          row,
+          retryAfterMs: Math.min(verdict.retryAfterMs, unknownRetryAfterMs),
+        };
       case 'take-over':
         return waitFor(row);
       case 'settings-conflict':

@@ -38,7 +38,7 @@ export const guards: readonly Guard[] = [
 });`,
     without: `export const heldBy = ({ status, provisionId }: InstanceRow): Expected =>
   ({ status, provisionId }) as Expected;`,
-    tests: ['provision.test', 'explorer.test'],
+    tests: ['provision.test'],
   },
   {
     name: 'the lease of a claim',
@@ -130,7 +130,7 @@ export const guards: readonly Guard[] = [
     file: settle,
     guard: 'if (surplus.length > 0 && (await isStored(row, kept.id))) {',
     without: 'if (surplus.length > 0) {',
-    tests: ['explorer.test'],
+    tests: ['provision.test'],
   },
   {
     name: 'leaving to a rival what it may adopt',
@@ -221,7 +221,7 @@ export const guards: readonly Guard[] = [
     file: reconcile,
     guard: "if (!wonBy(await store.replace(leased, asRead(row)), leased)) return 'skipped';",
     without: 'await store.replace(leased, asRead(row));',
-    tests: ['reconcile.test', 'explorer.test'],
+    tests: ['reconcile.test'],
   },
   {
     name: 'the quiescence before the reconciler gives up',
