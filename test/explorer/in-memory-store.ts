@@ -1,0 +1,94 @@
+import type { Expected, InstanceStore, Write } from '../../functions/core/collaborators.ts';
+import {
+  instanceSummarySchema,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSummary,
+} from '../../functions/core/instance.ts';
+
+/** The store in memory: behaves as the one on DynamoDB does, and what a call changes it changes at once. */
+export function createInMemoryStore() {
+  const rows = new Map<string, InstanceRow>();
+
+  const find = (key: InstanceKey) => rows.get(nameOf(key));
+  const all = () => [...rows.values()];
+
+  function write(key: InstanceKey, isAsExpected: (row?: InstanceRow) => boolean, act: () => void): Write {
+    const current = find(key);
+    if (!isAsExpected(current)) return { won: false, current: current && copyOf(current) };
+    act();
+    return { won: true };
+  }
+
+  const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
+
+  const store: InstanceStore = {
+    insert: async (row) => write(row, (current) => !current, put(row)),
+    replace: async (row, expected) => write(row, matching(expected), put(row)),
+    remove: async (key, expected) => write(key, matching(expected), () => rows.delete(nameOf(key))),
+    get: async (key) => {
+      const row = find(key);
+      return row && copyOf(row);
+    },
+    getSummary: async (key) => {
+      const row = find(key);
+      return row && summaryOf(row)[0];
+    },
+    list: async (tenantId) =>
+      all()
+        .filter((row) => row.tenantId === tenantId)
+        .toSorted((a, b) => compare(a.elementKey, b.elementKey))
+        .flatMap(summaryOf),
+    due: async (nowMs, limit) =>
+      all()
+        .flatMap(({ checkAt, tenantId, elementKey }) =>
+          checkAt !== undefined && checkAt <= nowMs ? [{ checkAt, tenantId, elementKey }] : [],
+        )
+        .toSorted((a, b) => a.checkAt - b.checkAt)
+        .slice(0, limit)
+        .map(({ tenantId, elementKey }) => ({ tenantId, elementKey })),
+    async *all() {
+      yield* all().map(copyOf);
+    },
+  };
+
+  return { store, rows: all, find };
+}
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
+const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
+
+const matching =
+  ({ status, provisionId, attemptId, leaseExpiresAt }: Expected) =>
+  (row?: InstanceRow): boolean =>
+    row !== undefined &&
+    row.status === status &&
+    row.provisionId === provisionId &&
+    row.attemptId === attemptId &&
+    (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
+
+/** Nobody shares an object with the store, and an attribute that is undefined is one that is not there. */
+function copyOf(row: InstanceRow): InstanceRow {
+  const { token, tags, harmless, askedBy, lastError, ...plain } = row;
+  return {
+    ...withoutUndefined(plain),
+    tags: [...tags],
+    harmless: { ...harmless },
+    ...(token && { token: token.slice() }),
+    ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
+    ...(lastError && { lastError: withoutUndefined(lastError) }),
+  };
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  const copy = { ...value };
+  for (const [name, entry] of Object.entries(copy)) {
+    if (entry === undefined) Reflect.deleteProperty(copy, name);
+  }
+  return copy;
+}
+
+/** None for a tombstone. */
+function summaryOf(row: InstanceRow): InstanceSummary[] {
+  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(copyOf(row))];
+}
