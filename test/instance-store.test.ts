@@ -44,6 +44,13 @@ const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   ...over,
 });
 
+/** Nothing but what it must hold; what it lacks is there as `undefined`, as the use cases leave it. */
+const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
+  // oxlint-disable-next-line no-unused-vars -- named to be left out
+  const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
+  return { ...bare, tags: [], harmless: {}, ...over };
+};
+
 const asUndefined = {
   token: undefined,
   checkAt: undefined,
@@ -52,11 +59,6 @@ const asUndefined = {
   instanceId: undefined,
   askedBy: undefined,
   lastError: undefined,
-};
-
-/** Nothing but what it must hold; what it lacks is there as `undefined`, as the use cases leave it. */
-const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
-  return { ...fullRow(), ...asUndefined, tags: [], harmless: {}, ...over };
 };
 
 describe.each([
