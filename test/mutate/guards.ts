@@ -226,7 +226,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the quiescence before the reconciler gives up',
     file: reconcile,
-    guard: 'if (now() < row.sendDeadline + timing.quiescenceMs) {',
+    guard: 'if (lookedAt < row.sendDeadline + timing.quiescenceMs) {',
     without: 'if (now() < 0) {',
     tests: ['reconcile.test'],
   },

@@ -1,0 +1,247 @@
+import type {
+  ChangeOutcome,
+  CloudElements,
+  CreateOutcome,
+  LookUp,
+  Mishap,
+} from '../../functions/core/collaborators.ts';
+import { OnboardingError } from '../../functions/core/errors.ts';
+import { recheckMs } from '../../functions/core/timing.ts';
+import type { CloudElementsModel } from './cloud-elements-model.ts';
+import type { Witness } from './witness.ts';
+import type { Invocation, Way, World } from './world.ts';
+
+/** A change or a removal whose answer never came has taken effect by then, or never will. */
+const latestEffectMs = 60_000;
+
+/** Longer than the slowest create is supposed to take, and yet before it is looked for once more. */
+const overdueMs = recheckMs / 2;
+
+const unknown: Mishap = { kind: 'unknown', reason: 'no answer' };
+const tellUnknown = () => Promise.resolve(unknown);
+
+const mishaps: [string, () => Mishap][] = [
+  ['refused', () => ({ kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') })],
+  [
+    'not sent',
+    () => ({
+      kind: 'not-done',
+      error: new OnboardingError('cloud-elements-unreachable', 'Nobody there.'),
+      retryAfterMs: 0,
+    }),
+  ],
+  [
+    'not now',
+    () => ({
+      kind: 'not-done',
+      error: new OnboardingError('cloud-elements-busy', 'Not now.', { retryAfterMs: 60_000 }),
+      retryAfterMs: 60_000,
+    }),
+  ],
+];
+
+/** Cloud Elements for one invocation. */
+export function cloudElementsCallsOf(
+  invocation: Invocation,
+  {
+    world,
+    witness,
+    model,
+    latestCreateMs,
+  }: { world: World; witness: Witness; model: CloudElementsModel; latestCreateMs: number },
+): CloudElements {
+  const later = (label: string, detail: string, withinMs: number, apply: () => void): void =>
+    world.later({ label: `${invocation.name}: ${label}`, detail, withinMs, apply });
+
+  return {
+    create(asked, { timeoutMs }) {
+      const { create, sent } = witness.createBegins(invocation, asked, timeoutMs);
+      const answered = (outcome: CreateOutcome) => {
+        create.isAnswered = true;
+        return Promise.resolve(outcome);
+      };
+      const act = ({ isListed = true } = {}): CreateOutcome => {
+        sent();
+        const instance = model.create(asked, { isListed });
+        const { id, token, createdDate } = instance;
+        if (!isListed) {
+          later(`instance ${id} is listed`, '', latestCreateMs, () => {
+            instance.isListed = true;
+          });
+        }
+        return { kind: 'created', instance: { id, token, createdDate } };
+      };
+      const actLater = (): void => {
+        sent();
+        create.isLate = true;
+        later('create', `${asked.name} ${asked.tags.join()}`, latestCreateMs, () => {
+          create.isLate = false;
+          model.create(asked, { isListed: true });
+        });
+      };
+      const overdue: Way<CreateOutcome> = {
+        label: 'done later than supposed, no answer',
+        cost: 'fault',
+        tell: () => {
+          later('create', `${asked.name} ${asked.tags.join()}`, overdueMs, () => {
+            model.create(asked, { isListed: true });
+          });
+          return answered(unknown);
+        },
+      };
+      const doneTwice: Way<CreateOutcome> = {
+        label: 'done twice, no answer',
+        cost: 'fault',
+        tell: () => {
+          act();
+          act();
+          return answered(unknown);
+        },
+      };
+      return world.call<CreateOutcome>(invocation, {
+        label: 'create',
+        timeoutMs,
+        ways: [
+          { label: '', tell: () => answered(act()) },
+          { label: 'listed late', cost: 'fault', tell: () => answered(act({ isListed: false })) },
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return answered(unknown);
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return answered(unknown);
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: () => answered(unknown) },
+          ...(world.doubts.doubleCreates ? [doneTwice] : []),
+          ...(world.doubts.overdueCreates ? [overdue] : []),
+          ...mishaps.map(([label, mishap]) => ({
+            label,
+            cost: 'fault' as const,
+            tell: () => answered(mishap()),
+          })),
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: () => void act() },
+          { label: 'done, listed late', apply: () => void act({ isListed: false }) },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: () => answered(unknown),
+      });
+    },
+
+    change({ instanceId }, { name, tags }, { timeoutMs }) {
+      const changes = { ...(name !== undefined && { name }), ...(tags && { tags }) };
+      const act = () => model.change(instanceId, changes);
+      const actLater = () =>
+        later(`change ${instanceId}`, JSON.stringify(changes), latestEffectMs, () => void act());
+      return world.call<ChangeOutcome>(invocation, {
+        label: `change ${instanceId}`,
+        timeoutMs,
+        ways: [
+          { label: '', tell: () => Promise.resolve({ kind: act() ? 'changed' : 'absent' }) },
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return tellUnknown();
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return tellUnknown();
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
+          ...mishaps.map(([label, mishap]) => ({
+            label,
+            cost: 'fault' as const,
+            tell: () => Promise.resolve(mishap()),
+          })),
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: () => void act() },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: tellUnknown,
+      });
+    },
+
+    lookUp(marker, { timeoutMs }) {
+      return world.call<LookUp>(invocation, {
+        label: 'look up',
+        timeoutMs,
+        ways: [
+          { label: '', tell: () => Promise.resolve({ kind: 'found', instances: model.list(marker) }) },
+          { label: 'fails', cost: 'fault', tell: notFound },
+        ],
+        remains: [],
+        timedOut: notFound,
+      });
+    },
+
+    /** Only the audit, which changes nothing, asks for it. */
+    list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
+
+    remove(instanceId, { timeoutMs }) {
+      const act = () => {
+        witness.removes(instanceId);
+        model.remove(instanceId);
+      };
+      const actLater = () => later(`remove ${instanceId}`, '', latestEffectMs, act);
+      return world.call<Awaited<ReturnType<CloudElements['remove']>>>(invocation, {
+        label: `remove ${instanceId}`,
+        timeoutMs: Math.max(1, timeoutMs),
+        ways: [
+          {
+            label: '',
+            tell: () => {
+              act();
+              return Promise.resolve({ removed: true });
+            },
+          },
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return notRemoved();
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return notRemoved();
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: notRemoved },
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: act },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: notRemoved,
+      });
+    },
+  };
+}
+
+const notFound = () => Promise.resolve({ kind: 'unknown' as const, reason: 'no answer' });
+const notRemoved = () => Promise.resolve({ removed: false as const, reason: 'no answer' });

@@ -1,0 +1,87 @@
+import type { ElementInstance } from '../../functions/core/collaborators.ts';
+
+export type ModelInstance = {
+  id: number;
+  token: string;
+  createdDate: string;
+  elementKey: string;
+  name: string;
+  tags: readonly string[];
+  isAlive: boolean;
+  /** Lists may be behind; an instance is always found by its id. */
+  isListed: boolean;
+};
+
+/** What Cloud Elements has. Every change is immediate; what is slow, late or lost about it is up to the caller. */
+export function createCloudElementsModel({ now }: { now: () => number }) {
+  const instances: ModelInstance[] = [];
+
+  const find = (id: number) => instances.find((instance) => instance.id === id);
+
+  function create(
+    asked: { elementKey: string; name: string; tags: readonly string[] },
+    { isListed }: { isListed: boolean },
+  ): ModelInstance {
+    const id = instances.length + 1;
+    const { elementKey, name, tags } = asked;
+    const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
+    const instance = {
+      id,
+      token: `token-${id}`,
+      createdDate,
+      elementKey,
+      name,
+      tags,
+      isAlive: true,
+      isListed,
+    };
+    instances.push(instance);
+    return instance;
+  }
+
+  /** @returns whether there was anything to change */
+  function change(id: number, changes: { name?: string; tags?: readonly string[] }): boolean {
+    const instance = find(id);
+    if (!instance?.isAlive) return false;
+    if (changes.name !== undefined) instance.name = changes.name;
+    if (changes.tags) instance.tags = changes.tags;
+    return true;
+  }
+
+  function remove(id: number): void {
+    const instance = find(id);
+    if (instance) instance.isAlive = false;
+  }
+
+  function list({
+    elementKey,
+    tag,
+    instanceId,
+  }: {
+    elementKey: string;
+    tag: string;
+    instanceId: number | undefined;
+  }) {
+    return instances
+      .filter(
+        (instance) =>
+          instance.isAlive &&
+          ((instance.isListed && instance.elementKey === elementKey && instance.tags.includes(tag)) ||
+            instance.id === instanceId),
+      )
+      .map(({ id, token, createdDate }): ElementInstance => ({ id, token, createdDate }));
+  }
+
+  const living = () => instances.filter(({ isAlive }) => isAlive);
+
+  const state = () =>
+    instances
+      .map(
+        ({ createdDate, name, tags, isAlive, isListed }) =>
+          `${createdDate} ${name} ${tags.join()} ${isAlive} ${isListed}`,
+      )
+      .join('\n');
+
+  return { create, change, remove, list, find, living, state };
+}
+export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;

@@ -1,0 +1,68 @@
+import { chooseAtRandom, followChoices } from './choices.ts';
+import { findingOf, type Finding } from './finding.ts';
+import { runSchedule, type Scenario } from './schedule.ts';
+
+export type Explored = { schedules: number; finding: Finding | undefined };
+
+type OnProgress = (schedules: number) => void;
+
+/**
+ * Every schedule within the scenario's bounds: depth first, each from the beginning with the choices that lead to its
+ * branch. A state met before is not gone into again, because nothing else could come of it.
+ */
+export async function exploreAll(
+  scenario: Scenario,
+  { onProgress = () => {} }: { onProgress?: OnProgress } = {},
+): Promise<Explored> {
+  const known = new Map<string, (readonly number[])[]>();
+  let schedules = 0;
+  let prefix: number[] | undefined = [];
+  while (prefix) {
+    const { choose, trail } = followChoices(prefix);
+    const branchAt = prefix.length;
+    const { violation } = await runSchedule(scenario, {
+      choose,
+      isKnown: (state, left) => {
+        // Up to the branch the way is a known one, and yet to be gone on.
+        if (trail.length < branchAt) return false;
+        const digest = state();
+        const met = known.get(digest);
+        if (met?.some((earlier) => left.every((count, index) => count <= (earlier[index] ?? 0)))) return true;
+        known.set(digest, [...(met ?? []), left]);
+        return false;
+      },
+    });
+    schedules += 1;
+    if (violation !== undefined) return { schedules, finding: await found(scenario, trail) };
+    onProgress(schedules);
+    prefix = nextPrefix(trail);
+  }
+  return { schedules, finding: undefined };
+}
+
+/** The last choice that can be another is. */
+function nextPrefix(trail: readonly { chosen: number; of: number }[]): number[] | undefined {
+  const last = trail.findLastIndex(({ chosen, of }) => chosen + 1 < of);
+  const branch = trail[last];
+  return branch && [...trail.slice(0, last).map(({ chosen }) => chosen), branch.chosen + 1];
+}
+
+/** So many schedules at random, with seeds from `seed` on. */
+export async function exploreAtRandom(
+  scenario: Scenario,
+  { seed, count, onProgress = () => {} }: { seed: number; count: number; onProgress?: OnProgress },
+): Promise<Explored> {
+  for (let schedules = 1; schedules <= count; schedules++) {
+    const { choose, trail } = chooseAtRandom(seed + schedules - 1);
+    const { violation } = await runSchedule(scenario, { choose });
+    if (violation !== undefined) return { schedules, finding: await found(scenario, trail) };
+    onProgress(schedules);
+  }
+  return { schedules: count, finding: undefined };
+}
+
+const found = (scenario: Scenario, trail: readonly { chosen: number }[]): Promise<Finding> =>
+  findingOf(
+    scenario,
+    trail.map(({ chosen }) => chosen),
+  );
