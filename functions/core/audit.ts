@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { CloudElements, InstanceStore, Observe, TokenCipher } from './collaborators.ts';
+import type { Parts } from './collaborators.ts';
 import type { InstanceRow } from './instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { asRead } from './settle.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming } from './timing.ts';
 
 /** How table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
 export type Audit = {
@@ -39,17 +39,10 @@ export function createAuditing({
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: {
-  store: InstanceStore;
-  cloudElements: CloudElements;
-  cipher: TokenCipher;
-  origin: string;
-  stage: string;
-  observe: Observe;
-  timing?: Timing;
-  now?: () => number;
-  newId?: () => string;
-}) {
+}: Pick<
+  Parts,
+  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
+>) {
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {
     const result: Audit = {
       ours: 0,

@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type {
-  ChangeOutcome,
-  CloudElements,
-  InstanceStore,
-  Observe,
-  ReadTenantSecret,
-} from './collaborators.ts';
+import type { ChangeOutcome, Parts } from './collaborators.ts';
 import { changedConfiguration } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import {
@@ -20,7 +14,7 @@ import { isLeased, lease, release } from './lifecycle.ts';
 import { notFound } from './read.ts';
 import { busy, otherOrigin } from './remove.ts';
 import { asRead, heldBy, markerTags, wonBy } from './settle.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming } from './timing.ts';
 
 /** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */
 export type Changes = {
@@ -54,18 +48,19 @@ export function createChanging({
   now = Date.now,
   sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
-}: {
-  store: InstanceStore;
-  cloudElements: CloudElements;
-  readTenantSecret: ReadTenantSecret;
-  origin: string;
-  stage: string;
-  observe: Observe;
-  timing?: Timing;
-  now?: () => number;
-  sleep?: (delayMs: number) => Promise<unknown>;
-  newId?: () => string;
-}): Change {
+}: Pick<
+  Parts,
+  | 'store'
+  | 'cloudElements'
+  | 'readTenantSecret'
+  | 'origin'
+  | 'stage'
+  | 'observe'
+  | 'timing'
+  | 'now'
+  | 'sleep'
+  | 'newId'
+>): Change {
   return async function change(key, changes, { deadlineAt }) {
     const row = await store.get(key);
     if (!row || row.status === 'removed') throw notFound(key);

@@ -1,4 +1,5 @@
 import type { OnboardingError } from './errors.ts';
+import type { Timing } from './timing.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from './instance.ts';
 
 /**
@@ -127,3 +128,20 @@ export type Observation =
   | { kind: 'token-refilled' };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
+
+/** What use cases are made of; each picks what it needs. Those with defaults are there for tests. */
+export type Parts = {
+  store: InstanceStore;
+  cloudElements: CloudElements;
+  cipher: TokenCipher;
+  readTenantSecret: ReadTenantSecret;
+  /** Base URL of Cloud Elements. */
+  origin: string;
+  /** Goes into the tag `owner:<stage>`. */
+  stage: string;
+  observe: Observe;
+  timing?: Timing;
+  now?: () => number;
+  sleep?: (delayMs: number) => Promise<unknown>;
+  newId?: () => string;
+};

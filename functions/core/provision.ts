@@ -1,13 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type {
-  CloudElements,
-  InstanceStore,
-  Observe,
-  ReadTenantSecret,
-  TokenCipher,
-  Write,
-} from './collaborators.ts';
+import type { Parts, Write } from './collaborators.ts';
 import { assertAllowed, configurationFor } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSettings } from './instance.ts';
@@ -34,7 +27,7 @@ import {
   wonBy,
   type Settled,
 } from './settle.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming } from './timing.ts';
 
 export type Provisioned =
   /** `created`: this call made the instance active, by creating it or by finding it. */
@@ -73,8 +66,6 @@ export type Provision = (
  * has no idempotency of its own, so the row in the store decides who may create, and after a create whose outcome is
  * unknown the instance is looked up by its marker tag before another create may be sent.
  *
- * @param origin base URL of Cloud Elements
- * @param stage goes into the tag `owner:<stage>`
  * @returns a function that throws nothing but OnboardingError, unless the code is wrong
  */
 export function createProvisioning({
@@ -89,19 +80,20 @@ export function createProvisioning({
   now = Date.now,
   sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
-}: {
-  store: InstanceStore;
-  cloudElements: CloudElements;
-  cipher: TokenCipher;
-  readTenantSecret: ReadTenantSecret;
-  origin: string;
-  stage: string;
-  observe: Observe;
-  timing?: Timing;
-  now?: () => number;
-  sleep?: (delayMs: number) => Promise<unknown>;
-  newId?: () => string;
-}): Provision {
+}: Pick<
+  Parts,
+  | 'store'
+  | 'cloudElements'
+  | 'cipher'
+  | 'readTenantSecret'
+  | 'origin'
+  | 'stage'
+  | 'observe'
+  | 'timing'
+  | 'now'
+  | 'sleep'
+  | 'newId'
+>): Provision {
   const { lookUp, adopt, commit, removeSurplus, endClaim } = createSettling({
     store,
     cloudElements,

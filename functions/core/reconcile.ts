@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { CloudElements, InstanceStore, Observe, TokenCipher } from './collaborators.ts';
+import type { Parts } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
 import type { InstanceKey, InstanceRow } from './instance.ts';
 import { fail, isLeased, lease, park, release } from './lifecycle.ts';
 import { createRemoving } from './remove.ts';
 import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming } from './timing.ts';
 
 /** What became of a row that was due. `skipped`: somebody else is at work on it. */
 export type Reconciled = 'adopted' | 'failed' | 'removed' | 'checked' | 'still-open' | 'skipped';
@@ -24,16 +24,7 @@ export function createReconciling({
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: {
-  store: InstanceStore;
-  cloudElements: CloudElements;
-  cipher: TokenCipher;
-  origin: string;
-  observe: Observe;
-  timing?: Timing;
-  now?: () => number;
-  newId?: () => string;
-}) {
+}: Pick<Parts, 'store' | 'cloudElements' | 'cipher' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>) {
   const collaborators = { store, cloudElements, cipher, observe, timing, now };
   const { lookUp, adopt, removeSurplus, endClaim } = createSettling(collaborators);
   const { finish } = createRemoving({ store, cloudElements, origin, observe, timing, now, newId });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { CloudElements, InstanceStore, Observe } from './collaborators.ts';
+import type { Parts } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
 import type { InstanceKey, InstanceRow } from './instance.ts';
 import {
@@ -13,7 +13,7 @@ import {
   type Removal,
 } from './lifecycle.ts';
 import { asRead, createCleaning, currentOf, heldBy, wonBy } from './settle.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming } from './timing.ts';
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
@@ -40,15 +40,10 @@ export function createRemoving({
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: {
-  store: InstanceStore;
-  cloudElements: CloudElements;
-  origin: string;
-  observe: Observe;
-  timing?: Timing;
-  now?: () => number;
-  newId?: () => string;
-}): { remove: Remove; finish: (row: InstanceRow, deadlineAt: number) => Promise<Removed> } {
+}: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>): {
+  remove: Remove;
+  finish: (row: InstanceRow, deadlineAt: number) => Promise<Removed>;
+} {
   const { lookUp, removeSurplus, endClaim } = createCleaning({ cloudElements, observe, timing, now });
 
   return { remove, finish };
