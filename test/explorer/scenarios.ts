@@ -67,6 +67,16 @@ export const smallBounds: readonly Scenario[] = [
     periods: { createTimeoutMs: 25_000, slowestCreateMs: 4_000, quiescenceMs: 4_000 + clockSkewMs },
   },
   {
+    // The reconciler's look-up overlaps the end of the quiescence of a claim that died.
+    name: 'tight-claim',
+    actors: [
+      { name: 'A', tasks: [ask], aheadMs: [slow] },
+      { name: 'R', tasks: [reconcile], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 1, delay: 2 },
+    periods: { createTimeoutMs: 25_000, slowestCreateMs: 8_000, quiescenceMs: 8_000 + clockSkewMs },
+  },
+  {
     name: 'changes',
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [0] },

@@ -237,4 +237,70 @@ export const guards: readonly Guard[] = [
     without: 'if (keptId === -1) {',
     tests: ['reconcile.test'],
   },
+  {
+    name: 'the new fence of a row that is asked for again',
+    file: lifecycle,
+    guard: 'return { ...row, attemptId, askedBy, askedAt',
+    without: 'return { ...row, askedBy, askedAt',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest onboarding',
+    file: lifecycle,
+    guard: 'askedAt: Math.max(row.askedAt, askedBy.sentAt) };',
+    without: 'askedAt: row.askedAt };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the lease before a repeat is recorded',
+    file: provision,
+    guard: 'if (isLeased(row, by.nowMs)) return waitFor(row);',
+    without: '',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'acknowledging only a repeat that is recorded',
+    file: provision,
+    guard: 'const isRemembered = write.won || write.current?.askedBy?.eventId === askedBy.eventId;',
+    without: 'const isRemembered = true;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'recording a removal beside another',
+    file: remove,
+    guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
+    without: `if (isLeased(row, nowMs)) {
+        if (row.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: 1_000 };
+        throw busy(row, nowMs);
+      }`,
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest removal, under way',
+    file: lifecycle,
+    guard: 'removedAt: Math.max(askedAt, row.removedAt ?? 0),',
+    without: 'removedAt: row.removedAt ?? askedAt,',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest removal, done',
+    file: remove,
+    guard: 'if (!isNews) return true;',
+    without: 'return true;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'judging a removal’s look-up by its beginning',
+    file: remove,
+    guard: 'row.sendDeadline + timing.quiescenceMs - lookedAt : 0;',
+    without: 'row.sendDeadline + timing.quiescenceMs - now() : 0;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'judging the reconciler’s look-up by its beginning',
+    file: reconcile,
+    guard: 'if (lookedAt < row.sendDeadline',
+    without: 'if (now() < row.sendDeadline',
+    tests: ['explorer.test'],
+  },
 ];
