@@ -5,7 +5,7 @@ export function seededRandom(seed: number) {
   let state = seed;
 
   /** At least 0, below 1. https://github.com/bryc/code/blob/master/jshash/PRNGs.md#mulberry32 */
-  function next(): number {
+  function fraction(): number {
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
@@ -13,13 +13,14 @@ export function seededRandom(seed: number) {
   }
 
   return {
+    fraction,
     /** True so often of 1 time. */
-    chance: (probability: number): boolean => next() < probability,
+    chance: (probability: number): boolean => fraction() < probability,
     /** A whole number from one to the other. */
     between: (lowest: number, highest: number): number =>
-      lowest + Math.floor(next() * (highest - lowest + 1)),
+      lowest + Math.floor(fraction() * (highest - lowest + 1)),
     oneOf<T>(values: readonly [T, ...T[]]): T {
-      return values[Math.floor(next() * values.length)] ?? values[0];
+      return values[Math.floor(fraction() * values.length)] ?? values[0];
     },
   };
 }

@@ -117,6 +117,10 @@ export type Observation =
   | { kind: 'outcome-unknown'; reason: string; requestId?: string | undefined }
   | { kind: 'look-up-failed'; reason: string }
   | { kind: 'adopted'; instanceId: number }
+  /** It was wanted once, and no more. */
+  | { kind: 'instance-removed'; instanceId: number }
+  | { kind: 'instance-left'; instanceId: number; reason: string }
+  /** It should never have been: a double, or one that came after all. */
   | { kind: 'surplus-removed'; instanceId: number }
   | { kind: 'surplus-left'; instanceId: number; reason: string }
   | { kind: 'claim-left'; reason: string }

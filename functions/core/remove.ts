@@ -44,7 +44,7 @@ export function createRemoving({
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Removed>;
 } {
-  const { lookUp, removeSurplus, endClaim } = createCleaning({ cloudElements, observe, timing, now });
+  const { lookUp, removeInstance, endClaim } = createCleaning({ cloudElements, observe, timing, now });
 
   return { remove, finish };
 
@@ -101,7 +101,7 @@ export function createRemoving({
     const lookedAt = now();
     const ids = await instancesOf(row);
     if (!ids) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
-    const removed = await Promise.all(ids.map((id) => removeSurplus(row, id, deadlineAt)));
+    const removed = await Promise.all(ids.map((id) => removeInstance(row, id, deadlineAt)));
     if (!removed.every(Boolean)) {
       return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
     }

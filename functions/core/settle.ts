@@ -65,7 +65,7 @@ export type SettlingParts = CleaningParts & { store: InstanceStore; cipher: Toke
 
 /** What every use case does that meets a row of another's: look, remove what nobody wants, and give back. */
 export function createCleaning({ cloudElements, observe, timing, now }: CleaningParts) {
-  return { lookUp, removeSurplus, endClaim };
+  return { lookUp, removeInstance, removeSurplus, endClaim };
 
   /** All instances of the row's generation; undefined when that cannot be told. */
   async function lookUp(
@@ -80,17 +80,27 @@ export function createCleaning({ cloudElements, observe, timing, now }: Cleaning
     return undefined;
   }
 
-  /** Removes an instance whose token was never handed out. What cannot be removed in time is left, and said. */
-  async function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
+  /** What cannot be removed in time is left, and said. */
+  async function removeInstance(
+    row: InstanceRow,
+    instanceId: number,
+    deadlineAt: number,
+    as: 'instance' | 'surplus' = 'instance',
+  ): Promise<boolean> {
     const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
     const result = await cloudElements.remove(instanceId, { timeoutMs });
     observe(
       result.removed
-        ? { kind: 'surplus-removed', instanceId }
-        : { kind: 'surplus-left', instanceId, reason: result.reason },
+        ? { kind: `${as}-removed`, instanceId }
+        : { kind: `${as}-left`, instanceId, reason: result.reason },
       row,
     );
     return result.removed;
+  }
+
+  /** Removes an instance whose token was never handed out. */
+  function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
+    return removeInstance(row, instanceId, deadlineAt, 'surplus');
   }
 
   /** A claim whose end cannot be written ends by itself when its lease does: what the caller is told stands. */

@@ -18,7 +18,13 @@ export function errorFields(error: unknown) {
   return { code: 'internal', message: 'something that is no error was thrown' };
 }
 
-const warnings = new Set(['outcome-unknown', 'look-up-failed', 'surplus-left', 'claim-left']);
+const warnings = new Set([
+  'outcome-unknown',
+  'look-up-failed',
+  'surplus-left',
+  'instance-left',
+  'claim-left',
+]);
 
 export const observe: Observe = (observation, { tenantId, elementKey, provisionId }) => {
   const { kind, ...fields } = observation;

@@ -200,9 +200,8 @@ function observedIn({ logs, simulator }: LocalStack) {
     if (!line.startsWith('{')) continue;
     const { message, provisionId, instanceId } = lineSchema.parse(JSON.parse(line));
     times.set(message, (times.get(message) ?? 0) + 1);
-    if (message === 'surplus-removed' && provisionId !== undefined && instanceId !== undefined) {
-      seen(provisionId, instanceId);
-    }
+    const isRemoved = message === 'surplus-removed' || message === 'instance-removed';
+    if (isRemoved && provisionId !== undefined && instanceId !== undefined) seen(provisionId, instanceId);
   }
   for (const { id, tags } of simulator.instances) {
     const tag = tags.find((each) => each.startsWith('provision:'));

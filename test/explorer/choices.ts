@@ -1,3 +1,5 @@
+import { seededRandom } from '../seeded-random.ts';
+
 /** One of the ways in which it can go on. `weight`: how likely random exploration takes it, compared to the others. */
 export type Option = { label: string; weight: number };
 
@@ -35,10 +37,10 @@ export function followChoices(choices: readonly number[]) {
 
 /** Weighted, and the same for the same seed. */
 export function chooseAtRandom(seed: number) {
-  const random = mulberry32(seed);
+  const random = seededRandom(seed);
   const trail: { chosen: number; of: number }[] = [];
   const choose: Choose = (options) => {
-    let rest = random() * options.reduce((sum, { weight }) => sum + weight, 0);
+    let rest = random.fraction() * options.reduce((sum, { weight }) => sum + weight, 0);
     let chosen = options.findIndex(({ weight }) => (rest -= weight) < 0);
     if (chosen === -1) chosen = 0;
     // What a digit cannot tell could not be replayed.
@@ -47,15 +49,4 @@ export function chooseAtRandom(seed: number) {
     return chosen;
   };
   return { choose, trail };
-}
-
-/** https://github.com/bryc/code/blob/master/jshash/PRNGs.md#mulberry32 */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
