@@ -495,6 +495,18 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
+  test('adopts no stranger from a list that shows neither tags nor only what was asked for', async () => {
+    await using own = await startServers();
+    await own.provision(taxify(newTenant()));
+    const tenantId = newTenant();
+    await own.killedWhileCreating(tenantId, 'applied');
+    own.simulator.ignoreTagFilter = true;
+    own.simulator.listShape = { tags: 'absent' };
+    own.clock.aheadMs = 1_001;
+    expect((await own.provision(taxify(tenantId))).outcome).toBe('created');
+    await own.expectOneActiveInstance(tenantId);
+  });
+
   test('concludes nothing when a later page is missing', async () => {
     await Promise.all(
       Array.from({ length: 201 - servers.simulator.instances.length }, () =>
