@@ -1,0 +1,94 @@
+import { availableParallelism, cpus } from 'node:os';
+import { measureGrowth, measureThroughput, type Growth, type Throughput } from './bulk.ts';
+import { measureCold, type ColdFigures } from './cold.ts';
+import { measureWarm, type WarmFigures } from './warm.ts';
+import { openWorkshop } from './workshop.ts';
+
+export const parts = ['cold', 'warm', 'bulk'] as const;
+export type Part = (typeof parts)[number];
+
+export type Effort = {
+  /** Fresh processes of each contender. */
+  rounds: number;
+  /** Of each kind, in a warm process. */
+  warmCalls: number;
+  throughput: readonly { latencyMs: number; batchesEach: number }[];
+  growth: readonly number[];
+};
+
+/** On two idle cores a full run takes some four minutes, a quick one less than one. */
+export const efforts = {
+  full: {
+    rounds: 21,
+    warmCalls: 1_200,
+    throughput: [
+      { latencyMs: 200, batchesEach: 50 },
+      { latencyMs: 2_000, batchesEach: 8 },
+    ],
+    growth: [100, 1_000, 5_000, 10_000],
+  },
+  quick: {
+    rounds: 3,
+    warmCalls: 120,
+    throughput: [
+      { latencyMs: 200, batchesEach: 10 },
+      { latencyMs: 2_000, batchesEach: 1 },
+    ],
+    growth: [100, 1_000],
+  },
+} satisfies Record<string, Effort>;
+
+export type Figures = {
+  machine: { node: string; processor: string; cores: number };
+  cold?: ColdFigures[];
+  warm?: WarmFigures[];
+  bulk?: { throughput: Throughput[]; growth: Growth };
+};
+
+/** Measures what was asked for, one part after the other, on servers of its own. */
+export async function runBenchmark({
+  only,
+  effort,
+  onProgress = () => {},
+}: {
+  only: readonly Part[];
+  effort: Effort;
+  onProgress?: (what: string, done: number, of: number) => void;
+}): Promise<Figures> {
+  onProgress('synthesising', 0, 1);
+  await using workshop = await openWorkshop();
+  const figures: Figures = {
+    machine: {
+      node: process.version,
+      processor: cpus()[0]?.model ?? 'unknown',
+      cores: availableParallelism(),
+    },
+  };
+  if (only.includes('cold')) {
+    const { rounds } = effort;
+    figures.cold = await measureCold(workshop, {
+      rounds,
+      onRun: (...at) => onProgress('cold starts', ...at),
+    });
+  }
+  if (only.includes('warm')) {
+    const { warmCalls: calls } = effort;
+    figures.warm = await measureWarm(workshop, {
+      calls,
+      onBlock: (...at) => onProgress('warm calls', ...at),
+    });
+  }
+  if (only.includes('bulk')) {
+    const throughput: Throughput[] = [];
+    for (const settings of effort.throughput) {
+      onProgress(`queue, ${settings.latencyMs} ms`, throughput.length, effort.throughput.length);
+      throughput.push(await measureThroughput(workshop, settings));
+    }
+    const growth = await measureGrowth(workshop, {
+      steps: effort.growth,
+      onTenants: (...at) => onProgress('tenants', ...at),
+    });
+    figures.bulk = { throughput, growth };
+  }
+  return figures;
+}

@@ -1,0 +1,118 @@
+import {
+  changeEvent,
+  getEvent,
+  listEvent,
+  provisionEvent,
+  queueEvent,
+  readTokenEvent,
+  removeEvent,
+  scheduledEvent,
+} from './events.ts';
+import type { ColdRun, Subject } from './processes.ts';
+import { median } from './statistics.ts';
+import { bytesOf, type OpenSite, type Workshop } from './workshop.ts';
+
+type Cost = {
+  bundleBytes: number;
+  /** From before the import to after the first answer. */
+  firstAnswerMs: number;
+  /** Of the whole process, from its start. */
+  cpuMs: number;
+  peakBytes: number;
+};
+
+export type ColdFigures = { name: string; cost: Cost } & Record<
+  /** Shares of what the peer's `provision-instance` costs, and its `read-token`. */
+  'ofPeer' | 'ofPeerRead',
+  Cost
+>;
+
+const peerProvision = 'peer provision-instance';
+const peerRead = 'peer read-token';
+
+type Contender = { name: string; subject: Subject; eventOf: (round: number) => unknown };
+
+/** Medians of fresh processes that take turns, so that whatever else the machine does falls on all of them alike. */
+export async function measureCold(
+  workshop: Workshop,
+  { rounds, onRun }: { rounds: number; onRun: (done: number, of: number) => void },
+): Promise<ColdFigures[]> {
+  await using site = await workshop.openSite();
+  const contenders = await contendersOn(site, workshop, rounds + 1);
+  const runs = contenders.map((): ColdRun[] => []);
+  // The first round brings the files into memory and does not count.
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [index, { subject, eventOf }] of contenders.entries()) {
+      const run = await workshop.startCold(subject, eventOf(round));
+      if (round > 0) runs[index]?.push(run);
+      onRun(round * contenders.length + index + 1, (rounds + 1) * contenders.length);
+    }
+  }
+  const costs = await Promise.all(
+    contenders.map(async ({ name, subject }, index) => {
+      const own = runs[index] ?? [];
+      const cost: Cost = {
+        bundleBytes: await bytesOf(subject.file),
+        firstAnswerMs: median(own.map(({ ms }) => ms)),
+        cpuMs: median(own.map(({ cpuMs }) => cpuMs)),
+        peakBytes: median(own.map(({ peakBytes }) => peakBytes)),
+      };
+      return { name, cost };
+    }),
+  );
+  const costOf = (wanted: string): Cost => {
+    const found = costs.find(({ name }) => name === wanted);
+    if (!found) throw new Error(`${wanted} was not measured.`);
+    return found.cost;
+  };
+  return costs.map(({ name, cost }) => ({
+    name,
+    cost,
+    ofPeer: shareOf(cost, costOf(peerProvision)),
+    ofPeerRead: shareOf(cost, costOf(peerRead)),
+  }));
+}
+
+const shareOf = (cost: Cost, whole: Cost): Cost => ({
+  bundleBytes: cost.bundleBytes / whole.bundleBytes,
+  firstAnswerMs: cost.firstAnswerMs / whole.firstAnswerMs,
+  cpuMs: cost.cpuMs / whole.cpuMs,
+  peakBytes: cost.peakBytes / whole.peakBytes,
+});
+
+const fresh = (round: number) => provisionEvent(`fresh-${round}`);
+
+/** Each with a request that it does the whole of its work for; what that needs to be there is put there first. */
+async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number): Promise<Contender[]> {
+  const each = (word: string) => Array.from({ length: rounds }, (_, round) => `${word}-${round}`);
+  for (const tenantId of each('onboard')) site.putTenantSecret(tenantId);
+  {
+    await using ours = await workshop.startWarm(site.ours('provision-instance'));
+    await ours.run(['known', ...each('remove'), ...each('offboard')].map(provisionEvent));
+    await using peers = await workshop.startWarm(site.peer('provision-instance'));
+    await peers.run([provisionEvent('known')]);
+  }
+  const streamEvent = { Records: [site.lastResult()] };
+
+  const ours = (name: Parameters<typeof site.ours>[0], eventOf: Contender['eventOf']): Contender => ({
+    name,
+    subject: site.ours(name),
+    eventOf,
+  });
+  return [
+    { name: peerProvision, subject: site.peer('provision-instance'), eventOf: fresh },
+    { name: peerRead, subject: site.peer('read-token'), eventOf: () => readTokenEvent('known') },
+    { name: 'bare handler', subject: site.bare, eventOf: () => readTokenEvent('known') },
+    ours('provision-instance', fresh),
+    ours('read-token', () => readTokenEvent('known')),
+    ours('get-instance', () => getEvent('known')),
+    ours('list-instances', () => listEvent('known')),
+    ours('change-instance', () => changeEvent('known')),
+    ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
+    ours('onboard-tenants', (round) => queueEvent('TenantOnboarded', [`onboard-${round}`])),
+    ours('offboard-tenants', (round) => queueEvent('TenantOffboarded', [`offboard-${round}`])),
+    ours('reconcile-instances', scheduledEvent),
+    ours('audit-instances', scheduledEvent),
+    ours('publish-results', () => streamEvent),
+  ];
+}

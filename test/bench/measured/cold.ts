@@ -1,0 +1,17 @@
+/**
+ * One cold start: from before the import to after the first answer, as `<this> <URL of the bundle> <event as JSON>`.
+ * Reports on file descriptor 3: a channel of Node's own would load modules that the bundle is to pay for.
+ */
+import { writeSync } from 'node:fs';
+import { cpuMs, invoke, loadHandler, peakBytes } from './invocation.ts';
+
+const [, , bundleUrl = '', eventJson = ''] = process.argv;
+const event: unknown = JSON.parse(eventJson);
+
+const startedAt = performance.now();
+const answer = await invoke(await loadHandler(bundleUrl), event);
+const ms = performance.now() - startedAt;
+
+writeSync(3, JSON.stringify({ ms, cpuMs: cpuMs(), peakBytes: peakBytes(), answer }));
+// Connections that are kept alive would hold it.
+process.exit();

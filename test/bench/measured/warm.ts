@@ -1,0 +1,28 @@
+/** A container that stays: runs the events it is sent one after the other, and reports what they took. */
+import { cpuMs, invoke, loadHandler, peakBytes } from './invocation.ts';
+
+const [, , bundleUrl = ''] = process.argv;
+const handler = await loadHandler(bundleUrl);
+
+process.once('disconnect', () => process.exit());
+process.on('message', (events: unknown[]) => {
+  void run(events).then((report) => process.send?.(report));
+});
+process.send?.('ready');
+
+async function run(events: readonly unknown[]) {
+  const latenciesMs: number[] = [];
+  const answers: unknown[] = [];
+  const cpuBefore = process.cpuUsage();
+  for (const event of events) {
+    const startedAt = performance.now();
+    const answer = await invoke(handler, event);
+    latenciesMs.push(performance.now() - startedAt);
+    answers.push(answer);
+  }
+  const took = cpuMs(cpuBefore);
+  // No events, and started with --expose-gc: the question is what is left after a collection.
+  if (events.length === 0) globalThis.gc?.();
+  const { rss, heapUsed } = process.memoryUsage();
+  return { latenciesMs, cpuMs: took, answers, peakBytes: peakBytes(), rssBytes: rss, heapBytes: heapUsed };
+}

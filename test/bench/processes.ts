@@ -1,0 +1,103 @@
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { pathToFileURL } from 'node:url';
+import * as z from 'zod/mini';
+
+/** A bundle to be measured and the whole of its environment. */
+export type Subject = { file: string; environment: Record<string, string> };
+
+const coldSchema = z.object({
+  ms: z.number(),
+  cpuMs: z.number(),
+  peakBytes: z.number(),
+  answer: z.optional(z.unknown()),
+});
+export type ColdRun = Omit<z.infer<typeof coldSchema>, 'answer'>;
+
+const warmSchema = z.object({
+  latenciesMs: z.array(z.number()),
+  cpuMs: z.number(),
+  answers: z.array(z.unknown()),
+  peakBytes: z.number(),
+  rssBytes: z.number(),
+  heapBytes: z.number(),
+});
+export type WarmRun = z.infer<typeof warmSchema>;
+
+export type Container = Awaited<ReturnType<typeof startContainer>>;
+
+/** Starts processes of which each measures itself. `coldFile` and `warmFile` are the programs of `measured/`, bundled. */
+export function createProcesses({ coldFile, warmFile }: { coldFile: string; warmFile: string }) {
+  return {
+    /** Starts a process, has it import the bundle and answer the event, and reads what that took. */
+    async startCold({ file, environment }: Subject, event: unknown): Promise<ColdRun> {
+      const child = spawn(process.execPath, [coldFile, pathToFileURL(file).href, JSON.stringify(event)], {
+        env: environment,
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      });
+      const [report, complaint] = [child.stdio[3], child.stderr].map((stream) => {
+        const chunks: Buffer[] = [];
+        stream?.on('data', (chunk: Buffer) => chunks.push(chunk));
+        return chunks;
+      });
+      await once(child, 'close');
+      if (child.exitCode !== 0 || !report) {
+        throw new Error(`${file} did not answer: ${Buffer.concat(complaint ?? []).toString()}`);
+      }
+      const { answer, ...run } = coldSchema.parse(JSON.parse(Buffer.concat(report).toString()));
+      assertGood(answer, file);
+      return run;
+    },
+
+    startWarm: (subject: Subject, execArgv: string[] = []) => startContainer(warmFile, subject, execArgv),
+  };
+}
+
+async function startContainer(warmFile: string, { file, environment }: Subject, execArgv: string[]) {
+  const child = fork(warmFile, [pathToFileURL(file).href], {
+    env: environment,
+    execArgv,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  const closed = once(child, 'close');
+  const message = async (): Promise<unknown> => {
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const onClose = () => reject(new Error(`${file} ended.`));
+    child.once('close', onClose);
+    try {
+      const [first]: unknown[] = await Promise.race([once(child, 'message'), ended]);
+      return first;
+    } finally {
+      child.off('close', onClose);
+    }
+  };
+  await message();
+
+  return {
+    /** One after the other. */
+    async run(events: readonly unknown[]): Promise<WarmRun> {
+      const answered = message();
+      child.send(events);
+      const run = warmSchema.parse(await answered);
+      for (const answer of run.answers) assertGood(answer, file);
+      return run;
+    },
+
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await closed;
+    },
+  };
+}
+
+/** An HTTP answer that is no success, or a batch of which something is to come again, would be a figure of nothing. */
+const badAnswers = z.union([
+  z.object({ statusCode: z.number().check(z.gte(202)), body: z.optional(z.string()) }),
+  z.object({ batchItemFailures: z.array(z.unknown()).check(z.minLength(1)) }),
+]);
+
+function assertGood(answer: unknown, file: string): void {
+  if (!badAnswers.safeParse(answer).success) return;
+  const statusOnly = z.object({ statusCode: z.literal(204) }).safeParse(answer).success;
+  if (!statusOnly) throw new Error(`${file} answered ${JSON.stringify(answer)}`);
+}
