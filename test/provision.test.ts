@@ -100,6 +100,21 @@ describe('asking again', () => {
     expect(await rowOf(tenantId)).toEqual(before);
   });
 
+  test('by twenty events at once is recorded and answered for each of them', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    const provisioned = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        servers.provision({
+          ...taxify(tenantId, {}),
+          askedBy: { dialect: 'native', eventId: `event-${index}`, sentAt: 0 },
+        }),
+      ),
+    );
+    expect(provisioned.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 20 }, () => 'replayed'));
+    expect(servers.posts()).toBe(1);
+  });
+
   test('with tags in another order or another credential is the same request', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId, { tags: ['a', 'b'], configuration: { 'api.key': 'one' } }));
