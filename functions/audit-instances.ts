@@ -1,3 +1,4 @@
+import { measureAudit } from './runtime/metrics.ts';
 import { openAuditing } from './runtime/provisioning.ts';
 import { scheduleHandler } from './runtime/schedule.ts';
 
@@ -5,4 +6,5 @@ import { scheduleHandler } from './runtime/schedule.ts';
 export const handler = scheduleHandler({
   open: openAuditing,
   run: (deadlineAt, audit) => audit({ deadlineAt }),
+  measure: measureAudit,
 });

@@ -7,6 +7,9 @@ export const handler = httpHandler({
   open: openChanging,
   path: instancePath,
   body: instanceChangesSchema,
-  handle: async ({ path, body, deadlineAt }, change) =>
-    jsonAnswer(200, instanceView(await change(path, body, { deadlineAt }))),
+  handle: async ({ path, body, deadlineAt, note }, change) => {
+    const row = await change(path, body, { deadlineAt });
+    note({ outcome: 'changed', provisionId: row.provisionId });
+    return jsonAnswer(200, instanceView(row));
+  },
 });

@@ -7,7 +7,7 @@ export const handler = queueHandler({
   open: openProvisioning,
   parse: settingsFromEvent,
   handle: async (settings, deadlineAt, provision) => {
-    const { outcome } = await provision(settings, { deadlineAt, recordRefusal: true });
-    return { outcome, retry: outcome === 'in-progress' };
+    const { outcome, row } = await provision(settings, { deadlineAt, recordRefusal: true });
+    return { outcome, retry: outcome === 'in-progress', provisionId: row.provisionId };
   },
 });

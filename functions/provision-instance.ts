@@ -7,9 +7,11 @@ export const handler = httpHandler({
   open: openProvisioning,
   path: tenantPath,
   body: instanceRequestSchema,
-  handle: async ({ path: { tenantId }, body: { element, ...asked }, deadlineAt }, provision) => {
+  handle: async ({ path: { tenantId }, body: { element, ...asked }, deadlineAt, note }, provision) => {
+    note({ elementKey: element.key });
     const settings = settingsOf({ tenantId, elementKey: element.key }, asked);
     const provisioned = await provision(settings, { deadlineAt, recordRefusal: false });
+    note({ outcome: provisioned.outcome, provisionId: provisioned.row.provisionId });
     const view = instanceView(provisioned.row);
     // Both ids are of characters that need no encoding in a path.
     const location = { location: `/tenants/${tenantId}/instances/${element.key}` };

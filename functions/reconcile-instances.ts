@@ -1,8 +1,13 @@
+import { measureReconciliation } from './runtime/metrics.ts';
 import { openReconciling } from './runtime/provisioning.ts';
 import { scheduleHandler } from './runtime/schedule.ts';
 
 /** Settles what requests have left open; what is not reached in one run is due at the next. */
 export const handler = scheduleHandler({
   open: openReconciling,
-  run: (deadlineAt, { reconcile }) => reconcile({ deadlineAt }),
+  run: async (deadlineAt, { reconcile }) => {
+    const { tally, oldestUnsettledMs } = await reconcile({ deadlineAt });
+    return { ...tally, oldestUnsettledMs };
+  },
+  measure: measureReconciliation,
 });

@@ -6,9 +6,10 @@ export const handler = httpHandler({
   open: openRemoving,
   path: instancePath,
   body: noBody,
-  handle: async ({ path, deadlineAt }, { remove }) => {
+  handle: async ({ path, deadlineAt, note }, { remove }) => {
     const removal = { askedAt: Date.now(), askedBy: undefined };
     const removed = await remove(path, removal, { deadlineAt });
+    note({ outcome: removed.outcome });
     if (removed.outcome !== 'in-progress') return { statusCode: 204 };
     const location = `/tenants/${path.tenantId}/instances/${path.elementKey}`;
     return { statusCode: 202, headers: { location, ...retryAfter(removed.retryAfterMs) } };

@@ -1,6 +1,7 @@
-import { App } from 'aws-cdk-lib';
+import { App, Validations } from 'aws-cdk-lib';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
+import { AwsSolutionsChecks } from 'cdk-nag';
 import { join } from 'node:path';
 import { bundleFunction } from './bundle.ts';
 import { parseSettings } from './settings.ts';
@@ -11,11 +12,15 @@ const app = new App({ context: recommendedFlags });
 const parsed = parseSettings({
   stage: app.node.tryGetContext('stage'),
   baseUrl: app.node.tryGetContext('baseUrl'),
+  alarmTopicArn: app.node.tryGetContext('alarmTopicArn'),
+  runbookUrl: app.node.tryGetContext('runbookUrl'),
 });
 if ('complaint' in parsed) {
   process.stderr.write(`${parsed.complaint}\n`);
   process.exit(1);
 }
+// Stops the synth, and so the deployment, of a stack with a finding that nobody has acknowledged.
+Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
 new OnboardingStack(app, { settings: parsed.settings, code: bundledCode });
 
 function bundledCode(name: string): Code {

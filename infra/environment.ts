@@ -12,17 +12,15 @@ export type Resources = {
   stage: string;
 };
 
-/** The environment of a function that may touch what `uses` says: nothing else is told to it. */
+/** The environment of a function that may touch what `uses` says: nothing else is told to it, but the stage. */
 export function environmentFor(uses: Uses, resources: Resources): Partial<Record<EnvironmentName, string>> {
   return {
+    STAGE: resources.stage,
     ...((uses.table ?? uses.index) && { TABLE_NAME: resources.tableName }),
     ...(uses.bus && { EVENT_BUS_NAME: resources.busName }),
     ...(uses.secrets?.includes('platform') && { PLATFORM_SECRET_ID: resources.platformSecretId }),
     ...(uses.secrets?.includes('tenants') && { TENANT_SECRETS_PREFIX: resources.tenantSecretsPrefix }),
     ...(uses.tokenKey && { TOKEN_KEY_ID: resources.tokenKeyId }),
-    ...(uses.cloudElements && {
-      CLOUD_ELEMENTS_BASE_URL: resources.cloudElementsBaseUrl,
-      STAGE: resources.stage,
-    }),
+    ...(uses.cloudElements && { CLOUD_ELEMENTS_BASE_URL: resources.cloudElementsBaseUrl }),
   };
 }

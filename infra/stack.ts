@@ -1,15 +1,16 @@
-import { ArnFormat, CfnOutput, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { ArnFormat, CfnOutput, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import * as kms from 'aws-cdk-lib/aws-kms';
-import type { Code } from 'aws-cdk-lib/aws-lambda';
+import type { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { type Trigger, triggers } from '../functions/triggers.ts';
-import { addApi, addRoute } from './api.ts';
+import { Api } from './api.ts';
 import { EventQueue } from './event-queue.ts';
 import { addFunction, type FunctionResources } from './functions.ts';
+import { addObservability } from './observability.ts';
 import { addSchedule } from './schedule.ts';
 import { isDisposable, type Settings } from './settings.ts';
 import { TableStream } from './table-stream.ts';
@@ -41,7 +42,11 @@ export class OnboardingStack extends Stack {
     });
     const platformSecret = this.#addPlatformSecret(`${secretsPrefix}/platform`, removalPolicy);
     const bus = new EventBus(this, 'Bus', { eventBusName: name });
-    const api = addApi(this, name);
+    const api = new Api(this, 'Api', {
+      apiName: name,
+      stage: settings.stage,
+      logRemovalPolicy: removalPolicy,
+    });
 
     const resources: FunctionResources = {
       tableName: table.tableName,
@@ -61,6 +66,8 @@ export class OnboardingStack extends Stack {
       cloudElementsBaseUrl: settings.baseUrl,
       stage: settings.stage,
     };
+    const handlers = new Map<string, IFunction>();
+    const deadLetterQueues = new Map<string, IQueue>();
     const rows: [string, Trigger][] = Object.entries(triggers);
     for (const [functionName, { http, queue, schedule, stream, uses }] of rows) {
       const handler = addFunction(this, functionName, {
@@ -69,7 +76,8 @@ export class OnboardingStack extends Stack {
         resources,
         logRemovalPolicy: removalPolicy,
       });
-      if (http) addRoute(api, http, handler);
+      handlers.set(functionName, handler);
+      if (http) api.addFunction(http, handler, { isWrite: Boolean(uses.cloudElements) });
       if (schedule) addSchedule(handler, schedule);
       if (queue) {
         const { deadLetters } = new EventQueue(this, `${functionName}-events`, {
@@ -77,6 +85,7 @@ export class OnboardingStack extends Stack {
           bus,
           handler,
         });
+        deadLetterQueues.set(functionName, deadLetters);
         this.#outputDeadLetters(functionName, deadLetters, `Events that ${functionName} could not handle`);
       }
       if (stream) {
@@ -85,6 +94,7 @@ export class OnboardingStack extends Stack {
           table,
           handler,
         });
+        deadLetterQueues.set(functionName, deadLetters);
         this.#outputDeadLetters(
           functionName,
           deadLetters,
@@ -92,6 +102,12 @@ export class OnboardingStack extends Stack {
         );
       }
     }
+
+    addObservability(this, settings, {
+      handlers,
+      deadLetters: deadLetterQueues,
+      api,
+    });
 
     this.#output('ApiUrl', api.apiEndpoint, 'Where the HTTP API answers, to requests signed with SigV4');
     this.#output('EventBusName', bus.eventBusName, 'Bus that takes TenantOnboarded and the like');
@@ -147,6 +163,13 @@ export class OnboardingStack extends Stack {
         `aws secretsmanager put-secret-value --secret-id ${name} --secret-string file:///dev/stdin`,
     });
     secret.applyRemovalPolicy(removalPolicy);
+    Validations.of(secret).acknowledge({
+      id: 'AwsSolutions::AwsSolutions-SMG4',
+      reason:
+        'A reset at Cloud Elements ends the old credentials at once, for whatever else uses them, and a reset whose ' +
+        'answer is lost locks everybody out: it is the operator who does it. The service fetches the new ones at the ' +
+        'first refused call.',
+    });
     return secret;
   }
 

@@ -195,7 +195,9 @@ export async function startServers() {
       remove(key, { askedAt: now(), askedBy: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
     change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
-    reconcile: () => reconcile({ deadlineAt: now() + 30_000 }),
+    reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000 })).tally,
+    /** How long the row has waited that has waited longest, as a run of the reconciler tells it. */
+    oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,
     /** Counts start anew, nothing fails any more, and it is now again. */
     reset,
     store,

@@ -104,6 +104,23 @@ describe('the reconciler', () => {
     expect(servers.instancesOf(tenantId)).toHaveLength(1);
   });
 
+  test('tells for how long the row had waited that had waited longest, however often it was tried', async () => {
+    expect(await servers.oldestUnsettledMs()).toBe(0);
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
+    // Left open, a row is due again after 5 s, and never for longer than that.
+    for (const aheadMs of [100_000, 106_000, 112_000]) {
+      servers.clock.aheadMs = aheadMs;
+      const waitedMs = Date.now() + aheadMs - killed.sendDeadline;
+      const toldMs = await servers.oldestUnsettledMs();
+      expect(toldMs).toBeGreaterThanOrEqual(waitedMs);
+      expect(toldMs).toBeLessThan(waitedMs + 1_000);
+      expect(await servers.oldestUnsettledMs()).toBe(0);
+    }
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'provisioning' });
+  });
+
   test('run twice at once settles each row once', async () => {
     const tenantIds = Array.from({ length: 25 }, () => newTenant());
     for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');

@@ -30,6 +30,34 @@ export type Request = {
   body?: unknown;
   /** What of the body must not come back in a message. */
   secrets?: readonly unknown[];
+  /** Whose instance it is about, for the log. */
+  about?: Subject | undefined;
+};
+
+/** A call as it went, for logs and metrics: nothing of what was sent and answered. */
+export type CloudElementsCall = {
+  /** `GET /instances/{id}` */
+  operation: string;
+  about?: Subject | undefined;
+  /**
+   * `failed`: no answer, or 408, or 5xx. `credentials-rejected`: the platform secret cannot be used, or is not accepted.
+   * `not-tried`: it could not be read.
+   */
+  outcome: 'answered' | 'throttled' | 'failed' | 'credentials-rejected' | 'not-tried';
+  status?: number;
+  /** Cloud Elements' own, by which its support finds the call. */
+  requestId?: string | undefined;
+  /** Why there is no answer. */
+  reason?: string;
+  /** From opening the connection until the answer has been read; absent when nothing was sent. */
+  durationMs?: number | undefined;
+};
+
+type Subject = {
+  tenantId?: string;
+  elementKey?: string;
+  provisionId?: string | undefined;
+  instanceId?: number;
 };
 
 export type Answer = {
@@ -60,27 +88,38 @@ export function createCloudElementsCaller({
   baseUrl,
   credentials,
   connectTimeoutMs = 3_000,
+  onCall = () => {},
 }: {
   baseUrl: string;
   credentials: CredentialsSource;
   connectTimeoutMs?: number;
+  /** Told of every call, once it is over. */
+  onCall?: (call: CloudElementsCall) => void;
 }): CallCloudElements {
   return async (request, { timeoutMs }) => {
+    const replied = await call(request, timeoutMs);
+    onCall(accountOf(request, replied));
+    return replied.reply;
+  };
+
+  async function call(request: Request, timeoutMs: number): Promise<TimedReply> {
     const signal = AbortSignal.timeout(Math.max(1, timeoutMs));
     // undici heeds the signal only when it is connected.
     const connectMs = Math.max(1, Math.min(connectTimeoutMs, timeoutMs));
     try {
       const cached = await untilAborted(credentials.get(), signal);
-      const reply = await send(request, cached, { signal, connectMs });
-      if (!isUnauthorized(reply)) return reply;
+      const first = await timed(send(request, cached, { signal, connectMs }));
+      if (!isUnauthorized(first.reply)) return first;
       const renewed = await untilAborted(credentials.renew(cached), signal);
-      return renewed === cached ? reply : await send(request, renewed, { signal, connectMs });
+      return renewed === cached ? first : await timed(send(request, renewed, { signal, connectMs }));
     } catch (error) {
-      if (error instanceof OnboardingError) return { kind: 'no-credentials', error };
-      if (signal.aborted) return { kind: 'broken', sent: false, reason: 'no credentials in time' };
+      if (error instanceof OnboardingError) return { reply: { kind: 'no-credentials', error } };
+      if (signal.aborted) {
+        return { reply: { kind: 'broken', sent: false, reason: 'no credentials in time' } };
+      }
       throw error;
     }
-  };
+  }
 
   /**
    * On a connection of its own, destroyed afterwards: a socket kept alive while Lambda froze the process may be dead,
@@ -154,6 +193,38 @@ export function describe(reply: Reply): string {
   const body = reply.json === undefined ? 'without a readable body' : 'with an unexpected body';
   const request = reply.requestId ? `, request ${reply.requestId}` : '';
   return `HTTP ${reply.status} ${reply.refusal ? 'from Cloud Elements' : body}${request}`;
+}
+
+/** Without a duration when nothing was tried. */
+type TimedReply = { reply: Reply; durationMs?: number };
+
+async function timed(sending: Promise<Reply>): Promise<TimedReply> {
+  const startedAt = performance.now();
+  const reply = await sending;
+  return { reply, durationMs: Math.round(performance.now() - startedAt) };
+}
+
+function accountOf({ method, path, about }: Request, { reply, durationMs }: TimedReply): CloudElementsCall {
+  const call = { operation: `${method} ${path.replace(/\/\d+$/, '/{id}')}`, about, durationMs };
+  switch (reply.kind) {
+    case 'answer': {
+      const { status, requestId } = reply;
+      return { ...call, outcome: outcomeOf(reply), status, requestId };
+    }
+    case 'broken':
+      return { ...call, outcome: durationMs === undefined ? 'not-tried' : 'failed', reason: reply.reason };
+    case 'no-credentials': {
+      const isUnusable = reply.error.code === 'platform-credentials-unusable';
+      const outcome = isUnusable ? 'credentials-rejected' : 'not-tried';
+      return { ...call, outcome, reason: reply.error.code };
+    }
+  }
+}
+
+function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
+  if (reply.status === 429) return 'throttled';
+  if (isUnauthorized(reply)) return 'credentials-rejected';
+  return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
 }
 
 function answerOf(

@@ -56,6 +56,7 @@ export function createCloudElements({
           path: '/instances',
           body: { element: { key: elementKey }, name, tags, configuration },
           secrets: Object.values(configuration),
+          about: { tenantId, elementKey, ...generationOf(tags) },
         },
         { timeoutMs },
       );
@@ -71,6 +72,7 @@ export function createCloudElements({
           path: `/instances/${instanceId}`,
           body: changes,
           secrets: Object.values(changes.configuration ?? {}),
+          about: { tenantId, elementKey, instanceId },
         },
         { timeoutMs },
       );
@@ -114,7 +116,10 @@ export function createCloudElements({
     },
 
     async remove(instanceId, { timeoutMs }) {
-      const reply = await call({ method: 'DELETE', path: `/instances/${instanceId}` }, { timeoutMs });
+      const reply = await call(
+        { method: 'DELETE', path: `/instances/${instanceId}`, about: { instanceId } },
+        { timeoutMs },
+      );
       if (isAbsent(reply) || isSuccess(reply)) return { removed: true };
       return { removed: false, reason: describe(reply) };
     },
@@ -170,7 +175,7 @@ export function createCloudElements({
 
   async function read(instanceId: number, deadlineAt: number): Promise<Shown | 'gone' | undefined> {
     const reply = await call(
-      { method: 'GET', path: `/instances/${instanceId}` },
+      { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId } },
       { timeoutMs: deadlineAt - now() },
     );
     return isAbsent(reply) ? 'gone' : successOf(reply, shownSchema);
@@ -182,7 +187,13 @@ function listRequest(tag: string, nextPage: string | undefined): Request {
     method: 'GET',
     path: '/instances',
     query: { 'tags[]': tag, ...(nextPage !== undefined && { nextPage }) },
+    about: generationOf([tag]),
   };
+}
+
+/** By the marker tag `provision:<id>`, if it is among them. */
+function generationOf(tags: readonly string[]) {
+  return { provisionId: tags.find((tag) => tag.startsWith('provision:'))?.slice('provision:'.length) };
 }
 
 /** Absent and empty both mean that this was the last. */

@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { Expected, InstanceStore, Write } from '../core/collaborators.ts';
+import type { DueInstance, Expected, InstanceStore, Write } from '../core/collaborators.ts';
 import {
   instanceRowSchema,
   instanceSummarySchema,
@@ -126,7 +126,7 @@ export function createInstanceStore({
     return items.flatMap(summaryOf);
   }
 
-  async function due(nowMs: number, limit: number): Promise<InstanceKey[]> {
+  async function due(nowMs: number, limit: number): Promise<DueInstance[]> {
     const { Items = [] } = await callAws('Query for unsettled instances', () =>
       client.send(
         new QueryCommand({
@@ -138,7 +138,7 @@ export function createInstanceStore({
         }),
       ),
     );
-    return Items.map((item) => keySchema.parse(unmarshall(item)));
+    return Items.map((item) => dueSchema.parse(unmarshall(item)));
   }
 
   async function* all(): AsyncGenerator<InstanceRow | undefined> {
@@ -158,7 +158,7 @@ const unsettledIndex = 'unsettled';
 const unsettled = 'yes';
 const inIndex = ({ checkAt }: InstanceRow) => (checkAt === undefined ? {} : { unsettled });
 
-const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
+const dueSchema = z.object({ tenantId: z.string(), elementKey: z.string(), checkAt: z.number() });
 
 /** None for a tombstone. */
 function summaryOf(item: Record<string, AttributeValue>): InstanceSummary[] {

@@ -14,6 +14,9 @@ export type Write = { won: true } | { won: false; current: InstanceRow | undefin
 export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
   Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
 
+/** `checkAt`: since when, ms since the epoch. */
+export type DueInstance = InstanceKey & { checkAt: number };
+
 /**
  * All of them throw `aws-unavailable` when the outcome of the call is not known. Reads are strongly consistent.
  * Summaries leave tombstones out: for whoever reads them what is removed does not exist.
@@ -27,7 +30,7 @@ export type InstanceStore = {
   /** In order of the element keys. */
   list(tenantId: string): Promise<InstanceSummary[]>;
   /** Rows whose `checkAt` has come, the longest due first. Eventually consistent. */
-  due(nowMs: number, limit: number): Promise<InstanceKey[]>;
+  due(nowMs: number, limit: number): Promise<DueInstance[]>;
   /** Every row, page by page, in no order; undefined for one that cannot be read. */
   all(): AsyncIterable<InstanceRow | undefined>;
 };

@@ -1,5 +1,5 @@
 /** Every way a request can end badly. `retryable`: the same request may succeed later, without anybody changing it. */
-const errorCodes = {
+export const errorCodes = {
   'invalid-request': { status: 400, retryable: false, title: 'The request is not valid' },
   'missing-configuration': { status: 400, retryable: false, title: 'Required configuration is missing' },
   'refused-by-cloud-elements': {

@@ -15,7 +15,7 @@ import { invalidRequest, parseOrRefuse } from './problems.ts';
 const boundedText = z.string().check(z.maxLength(128, 'at most 128 characters'));
 
 /** An EventBridge event, as the bus puts it into a message's body. */
-const envelopeSchema = z.object({
+export const envelopeSchema = z.object({
   id: boundedText,
   source: z.string(),
   'detail-type': z.string(),
@@ -27,10 +27,10 @@ const envelopeSchema = z.object({
  * SaaS Builder Toolkit: beside the two ids the detail holds whatever the tenant was registered with, which is not
  * for us to trust.
  */
-const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: boundedText });
+export const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: boundedText });
 
 /** Without an element the whole tenant leaves. */
-const tenantOffboardedSchema = z.strictObject({
+export const tenantOffboardedSchema = z.strictObject({
   tenantId: tenantIdSchema,
   element: z.optional(z.strictObject({ key: elementKeySchema })),
 });

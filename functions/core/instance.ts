@@ -32,8 +32,12 @@ const plainText = z
     z.regex(/^[^<>\p{Cc}\p{Cs}]*$/u, 'no "<", no ">" and no control characters'),
   );
 
-const tagSchema = plainText.check(
-  z.refine((tag) => !/^\s*(tenant|provision|owner)\s*:/i.test(tag), {
+/** What the service's own tags begin with, in any case and with any white space around it. */
+export const reservedTagPrefixes = ['tenant', 'provision', 'owner'] as const;
+const reservedTag = new RegExp(`^\\s*(${reservedTagPrefixes.join('|')})\\s*:`, 'i');
+
+export const tagSchema = plainText.check(
+  z.refine((tag) => !reservedTag.test(tag), {
     error: 'a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
   }),
 );

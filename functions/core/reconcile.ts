@@ -5,10 +5,14 @@ import type { InstanceKey, InstanceRow } from './instance.ts';
 import { fail, isLeased, lease, park, release } from './lifecycle.ts';
 import { createRemoving } from './remove.ts';
 import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming, type Timing } from './timing.ts';
 
 /** What became of a row that was due. `skipped`: somebody else is at work on it. */
 export type Reconciled = 'adopted' | 'failed' | 'removed' | 'checked' | 'still-open' | 'skipped';
+
+/** `waitedMs`: for how long the row had been waiting for it. */
+type Settlement = { outcome: Reconciled; waitedMs: number };
+const skipped: Settlement = { outcome: 'skipped', waitedMs: 0 };
 
 /**
  * Settles what requests have left open, one row at a time: unfinished claims are adopted or failed, removals
@@ -34,7 +38,7 @@ export function createReconciling({
   /**
    * Works through the rows that are due, the longest due first, until none is left or time runs out. What is left is
    * due at the next run.
-   * @returns how many rows came to what
+   * @returns how many rows came to what, and for how long the one had waited that had waited longest: 0 when none was due
    */
   async function reconcile({
     deadlineAt,
@@ -42,42 +46,52 @@ export function createReconciling({
   }: {
     deadlineAt: number;
     batchSize?: number;
-  }): Promise<Partial<Record<Reconciled, number>>> {
+  }): Promise<{ tally: Partial<Record<Reconciled, number>>; oldestUnsettledMs: number }> {
     const tally: Partial<Record<Reconciled, number>> = {};
+    let oldestUnsettledMs = 0;
     const seen = new Set<string>();
     // A row may take a look-up, a removal and a commit.
     const rowMs = 2 * timing.lookUpTimeoutMs + timing.commitReserveMs;
     while (now() + rowMs <= deadlineAt) {
-      const keys = await store.due(now(), seen.size + batchSize);
-      const news = keys.filter((key) => !seen.has(JSON.stringify(key))).slice(0, batchSize);
+      const due = await store.due(now(), seen.size + batchSize);
+      const news = due.filter((key) => !seen.has(nameOf(key))).slice(0, batchSize);
       if (news.length === 0) break;
-      for (const key of news) seen.add(JSON.stringify(key));
-      for (const outcome of await Promise.all(news.map((key) => settleOrLeave(key, deadlineAt)))) {
+      for (const key of news) {
+        seen.add(nameOf(key));
+        oldestUnsettledMs = Math.max(oldestUnsettledMs, now() - key.checkAt);
+      }
+      const settled = await Promise.all(news.map((key) => settleOrLeave(key, deadlineAt)));
+      for (const { outcome, waitedMs } of settled) {
         tally[outcome] = (tally[outcome] ?? 0) + 1;
+        oldestUnsettledMs = Math.max(oldestUnsettledMs, waitedMs);
       }
     }
-    return tally;
+    return { tally, oldestUnsettledMs };
   }
 
   /** A row that cannot be settled must not end the run: the others would go on in a process that is frozen. */
-  async function settleOrLeave(key: InstanceKey, deadlineAt: number): Promise<Reconciled> {
+  async function settleOrLeave(key: InstanceKey, deadlineAt: number): Promise<Settlement> {
     try {
       return await settle(key, deadlineAt);
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
       observe({ kind: 'left-open', reason: error.message }, { ...key, provisionId: 'not known' });
-      return 'still-open';
+      return { outcome: 'still-open', waitedMs: 0 };
     }
   }
 
-  async function settle(key: InstanceKey, deadlineAt: number): Promise<Reconciled> {
+  async function settle(key: InstanceKey, deadlineAt: number): Promise<Settlement> {
     const row = await store.get(key);
     const nowMs = now();
-    if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return 'skipped';
+    if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return skipped;
     const leased = { ...lease(row, { attemptId: newId(), nowMs }, timing), checkAt: nowMs + timing.leaseMs };
-    if (!wonBy(await store.replace(leased, asRead(row)), leased)) return 'skipped';
-    if (row.origin !== origin) return leaveOpen(leased, 'origin-changed');
-    switch (row.status) {
+    if (!wonBy(await store.replace(leased, asRead(row)), leased)) return skipped;
+    return { outcome: await settleLeased(leased, deadlineAt), waitedMs: nowMs - waitsSince(row, timing) };
+  }
+
+  async function settleLeased(leased: InstanceRow, deadlineAt: number): Promise<Reconciled> {
+    if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');
+    switch (leased.status) {
       case 'provisioning':
         return settleClaim({ ...leased, contested: true }, deadlineAt);
       case 'deleting':
@@ -130,6 +144,22 @@ export function createReconciling({
     return 'still-open';
   }
 }
+
+/** Its `checkAt` tells only when it was to be tried next: one that is left open again and again is never due for long. */
+function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
+  switch (row.status) {
+    case 'provisioning':
+      return row.sendDeadline;
+    case 'deleting':
+      return row.removedAt ?? row.updatedAt;
+    case 'active':
+    case 'failed':
+    case 'removed':
+      return row.updatedAt + recheckMs;
+  }
+}
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
 
 function neverSeen({ tenantId, elementKey }: InstanceRow): OnboardingError {
   return new OnboardingError(

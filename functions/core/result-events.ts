@@ -23,7 +23,7 @@ export type RowChange = { before: unknown; after: unknown };
 
 export type OutgoingEvent = { source: string; detailType: string; detail: object };
 
-type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRemoved';
+export type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRemoved';
 
 /** What a write to a row means for those who wait for it. */
 export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
@@ -72,26 +72,27 @@ function isDue(before: Image | undefined, after: Image): boolean {
   }
 }
 
+export const eventSource = 'element-onboarding';
+
 function nativeEvent(detailType: ResultName, row: Image): OutgoingEvent {
-  const { tenantId, elementKey, instanceId, name, tags, lastError, askedBy } = row;
+  return { source: eventSource, detailType, detail: resultDetail(row) };
+}
+
+export function resultDetail({ tenantId, elementKey, instanceId, name, tags, lastError, askedBy }: Image) {
   return {
-    source: 'element-onboarding',
-    detailType,
-    detail: {
-      tenantId,
-      element: { key: elementKey },
-      id: instanceId,
-      // The tombstone of what never was has none.
-      name: name || undefined,
-      tags,
-      lastError: lastError && { ...lastError, at: new Date(lastError.at).toISOString() },
-      request: askedBy && { eventId: askedBy.eventId },
-    },
+    tenantId,
+    element: { key: elementKey },
+    id: instanceId,
+    // The tombstone of what never was has none.
+    name: name || undefined,
+    tags,
+    lastError: lastError && { ...lastError, at: new Date(lastError.at).toISOString() },
+    request: askedBy && { eventId: askedBy.eventId },
   };
 }
 
 /** How the SaaS Builder Toolkit names results (awslabs/sbt-aws, event-manager.ts). */
-const toolkitDialects: Partial<Record<EventOrigin['dialect'], { source: string; prefix: string }>> = {
+export const toolkitDialects: Partial<Record<EventOrigin['dialect'], { source: string; prefix: string }>> = {
   'sbt-0.5': { source: 'applicationPlaneEventSource', prefix: '' },
   'sbt-0.9': { source: 'sbt.application.plane', prefix: 'sbt_aws_' },
 };
@@ -100,7 +101,7 @@ const toolkitDialects: Partial<Record<EventOrigin['dialect'], { source: string; 
  * What the toolkit makes of each. The status is free text that its control plane shows; these are the words of its own
  * examples. A removal that fails is not told: it is tried until it succeeds.
  */
-const toolkitResults = {
+export const toolkitResults = {
   InstanceProvisioned: { detailType: 'provisionSuccess', registrationStatus: 'created' },
   InstanceFailed: { detailType: 'provisionFailure', registrationStatus: 'failed' },
   InstanceRemoved: { detailType: 'deprovisionSuccess', registrationStatus: 'deleted' },

@@ -23,7 +23,7 @@ export const environmentSchema = z.object({
   CLOUD_ELEMENTS_BASE_URL: z
     .string()
     .check(z.refine(isOrigin, 'an origin such as https://api.cloud-elements.com')),
-  /** Goes into the marker tag `owner:<stage>` of every instance made. */
+  /** Goes into the marker tag `owner:<stage>` of every instance made, and is a dimension of every metric. */
   STAGE: name,
 });
 

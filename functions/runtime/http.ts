@@ -3,7 +3,8 @@ import { OnboardingError, type Problem } from '../core/errors.ts';
 import { elementKeySchema, tenantIdSchema } from '../core/instance.ts';
 import { invalidRequest, pointerTo, problemsOf } from '../core/problems.ts';
 import { lazily, type LambdaContext } from './container.ts';
-import { errorFields, log } from './log.ts';
+import { errorFields, log, logRequestId } from './log.ts';
+import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** API Gateway's own limit is 10 MB; an instance needs a few hundred bytes. */
 const maxBodyBytes = 64 * 1024;
@@ -24,6 +25,9 @@ const httpEventSchema = z.object({
 });
 type HttpEvent = z.infer<typeof httpEventSchema>;
 
+/** What is logged of a request beside its path: of the body no more than these. */
+type Noted = { elementKey?: string; provisionId?: string; outcome?: string };
+
 export type HttpAnswer = { statusCode: number; headers?: Record<string, string>; body?: string };
 
 /** The path parameters of the routes; each route has some of them. */
@@ -42,13 +46,17 @@ export function httpHandler<Tools, Path extends { tenantId: string }, Body>(rout
   open: (environment: NodeJS.ProcessEnv) => Tools;
   path: z.ZodMiniType<Path>;
   body: z.ZodMiniType<Body>;
-  handle: (request: { path: Path; body: Body; deadlineAt: number }, tools: Tools) => Promise<HttpAnswer>;
+  handle: (
+    request: { path: Path; body: Body; deadlineAt: number; note: (noted: Noted) => void },
+    tools: Tools,
+  ) => Promise<HttpAnswer>;
 }) {
   const tools = lazily(route.open);
 
   return async (rawEvent: unknown, context: LambdaContext): Promise<HttpAnswer> => {
     const startedAt = Date.now();
     const deadlineAt = startedAt + context.getRemainingTimeInMillis();
+    logRequestId(context);
     let facts: Record<string, unknown> = {};
     let answer: HttpAnswer;
     try {
@@ -56,10 +64,16 @@ export function httpHandler<Tools, Path extends { tenantId: string }, Body>(rout
       facts = { route: event.routeKey, caller: event.requestContext.authorizer?.iam?.userArn };
       const { path, body } = parseRequest(event, route);
       facts = { ...facts, ...path };
-      answer = await route.handle({ path, body, deadlineAt }, tools());
+      const note = (noted: Noted) => {
+        facts = { ...facts, ...noted };
+      };
+      answer = await route.handle({ path, body, deadlineAt, note }, tools());
+      measureOutcome({ isPending: answer.statusCode === 202 });
     } catch (error) {
       answer = problemAnswer(error);
-      facts = { ...facts, error: errorFields(error) };
+      const fields = errorFields(error);
+      facts = { ...facts, outcome: fields.code, error: fields };
+      measureOutcome({ error });
     }
     log[answer.statusCode < 500 ? 'info' : 'error']('request', {
       ...facts,
@@ -67,6 +81,7 @@ export function httpHandler<Tools, Path extends { tenantId: string }, Body>(rout
       status: answer.statusCode,
       durationMs: Date.now() - startedAt,
     });
+    publishMetrics();
     return answer;
   };
 }

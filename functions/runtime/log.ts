@@ -1,9 +1,16 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { OnboardingError } from '../core/errors.ts';
+import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
 import type { Observe } from '../core/collaborators.ts';
+import { OnboardingError } from '../core/errors.ts';
+import type { LambdaContext } from './container.ts';
 
 /** JSON lines. Only ids and outcomes are ever passed to it: no event, header, body, configuration, secret or token. */
 export const log = new Logger({ serviceName: 'element-onboarding' });
+
+/** Puts the request's id on every line until the next one begins: Lambda gives a process one at a time. */
+export function logRequestId({ awsRequestId }: LambdaContext): void {
+  log.appendKeys({ awsRequestId });
+}
 
 /**
  * The fields of an error that may be logged. Never the object itself: a logger follows all its properties, and those
@@ -25,6 +32,11 @@ const warnings = new Set([
   'instance-left',
   'claim-left',
 ]);
+
+/** One line per call of Cloud Elements, with its `requestId`. */
+export function logCall({ about, ...call }: CloudElementsCall): void {
+  log[call.outcome === 'answered' ? 'info' : 'warn']('cloud-elements', { ...about, ...call });
+}
 
 export const observe: Observe = (observation, { tenantId, elementKey, provisionId }) => {
   const { kind, ...fields } = observation;

@@ -6,12 +6,14 @@ import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
 import { createAuditing } from '../core/audit.ts';
 import { createChanging } from '../core/change.ts';
+import type { Observe } from '../core/collaborators.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
 import { openCipher, openStore } from './dependencies.ts';
 import { environmentSchema, parseEnvironment } from './environment.ts';
-import { observe } from './log.ts';
+import { logCall, observe } from './log.ts';
+import { measureCall, measureObservation } from './metrics.ts';
 
 /**
  * The use cases that call Cloud Elements, with everything they work with. In a file of its own because undici cannot
@@ -58,13 +60,26 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
     environment,
   );
   const credentials = createPlatformCredentials({ client: new SecretsManagerClient(clientLimits), secretId });
+  const call = createCloudElementsCaller({
+    baseUrl,
+    credentials,
+    onCall: (each) => {
+      logCall(each);
+      measureCall(each);
+    },
+  });
   return {
     store: openStore(environment),
-    cloudElements: createCloudElements({ call: createCloudElementsCaller({ baseUrl, credentials }) }),
+    cloudElements: createCloudElements({ call }),
     origin: baseUrl,
-    observe,
+    observe: observeAndMeasure,
   };
 }
+
+const observeAndMeasure: Observe = (observation, of) => {
+  observe(observation, of);
+  measureObservation(observation);
+};
 
 function openTenantSecrets(environment: NodeJS.ProcessEnv) {
   const names = { TENANT_SECRETS_PREFIX: true } as const;

@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
 import { lazily, type LambdaContext } from './container.ts';
-import { errorFields, log } from './log.ts';
+import { errorFields, log, logRequestId } from './log.ts';
+import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** What is used of an SQS event: each body holds one EventBridge event. */
 const queueEventSchema = z.object({
@@ -9,7 +10,7 @@ const queueEventSchema = z.object({
 });
 
 /** `retry`: the message is to come again. */
-export type MessageOutcome = { outcome: string; retry: boolean };
+export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: string };
 
 /**
  * A Lambda handler for a queue with partial batch responses. All messages of a batch are worked at once, and none
@@ -28,9 +29,11 @@ export function queueHandler<
 
   return async (rawEvent: unknown, context: LambdaContext) => {
     const deadlineAt = Date.now() + context.getRemainingTimeInMillis();
+    logRequestId(context);
     const { Records: records } = queueEventSchema.parse(rawEvent);
     const outcomes = await Promise.all(
       records.map(async ({ messageId, body }) => {
+        const startedAt = Date.now();
         const { outcome, retry, ...facts } = await work(body, deadlineAt);
         log[retry ? 'warn' : 'info']('message', {
           awsRequestId: context.awsRequestId,
@@ -38,10 +41,12 @@ export function queueHandler<
           outcome,
           retry,
           ...facts,
+          durationMs: Date.now() - startedAt,
         });
         return { messageId, retry };
       }),
     );
+    publishMetrics();
     return {
       batchItemFailures: outcomes
         .filter(({ retry }) => retry)
@@ -54,12 +59,16 @@ export function queueHandler<
     try {
       message = consumer.parse(parseJson(body));
     } catch (error) {
+      measureOutcome({ error });
       return { outcome: 'malformed', retry: true, error: malformedFields(error) };
     }
     const { tenantId, elementKey } = message;
     try {
-      return { tenantId, elementKey, ...(await consumer.handle(message, deadlineAt, tools())) };
+      const handled = await consumer.handle(message, deadlineAt, tools());
+      measureOutcome({ isPending: handled.retry });
+      return { tenantId, elementKey, ...handled };
     } catch (error) {
+      measureOutcome({ error });
       const retry = !(error instanceof OnboardingError) || error.retryable;
       return {
         tenantId,

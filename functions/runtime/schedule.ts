@@ -1,10 +1,13 @@
 import { lazily, type LambdaContext } from './container.ts';
-import { errorFields, log } from './log.ts';
+import { errorFields, log, logRequestId } from './log.ts';
+import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** A Lambda handler for a schedule: one log line per run. A failed run is told to Lambda, and the next one comes anyway. */
-export function scheduleHandler<Tools>(job: {
+export function scheduleHandler<Tools, Facts extends Record<string, unknown>>(job: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
-  run: (deadlineAt: number, tools: Tools) => Promise<Record<string, unknown>>;
+  run: (deadlineAt: number, tools: Tools) => Promise<Facts>;
+  /** Of a run that has not failed. */
+  measure: (facts: Facts) => void;
 }) {
   const tools = lazily(job.open);
 
@@ -12,14 +15,19 @@ export function scheduleHandler<Tools>(job: {
     const startedAt = Date.now();
     const deadlineAt = startedAt + context.getRemainingTimeInMillis();
     const { awsRequestId } = context;
+    logRequestId(context);
     let failed = false;
     try {
       const facts = await job.run(deadlineAt, tools());
-      log.info('run', { awsRequestId, ...facts, durationMs: Date.now() - startedAt });
+      log.info('run', { awsRequestId, outcome: 'done', ...facts, durationMs: Date.now() - startedAt });
+      job.measure(facts);
+      measureOutcome({});
     } catch (error) {
+      measureOutcome({ error });
       log.error('run', { awsRequestId, error: errorFields(error), durationMs: Date.now() - startedAt });
       failed = true;
     }
+    publishMetrics();
     // Not the error itself: Lambda logs all properties of what is thrown.
     if (failed) throw new Error('The run failed; its log line tells why.');
   };

@@ -5,7 +5,8 @@ import { OnboardingError } from '../core/errors.ts';
 import type { InstanceKey } from '../core/instance.ts';
 import type { RowChange } from '../core/result-events.ts';
 import { lazily, type LambdaContext } from './container.ts';
-import { errorFields, log } from './log.ts';
+import { errorFields, log, logRequestId } from './log.ts';
+import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** `unmarshall` checks the attributes. */
 const itemSchema = z.record(z.string(), z.custom<AttributeValue>());
@@ -36,9 +37,11 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
 }) {
   const tools = lazily(consumer.open);
 
-  return async (rawEvent: unknown, { awsRequestId }: LambdaContext) => {
+  return async (rawEvent: unknown, context: LambdaContext) => {
+    logRequestId(context);
     const { Records: records } = streamEventSchema.parse(rawEvent);
-    const handled = await work(records, awsRequestId);
+    const handled = await work(records, context.awsRequestId);
+    publishMetrics();
     const failed = records[handled];
     if (!failed) return { batchItemFailures: [] };
     // A failure that is only reported would take the whole batch with it in the end. One that is thrown makes Lambda
@@ -63,6 +66,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
     try {
       await consumer.handle(changes, tools());
     } catch (error) {
+      measureOutcome({ error });
       log.error('changes', {
         awsRequestId,
         count: changes.length,
@@ -72,6 +76,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
       return 0;
     }
     for (const { tenantId, elementKey, outcome } of changes) {
+      measureOutcome({});
       log.info('change', { awsRequestId, tenantId, elementKey, outcome });
     }
     return changes.length;
@@ -85,6 +90,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
         after: NewImage && unmarshall(NewImage),
       });
     } catch (error) {
+      measureOutcome({ error: new OnboardingError('internal', 'a record that cannot be read') });
       // Of any other error not even the message: it may quote what the record holds.
       const reason =
         error instanceof OnboardingError

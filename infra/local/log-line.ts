@@ -5,6 +5,7 @@ import { coloredStatus, dim, print } from './terminal.ts';
 const logLineSchema = z.object({
   message: z.string(),
   route: z.optional(z.string()),
+  operation: z.optional(z.string()),
   outcome: z.optional(z.string()),
   status: z.optional(z.number()),
   durationMs: z.optional(z.number()),
@@ -12,6 +13,9 @@ const logLineSchema = z.object({
   elementKey: z.optional(z.string()),
   error: z.optional(z.object({ message: z.string() })),
 });
+
+/** Metrics in the embedded metric format, which CloudWatch reads out of the log. */
+export const isMetricsLine = (line: string): boolean => line.startsWith('{"_aws":');
 
 /** One line per request or message, in columns; what is not such a line is printed as it came. */
 export function printLogLine(line: string): void {
@@ -21,11 +25,25 @@ export function printLogLine(line: string): void {
     print(`${time}  ${line}`);
     return;
   }
-  const { message, route, outcome, status, durationMs, tenantId = '', elementKey = '', error } = entry;
+  const {
+    message,
+    route,
+    operation,
+    outcome,
+    status,
+    durationMs,
+    tenantId = '',
+    elementKey = '',
+    error,
+  } = entry;
   const columns = [
     status === undefined ? '   ' : coloredStatus(status),
     (durationMs === undefined ? '' : `${durationMs} ms`).padStart(8),
-    (route ?? (outcome ? `${message}: ${outcome}` : message)).padEnd(56),
+    (
+      route ??
+      (operation && `  Cloud Elements ${operation}`) ??
+      (outcome ? `${message}: ${outcome}` : message)
+    ).padEnd(56),
     `${tenantId} ${elementKey}`.trim(),
   ];
   print(`${time}  ${columns.join('  ').trimEnd()}`);

@@ -15,7 +15,9 @@ import type { EventEnvelope } from './event-bus.ts';
 import { createFaults } from './faults.ts';
 import { startGateway } from './gateway.ts';
 import { createKms } from './kms.ts';
-import { guardPermissions } from './permissions.ts';
+import { isMetricsLine } from './log-line.ts';
+import { createPermissions } from './permissions.ts';
+import type { Touchable } from './permissions.ts';
 import { createQueue } from './queue.ts';
 import type { Queue } from './queue.ts';
 import { createSecretsManager } from './secrets-manager.ts';
@@ -78,10 +80,19 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     stops.push(() => simulator.stop());
 
     const faults = createFaults();
-    const permissions = guardPermissions((accessKeyId) =>
-      isFunctionName(accessKeyId) ? triggers[accessKeyId].uses : undefined,
-    );
-    const guard: typeof faults.guard = (listener) => faults.guard(permissions(listener));
+    const kms = createKms();
+    const touchable: Touchable = {
+      tableName,
+      busName,
+      platformSecretId,
+      tenantSecretsPrefix,
+      tokenKeyId: kms.keyId,
+    };
+    const permissions = createPermissions({
+      usesOf: (accessKeyId) => (isFunctionName(accessKeyId) ? triggers[accessKeyId].uses : undefined),
+      resources: touchable,
+    });
+    const guard: typeof faults.guard = (listener) => faults.guard(permissions.guard(listener));
 
     const streams = new Map<FunctionName, TableStream>();
     const dynamoDb = await onPort(ports, 'dynamodb', (port) =>
@@ -99,7 +110,6 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     faults.requests.length = 0;
 
     const secrets = createSecretsManager();
-    const kms = createKms();
     const events: EventEnvelope[] = [];
     const bus = createEventBus({
       name: busName,
@@ -131,17 +141,10 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       AWS_ENDPOINT_URL_KMS: aws.url,
       AWS_ENDPOINT_URL_EVENTBRIDGE: aws.url,
     };
-    const resources: Resources = {
-      tableName,
-      busName,
-      platformSecretId,
-      tenantSecretsPrefix,
-      tokenKeyId: kms.keyId,
-      cloudElementsBaseUrl: simulator.url,
-      stage: 'local',
-    };
+    const resources: Resources = { ...touchable, cloudElementsBaseUrl: simulator.url, stage: 'local' };
 
     const logs: string[] = [];
+    const metrics: string[] = [];
     const containers = createContainers<FunctionName>({
       bundle,
       environmentOf: (name) => ({
@@ -152,6 +155,10 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       }),
       ...(options.functionTimeoutMs !== undefined && { timeoutMs: options.functionTimeoutMs }),
       onLog: (name, line) => {
+        if (isMetricsLine(line)) {
+          metrics.push(line);
+          return;
+        }
         logs.push(line);
         onLog?.(name, line);
       },
@@ -237,10 +244,13 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       idle,
       /** Of AWS services, as `x-amz-target` names them. */
       requests: faults.requests,
+      /** What each function has called so far: `dynamodb:GetItem table`. */
+      calls: permissions.calls,
       fail: faults.fail,
       failEach: faults.failEach,
-      /** Every line that a function logged. */
+      /** Every line that a function logged, but those of metrics. */
       logs,
+      metrics,
       invoke: containers.invoke,
       kill: containers.kill,
       /** Runs a function as its schedule does; rejects when it fails. */

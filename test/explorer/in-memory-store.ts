@@ -45,8 +45,7 @@ export function createInMemoryStore() {
           checkAt !== undefined && checkAt <= nowMs ? [{ checkAt, tenantId, elementKey }] : [],
         )
         .toSorted((a, b) => a.checkAt - b.checkAt)
-        .slice(0, limit)
-        .map(({ tenantId, elementKey }) => ({ tenantId, elementKey })),
+        .slice(0, limit),
     async *all() {
       yield* all().map(copyOf);
     },

@@ -105,7 +105,7 @@ export function createOutside(world: World, { periods }: { periods?: Periods | u
         return `changed to ${changed.name}`;
       }
       case 'reconcile':
-        return JSON.stringify(await createReconciling(collaborators).reconcile({ deadlineAt }));
+        return JSON.stringify((await createReconciling(collaborators).reconcile({ deadlineAt })).tally);
     }
   }
 

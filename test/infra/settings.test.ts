@@ -65,6 +65,41 @@ describe('settings', () => {
     expect(parseSettings({ stage: 'dev', baseUrl: url })).toHaveProperty('settings.baseUrl', origin);
   });
 
+  test('may name whom alarms tell, and where the runbook is', () => {
+    const more = {
+      alarmTopicArn: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:on_call-1',
+      runbookUrl: 'https://git.example.com/team/element-onboarding/README.md?plain=1',
+    };
+    expect(parseSettings({ stage: 'prod', baseUrl, ...more })).toEqual({
+      settings: { stage: 'prod', baseUrl, ...more },
+    });
+  });
+
+  test.each([
+    'alarms',
+    '',
+    'arn:aws:sqs:eu-west-1:123456789012:alarms',
+    'arn:aws:sns:eu-west-1:12345678901:alarms',
+    'arn:aws:sns:eu-west-1:123456789012:alarms.fifo',
+    'arn:aws:sns:eu-west-1:123456789012:alarms:b5c2d7',
+  ])('refuse the alarm topic %o', (alarmTopicArn) => {
+    const complaint = expect.stringContaining('alarmTopicArn: expected the ARN of an SNS topic, for example');
+    expect(parseSettings({ stage: 'dev', baseUrl, alarmTopicArn })).toHaveProperty('complaint', complaint);
+  });
+
+  test.each([
+    '',
+    'README.md',
+    'http://example.com/README.md',
+    'https://example.com/README.md#runbook',
+    'https://anna:hunter2@example.com/README.md',
+    `https://example.com/${'a'.repeat(300)}`,
+  ])('refuse the runbook %o', (runbookUrl) => {
+    const parsed = parseSettings({ stage: 'dev', baseUrl, runbookUrl });
+    expect(parsed).toHaveProperty('complaint', expect.stringContaining('runbookUrl: expected the https'));
+    expect(parsed).toHaveProperty('complaint', expect.not.stringContaining('hunter2'));
+  });
+
   test.each([
     ['dev', true],
     ['dev-anna', true],

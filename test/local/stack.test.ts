@@ -93,6 +93,7 @@ test('gives each function the environment of its row, and the way to AWS', async
     AWS_ACCESS_KEY_ID: 'get-instance',
     AWS_LAMBDA_FUNCTION_NAME: 'get-instance',
     PATH: expect.any(String),
+    STAGE: 'local',
     TABLE_NAME: stack.tableName,
     TZ: 'UTC',
   });

@@ -219,7 +219,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the reconciler’s own lease',
     file: reconcile,
-    guard: "if (!wonBy(await store.replace(leased, asRead(row)), leased)) return 'skipped';",
+    guard: 'if (!wonBy(await store.replace(leased, asRead(row)), leased)) return skipped;',
     without: 'await store.replace(leased, asRead(row));',
     tests: ['reconcile.test'],
   },
@@ -254,15 +254,15 @@ export const guards: readonly Guard[] = [
   {
     name: 'the lease before a repeat is recorded',
     file: provision,
-    guard: 'if (isLeased(row, by.nowMs)) return waitFor(row);',
+    guard: 'if (isLeased(current, by.nowMs)) break;',
     without: '',
     tests: ['explorer.test'],
   },
   {
     name: 'acknowledging only a repeat that is recorded',
     file: provision,
-    guard: 'const isRemembered = write.won || write.current?.askedBy?.eventId === askedBy.eventId;',
-    without: 'const isRemembered = true;',
+    guard: "if (write.won) return { outcome: 'replayed', row: asked };",
+    without: "return { outcome: 'replayed', row: asked };",
     tests: ['explorer.test'],
   },
   {

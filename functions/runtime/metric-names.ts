@@ -1,0 +1,68 @@
+/**
+ * The one list of metrics: `runtime/metrics.ts` emits them, and dashboard and alarms are made of them. Plain data: imports
+ * nothing. CloudWatch bills every name times every combination of dimensions, so none of them is a tenant.
+ */
+
+export const metricNamespace = 'ElementOnboarding';
+
+/** On every metric, beside `stage`. */
+export const metricService = 'element-onboarding';
+
+/** `by`: the dimension beside service and stage, if any. */
+export const metrics = {
+  /** What became of requests, messages, records and runs. `Refused`: wrong as it was asked; `Pending`: to be asked again. */
+  Succeeded: { unit: 'Count', by: 'function' },
+  Pending: { unit: 'Count', by: 'function' },
+  Refused: { unit: 'Count', by: 'function' },
+  /** This service's or Cloud Elements' fault. */
+  Failed: { unit: 'Count', by: 'function' },
+
+  /** One call of Cloud Elements, whatever came of it; the secrets are read before. */
+  UpstreamLatency: { unit: 'Milliseconds', by: 'operation' },
+  /** Calls that came to no answer, or to one of 408 or 5xx. */
+  UpstreamFailures: { unit: 'Count' },
+  /** Calls that Cloud Elements answered with 429. */
+  UpstreamThrottled: { unit: 'Count' },
+  /** Calls for which the platform secret was of no use: it cannot be read as one, or Cloud Elements says 401. */
+  PlatformCredentialsRejected: { unit: 'Count' },
+
+  /** Creates of which it was not known whether they took effect. */
+  OutcomesUnknown: { unit: 'Count' },
+  /** Claims of others, ended or left open, that were continued. */
+  TakeOvers: { unit: 'Count' },
+  /** Instances found at Cloud Elements and kept, in place of another create. */
+  Adoptions: { unit: 'Count' },
+  /** Instances beside the one that is kept. */
+  DuplicatesRemoved: { unit: 'Count' },
+  DuplicatesLeft: { unit: 'Count' },
+
+  /** Told by every run of the reconciler: for how long the row has waited that has waited longest; 0 when none is due. */
+  OldestUnsettledAge: { unit: 'Seconds' },
+
+  /** Told by every audit: instances of this stage that are nobody's. */
+  Orphans: { unit: 'Count' },
+  /** Active rows without an instance. */
+  LostInstances: { unit: 'Count' },
+  InvalidInstances: { unit: 'Count' },
+  DisabledInstances: { unit: 'Count' },
+  UnreadableRows: { unit: 'Count' },
+  /** 1 when the audit has not seen everything, in place of what it counted. */
+  AuditsIncomplete: { unit: 'Count' },
+
+  /** Requests refused by the API's own throttling, counted in its access log. */
+  RequestsThrottled: { unit: 'Count' },
+} as const satisfies Record<
+  string,
+  { unit: 'Count' | 'Milliseconds' | 'Seconds'; by?: 'function' | 'operation' }
+>;
+
+export type MetricName = keyof typeof metrics;
+
+/** Values of the dimension `operation`. */
+export const upstreamOperations = [
+  'POST /instances',
+  'GET /instances',
+  'GET /instances/{id}',
+  'PATCH /instances/{id}',
+  'DELETE /instances/{id}',
+] as const;

@@ -1,0 +1,87 @@
+import { Metrics } from '@aws-lambda-powertools/metrics';
+import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
+import type { Observation } from '../core/collaborators.ts';
+import { OnboardingError } from '../core/errors.ts';
+import { lazily } from './container.ts';
+import { metricNamespace, metrics, metricService, type MetricName } from './metric-names.ts';
+
+/**
+ * Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch makes numbers of. All that is measured
+ * is derived here, from what is logged too; use cases know nothing of it. No metric tells of a tenant.
+ */
+
+// Not parsed strictly: without its settings a function fails anyway, and never because of its metrics.
+const dimensions = lazily((environment) => ({
+  stage: environment['STAGE'] ?? 'unknown',
+  function: environment['AWS_LAMBDA_FUNCTION_NAME'] ?? 'unknown',
+}));
+
+/** One set of dimensions each, and so one line each. */
+const collected = new Map<string, Metrics>();
+
+/** The request, message, record or run has come to an end; `isPending`: without a failure, but it is to be asked again. */
+export function measureOutcome({ error, isPending }: { error?: unknown; isPending?: boolean }): void {
+  if (error === undefined) return measure(isPending ? 'Pending' : 'Succeeded');
+  if (!(error instanceof OnboardingError) || error.status >= 500) return measure('Failed');
+  measure(error.retryable ? 'Pending' : 'Refused');
+}
+
+const ofObservations: Partial<Record<Observation['kind'], MetricName>> = {
+  'outcome-unknown': 'OutcomesUnknown',
+  'taken-over': 'TakeOvers',
+  adopted: 'Adoptions',
+  'surplus-removed': 'DuplicatesRemoved',
+  'surplus-left': 'DuplicatesLeft',
+};
+
+export function measureObservation({ kind }: Observation): void {
+  const name = ofObservations[kind];
+  if (name) measure(name);
+}
+
+export function measureCall({ operation, outcome, durationMs }: CloudElementsCall): void {
+  if (durationMs !== undefined) measure('UpstreamLatency', durationMs, operation);
+  if (outcome === 'failed') measure('UpstreamFailures');
+  if (outcome === 'throttled') measure('UpstreamThrottled');
+  if (outcome === 'credentials-rejected') measure('PlatformCredentialsRejected');
+}
+
+/** @param oldestUnsettledMs of the reconciler's run */
+export function measureReconciliation({ oldestUnsettledMs }: { oldestUnsettledMs: number }): void {
+  measure('OldestUnsettledAge', Math.round(oldestUnsettledMs / 1_000));
+}
+
+type Drift = Record<'orphaned' | 'lost' | 'invalid' | 'disabled' | 'unreadable', number>;
+
+/** What an audit has counted; of one that is not complete only that. */
+export function measureAudit({ complete, ...drift }: Drift & { complete: boolean }): void {
+  measure('AuditsIncomplete', complete ? 0 : 1);
+  if (!complete) return;
+  measure('Orphans', drift.orphaned);
+  measure('LostInstances', drift.lost);
+  measure('InvalidInstances', drift.invalid);
+  measure('DisabledInstances', drift.disabled);
+  measure('UnreadableRows', drift.unreadable);
+}
+
+/** Writes what has been measured since the last time; to be called at the end of every invocation. */
+export function publishMetrics(): void {
+  for (const each of collected.values()) if (each.hasStoredMetrics()) each.publishStoredMetrics();
+}
+
+function measure(name: MetricName, value = 1, operation = ''): void {
+  const { stage, ...own } = dimensions();
+  const { unit, ...metric } = metrics[name];
+  const by = 'by' in metric ? { [metric.by]: { ...own, operation }[metric.by] } : {};
+  const key = JSON.stringify(by);
+  const existing = collected.get(key);
+  const each =
+    existing ??
+    new Metrics({
+      namespace: metricNamespace,
+      serviceName: metricService,
+      defaultDimensions: { stage, ...by },
+    });
+  if (!existing) collected.set(key, each);
+  each.addMetric(name, unit, value);
+}
