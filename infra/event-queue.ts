@@ -1,8 +1,8 @@
-import { Duration } from 'aws-cdk-lib';
+import { Duration, Names } from 'aws-cdk-lib';
 import { type EventBus, Rule } from 'aws-cdk-lib/aws-events';
 import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
-import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import {
@@ -48,13 +48,22 @@ export class EventQueue extends Construct {
       });
       rule.addTarget(new SqsQueue(queue, { ...deliveryAttempts, deadLetterQueue: this.deadLetters }));
     }
-    handler.addEventSource(
-      new SqsEventSource(queue, {
-        batchSize: trigger.batchSize,
-        maxConcurrency: trigger.maxConcurrency,
-        maxBatchingWindow: Duration.seconds(0),
-        reportBatchItemFailures: true,
+    // Not by `SqsEventSource`, which permits more than Lambda asks for:
+    // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    handler.addToRolePolicy(
+      new iam.PolicyStatement({
+        actions: ['sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ReceiveMessage'],
+        resources: [queue.queueArn],
       }),
     );
+    // The id that `SqsEventSource` gives it: under another, an update would make a second mapping of the same queue
+    // before it removes the first, which Lambda refuses.
+    handler.addEventSourceMapping(`SqsEventSource:${Names.nodeUniqueId(queue.node)}`, {
+      eventSourceArn: queue.queueArn,
+      batchSize: trigger.batchSize,
+      maxConcurrency: trigger.maxConcurrency,
+      maxBatchingWindow: Duration.seconds(0),
+      reportBatchItemFailures: true,
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { Duration, type RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -35,6 +35,14 @@ export function addFunction(
   });
   // A role given to the function does not get AWSLambdaBasicExecutionRole, which may write to every log group.
   const role = new iam.Role(parent, 'Role', { assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com') });
+  if (uses.secrets?.includes('tenants')) {
+    const pattern = `${resources.tenantSecretsPrefix}/tenants/*`;
+    Validations.of(role).acknowledge({
+      id: `AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:${pattern}]`,
+      reason:
+        'Tenants come and go while the stack stays; the wildcard covers their secrets and nothing else.',
+    });
+  }
   return new lambda.Function(parent, 'Function', {
     code,
     handler: 'index.handler',

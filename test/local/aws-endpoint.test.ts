@@ -16,23 +16,37 @@ import { createEventBus, matchesPattern } from '../../infra/local/event-bus.ts';
 import type { EventEnvelope } from '../../infra/local/event-bus.ts';
 import { createFaults } from '../../infra/local/faults.ts';
 import { createKms } from '../../infra/local/kms.ts';
-import { guardPermissions } from '../../infra/local/permissions.ts';
+import { createPermissions } from '../../infra/local/permissions.ts';
 import { createSecretsManager } from '../../infra/local/secrets-manager.ts';
 
 const events: EventEnvelope[] = [];
 const faults = createFaults();
-const permissions = guardPermissions((accessKeyId) =>
-  accessKeyId === 'encrypting-function' ? { table: [], tokenKey: ['Encrypt'] } : undefined,
-);
 const secretsManager = createSecretsManager();
 const kms = createKms();
+const usesOf: Record<string, Uses> = {
+  'encrypting-function': { tokenKey: ['Encrypt'] },
+  'function-with-tenants': { secrets: ['tenants'] },
+  'publishing-function': { bus: ['PutEvents'] },
+  'listing-function': { table: ['Query'] },
+  'reconciling-function': { index: ['Query'] },
+};
+const permissions = createPermissions({
+  usesOf: (accessKeyId) => usesOf[accessKeyId],
+  resources: {
+    tableName: 'instances',
+    busName: 'the-bus',
+    platformSecretId: 'stage/platform',
+    tenantSecretsPrefix: 'stage',
+    tokenKeyId: kms.keyId,
+  },
+});
 const bus = createEventBus({ name: 'the-bus', onEvent: (event) => events.push(event) });
 
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
 beforeAll(async () => {
   endpoint = await startAwsEndpoint({
     operations: { ...secretsManager.operations, ...kms.operations, ...bus.operations },
-    guard: (listener) => faults.guard(permissions(listener)),
+    guard: (listener) => faults.guard(permissions.guard(listener)),
   });
 });
 afterAll(() => endpoint.stop());
@@ -224,6 +238,25 @@ describe('EventBridge', () => {
   });
 });
 
+const context = { tenantId: 't', elementKey: 'taxify' };
+const encrypt = (more: object) =>
+  new KMSClient(configuration('encrypting-function')).send(
+    new EncryptCommand({
+      KeyId: kms.keyId,
+      Plaintext: Buffer.from('x'),
+      EncryptionContext: context,
+      ...more,
+    }),
+  );
+const readSecret = (SecretId: string) =>
+  new SecretsManagerClient(configuration('function-with-tenants')).send(
+    new GetSecretValueCommand({ SecretId }),
+  );
+const putEvent = (EventBusName: string | undefined) =>
+  new EventBridgeClient(configuration('publishing-function')).send(
+    new PutEventsCommand({ Entries: [{ EventBusName, Source: 's', DetailType: 'd', Detail: '{}' }] }),
+  );
+
 describe('the endpoint', () => {
   test('fails as often as told, and counts every request by its target alone', async () => {
     const client = new SecretsManagerClient({ ...configuration(), maxAttempts: 3 });
@@ -260,22 +293,42 @@ describe('the endpoint', () => {
     expect(secret.SecretString).toBe('value');
   });
 
-  test('refuses what a function has no permission for', async () => {
-    const client = new KMSClient(configuration('encrypting-function'));
-    const { CiphertextBlob } = await client.send(
-      new EncryptCommand({ KeyId: kms.keyId, Plaintext: Buffer.from('x') }),
-    );
-    await expect(client.send(new DecryptCommand({ CiphertextBlob }))).rejects.toMatchObject({
-      name: 'AccessDeniedException',
+  test('lets a function do what its row says, and records it', async () => {
+    secretsManager.put('stage/tenants/t/taxify', 'value');
+    await encrypt({});
+    await readSecret('stage/tenants/t/taxify');
+    await putEvent('the-bus');
+    expect(Object.fromEntries(permissions.calls)).toMatchObject({
+      'encrypting-function': new Set(['kms:Encrypt token key']),
+      'function-with-tenants': new Set(['secretsmanager:GetSecretValue tenant secrets']),
+      'publishing-function': new Set(['events:PutEvents bus']),
     });
   });
 
+  test.each([
+    [
+      'another action',
+      async () => {
+        const { CiphertextBlob } = await encrypt({});
+        const client = new KMSClient(configuration('encrypting-function'));
+        const decrypt = { KeyId: kms.keyId, CiphertextBlob, EncryptionContext: context };
+        return client.send(new DecryptCommand(decrypt));
+      },
+    ],
+    ['another key', () => encrypt({ KeyId: 'another' })],
+    ['an encryption context without the element', () => encrypt({ EncryptionContext: { tenantId: 't' } })],
+    ['no encryption context', () => encrypt({ EncryptionContext: undefined })],
+    ['a longer encryption context', () => encrypt({ EncryptionContext: { ...context, more: 'm' } })],
+    ['the platform’s secret', () => readSecret('stage/platform')],
+    ['a secret elsewhere', () => readSecret('other/tenants/t/taxify')],
+    ['another bus', () => putEvent('another')],
+    ['the default bus', () => putEvent(undefined)],
+  ])('refuses a function %s when its row does not say so', async (_what, call) => {
+    await expect(call()).rejects.toMatchObject({ name: 'AccessDeniedException' });
+  });
+
   test('tells a query of the index from one of the table', async () => {
-    const usesOf: Record<string, Uses> = { listing: { table: ['Query'] }, reconciling: { index: ['Query'] } };
-    const dynamoDb = await startDynamoDb({
-      tableName: 'instances',
-      guard: guardPermissions((accessKeyId) => usesOf[accessKeyId]),
-    });
+    const dynamoDb = await startDynamoDb({ tableName: 'instances', guard: permissions.guard });
     async function query(accessKeyId: string, attribute: string, more = {}): Promise<string> {
       const client = new DynamoDBClient({ ...configuration(accessKeyId), endpoint: dynamoDb.url });
       const answer = client.send(
@@ -294,14 +347,16 @@ describe('the endpoint', () => {
       return outcome;
     }
     const onIndex = { IndexName: 'unsettled' };
-    expect(await query('listing', 'tenantId')).toBe('0 found');
-    expect(await query('reconciling', 'unsettled', onIndex)).toBe('0 found');
-    expect(await query('listing', 'unsettled', onIndex)).toMatch(
-      /^AccessDeniedException: listing may not .* on the index/,
-    );
-    expect(await query('reconciling', 'tenantId')).toMatch(
-      /^AccessDeniedException: reconciling may not .* on the table/,
-    );
+    const onAnother = { TableName: 'another' };
+    expect(await query('listing-function', 'tenantId')).toBe('0 found');
+    expect(await query('reconciling-function', 'unsettled', onIndex)).toBe('0 found');
+    for (const [who, more] of [
+      ['listing-function', onIndex],
+      ['listing-function', onAnother],
+      ['reconciling-function', {}],
+    ] as const) {
+      expect(await query(who, 'unsettled', more)).toMatch(/^AccessDeniedException: \S+ may not perform/);
+    }
     await dynamoDb.stop();
   });
 
