@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { commitReserveMs, createTimeoutMs } from '../functions/core/timing.ts';
+import { isDeployed } from './deployed/endpoint.ts';
 import { newTenant } from './real-servers.ts';
 import { startService, type Answer, type Service } from './running-service.ts';
 
@@ -132,10 +133,14 @@ describe('POST of an instance', () => {
     expect(service.postsFor(tenantId)).toBe(1);
   });
 
-  test('fifty times at once makes one instance, and every answer is 200, 201 or 202', async () => {
+  // Deployed to an emulator each of them starts a process on this machine.
+  const atOnce = isDeployed ? 10 : 50;
+  test(`${atOnce} times at once makes one instance, and every answer is 200, 201 or 202`, async () => {
     const tenantId = newTenant();
     service.simulator.latencyMs = 50;
-    const answers = await Promise.all(Array.from({ length: 50 }, () => service.post(tenantId, instanceJson)));
+    const answers = await Promise.all(
+      Array.from({ length: atOnce }, () => service.post(tenantId, instanceJson)),
+    );
     const statuses = answers.map(({ status }) => status);
     expect(statuses.filter((status) => status === 201)).toHaveLength(1);
     expect(statuses.filter((status) => ![200, 201, 202].includes(status))).toEqual([]);
@@ -166,7 +171,7 @@ describe('POST of an instance', () => {
 
   test('takes the credentials from the tenant’s secret when it brings none', async () => {
     const tenantId = newTenant();
-    service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
+    await service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
     const { configuration: _, ...withoutCredentials } = instanceJson;
     expect((await service.post(tenantId, withoutCredentials)).status).toBe(201);
     expect(service.instancesOf(tenantId)[0]?.configuration).toEqual({ 'api.key': 'stored-key-for-tests' });
@@ -323,7 +328,7 @@ describe('a request refused before anything is sent', () => {
 
   test('is told of every wrong field and path parameter at once, each with what was expected', async () => {
     const answer = await service.post(
-      'a%2Fb',
+      'a%20b',
       `{
         "element": { "key": "${'x'.repeat(65)}", "id": 320 },
         "name": "<b>Shop</b>",
@@ -392,9 +397,13 @@ describe('a request refused before anything is sent', () => {
     );
   });
 
-  const wrongIds = [
+  /** A gateway that decodes paths before it looks for their route never hands these over. */
+  const idsWithSlash = [
     ['a slash', 'a%2Fb'],
     ['two slashes and dots', '..%2F..%2Fsecret'],
+  ];
+  const wrongIds = [
+    ...(isDeployed ? [] : idsWithSlash),
     ['a backslash', 'a%5Cb'],
     ['only dots', '..'],
     ['only dots, encoded', '%2e%2e'],
@@ -464,14 +473,14 @@ describe('a request refused before anything is sent', () => {
     const tenantId = newTenant();
     const answer = await service.post(tenantId, { element: { key: 'taxify' } });
     expect(answer).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
-    expect(answer.text).toContain(service.stack.tenantSecretName(tenantId, 'taxify'));
+    expect(answer.text).toContain(service.tenantSecretName(tenantId, 'taxify'));
   });
 
   test.each(['base.url', 'event.notification.callback.url', 'partner.key'])(
     'may not set %s beside the tenant’s secret, and can so not tell whether there is one',
     async (key) => {
       const [known, unknown] = [newTenant(), newTenant()];
-      service.putTenantSecret(known, { 'api.key': 'stored-key-for-tests' });
+      await service.putTenantSecret(known, { 'api.key': 'stored-key-for-tests' });
       const body = { element: { key: 'taxify' }, configuration: { [key]: 'http://127.0.0.1:9' } };
       const answers = await Promise.all([service.post(known, body), service.post(unknown, body)]);
       for (const answer of answers) {
@@ -564,16 +573,16 @@ describe('GET of a token', () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     await service.get(`/tenants/${tenantId}/instances/taxify/token`);
-    expect(service.logsOf(tenantId).at(-1)).toMatchObject({
+    expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
       message: 'request',
       route: 'GET /tenants/{tenantId}/instances/{elementKey}/token',
-      caller: 'arn:aws:iam::000000000000:user/local',
+      caller: service.callerArn,
       tenantId,
       elementKey: 'taxify',
       status: 200,
     });
     const [instance] = service.instancesOf(tenantId);
-    expect(service.stack.logs.filter((line) => line.includes(instance?.token ?? ''))).toEqual([]);
+    expect((await service.logs()).filter((line) => line.includes(instance?.token ?? ''))).toEqual([]);
   });
 
   test('is refused while the instance is being provisioned, and when it failed', async () => {
@@ -587,7 +596,7 @@ describe('GET of a token', () => {
     expect(await service.get(path)).toEqual(problem(409, 'not-active'));
   });
 
-  test('is not possible while KMS or the table fails', async () => {
+  test.skipIf(isDeployed)('is not possible while KMS or the table fails', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     for (const target of ['TrentService.Decrypt', 'DynamoDB_20120810.GetItem']) {
@@ -596,7 +605,7 @@ describe('GET of a token', () => {
       expect(answer).toEqual(problem(503, 'aws-unavailable'));
       expectNoDetail(answer);
     }
-    expect(service.logsOf(tenantId).at(-1)).toMatchObject({
+    expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
       level: 'ERROR',
       error: { code: 'aws-unavailable', cause: { message: 'not for callers' } },
     });
@@ -662,7 +671,8 @@ describe('a platform secret', () => {
   afterAll(() => unconfigured[Symbol.asyncDispose]());
 
   test.each([
-    ['that is missing', undefined, 'does not exist or holds no text'],
+    // Emulators give a secret that was made without a value an empty one.
+    ['that is missing', undefined, isDeployed ? 'is not JSON' : 'does not exist or holds no text'],
     ['that is empty', '', 'is not JSON'],
     ['that is not JSON', 'hush-hush', 'is not JSON'],
     ['of another type', '["hush-hush"]', 'expected an object'],
@@ -675,33 +685,32 @@ describe('a platform secret', () => {
   ])(
     '%s is the operator’s to put right: they learn what is wrong, the caller does not',
     async (_what, value, fault) => {
-      const { stack, post } = unconfigured;
-      if (value !== undefined) stack.putSecret(stack.platformSecretName, value);
+      const { platformSecretName, putSecret, post } = unconfigured;
+      if (value !== undefined) await putSecret(platformSecretName, value);
       const tenantId = newTenant();
       const answer = await post(tenantId, instanceJson);
       expect(answer).toEqual(problem(503, 'platform-credentials-unusable'));
       expectNoDetail(answer);
       expect(answer.text).not.toContain('platform secret');
-      expect(unconfigured.logsOf(tenantId)).toMatchObject([
+      expect(await unconfigured.logsOf(tenantId)).toMatchObject([
+        { message: 'cloud-elements', outcome: 'credentials-rejected' },
         {
           level: 'ERROR',
           error: {
             code: 'platform-credentials-unusable',
-            message: expect.stringContaining(
-              `The platform secret ${stack.platformSecretName} ${fault}. Put {`,
-            ),
+            message: expect.stringContaining(`The platform secret ${platformSecretName} ${fault}. Put {`),
           },
         },
       ]);
-      expect(stack.logs.filter((line) => line.includes('hush'))).toEqual([]);
+      expect((await unconfigured.logs()).filter((line) => line.includes('hush'))).toEqual([]);
       expect(await unconfigured.items()).toEqual([]);
       expect(unconfigured.simulator.requests).toEqual([]);
     },
   );
 
   test('that has been put right works at once', async () => {
-    const { stack, post } = unconfigured;
-    stack.putSecret(stack.platformSecretName, {
+    const { platformSecretName, putSecret, post } = unconfigured;
+    await putSecret(platformSecretName, {
       userSecret: 'local-user-secret',
       organizationSecret: 'local-organization-secret',
     });
@@ -718,7 +727,7 @@ describe('a platform secret', () => {
     const answer = await service.post(tenantId, instanceJson);
     expect(answer).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
     expectNoDetail(answer);
-    expect(service.logsOf(tenantId)[0]).toMatchObject({
+    expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
       level: 'ERROR',
       error: { message: expect.stringContaining('Put the current ones into the platform secret') },
     });
@@ -729,27 +738,27 @@ describe('a platform secret', () => {
 describe('a failure', () => {
   test('of the tenant’s secret is told to the operator alone and leaves no row', async () => {
     const tenantId = newTenant();
-    service.putTenantSecret(tenantId, 'hush-hush');
+    await service.putTenantSecret(tenantId, 'hush-hush');
     const answer = await service.post(tenantId, { element: { key: 'taxify' } });
     expect(answer).toEqual(problem(503, 'tenant-credentials-unusable'));
     expectNoDetail(answer);
-    expect(service.logsOf(tenantId)[0]).toMatchObject({
+    expect((await service.logsOf(tenantId))[0]).toMatchObject({
       level: 'ERROR',
       error: {
         message: expect.stringContaining(
-          `The secret ${service.stack.tenantSecretName(tenantId, 'taxify')} is not JSON`,
+          `The secret ${service.tenantSecretName(tenantId, 'taxify')} is not JSON`,
         ),
       },
     });
     expect(await service.rowOf(tenantId)).toBeUndefined();
   });
 
-  test.each([
+  test.skipIf(isDeployed).each([
     ['Secrets Manager', 'secretsmanager.GetSecretValue', { element: { key: 'taxify' } }],
     ['DynamoDB', 'DynamoDB_20120810.PutItem', instanceJson],
   ])('of %s is answered 503, and the request succeeds later', async (_what, target, body) => {
     const tenantId = newTenant();
-    service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
+    await service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
     service.stack.fail({ target, times: 3, status: 500, type: 'InternalServiceError' });
     const answer = await service.post(tenantId, body);
     expect(answer).toEqual(problem(503, 'aws-unavailable'));
@@ -758,7 +767,7 @@ describe('a failure', () => {
     expect((await service.post(tenantId, body)).status).toBe(201);
   });
 
-  test('to encrypt the token loses nothing: asking again finds the instance', async () => {
+  test.skipIf(isDeployed)('to encrypt the token loses nothing: asking again finds the instance', async () => {
     const tenantId = newTenant();
     service.stack.fail({
       target: 'TrentService.Encrypt',
@@ -778,7 +787,7 @@ describe('a failure', () => {
     await service.expectOneActiveInstance(tenantId);
   });
 
-  test('to read the table is answered 503 by the reading routes', async () => {
+  test.skipIf(isDeployed)('to read the table is answered 503 by the reading routes', async () => {
     const tenantId = newTenant();
     const fault = { times: 3, status: 500, type: 'InternalServerError' };
     service.stack.fail({ target: 'DynamoDB_20120810.Query', ...fault });
@@ -789,7 +798,7 @@ describe('a failure', () => {
     );
   });
 
-  test('to reach Cloud Elements is answered 502 and leaves no row', async () => {
+  test.skipIf(isDeployed)('to reach Cloud Elements is answered 502 and leaves no row', async () => {
     // Leaves half a second to try.
     await using own = await startService({ functionTimeoutMs: 500 + createTimeoutMs + commitReserveMs });
     await own.simulator.stop();
@@ -799,7 +808,7 @@ describe('a failure', () => {
     expect(await own.items()).toEqual([]);
   });
 
-  test('to find time is answered 504 and leaves no row', async () => {
+  test.skipIf(isDeployed)('to find time is answered 504 and leaves no row', async () => {
     await using own = await startService({ functionTimeoutMs: commitReserveMs });
     const answer = await own.post('tenant', instanceJson);
     expect(answer).toEqual(problem(504, 'out-of-time'));
@@ -840,28 +849,34 @@ async function killedWhileCreating(effect: 'applied' | 'none'): Promise<string> 
 }
 
 describe('a function killed in the middle of a create', () => {
-  test('loses nothing: who asks again waits for its claim to run out, and gets that instance', async () => {
-    const tenantId = await killedWhileCreating('applied');
-    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
-      status: 'provisioning',
-    });
-    expect((await service.post(tenantId, instanceJson)).status).toBe(202);
-    await service.endLease(tenantId);
-    expect((await service.post(tenantId, instanceJson)).status).toBe(201);
-    expect(service.postsFor(tenantId)).toBe(1);
-    await service.expectOneActiveInstance(tenantId);
-  });
+  test.skipIf(isDeployed)(
+    'loses nothing: who asks again waits for its claim to run out, and gets that instance',
+    async () => {
+      const tenantId = await killedWhileCreating('applied');
+      expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
+        status: 'provisioning',
+      });
+      expect((await service.post(tenantId, instanceJson)).status).toBe(202);
+      await service.endLease(tenantId);
+      expect((await service.post(tenantId, instanceJson)).status).toBe(201);
+      expect(service.postsFor(tenantId)).toBe(1);
+      await service.expectOneActiveInstance(tenantId);
+    },
+  );
 
-  test('has nobody create a second one as long as the first may still appear', async () => {
-    const tenantId = await killedWhileCreating('none');
-    await service.endLease(tenantId);
-    expect(await service.post(tenantId, instanceJson)).toMatchObject({
-      status: 202,
-      headers: { 'retry-after': '5' },
-    });
-    expect(service.postsFor(tenantId)).toBe(1);
-    expect(service.simulator.requests.at(-1)?.operation).toBe('GET /instances');
-  });
+  test.skipIf(isDeployed)(
+    'has nobody create a second one as long as the first may still appear',
+    async () => {
+      const tenantId = await killedWhileCreating('none');
+      await service.endLease(tenantId);
+      expect(await service.post(tenantId, instanceJson)).toMatchObject({
+        status: 202,
+        headers: { 'retry-after': '5' },
+      });
+      expect(service.postsFor(tenantId)).toBe(1);
+      expect(service.simulator.requests.at(-1)?.operation).toBe('GET /instances');
+    },
+  );
 });
 
 test('a create whose outcome stays unknown is answered 202, and adopted by who asks again once it shows', async () => {

@@ -64,7 +64,7 @@ const scenarios: Scenario[] = [
     what: 'onboards by event',
     victim: 'onboard-tenants',
     prepare: async (tenantIds) => {
-      for (const tenantId of tenantIds) service.putTenantSecret(tenantId, { 'api.key': 'k' });
+      for (const tenantId of tenantIds) await service.putTenantSecret(tenantId, { 'api.key': 'k' });
     },
     ask: (tenantId) => sendEvent('onboard-tenants', 'TenantOnboarded', tenantId),
     askAgain: isDelivered('onboard-tenants'),

@@ -1,7 +1,7 @@
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod/mini';
 import { createEventPublisher } from '../functions/adapters/event-publisher.ts';
 import { OnboardingError } from '../functions/core/errors.ts';
@@ -25,6 +25,7 @@ import { defaultTiming as timing } from '../functions/core/timing.ts';
 import { log } from '../functions/runtime/log.ts';
 import { streamHandler } from '../functions/runtime/stream.ts';
 import { startAwsEndpoint } from '../infra/local/aws-endpoint.ts';
+import { isDeployed } from './deployed/endpoint.ts';
 import { newTenant } from './real-servers.ts';
 import { eventOf, startService, tenantOnboarded, type Service } from './running-service.ts';
 
@@ -524,8 +525,14 @@ describe('the publisher', () => {
 });
 
 describe('the handler of a stream', () => {
-  beforeAll(() => log.setLogLevel('SILENT'));
-  afterAll(() => log.setLogLevel('INFO'));
+  beforeAll(() => {
+    log.setLogLevel('SILENT');
+    vi.stubEnv('POWERTOOLS_METRICS_DISABLED', 'true');
+  });
+  afterAll(() => {
+    log.setLogLevel('INFO');
+    vi.unstubAllEnvs();
+  });
 
   const context = { awsRequestId: 'request-1', getRemainingTimeInMillis: () => 10_000 };
   const bad = 'not a row';
@@ -601,28 +608,28 @@ describe('on the bus', () => {
 
   /** What a subscriber sees of what `act` leads to: source, detail-type and detail. */
   async function heard(act: () => Promise<unknown>): Promise<[string, string, Record<string, unknown>][]> {
-    await service.stack.idle();
-    const already = service.stack.events.length;
+    await service.idle();
+    const already = (await service.events()).length;
     await act();
-    await service.stack.idle();
-    return service.stack.events
+    await service.idle();
+    return (await service.events())
       .slice(already)
       .filter(({ source }) => /^(element-onboarding|applicationPlane|sbt\.application)/.test(source))
       .map((event) => [event.source, event['detail-type'], event.detail]);
   }
 
-  function newTenantWithSecret(): string {
+  async function newTenantWithSecret(): Promise<string> {
     const tenantId = newTenant();
-    service.putTenantSecret(tenantId, tenantSecret);
+    await service.putTenantSecret(tenantId, tenantSecret);
     return tenantId;
   }
 
   /** The id on the bus of the event that was sent last by this source. */
-  const lastIdFrom = (source: string) =>
-    service.stack.events.findLast((event) => event.source === source)?.id;
+  const lastIdFrom = async (source: string) =>
+    (await service.events()).findLast((event) => event.source === source)?.id;
 
   test('a native event is answered by what was provisioned', async () => {
-    const tenantId = newTenantWithSecret();
+    const tenantId = await newTenantWithSecret();
     const answers = await heard(() =>
       service.putEvents(tenantOnboarded(tenantId, { name: 'Shop', tags: ['eu'] })),
     );
@@ -636,7 +643,7 @@ describe('on the bus', () => {
           id: service.instancesOf(tenantId)[0]?.id,
           name: 'Shop',
           tags: ['eu'],
-          request: { eventId: lastIdFrom('crm.example') },
+          request: { eventId: await lastIdFrom('crm.example') },
         },
       ],
     ]);
@@ -648,7 +655,7 @@ describe('on the bus', () => {
   ])(
     'a request of the toolkit %s is answered in its dialect, too',
     async (_version, request, source, detailType) => {
-      const tenantId = newTenantWithSecret();
+      const tenantId = await newTenantWithSecret();
       const Detail = JSON.stringify({ tenantId, tenantRegistrationId: registrationId });
       const answers = await heard(() => service.putEvents({ ...request, Detail }));
       expect(answers).toMatchObject([
@@ -700,14 +707,14 @@ describe('on the bus', () => {
   });
 
   test('a repeated request is answered again, to its own event', async () => {
-    const tenantId = newTenantWithSecret();
+    const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     const again = await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     expect(again).toMatchObject([
       [
         'element-onboarding',
         'InstanceProvisioned',
-        { tenantId, request: { eventId: lastIdFrom('crm.example') } },
+        { tenantId, request: { eventId: await lastIdFrom('crm.example') } },
       ],
     ]);
     const bySbt = await heard(() => service.putEvents(sbt05('onboardingRequest', tenantId)));
@@ -716,7 +723,7 @@ describe('on the bus', () => {
   });
 
   test('a removal is told, once more when it is asked for again, and also when there is nothing', async () => {
-    const tenantId = newTenantWithSecret();
+    const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     const [{ id } = { id: undefined }] = service.instancesOf(tenantId);
     const gone = await heard(() => service.putEvents(sbt09('sbt_aws_offboardingRequest', tenantId)));
@@ -741,8 +748,8 @@ describe('on the bus', () => {
     expect(never).toMatchObject([['element-onboarding', 'InstanceRemoved', { tenantId: nobody }]]);
   });
 
-  test('an event that the bus did not take comes when it does', async () => {
-    const tenantId = newTenantWithSecret();
+  test.skipIf(isDeployed)('an event that the bus did not take comes when it does', async () => {
+    const tenantId = await newTenantWithSecret();
     const answers = await heard(async () => {
       await service.putEvents(tenantOnboarded(tenantId));
       const failure = { status: 500, type: 'InternalFailure' };
@@ -761,19 +768,19 @@ describe('on the bus', () => {
     ];
     for (const NewImage of odd) {
       const Records = [{ dynamodb: { SequenceNumber: '1', NewImage } }];
-      expect(await service.stack.invoke('publish-results', { Records })).toEqual({
+      expect(await service.invoke('publish-results', { Records })).toEqual({
         batchItemFailures: [{ itemIdentifier: '1' }],
       });
     }
-    const lines = service.stack.logs.filter((line) => line.includes('malformed'));
+    const lines = (await service.logs()).filter((line) => line.includes('malformed'));
     expect(lines).toHaveLength(odd.length);
     expect(lines.join('\n')).not.toContain('planted');
   });
 
-  test('no secret and no token is in any event', () => {
+  test('no secret and no token is in any event', async () => {
     const tokens = service.simulator.instances.map(({ token }) => token);
     expect(tokens.length).toBeGreaterThan(3);
-    const text = JSON.stringify(service.stack.events);
+    const text = JSON.stringify(await service.events());
     for (const secret of [
       ...tokens,
       tenantSecret['api.key'],
@@ -783,6 +790,6 @@ describe('on the bus', () => {
     ]) {
       expect(text).not.toContain(secret);
     }
-    for (const line of service.stack.logs) expect(line).not.toContain(tenantSecret['api.key']);
+    for (const line of await service.logs()) expect(line).not.toContain(tenantSecret['api.key']);
   });
 });

@@ -1,10 +1,16 @@
 import { DynamoDBClient, ScanCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
-import { Client } from 'undici';
+import { Client, type Dispatcher } from 'undici';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
-import { startLocalStack, type LocalStackOptions } from '../infra/local/stack.ts';
+import type { FunctionName } from '../functions/triggers.ts';
+import type { CloudElements } from '../infra/local/cloud-elements.ts';
+import type { EventEnvelope } from '../infra/local/event-bus.ts';
+import { isMetricsLine } from '../infra/local/log-line.ts';
+import { startLocalStack, type LocalStack, type LocalStackOptions } from '../infra/local/stack.ts';
+import { startDeployedStack } from './deployed/deployed-stack.ts';
+import { isDeployed } from './deployed/endpoint.ts';
 
 export type Answer = {
   status: number;
@@ -25,22 +31,58 @@ export const eventOf = (Source: string, DetailType: string, detail: object): Eve
 export const tenantOnboarded = (tenantId: string, more: object = {}): Event =>
   eventOf('crm.example', 'TenantOnboarded', { tenantId, ...more });
 
-export type Service = Awaited<ReturnType<typeof startService>>;
+/** What tests need of the service wherever it runs: here in memory, or deployed. */
+export type Stack = {
+  simulator: CloudElements;
+  tableName: string;
+  busName: string;
+  platformSecretName: string;
+  tenantSecretName: (tenantId: string, elementKey: string) => string;
+  /** A value that is not a string is stored as JSON. */
+  putSecret: (name: string, value: string | object) => Promise<void>;
+  dynamoDb: DynamoDBClient;
+  eventBridge: EventBridgeClient;
+  /** Where the API is connected to, and the headers of a request that is permitted to call it. */
+  apiUrl: string;
+  authorise: (request: {
+    method: string;
+    path: string;
+    body: string | Buffer | undefined;
+  }) => Promise<Record<string, string>>;
+  /** As IAM names whoever authorises so. */
+  callerArn: unknown;
+  invoke: (functionName: FunctionName, event: unknown) => Promise<unknown>;
+  /** Every line that the functions logged, in order. */
+  logs: () => Promise<string[]>;
+  /** Everything that was put on the bus, in order. */
+  events: () => Promise<EventEnvelope[]>;
+  /** Resolves when nothing is under way any more in queues and streams. */
+  idle: () => Promise<void>;
+  /** Of the onboarding queue, in order. */
+  deadLetters: () => Promise<{ body: string; receiveCount: number }[]>;
+  clearDeadLetters: () => Promise<void>;
+  /** Puts a message past the bus into the onboarding queue. */
+  sendToQueue: (body: string) => Promise<void>;
+  /** The stack in memory; deployed there is none. */
+  local: LocalStack | undefined;
+  stop: () => Promise<void>;
+};
 
-/** The whole service on free ports, and what a test asks it from outside: as a caller, as a sender, as an operator. */
-export async function startService(options: LocalStackOptions = {}) {
-  const stack = await startLocalStack(options);
-  const { queues, simulator, tableName } = stack;
-  const queue = queues.get('onboard-tenants');
-  if (!queue) throw new Error('No queue feeds onboard-tenants.');
+export type Service = ReturnType<typeof serviceOf>;
 
-  const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
-  const region = stack.environment.AWS_REGION;
-  const dynamoDb = new DynamoDBClient({ endpoint: stack.dynamodbUrl, region, credentials });
-  const eventBridge = new EventBridgeClient({ endpoint: stack.awsUrl, region, credentials });
+/** The whole service; deployed, if that is what is tested. */
+export async function startService(options: LocalStackOptions = {}): Promise<Service> {
+  return serviceOf(isDeployed ? await startDeployedStack(options) : await startStackHere(options));
+}
+
+/** What a test asks the service from outside: as a caller, as a sender, as an operator. */
+export function serviceOf(stack: Stack) {
+  const { simulator, tableName, dynamoDb, eventBridge } = stack;
 
   async function items() {
-    const { Items = [], LastEvaluatedKey } = await dynamoDb.send(new ScanCommand({ TableName: tableName }));
+    const { Items = [], LastEvaluatedKey } = await dynamoDb.send(
+      new ScanCommand({ TableName: tableName, ConsistentRead: true }),
+    );
     if (LastEvaluatedKey) throw new Error('The table is larger than one page.');
     return Items;
   }
@@ -51,28 +93,45 @@ export async function startService(options: LocalStackOptions = {}) {
       .find((row) => row['tenantId'] === tenantId && row['elementKey'] === elementKey);
   }
 
-  const caller = callerOf(stack.apiUrl);
+  const caller = callerOf(stack);
   const instancesOf = (tenantId: string) =>
     simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
 
   /** The lines logged so far that are about the tenant, parsed. */
-  function logsOf(tenantId: string) {
-    return stack.logs
-      .filter((line) => line.startsWith('{'))
+  async function logsOf(tenantId: string) {
+    return (await stack.logs())
+      .filter((line) => line.startsWith('{') && !isMetricsLine(line))
       .map((line) => logLineSchema.parse(JSON.parse(line)))
       .filter((line) => line['tenantId'] === tenantId);
   }
 
   /** Of messages about the tenant: the line that each of them left. */
-  const deliveriesOf = (tenantId: string) => logsOf(tenantId).filter(({ message }) => message === 'message');
+  const deliveriesOf = async (tenantId: string) =>
+    (await logsOf(tenantId)).filter(({ message }) => message === 'message');
 
   return {
-    stack,
     simulator,
-    queue,
     dynamoDb,
     ...caller,
     instancesOf,
+    platformSecretName: stack.platformSecretName,
+    tenantSecretName: stack.tenantSecretName,
+    putSecret: stack.putSecret,
+    callerArn: stack.callerArn,
+    invoke: stack.invoke,
+    logs: stack.logs,
+    events: stack.events,
+    idle: stack.idle,
+    deadLetters: stack.deadLetters,
+    clearDeadLetters: stack.clearDeadLetters,
+    sendToQueue: stack.sendToQueue,
+
+    /** For tests that are not run deployed. */
+    get stack(): LocalStack {
+      if (!stack.local)
+        throw new Error('The stack is not in memory: a test that asks for it is not to be run deployed.');
+      return stack.local;
+    },
 
     /** What the tenant has in the end: one live instance, shown as active, whose token is the one handed out. */
     async expectOneActiveInstance(tenantId: string): Promise<void> {
@@ -120,12 +179,40 @@ export async function startService(options: LocalStackOptions = {}) {
     logsOf,
     deliveriesOf,
     /** What became of each of the deliveries, in order. */
-    outcomesOf: (tenantId: string) => deliveriesOf(tenantId).map(({ outcome }) => outcome),
+    outcomesOf: async (tenantId: string) => (await deliveriesOf(tenantId)).map(({ outcome }) => outcome),
 
-    async [Symbol.asyncDispose]() {
+    [Symbol.asyncDispose]: stack.stop,
+  };
+}
+
+async function startStackHere(options: LocalStackOptions): Promise<Stack> {
+  const local = await startLocalStack(options);
+  const queue = local.queues.get('onboard-tenants');
+  if (!queue) throw new Error('No queue feeds onboard-tenants.');
+  const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
+  const region = local.environment.AWS_REGION;
+  const dynamoDb = new DynamoDBClient({ endpoint: local.dynamodbUrl, region, credentials });
+  const eventBridge = new EventBridgeClient({ endpoint: local.awsUrl, region, credentials });
+  return {
+    ...local,
+    local,
+    dynamoDb,
+    eventBridge,
+    putSecret: async (name, value) => local.putSecret(name, value),
+    // The gateway here asks nobody who they are.
+    authorise: async () => ({}),
+    callerArn: 'arn:aws:iam::000000000000:user/local',
+    logs: async () => local.logs,
+    events: async () => local.events,
+    deadLetters: async () => queue.deadLetters,
+    clearDeadLetters: async () => {
+      queue.deadLetters.length = 0;
+    },
+    sendToQueue: async (body) => void queue.send(body),
+    stop: async () => {
       dynamoDb.destroy();
       eventBridge.destroy();
-      await stack.stop();
+      await local.stop();
     },
   };
 }
@@ -136,8 +223,7 @@ const logLineSchema = z.looseObject({
   outcome: z.optional(z.string()),
 });
 
-/** @param baseUrl of a running API, here or deployed */
-function callerOf(baseUrl: string) {
+function callerOf({ apiUrl, authorise }: Pick<Stack, 'apiUrl' | 'authorise'>) {
   /** Sends the path as it is written, dots and all, unlike `fetch`. */
   async function request({
     method,
@@ -145,14 +231,19 @@ function callerOf(baseUrl: string) {
     body,
     headers = {},
   }: {
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+    method: Dispatcher.HttpMethod;
     path: string;
-    body?: string | Buffer;
-    headers?: Record<string, string>;
+    body?: string | Buffer | undefined;
+    headers?: Record<string, string | string[]>;
   }): Promise<Answer> {
-    const client = new Client(baseUrl);
+    const client = new Client(apiUrl);
     try {
-      const response = await client.request({ method, path, headers, ...(body !== undefined && { body }) });
+      const response = await client.request({
+        method,
+        path,
+        headers: { ...headers, ...(await authorise({ method, path, body })) },
+        ...(body !== undefined && { body }),
+      });
       const text = await response.body.text();
       return { status: response.statusCode, headers: response.headers, text, json: parseJson(text) };
     } finally {

@@ -83,7 +83,7 @@ beforeAll(async () => {
   });
   const own = plantPlatformSecrets('in use');
   service.simulator.rotateSecrets(own);
-  service.stack.putSecret(service.stack.platformSecretName, own);
+  await service.putSecret(service.stack.platformSecretName, own);
 
   await successes();
   await refusalsByCloudElements(own);
@@ -93,7 +93,7 @@ beforeAll(async () => {
   await functionsKilled();
   await events();
   await changesAndRemovals();
-  await service.stack.idle();
+  await service.idle();
   for (const { id, token } of service.simulator.instances) plant(`the token of instance ${id}`, token);
   rememberQuotations();
 }, 60_000);
@@ -141,7 +141,7 @@ async function successes(): Promise<void> {
   answers.push({ what: 'token', answer: { ...answer, text: '', json: undefined } });
 
   const withSecret = newTenant();
-  service.putTenantSecret(withSecret, { 'api.key': plantKey('of a tenant’s secret') });
+  await service.putTenantSecret(withSecret, { 'api.key': plantKey('of a tenant’s secret') });
   await expectAnswer('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
 }
 
@@ -296,11 +296,11 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
   ];
   for (const [what, write] of tenants) {
     const tenantId = newTenant();
-    service.putTenantSecret(tenantId, write(plantKey(what)));
+    await service.putTenantSecret(tenantId, write(plantKey(what)));
     const asked = service.post(tenantId, { element: { key: 'taxify' } });
     await expectAnswer(what, 503, asked, 'tenant-credentials-unusable');
     await service.putEvents(tenantOnboarded(tenantId));
-    await service.queue.idle();
+    await service.idle();
     await keepTable();
   }
 }
@@ -362,15 +362,15 @@ async function functionsKilled(): Promise<void> {
 
 async function events(): Promise<void> {
   const known = newTenant();
-  service.putTenantSecret(known, { 'api.key': plantKey('of an onboarded tenant') });
+  await service.putTenantSecret(known, { 'api.key': plantKey('of an onboarded tenant') });
   const refused = newTenant();
-  service.putTenantSecret(refused, {
+  await service.putTenantSecret(refused, {
     'api.key': `refused-${plantKey('of a tenant that the vendor refuses')}`,
   });
   const outspoken = newTenant();
   const configuration = { 'api.key': plantKey('in an event'), 'base.url': plantKey('as a URL in an event') };
   const sbt = newTenant();
-  service.putTenantSecret(sbt, { 'api.key': plantKey('of a tenant of the toolkit') });
+  await service.putTenantSecret(sbt, { 'api.key': plantKey('of a tenant of the toolkit') });
   await service.putEvents(
     tenantOnboarded(known),
     tenantOnboarded(refused),
@@ -384,8 +384,8 @@ async function events(): Promise<void> {
       apiKey: plantKey('in an event of the toolkit'),
     }),
   );
-  service.queue.send(`{"detail": "${plantKey('in a message that is no event')}`);
-  await service.queue.idle();
+  await service.sendToQueue(`{"detail": "${plantKey('in a message that is no event')}`);
+  await service.idle();
   const { json } = await service.get(`/tenants/${outspoken}/instances/taxify`);
   expect(json).toMatchObject({ status: 'failed', lastError: { code: 'invalid-request' } });
   for (const tenantId of [known, sbt]) await service.expectOneActiveInstance(tenantId);
@@ -393,10 +393,10 @@ async function events(): Promise<void> {
   await expectAnswer('outspoken event', 200, service.get(`/tenants/${outspoken}/instances/taxify`));
 
   const echoed = newTenant();
-  service.putTenantSecret(echoed, { 'api.key': plantKey('of a tenant, quoted back') });
+  await service.putTenantSecret(echoed, { 'api.key': plantKey('of a tenant, quoted back') });
   service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
   await service.putEvents(tenantOnboarded(echoed));
-  await service.queue.idle();
+  await service.idle();
   await expectAnswer('echoed event', 200, service.get(`/tenants/${echoed}/instances/taxify`));
 }
 
@@ -418,7 +418,7 @@ async function changesAndRemovals(): Promise<void> {
   });
   const refused = service.patch(path, change('of a refused change'));
   await expectAnswer('refused change', 400, refused, 'refused-by-cloud-elements');
-  service.putTenantSecret(tenantId, { 'api.key': plantKey('that was rotated in the secret') });
+  await service.putTenantSecret(tenantId, { 'api.key': plantKey('that was rotated in the secret') });
   await expectAnswer('secret sent anew', 200, service.patch(path, { configuration: {} }));
 
   service.simulator.fail({
@@ -430,15 +430,15 @@ async function changesAndRemovals(): Promise<void> {
   await expectAnswer('removed', 204, service.delete(path));
 
   const leaving = newTenant();
-  service.putTenantSecret(leaving, { 'api.key': plantKey('of a tenant that leaves') });
+  await service.putTenantSecret(leaving, { 'api.key': plantKey('of a tenant that leaves') });
   await service.putEvents(tenantOnboarded(leaving));
-  await service.stack.idle();
+  await service.idle();
   const offboarded = { tenantId: leaving, note: plantKey('in an off-boarding event that is malformed') };
   await service.putEvents(
     eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),
     eventOf('crm.example', 'TenantOffboarded', offboarded),
   );
-  await service.stack.idle();
+  await service.idle();
   await expectAnswer('gone', 404, service.get(`/tenants/${leaving}/instances/taxify`), 'not-found');
   for (const name of ['reconcile-instances', 'audit-instances'] as const)
     await service.stack.runSchedule(name);
@@ -447,6 +447,13 @@ async function changesAndRemovals(): Promise<void> {
 test('no secret and no token is in what the functions logged', () => {
   expect(service.stack.logs.length).toBeGreaterThan(60);
   expect(leaksIn(service.stack.logs)).toEqual([]);
+});
+
+test('no secret, no token and no tenant is in a metric', () => {
+  const { metrics } = service.stack;
+  expect(metrics.length).toBeGreaterThan(60);
+  expect(leaksIn(metrics)).toEqual([]);
+  expect(metrics.filter((line) => line.includes('tenant-'))).toEqual([]);
 });
 
 test('no secret and no token is in an answer, but the token in that of its own route', () => {
@@ -471,8 +478,8 @@ test('no secret and no token is in an event of ours', () => {
   expect(leaksIn([...ours, ...answersToToolkit].map((event) => JSON.stringify(event)))).toEqual([]);
 });
 
-test('no secret is in a dead letter, but what its sender wrote into it', () => {
-  const bodies = service.queue.deadLetters.map(({ body }) => body);
+test('no secret is in a dead letter, but what its sender wrote into it', async () => {
+  const bodies = (await service.deadLetters()).map(({ body }) => body);
   expect(bodies).toHaveLength(7);
   expect(bodies.filter((body) => leaksIn([body]).length > 0)).toHaveLength(3);
 });

@@ -1,0 +1,62 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bold, print } from '../../infra/local/terminal.ts';
+import { cdk } from './cdk.ts';
+import { environment } from './endpoint.ts';
+
+/**
+ * `npm run test:deployed`: deploys the service with the ordinary CDK CLI to the emulator at `AWS_ENDPOINT_URL`, over
+ * the version before (`--previous <commit>`), runs the tests of its outside against stacks of their own, and destroys
+ * all of it.
+ */
+const { values: asked } = parseArgs({ options: { previous: { type: 'string', default: 'HEAD~1' } } });
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The files with the cases of the service's outside; what of them cannot be had deployed is reported as not run. */
+const shared = ['http-api.test', 'onboarding-events.test', 'result-events.test'];
+
+/** Deploying, cold starts and redeliveries take their time. */
+const patience = ['--test-timeout', '90000', '--hook-timeout', '240000'];
+
+const { AWS_ENDPOINT_URL: endpoint } = process.env;
+if (endpoint === undefined) {
+  process.stderr.write(
+    'AWS_ENDPOINT_URL is not set. Start an emulator of AWS, such as MiniStack (README, "Test a deployment"), and say where it is.\n',
+  );
+  process.exit(2);
+}
+
+print(`\n${bold('Deploying to')} ${endpoint}\n`);
+await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`]);
+const previous = checkOut(asked.previous);
+try {
+  process.exitCode = await runTests(previous);
+} finally {
+  rmSync(previous, { recursive: true, force: true });
+}
+
+/** The files of a commit beside the packages of this one. */
+function checkOut(commit: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-previous-'));
+  const archive = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 256 * 1024 * 1024 });
+  execFileSync('tar', ['-x', '-C', directory], { input: archive });
+  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+  return directory;
+}
+
+function runTests(previousDirectory: string): Promise<number> {
+  const options = ['--dir', 'test', '--reporter', 'verbose', ...patience];
+  const vitest = spawn('vitest', ['run', ...options, 'deployed/life.test', ...shared], {
+    cwd: root,
+    env: { ...environment, TEST_DEPLOYED: '1', TEST_PREVIOUS: previousDirectory },
+    stdio: 'inherit',
+  });
+  return new Promise((resolve, reject) => {
+    vitest.once('error', reject).once('exit', (exitCode) => resolve(exitCode ?? 1));
+  });
+}
