@@ -1,0 +1,117 @@
+import * as z from 'zod/mini';
+import { errorCodes, type ErrorCode, type ErrorFacts, type Problem } from '../../functions/core/errors.ts';
+import { elementKeySchema, tenantIdSchema, type instanceView } from '../../functions/core/instance.ts';
+import type { readToken } from '../../functions/core/read.ts';
+import type { resultDetail } from '../../functions/core/result-events.ts';
+
+/**
+ * What the functions answer and publish. They build it themselves and do not parse it, so none of this is in their
+ * bundles; the types hold the two together, and what types cannot tell (is a field there or not?) the tests do.
+ */
+
+/** Every field as it is when it is there. */
+type Full<T> = T extends readonly (infer Item)[]
+  ? Full<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Full<Exclude<T[Key], undefined>> }
+    : T;
+
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+
+/** The schema as it is given; compiles only while it has exactly the fields that the code gives. */
+const showing =
+  <Shown>() =>
+  <Schema extends z.ZodMiniType>(
+    schema: Schema & (Same<Full<z.infer<Schema>>, Full<Shown>> extends true ? unknown : never),
+  ): Schema =>
+    schema;
+
+const element = z.object({ key: elementKeySchema });
+
+const lastErrorSchema = z.object({
+  code: z.string(),
+  detail: z.string(),
+  requestId: z.optional(z.string()),
+  at: z.iso.datetime(),
+});
+
+type InstanceView = ReturnType<typeof instanceView>;
+
+export const instanceSchema = showing<
+  // What has been removed is not shown.
+  Omit<InstanceView, 'status'> & { status: Exclude<InstanceView['status'], 'removed'> }
+>()(
+  z.object({
+    tenantId: tenantIdSchema,
+    element,
+    id: z.optional(z.int()),
+    name: z.string(),
+    tags: z.array(z.string()),
+    status: z.enum(['provisioning', 'active', 'failed', 'deleting']),
+    createdDate: z.iso.datetime(),
+    updatedDate: z.iso.datetime(),
+    lastError: z.optional(lastErrorSchema),
+  }),
+);
+
+const tokenShape = { id: z.int(), token: z.string() };
+
+export const elementTokenSchema = showing<
+  { tenantId: string; element: { key: string }; id: number } & Pick<
+    Awaited<ReturnType<typeof readToken>>,
+    'token'
+  >
+>()(z.object({ tenantId: tenantIdSchema, element, ...tokenShape }));
+
+export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
+  z.object({
+    tenantId: tenantIdSchema,
+    element,
+    id: z.optional(z.int()),
+    name: z.optional(z.string()),
+    tags: z.array(z.string()),
+    lastError: z.optional(lastErrorSchema),
+    request: z.optional(z.object({ eventId: z.string() })),
+  }),
+);
+
+/** Of the SaaS Builder Toolkit. */
+export const toolkitDetailSchema = z.object({
+  tenantRegistrationId: z.string(),
+  jobOutput: z.object({
+    tenantData: z.record(z.string(), z.string()),
+    tenantRegistrationData: z.object({ registrationStatus: z.string() }),
+  }),
+});
+
+const problemDetail = { detail: z.string() };
+
+const faultSchema = showing<Problem>()(
+  z.union([
+    z.object({ pointer: z.string(), ...problemDetail }),
+    z.object({ parameter: z.string(), ...problemDetail }),
+  ]),
+);
+
+export const codes = Object.keys(errorCodes).filter((code): code is ErrorCode =>
+  Object.hasOwn(errorCodes, code),
+);
+
+/** RFC 9457. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.enum(codes),
+  ...showing<Pick<ErrorFacts, 'missing' | 'requestId'> & { errors?: ErrorFacts['problems'] }>()(
+    z.object({
+      missing: z.optional(z.array(z.string())),
+      errors: z.optional(z.array(faultSchema)),
+      requestId: z.optional(z.string()),
+    }),
+  ).shape,
+});
+
+/** What API Gateway answers with. */
+export const gatewayMessageSchema = z.object({ message: z.string() });

@@ -1,0 +1,116 @@
+import * as z from 'zod/mini';
+import { envelopeSchema, sbtDetailSchema, tenantOffboardedSchema } from '../../functions/core/events.ts';
+import { tenantOnboardedSchema } from '../../functions/core/instance.ts';
+import {
+  eventSource,
+  toolkitDialects,
+  toolkitResults,
+  type ResultName,
+} from '../../functions/core/result-events.ts';
+import { triggers, type EventPattern } from '../../functions/triggers.ts';
+import { resultDetailSchema, toolkitDetailSchema } from './answers.ts';
+import { jsonSchemasOf, type NamedSchema, type SchemaNotes } from './json-schema.ts';
+
+const incomingPatterns = [
+  ...triggers['onboard-tenants'].queue.events,
+  ...triggers['offboard-tenants'].queue.events,
+] satisfies EventPattern[];
+type IncomingType = (typeof incomingPatterns)[number]['detail-type'][number];
+
+const onboardingRequest = { detail: sbtDetailSchema, title: 'Onboarding by the SaaS Builder Toolkit' };
+const offboardingRequest = { detail: sbtDetailSchema, title: 'Off-boarding by the SaaS Builder Toolkit' };
+
+/** By detail-type. One that the trigger table has and that is not here does not compile. */
+const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.ZodMiniType }>> = {
+  TenantOnboarded: {
+    detail: tenantOnboardedSchema,
+    title: 'The tenant is to have its instance',
+    description: 'Of Taxify, unless `element` says otherwise. No credential belongs in an event.',
+  },
+  TenantOffboarded: {
+    detail: tenantOffboardedSchema,
+    title: 'The tenant leaves, or gives up the instance of the element that is named',
+  },
+  onboardingRequest,
+  sbt_aws_onboardingRequest: onboardingRequest,
+  offboardingRequest,
+  sbt_aws_offboardingRequest: offboardingRequest,
+};
+
+const results: Readonly<Record<ResultName, string>> = {
+  InstanceProvisioned: 'An instance is active, or an event has asked for it again',
+  InstanceFailed: 'Provisioning has failed; it may be tried again and succeed later',
+  InstanceRemoved: 'An instance is gone, at Cloud Elements and here',
+};
+
+const isResult = (name: string): name is ResultName => Object.hasOwn(results, name);
+const resultNames = Object.keys(results).filter(isResult);
+
+const incoming = Object.fromEntries(
+  incomingPatterns.flatMap((pattern) =>
+    pattern['detail-type'].map((type): [string, NamedSchema] => {
+      const { detail, ...notes } = incomingDetails[type];
+      const sources = 'source' in pattern ? pattern.source : undefined;
+      return [type, eventOf({ type, sources, detail, notes })];
+    }),
+  ),
+);
+
+const outgoing = Object.fromEntries([
+  ...resultNames.map((type): [string, NamedSchema] => [
+    type,
+    eventOf({
+      type,
+      sources: [eventSource],
+      detail: resultDetailSchema,
+      notes: { title: results[type] },
+    }),
+  ]),
+  ...Object.values(toolkitDialects).flatMap(({ source, prefix }) =>
+    resultNames.map((result): [string, NamedSchema] => {
+      const type = `${prefix}${toolkitResults[result].detailType}`;
+      const title = `${result}, to the SaaS Builder Toolkit`;
+      return [type, eventOf({ type, sources: [source], detail: toolkitDetailSchema, notes: { title } })];
+    }),
+  ),
+]);
+
+function eventOf({
+  type,
+  sources,
+  detail,
+  notes,
+}: {
+  type: string;
+  /** Any, when there are none. */
+  sources: readonly string[] | undefined;
+  detail: z.ZodMiniType;
+  notes: SchemaNotes;
+}): NamedSchema {
+  const schema = z.extend(envelopeSchema, {
+    ...(sources && { source: z.enum(sources) }),
+    'detail-type': z.literal(type),
+    detail,
+  });
+  return { schema, notes };
+}
+
+const refOf = (name: string) => `#/$defs/${name}`;
+const oneOf = (events: object) => ({ oneOf: Object.keys(events).map((name) => ({ $ref: refOf(name) })) });
+
+/**
+ * JSON Schema of the events on the bus: `#/$defs/incoming`, those that this service takes, `#/$defs/outgoing`, those
+ * that it sends, and each by its detail-type.
+ */
+export function eventSchemas() {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Events of element-onboarding, as EventBridge delivers them',
+    ...oneOf({ incoming, outgoing }),
+    $defs: {
+      incoming: oneOf(incoming),
+      outgoing: oneOf(outgoing),
+      ...jsonSchemasOf({ ...incoming, ...outgoing }, refOf),
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import * as z from 'zod/mini';
+import { instanceChangesSchema, reservedTagPrefixes, tagSchema } from '../../functions/core/instance.ts';
+
+export type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+export type SchemaNotes = { title?: string; description?: string; examples?: unknown[] };
+export type NamedSchema = { schema: z.core.$ZodType; notes?: SchemaNotes };
+
+/** What refinements mean: zod knows them as code only. A test sends both sides of each to the functions. */
+const refinements = new Map<z.core.$ZodType, JsonSchema>([
+  // JSON has no `undefined`: a field that is there has a value.
+  [instanceChangesSchema, { minProperties: 1 }],
+  [tagSchema, { not: { pattern: `^\\s*(${reservedTagPrefixes.map(inAnyCase).join('|')})\\s*:` } }],
+]);
+
+/** JSON Schema's patterns have no flags. */
+function inAnyCase(word: string): string {
+  return word.replaceAll(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
+}
+
+/**
+ * JSON Schemas (2020-12) of zod schemas, which refer to each other by name. They describe what is sent, and each says in
+ * words what the zod schema's own messages say.
+ * @param refOf the reference to a schema, for example `#/components/schemas/Instance`
+ */
+export function jsonSchemasOf(
+  named: Readonly<Record<string, NamedSchema>>,
+  refOf: (name: string) => string,
+): Record<string, JsonSchema> {
+  const registry = z.registry<SchemaNotes & { id: string }>();
+  for (const [id, { schema, notes }] of Object.entries(named)) registry.add(schema, { ...notes, id });
+  const { schemas } = z.toJSONSchema(registry, {
+    // Not `output`, which closes every object: who reads an answer is to expect new fields in it.
+    io: 'input',
+    uri: refOf,
+    metadata: registry,
+    override: ({ zodSchema, jsonSchema }) => {
+      const expected = expectationsOf(zodSchema);
+      if (expected.length > 0) jsonSchema.description ??= expected.join('; ');
+      // Hundreds of characters that say no more than the format.
+      if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+      Object.assign(jsonSchema, refinements.get(zodSchema));
+    },
+  });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, { $id: _id, $schema: _schema, ...schema }]) => [name, schema]),
+  );
+}
+
+/** The messages of a schema and its checks, which say what is expected. */
+function expectationsOf({ _zod: { def } }: z.core.$ZodType): string[] {
+  const checks = (def.checks ?? []).map(({ _zod: check }) => check.def);
+  const errors = [...checks, def].map(({ error }) => error);
+  return errors.flatMap((error) => {
+    // Ours are plain text, whatever the issue.
+    const message: unknown = error && Reflect.apply(error, undefined, [{}]);
+    return typeof message === 'string' ? [message] : [];
+  });
+}

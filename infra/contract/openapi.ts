@@ -1,0 +1,247 @@
+import { errorCodes, type ErrorCode } from '../../functions/core/errors.ts';
+import {
+  elementKeySchema,
+  instanceChangesSchema,
+  instanceRequestSchema,
+  tenantIdSchema,
+} from '../../functions/core/instance.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { elementTokenSchema, gatewayMessageSchema, instanceSchema, problemSchema } from './answers.ts';
+import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.ts';
+import {
+  errorsOfEveryRoute,
+  errorsToRetryAfter,
+  routes,
+  type HeaderName,
+  type Operation,
+  type SchemaName,
+} from './operations.ts';
+import * as z from 'zod/mini';
+
+type Described = { description: string };
+export type Response = Described & {
+  headers: Record<string, { $ref: string } | (Described & { required: boolean; schema: JsonSchema })>;
+  content?: Record<string, { schema: JsonSchema }>;
+};
+export type OperationObject = {
+  operationId: string;
+  summary: string;
+  description?: string;
+  parameters: { name: string; in: 'path'; required: true; schema: JsonSchema }[];
+  requestBody?: { required: true; content: Record<string, { schema: JsonSchema }> };
+  responses: Record<string, Response>;
+};
+
+/** What API Gateway answers by itself, whatever the route. It has never heard of problem details. */
+const gatewayAnswers: Readonly<Record<number, string>> = {
+  400: 'The path cannot be decoded',
+  403: 'The signature is missing, wrong or out of date, or its principal may not call this route',
+  404: 'There is no such route; an empty path parameter makes none',
+  413: 'More than 10 MB',
+  429: 'Too many requests at once',
+  500: 'The function failed',
+  503: 'The function did not answer in time',
+};
+
+const pathParameters = jsonSchemasOf(
+  { tenantId: { schema: tenantIdSchema }, elementKey: { schema: elementKeySchema } },
+  (name) => name,
+);
+
+const instanceExample = {
+  tenantId: 'acme',
+  element: { key: 'taxify' },
+  id: 1_000_001,
+  name: 'Acme',
+  tags: ['eu'],
+  status: 'active',
+  createdDate: '2026-11-23T14:27:49.455Z',
+  updatedDate: '2026-11-23T14:27:49.478Z',
+};
+
+const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
+  InstanceRequest: {
+    schema: instanceRequestSchema,
+    notes: {
+      title: "Cloud Elements' `instance.json`",
+      examples: [
+        {
+          element: { key: 'taxify' },
+          configuration: { 'api.key': 'any' },
+          tags: ['eu'],
+          name: 'Acme',
+        },
+      ],
+    },
+  },
+  InstanceChanges: {
+    schema: instanceChangesSchema,
+    notes: { title: 'What is to be changed', examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
+  },
+  Instance: {
+    schema: instanceSchema,
+    notes: {
+      title: 'Instance',
+      description: 'Its `id` is absent until it is known to exist; `lastError` tells why it is not active.',
+      examples: [instanceExample],
+    },
+  },
+  Instances: { schema: z.array(instanceSchema), notes: { title: 'Instances, `[]` when there are none' } },
+  ElementToken: { schema: elementTokenSchema, notes: { title: 'Element token' } },
+  Problem: {
+    schema: problemSchema,
+    notes: {
+      title: 'Problem details (RFC 9457)',
+      description:
+        '`errors` names everything that is wrong with a request, by JSON Pointer into its body or by path parameter; `missing` names configuration entries to add; `requestId` is for the support of Cloud Elements.',
+    },
+  },
+  GatewayMessage: { schema: gatewayMessageSchema, notes: { title: 'Message of API Gateway' } },
+};
+
+const headers: Readonly<Record<HeaderName, { schema: JsonSchema; description: string }>> = {
+  location: { schema: { type: 'string' }, description: 'Path of the instance' },
+  'retry-after': {
+    schema: { type: 'integer', minimum: 1 },
+    description: 'Seconds to wait before asking again',
+  },
+  'cache-control': { schema: { const: 'no-store' }, description: 'Nobody is to keep it' },
+};
+
+/** OpenAPI 3.1 of the HTTP API: the routes of the trigger table with the schemas that the functions parse by. */
+export function openApiDocument() {
+  const paths: Record<string, Record<string, OperationObject>> = {};
+  for (const { name, http, operation } of routes) {
+    const [method = '', path = ''] = http.split(' ');
+    paths[path] = {
+      ...paths[path],
+      [method.toLowerCase()]: operationObject({ name, path, operation }),
+    };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: packageJson.name,
+      version: packageJson.version,
+      description: [
+        packageJson.description,
+        "Answers of `application/problem+json` are the service's own; those of `application/json` with nothing but a `message` are API Gateway's, which answers 404 to every other method and path.",
+        'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes.',
+      ].join('\n\n'),
+      license: { name: packageJson.license, identifier: packageJson.license },
+    },
+    servers: [
+      {
+        url: 'https://{apiId}.execute-api.{region}.amazonaws.com',
+        description: 'The `ApiUrl` that `cdk deploy` prints',
+        variables: { apiId: { default: 'api' }, region: { default: 'us-east-1' } },
+      },
+    ],
+    security: [{ sigv4: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        sigv4: {
+          type: 'apiKey',
+          name: 'authorization',
+          in: 'header',
+          description:
+            'AWS Signature Version 4 for `execute-api`, by a principal that is allowed `execute-api:Invoke` on the route',
+          'x-amazon-apigateway-authtype': 'awsSigv4',
+        },
+      },
+      headers: {
+        RequestId: { description: "API Gateway's id of the request", schema: { type: 'string' } },
+      },
+      schemas: jsonSchemasOf(namedSchemas, (name) => `#/components/schemas/${name}`),
+    },
+  };
+}
+
+function operationObject({
+  name,
+  path,
+  operation: { summary, description, body, answers, errors },
+}: {
+  name: string;
+  path: string;
+  operation: Operation;
+}): OperationObject {
+  const byStatus = Map.groupBy<number, ErrorCode>(
+    [...errorsOfEveryRoute, ...errors],
+    (code) => errorCodes[code].status,
+  );
+  const statuses = new Set([...Object.keys(gatewayAnswers).map(Number), ...byStatus.keys()]);
+  return {
+    operationId: name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
+    summary,
+    ...(description && { description }),
+    parameters: parametersOf(path),
+    ...(body && {
+      requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } },
+    }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [status, answerObject(answer)]),
+      ),
+      ...Object.fromEntries(
+        [...statuses].map((status) => [status, errorObject(status, byStatus.get(status) ?? [])]),
+      ),
+    },
+  };
+}
+
+function parametersOf(path: string): OperationObject['parameters'] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => {
+    const schema = pathParameters[name];
+    if (!schema) throw new Error(`Nothing is known of the path parameter ${name}.`);
+    return { name, in: 'path', required: true, schema };
+  });
+}
+
+function answerObject({ means, body, headers: always = [] }: Operation['answers'][number]): Response {
+  return {
+    description: means,
+    headers: headersOf(always, true),
+    ...(body && { content: { 'application/json': { schema: schemaOf(body) } } }),
+  };
+}
+
+function errorObject(status: number, errors: readonly ErrorCode[]): Response {
+  const byGateway = gatewayAnswers[status];
+  const toRetry = errors.some((code) => errorsToRetryAfter.includes(code));
+  return {
+    description: [
+      ...errors.map((code) => `\`${code}\`: ${errorCodes[code].title}`),
+      ...(byGateway ? [`By API Gateway: ${byGateway}`] : []),
+    ].join('\n\n'),
+    headers: headersOf(toRetry ? ['retry-after'] : [], false),
+    content: {
+      ...(errors.length > 0 && { 'application/problem+json': { schema: problemOf(status, errors) } }),
+      ...(byGateway && { 'application/json': { schema: schemaOf('GatewayMessage') } }),
+    },
+  };
+}
+
+function headersOf(names: readonly HeaderName[], required: boolean): Response['headers'] {
+  return {
+    'apigw-requestid': { $ref: '#/components/headers/RequestId' },
+    ...Object.fromEntries(names.map((name) => [name, { ...headers[name], required }])),
+  };
+}
+
+function problemOf(status: number, errors: readonly ErrorCode[]): JsonSchema {
+  const properties = {
+    type: { enum: errors.map(problemType) },
+    title: { enum: errors.map((code) => errorCodes[code].title) },
+    status: { const: status },
+    code: { enum: [...errors] },
+  };
+  return { allOf: [schemaOf('Problem'), { properties }] };
+}
+
+const problemType = (code: ErrorCode): string => `urn:element-onboarding:${code}`;
+
+function schemaOf(name: SchemaName): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}

@@ -1,0 +1,30 @@
+import type { Faults } from './validating.ts';
+
+// Where schemas and functions differ.
+
+/** The limits of ids and of texts. */
+const tooLong = [/^.{129}/s, /^.{256}/s];
+
+/** JSON Schema counts characters, the service UTF-16 code units: the document says so in words. */
+export const countsOtherwise = (json: unknown): boolean =>
+  stringsIn(json).some((text) =>
+    tooLong.some((units) => units.test(text) && !new RegExp(units, 'su').test(text)),
+  );
+
+function stringsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
+}
+
+/** A configuration entry that is called `__proto__` is not refused, but left out (by zod, and harmless). */
+export function isLeftOut(faults: Faults, json: unknown, faultsOf: (json: unknown) => Faults): boolean {
+  if (
+    json === undefined ||
+    !faults.every((fault) => /^(\/detail)?\/configuration(\/__proto__)? /.test(fault))
+  )
+    return false;
+  const others: unknown = JSON.parse(JSON.stringify(json), (key, value: unknown) =>
+    key === '__proto__' ? undefined : value,
+  );
+  return faultsOf(others).length === 0;
+}
