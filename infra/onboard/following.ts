@@ -1,0 +1,135 @@
+import { BatchGetItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { unmarshall } from '@aws-sdk/util-dynamodb';
+import * as z from 'zod/mini';
+import type { ErrorCode } from '../../functions/core/errors.ts';
+import { instanceRowSchema, type InstanceKey } from '../../functions/core/instance.ts';
+import type { End } from './journal.ts';
+import type { Ask } from './manifest.ts';
+
+/** The part of a table's row that tells how an onboarding stands; the token is not in it. */
+const stateSchema = z.pick(instanceRowSchema, {
+  tenantId: true,
+  elementKey: true,
+  status: true,
+  fingerprint: true,
+  askedBy: true,
+  lastError: true,
+});
+export type State = z.infer<typeof stateSchema>;
+
+/** DynamoDB's limit for one call. */
+const maxKeys = 100;
+
+/** What an event is refused for, once and for all; the queue delivers it again after any other error. */
+export const finalCodes: ReadonlySet<string> = new Set<ErrorCode>([
+  'invalid-request',
+  'missing-configuration',
+  'refused-by-cloud-elements',
+]);
+
+/**
+ * Reads the table's rows of these tenants, 100 per call, consistently. What DynamoDB leaves out for lack of capacity
+ * is not in the answer: `undefined` in it means that there is no such row.
+ */
+export async function readStates<Key extends InstanceKey>(
+  { dynamoDb, tableName }: { dynamoDb: DynamoDBClient; tableName: string },
+  keys: readonly Key[],
+): Promise<Map<Key, State | undefined>> {
+  const states = new Map<Key, State | undefined>();
+  for (let start = 0; start < keys.length; start += maxKeys) {
+    const chunk = keys.slice(start, start + maxKeys);
+    const { Responses, UnprocessedKeys } = await dynamoDb.send(
+      new BatchGetItemCommand({
+        RequestItems: {
+          [tableName]: {
+            Keys: chunk.map(({ tenantId, elementKey }) => ({
+              tenantId: { S: tenantId },
+              elementKey: { S: elementKey },
+            })),
+            ConsistentRead: true,
+            ...stateOnly,
+          },
+        },
+      }),
+    );
+    const found = new Map(
+      Responses?.[tableName]?.map((item) => {
+        const state = stateSchema.parse(unmarshall(item));
+        return [nameOf(state), state];
+      }),
+    );
+    const left = new Set(
+      UnprocessedKeys?.[tableName]?.Keys?.map((key) => nameOf(keySchema.parse(unmarshall(key)))),
+    );
+    for (const key of chunk) if (!left.has(nameOf(key))) states.set(key, found.get(nameOf(key)));
+  }
+  return states;
+}
+
+const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
+
+/** Aliased because some are DynamoDB's reserved words. */
+const stateAttributes = Object.keys(stateSchema.shape);
+const stateOnly = {
+  ProjectionExpression: stateAttributes.map((name) => `#${name}`).join(', '),
+  ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
+};
+
+/** How the row answers an ask before anything is sent for it: undefined when it is to be sent. */
+export function endBeforeAsking(ask: Ask, state: State | undefined): End | undefined {
+  if (state?.status !== 'active') return undefined;
+  return state.fingerprint === ask.fingerprint ? { outcome: 'active', asked: false } : conflict(false);
+}
+
+/** How the ask has ended, by the row; undefined as long as that is open. `eventId`: of the event that asked. */
+export function endAfterAsking(ask: Ask, eventId: string, state: State | undefined): End | undefined {
+  if (!state) return undefined;
+  const isOurs = state.askedBy?.eventId === eventId;
+  switch (state.status) {
+    case 'active':
+      // Ours with other settings has been changed since. Others' with other settings is left as it is by the service,
+      // which records nothing in this case.
+      return isOurs || state.fingerprint === ask.fingerprint
+        ? { outcome: 'active', asked: true }
+        : conflict(true);
+    case 'failed': {
+      // Of an earlier event, or still to be delivered again.
+      if (!isOurs || !state.lastError || !finalCodes.has(state.lastError.code)) return undefined;
+      const { code, detail, requestId } = state.lastError;
+      const why = requestId === undefined ? detail : `${detail} (request ${requestId})`;
+      return { outcome: 'failed', asked: true, code, why };
+    }
+    case 'deleting':
+    case 'removed':
+      return isOurs
+        ? { outcome: 'failed', asked: true, code: 'removed', why: 'It was onboarded, and removed since.' }
+        : undefined;
+    case 'provisioning':
+      return undefined;
+  }
+}
+
+/** When nothing final has been seen in time: what was seen last. */
+export function endWithoutOutcome(state: State | undefined, waitedMs: number): End {
+  const status = state
+    ? `its row says ${state.status}${state.lastError ? ` (${state.lastError.code}: ${state.lastError.detail})` : ''}`
+    : 'it has no row yet';
+  return {
+    outcome: 'unknown',
+    asked: true,
+    code: 'no-outcome',
+    why:
+      `Nothing final after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still at it, or it has ` +
+      'given up and the event is in the dead-letter queue.',
+  };
+}
+
+function conflict(asked: boolean): End {
+  return {
+    outcome: 'failed',
+    asked,
+    code: 'settings-conflict' satisfies ErrorCode,
+    why: 'It is active with another name, other tags or other configuration. Change it by PATCH, or remove it first.',
+  };
+}

@@ -1,0 +1,100 @@
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+
+/** Where to find the service: a deployed stage, the local stack by its first port, or a bus and a table by name. */
+export type Where = { stage: string } | { localPort: number } | { busName: string; tableName: string };
+
+export type Target = {
+  /** For people. */
+  name: string;
+  busName: string;
+  tableName: string;
+  /** Another one whenever the table is made anew. */
+  tableId: string;
+  eventBridge: EventBridgeClient;
+  dynamoDb: DynamoDBClient;
+};
+
+/** The service cannot be found, and the message says what was looked for. */
+export class TargetError extends Error {
+  override readonly name = 'TargetError';
+}
+
+/** Generous, because this runs on somebody's desk, but bounded. */
+const requestHandler = { connectionTimeout: 5_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
+
+/** @throws TargetError when stack or table cannot be looked at */
+export async function findTarget(where: Where): Promise<Target> {
+  if ('localPort' in where) {
+    // As `npm start` lays them out, whatever account the environment is set up for.
+    return targetOf(
+      `the local stack on port ${where.localPort}`,
+      { busName: 'element-onboarding', tableName: 'element-onboarding' },
+      { events: onThisMachine(where.localPort + 1), table: onThisMachine(where.localPort + 2) },
+    );
+  }
+  if ('stage' in where) return targetOf(`stage ${where.stage}`, await namesOf(where.stage));
+  return targetOf(`table ${where.tableName}`, where);
+}
+
+const onThisMachine = (port: number): ClientSettings => ({
+  endpoint: `http://127.0.0.1:${port}`,
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+});
+
+type ClientSettings = {
+  endpoint?: string;
+  region?: string;
+  credentials?: { accessKeyId: string; secretAccessKey: string };
+};
+
+async function targetOf(
+  name: string,
+  { busName, tableName }: { busName: string; tableName: string },
+  at: { events: ClientSettings; table: ClientSettings } = { events: {}, table: {} },
+): Promise<Target> {
+  const dynamoDb = new DynamoDBClient({ ...at.table, requestHandler, maxAttempts: 8 });
+  // The SDK would send again what got no answer, and so ask twice.
+  const eventBridge = new EventBridgeClient({ ...at.events, requestHandler, maxAttempts: 1 });
+  try {
+    const describe = new DescribeTableCommand({ TableName: tableName });
+    const { Table } = await dynamoDb.send(describe);
+    const tableId = Table?.TableId ?? `${Table?.TableArn} of ${Table?.CreationDateTime?.toISOString()}`;
+    return { name, busName, tableName, tableId, eventBridge, dynamoDb };
+  } catch (error) {
+    const hint = at.table.endpoint === undefined ? '' : '\nIs npm start running, and with this PORT?';
+    throw new TargetError(`The table ${tableName} of ${name} cannot be looked at: ${reasonOf(error)}${hint}`);
+  }
+}
+
+/** `infra/stack.ts` names the stack, and its outputs name the rest. */
+async function namesOf(stage: string): Promise<{ busName: string; tableName: string }> {
+  const stackName = `element-onboarding-${stage}`;
+  const client = new CloudFormationClient({ requestHandler });
+  try {
+    const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }));
+    const outputs = new Map(
+      Stacks[0]?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]),
+    );
+    const busName = outputs.get('EventBusName');
+    const tableName = outputs.get('TableName');
+    if (busName && tableName) return { busName, tableName };
+  } catch (error) {
+    throw new TargetError(
+      `The stack ${stackName} cannot be looked at: ${reasonOf(error)}\n` +
+        'Are credentials and region those of the account that it is deployed to?',
+    );
+  } finally {
+    client.destroy();
+  }
+  throw new TargetError(`The stack ${stackName} has no outputs EventBusName and TableName: deploy it anew.`);
+}
+
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'no reason was given';
+  // A connection refused on several addresses is an AggregateError without a message.
+  const message = error.message || ('code' in error ? String(error.code) : '');
+  return error.name === 'Error' ? message : `${error.name}: ${message}`;
+}

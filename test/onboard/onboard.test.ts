@@ -1,0 +1,460 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, appendFileSync, existsSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import type { Mishap } from '../../infra/local/faults.ts';
+import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
+import { closeServer, listenOnLoopback } from '../../infra/local/loopback.ts';
+import { newTenant } from '../real-servers.ts';
+
+const program = fileURLToPath(new URL('../../infra/onboard/onboard.ts', import.meta.url));
+const putEvents = 'AWSEvents.PutEvents';
+
+let stack: LocalStack;
+let directory: string;
+const children: ChildProcess[] = [];
+/** What requests meet, by the access key that they are signed with: each command of these tests has its own. */
+const mishaps = new Map<string, (target: string) => Mishap | undefined>();
+
+beforeAll(async () => {
+  stack = await startLocalStack({ queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 } });
+  stack.failEach(({ target, signer = '' }) => mishaps.get(signer)?.(target));
+  directory = mkdtempSync(join(tmpdir(), 'onboard-'));
+  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  await stack.invoke('onboard-tenants', { Records: [] });
+});
+afterAll(async () => {
+  // Those that a test has left behind by failing.
+  for (const child of children) child.kill('SIGKILL');
+  await stack.stop();
+  rmSync(directory, { recursive: true });
+});
+
+function putTenantSecret(tenantId: string, value: string | object): void {
+  stack.putSecret(stack.tenantSecretName(tenantId, 'taxify'), value);
+}
+
+function newTenants(count: number, { withSecret = true } = {}): string[] {
+  return Array.from({ length: count }, () => {
+    const tenantId = newTenant();
+    if (withSecret) putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
+    return tenantId;
+  });
+}
+
+/** A manifest and the command for it, which may be given more than once. */
+function onboarding(content: string | readonly string[], ending = 'csv') {
+  const id = newTenant();
+  const file = join(directory, `${id}.${ending}`);
+  writeFileSync(file, typeof content === 'string' ? content : `tenantId\n${content.join('\n')}\n`);
+  const where = ['--bus', stack.busName, '--table', stack.tableName];
+
+  function start(...args: string[]) {
+    return startCommand([file, ...where, '--rate', '200', '--doubt', '5', ...args]);
+  }
+
+  function startCommand(args: string[], environment: Record<string, string> = {}) {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
+      env: {
+        PATH: process.env['PATH'],
+        ...stack.environment,
+        AWS_ACCESS_KEY_ID: id,
+        // Commands after the first start in a third of the time.
+        NODE_COMPILE_CACHE: join(directory, 'compiled'),
+        ...environment,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    children.push(child);
+    const output = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    const ended = output.then(([stdout, stderr]) => ({ status: child.exitCode, stdout, stderr }));
+    return { child, ended };
+  }
+
+  return {
+    file,
+    journal: `${file}.journal`,
+    failedFile: join(directory, `${id}.failed.${ending}`),
+    start,
+    startCommand,
+    run: (...args: string[]) => start(...args).ended,
+    /** Decides over each request of the command from here on. */
+    meet: (mishapFor: (target: string) => Mishap | undefined) => mishaps.set(id, mishapFor),
+    journalLines: () =>
+      existsSync(`${file}.journal`) ? readFileSync(`${file}.journal`, 'utf8').split('\n') : [],
+  };
+}
+
+const pathOf = (tenantId: string) => `${stack.apiUrl}/tenants/${tenantId}/instances`;
+
+const instancesOf = (tenantId: string) =>
+  stack.simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
+
+async function expectOneActiveInstance(tenantId: string): Promise<void> {
+  const response = await fetch(`${pathOf(tenantId)}/taxify`);
+  expect(await response.json()).toMatchObject({ status: 'active', id: instancesOf(tenantId)[0]?.id });
+  expect(instancesOf(tenantId)).toHaveLength(1);
+}
+
+const asksFor = (tenantId: string) =>
+  stack.events.filter(
+    (event) => event['detail-type'] === 'TenantOnboarded' && event.detail['tenantId'] === tenantId,
+  ).length;
+
+/** Waits for what a command that is under way has done. */
+async function until(isSo: () => boolean): Promise<void> {
+  await expect.poll(isSo, { timeout: 10_000, interval: 5 }).toBe(true);
+}
+
+/** Each command is a process that starts and waits for others, on a machine that may be busy. */
+const patience = { timeout: 60_000 };
+
+describe.concurrent('onboarding by manifest', patience, () => {
+  test('with bad rows in it sends nothing', async () => {
+    const [tenantId = ''] = newTenants(1);
+    const { run, file, failedFile } = onboarding(`tenantId,name\n${tenantId},\n-bad,\nx,<b>\n`);
+    const { status, stdout, stderr } = await run();
+    expect(status).toBe(2);
+    expect(stderr).toContain(`${file}:3: tenantId expected letters`);
+    expect(stderr).toContain(`${file}:4: name expected no "<"`);
+    expect(stderr).toContain('Nothing was sent');
+    expect(stdout).toContain('3 rows, 2 of them bad');
+    expect(asksFor(tenantId)).toBe(0);
+    expect(existsSync(failedFile)).toBe(false);
+  });
+
+  test('asks once for each good row, and writes down which rows failed and why', async () => {
+    const good = newTenants(23);
+    const [lacking = ''] = newTenants(1, { withSecret: false });
+    const [refused = ''] = newTenants(1);
+    putTenantSecret(refused, { 'api.key': 'refused-key-for-tests' });
+    const rows = [...good, lacking, '-bad', refused].map((tenantId) => `${tenantId},"Shop, Inc",eu`);
+    const { run, failedFile } = onboarding(`tenantId,name,tags\n${rows.join('\n')}\n`);
+
+    const { status, stdout } = await run('--skip-bad');
+    expect(status).toBe(1);
+    // Plain lines where nobody watches.
+    expect(stdout).not.toContain('\u001b');
+    expect(stdout).not.toContain('\r');
+    expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad rows, not sent/);
+    for (const tenantId of [...good, lacking, refused]) expect(asksFor(tenantId)).toBe(1);
+    for (const tenantId of good) await expectOneActiveInstance(tenantId);
+    expect(readFileSync(failedFile, 'utf8').split('\n')).toEqual([
+      'line,code,why,tenantId,name,tags',
+      expect.stringMatching(`^25,missing-configuration,.*api.key.*,${lacking},"Shop, Inc",eu$`),
+      expect.stringMatching(/^26,bad-row,"tenantId expected .*",-bad,"Shop, Inc",eu$/),
+      expect.stringMatching(`^27,refused-by-cloud-elements,.*request [^)]+.*,${refused},"Shop, Inc",eu$`),
+      '',
+    ]);
+
+    // Once more: all is known.
+    const again = await run('--skip-bad');
+    expect(again.stdout).toContain('25 rows had been sent before');
+    expect(again.stdout).toMatch(/23 active\n 2 failed/);
+    for (const tenantId of [...good, lacking, refused]) expect(asksFor(tenantId)).toBe(1);
+
+    // When the reason is gone.
+    for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
+    expect((await run('--skip-bad', '--retry-failed')).stdout).toMatch(/25 active\n 1 bad rows/);
+    expect([lacking, refused, ...good].map(asksFor)).toEqual([2, 2, ...good.map(() => 1)]);
+  });
+
+  test('takes the file of failed rows, mended, as a manifest', async () => {
+    const [good = '', bad = ''] = newTenants(2);
+    const rows = [{ tenantId: good }, { tenantId: bad, name: '<b>' }].map(
+      (row) => `${JSON.stringify(row)}\n`,
+    );
+    const first = onboarding(rows.join(''), 'jsonl');
+    expect(await first.run('--skip-bad')).toMatchObject({ status: 1 });
+    const failed = readFileSync(first.failedFile, 'utf8');
+    expect(JSON.parse(failed)).toMatchObject({ line: 2, code: 'bad-row', tenantId: bad, name: '<b>' });
+
+    const second = onboarding(failed.replace('<b>', 'Shop'), 'jsonl');
+    expect(await second.run()).toMatchObject({ status: 0 });
+    await expectOneActiveInstance(bad);
+    expect([good, bad].map(asksFor)).toEqual([1, 1]);
+    expect(existsSync(second.failedFile)).toBe(false);
+  });
+
+  test('does not ask for what is active, and says so of what is active with other settings', async () => {
+    const [same = '', other = ''] = newTenants(2);
+    for (const [tenantId, name] of [[same, 'Shop'] as const, [other, 'Another'] as const]) {
+      const body = { element: { key: 'taxify' }, name, configuration: { 'api.key': 'any' } };
+      const headers = { 'content-type': 'application/json' };
+      await fetch(pathOf(tenantId), { method: 'POST', headers, body: JSON.stringify(body) });
+    }
+    const { run, failedFile } = onboarding(`tenantId,name\n${same},Shop\n${other},Shop\n`);
+    const { status, stdout } = await run();
+    expect(status).toBe(1);
+    expect(stdout).toContain('1 active (1 were so before and not asked for)');
+    expect(readFileSync(failedFile, 'utf8')).toContain('3,settings-conflict,');
+    expect([same, other].map(asksFor)).toEqual([0, 0]);
+  });
+
+  test('tells of rows that come to nothing in time, and follows them on when it is run again', async () => {
+    const [tenantId = ''] = newTenants(1);
+    putTenantSecret(tenantId, 'not JSON');
+    const { run, failedFile } = onboarding([tenantId]);
+    expect((await run('--timeout', '1')).stdout).toMatch(/1 without an outcome in time/);
+    expect(readFileSync(failedFile, 'utf8')).toMatch(/2,no-outcome,.*(its row says|no row yet)/);
+    putTenantSecret(tenantId, { 'api.key': 'mended' });
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(asksFor(tenantId)).toBe(1);
+  });
+});
+
+describe.concurrent('a run that was interrupted', patience, () => {
+  test('by Ctrl-C goes on where it was', async () => {
+    const tenants = newTenants(30);
+    const { start, run } = onboarding(tenants);
+    const first = start('--rate', '10');
+    await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
+    first.child.kill('SIGINT');
+    const { status, stdout, stderr } = await first.ended;
+    expect(status).toBe(130);
+    expect(stderr).toContain('The same command goes on from here');
+    expect(stdout).toMatch(/\d+ not sent/);
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+  });
+
+  test.for([
+    'before the events were sent',
+    'after they were sent, without an answer',
+    'while it followed them',
+  ])('by SIGKILL, %s, asks for nothing twice and leaves nothing out', async (moment) => {
+    // One of those that are under way then is refused for good, which the table tells, too.
+    const [lacking = ''] = newTenants(1, { withSecret: false });
+    const good = newTenants(24);
+    const tenants = good.toSpliced(14, 0, lacking);
+    const { start, run, meet, journalLines } = onboarding(tenants);
+    const first = start();
+    let puts = 0;
+    if (moment === 'while it followed them') {
+      await until(() => journalLines().some((line) => line.includes('"ended"')));
+      first.child.kill('SIGKILL');
+    } else {
+      meet((target) => {
+        if (target !== putEvents || ++puts !== 2) return undefined;
+        if (moment !== 'before the events were sent') {
+          return { loseAnswer: () => first.child.kill('SIGKILL') };
+        }
+        first.child.kill('SIGKILL');
+        return { stallMs: 60_000 };
+      });
+    }
+    expect(await first.ended).toMatchObject({ status: null });
+    meet(() => undefined);
+
+    const { status, stdout } = await run();
+    expect(status).toBe(1);
+    expect(stdout).toContain('Taken up again');
+    expect(stdout).toMatch(/24 active\n 1 failed/);
+    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+    for (const tenantId of good) expect(instancesOf(tenantId)).toHaveLength(1);
+  });
+
+  test('while it asked again for what had failed does so only once', async () => {
+    const tenants = newTenants(2, { withSecret: false });
+    const { run, journal, journalLines } = onboarding(tenants);
+    await run();
+    await run('--retry-failed');
+    expect(tenants.map(asksFor)).toEqual([2, 2]);
+    // As if it had been interrupted just before its end.
+    expect(journalLines().at(-2)).toContain('"finished"');
+    writeFileSync(journal, `${journalLines().slice(0, -2).join('\n')}\n`);
+    await run('--retry-failed');
+    expect(tenants.map(asksFor)).toEqual([2, 2]);
+    await run('--retry-failed');
+    expect(tenants.map(asksFor)).toEqual([3, 3]);
+  });
+
+  test('and whose journal was cut off in a line goes on', async () => {
+    const tenants = newTenants(3);
+    const { run, journal } = onboarding(tenants);
+    await run();
+    appendFileSync(journal, '{"kind":"sent","at":17');
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual([1, 1, 1]);
+  });
+
+  test('does not go on by a journal that is damaged or tells of another table', async () => {
+    const tenants = newTenants(1);
+    const { run, journal } = onboarding(tenants);
+    writeFileSync(journal, 'not a journal\n');
+    expect(await run()).toMatchObject({ status: 2, stderr: expect.stringContaining(':1: this line') });
+    const opened = { kind: 'opened', at: 1, target: 'another', manifest: '', retryFailed: false };
+    writeFileSync(journal, `${JSON.stringify(opened)}\n`);
+    expect(await run()).toMatchObject({ status: 2, stderr: expect.stringContaining('another table') });
+    expect(tenants.map(asksFor)).toEqual([0]);
+  });
+
+  test('may have had another manifest: what asks for the same is not asked for again', async () => {
+    const [kept = '', added = ''] = newTenants(2);
+    const { run, file } = onboarding([kept]);
+    await run();
+    writeFileSync(file, `tenantId,elementKey\n${added},\n${kept},taxify\n`);
+    const { status, stdout } = await run();
+    expect(status).toBe(0);
+    expect(stdout).toContain('The manifest has changed');
+    expect([kept, added].map(asksFor)).toEqual([1, 1]);
+  });
+});
+
+describe.concurrent('when AWS fails', patience, () => {
+  test('an answer that is lost does not make it ask twice', async () => {
+    const tenants = newTenants(15);
+    const { run, meet } = onboarding(tenants);
+    let puts = 0;
+    meet((target) => (target === putEvents && ++puts === 1 ? { loseAnswer: true } : undefined));
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+  });
+
+  test('answers that are lost again and again end the run', async () => {
+    const tenants = newTenants(70);
+    const { run, meet } = onboarding(tenants);
+    meet((target) => (target === putEvents ? { loseAnswer: true } : undefined));
+    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('5 times in a row') });
+    meet(() => undefined);
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+  });
+
+  test('a call that is throttled is sent again, and one that is not allowed ends the run', async () => {
+    const tenants = newTenants(3);
+    const { run, meet } = onboarding(tenants);
+    meet((target) =>
+      target === putEvents ? { status: 400, type: 'AccessDeniedException', message: 'not you' } : undefined,
+    );
+    const { status, stderr } = await run();
+    expect(status).toBe(3);
+    expect(stderr).toContain('AccessDeniedException: not you');
+    expect(tenants.map(asksFor)).toEqual([0, 0, 0]);
+
+    let puts = 0;
+    meet((target) =>
+      target === putEvents && ++puts === 1 ? { status: 400, type: 'ThrottlingException' } : undefined,
+    );
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual([1, 1, 1]);
+  });
+
+  test('entries that EventBridge does not take are sent again, the others not', async () => {
+    const tenants = newTenants(10);
+    const { startCommand, file, failedFile } = onboarding(tenants);
+    const [never = ''] = tenants;
+    let calls = 0;
+    await using proxy = await startServer(async (request, response) => {
+      const { Entries } = entriesSchema.parse(JSON.parse(await text(request)));
+      calls += 1;
+      const failing = (index: number, detail: string) =>
+        detail.includes(`"${never}"`)
+          ? 'MalformedDetail'
+          : calls === 1 && index % 2 === 0
+            ? 'InternalFailure'
+            : '';
+      const passed = Entries.filter(({ Detail }, index) => !failing(index, Detail));
+      const answer = await fetch(stack.awsUrl, {
+        method: 'POST',
+        headers: { 'x-amz-target': putEvents },
+        body: JSON.stringify({ Entries: passed }),
+      });
+      const ids = answersSchema.parse(await answer.json()).Entries;
+      const answers = Entries.map(({ Detail }, index) => {
+        const ErrorCode = failing(index, Detail);
+        return ErrorCode ? { ErrorCode, ErrorMessage: 'in this test' } : ids.shift();
+      });
+      response.setHeader('content-type', 'application/x-amz-json-1.1');
+      response.end(JSON.stringify({ FailedEntryCount: Entries.length - passed.length, Entries: answers }));
+    });
+    const where = ['--bus', stack.busName, '--table', stack.tableName];
+    const command = [file, ...where, '--rate', '100'];
+    const run = startCommand(command, { AWS_ENDPOINT_URL_EVENTBRIDGE: proxy.url });
+    expect(await run.ended).toMatchObject({ status: 1, stdout: expect.stringContaining(' 9 active') });
+    expect(calls).toBe(2);
+    expect(tenants.map(asksFor)).toEqual(tenants.map((tenantId) => (tenantId === never ? 0 : 1)));
+    expect(readFileSync(failedFile, 'utf8')).toContain(
+      '2,not-sent,EventBridge did not take it: MalformedDetail',
+    );
+
+    // It was never asked for, and so is now.
+    expect(await startCommand(command).ended).toMatchObject({ status: 0 });
+    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+  });
+
+  test('a table that is not there is said before anything is sent', async () => {
+    const tenants = newTenants(1);
+    const { startCommand, file } = onboarding(tenants);
+    const args = [file, '--bus', stack.busName, '--table', 'not-there'];
+    expect(await startCommand(args).ended).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('not-there'),
+    });
+    expect(tenants.map(asksFor)).toEqual([0]);
+  });
+});
+
+describe.concurrent('the command', patience, () => {
+  test('finds bus and table of a deployed stage by the outputs of its stack', async () => {
+    const [tenantId = ''] = newTenants(1);
+    const { startCommand, file } = onboarding([tenantId]);
+    const asked: string[] = [];
+    await using cloudFormation = await startServer(async (request, response) => {
+      asked.push(new URLSearchParams(await text(request)).get('StackName') ?? '');
+      response.setHeader('content-type', 'text/xml');
+      response.end(
+        `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>${output('EventBusName', stack.busName)}` +
+          `${output('TableName', stack.tableName)}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
+      );
+    });
+    const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
+    const { status } = await startCommand([file, '--stage', 'prod'], environment).ended;
+    expect(status).toBe(0);
+    expect(asked).toEqual(['element-onboarding-prod']);
+    await expectOneActiveInstance(tenantId);
+  });
+
+  test('keeps a second run with the same journal out', async () => {
+    const tenants = newTenants(20);
+    const { start, run, journal } = onboarding(tenants);
+    const first = start('--rate', '10');
+    await until(() => existsSync(`${journal}.lock`));
+    expect(await run()).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`Process ${first.child.pid} is at work`),
+    });
+    expect(await first.ended).toMatchObject({ status: 0 });
+    expect(existsSync(`${journal}.lock`)).toBe(false);
+  });
+
+  test('explains itself when it is given the wrong way', async () => {
+    const { status, stderr } = await onboarding('').startCommand(['a.csv', '--local', '--stage', 'dev'])
+      .ended;
+    expect(status).toBe(2);
+    expect(stderr).toContain('Say where to');
+    expect(stderr).toContain('npm run onboard');
+  });
+});
+
+const output = (key: string, value: string): string =>
+  `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`;
+
+const entriesSchema = z.object({ Entries: z.array(z.looseObject({ Detail: z.string() })) });
+const answersSchema = z.object({ Entries: z.array(z.unknown()) });
+type Handler = (...args: Parameters<RequestListener>) => Promise<void>;
+
+async function startServer(handler: Handler) {
+  const server = createServer((request, response) => {
+    handler(request, response).catch(() => response.destroy());
+  });
+  const url = await listenOnLoopback(server, 0);
+  return { url, [Symbol.asyncDispose]: () => closeServer(server) };
+}
