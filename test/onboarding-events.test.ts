@@ -317,7 +317,8 @@ describe('a batch', () => {
     }
     const deliveries = await Promise.all(good.map(service.deliveriesOf));
     const invocations = deliveries.map(([delivery]) => delivery?.['awsRequestId']);
-    expect(new Set(invocations).size).toBe(1);
+    // SQS hands over what it has at the moment.
+    expect(new Set(invocations).size).toBeLessThanOrEqual(isDeployed ? good.length : 1);
 
     await service.expectOneActiveInstance(failing);
     const outcomes = await service.outcomesOf(failing);

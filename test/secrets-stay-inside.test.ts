@@ -6,13 +6,17 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createTenantSecrets } from '../functions/adapters/secrets.ts';
 import type { Outcome, PlatformSecrets } from '../infra/local/cloud-elements.ts';
 import { closeServer, listenOnLoopback } from '../infra/local/loopback.ts';
+import { createLeakSearch, inJson, quotedLength } from './leak-search.ts';
 import { newTenant } from './real-servers.ts';
 import { eventOf, startService, tenantOnboarded, type Answer, type Service } from './running-service.ts';
 
 /** Every secret of the run, and what it is. */
 const planted: { what: string; secret: string }[] = [];
+const search = createLeakSearch();
+const leaksIn = (texts: readonly string[]) => search.leaksIn(texts);
 function plant(what: string, secret: string): string {
   planted.push({ what, secret });
+  search.plant(what, secret);
   return secret;
 }
 
@@ -23,53 +27,6 @@ const plantPlatformSecrets = (what: string): PlatformSecrets => ({
   userSecret: plant(`the user secret ${what}`, `${random()}+/${random()}==`),
   organizationSecret: plant(`the organization secret ${what}`, `${random()}+/${random()}==`),
 });
-
-/** A quotation this long gives a secret away; a parser's error quotes as much. By chance it never occurs. */
-const quotedLength = 10;
-
-/** The ways in which a text may hold a secret. */
-const forms: [string, (secret: string) => string[]][] = [
-  ['raw', (secret) => [secret]],
-  ['in JSON', (secret) => [inJson(secret)]],
-  ['in JSON in JSON', (secret) => [inJson(inJson(secret))]],
-  ['in a URL', (secret) => [encodeURIComponent(secret)]],
-  ['in a form', (secret) => [new URLSearchParams({ '': secret }).toString().slice(1)]],
-  ['in base64', (secret) => [0, 1, 2].map((offset) => inBase64(secret, offset, 'base64'))],
-  ['in base64url', (secret) => [0, 1, 2].map((offset) => inBase64(secret, offset, 'base64url'))],
-];
-
-const inJson = (text: string) => JSON.stringify(text).slice(1, -1);
-
-/** Without the characters at both ends that depend on what stands before and after. */
-function inBase64(secret: string, offset: number, encoding: 'base64' | 'base64url'): string {
-  const bytes = Buffer.concat([Buffer.alloc(offset), Buffer.from(secret)]);
-  return bytes.toString(encoding).slice(Math.ceil((offset * 8) / 6), Math.floor((bytes.length * 8) / 6));
-}
-
-function quotationsIn(text: string): string[] {
-  return Array.from({ length: Math.max(0, text.length - quotedLength + 1) }, (_, at) =>
-    text.slice(at, at + quotedLength),
-  );
-}
-
-/** Of every secret in every form. */
-const quotations = new Map<string, string>();
-function rememberQuotations(): void {
-  for (const { what, secret } of planted) {
-    for (const [form, write] of forms) {
-      for (const quotation of write(secret).flatMap(quotationsIn))
-        quotations.set(quotation, `${what}, ${form}`);
-    }
-  }
-}
-
-/** What the texts give away: which secret, in which form, and in which of the texts. */
-function leaksIn(texts: readonly string[]): string[] {
-  return texts.flatMap((text) => {
-    const leaks = new Set(quotationsIn(text).flatMap((quotation) => quotations.get(quotation) ?? []));
-    return [...leaks].map((leak) => `${leak}: ${text.slice(0, 300)}`);
-  });
-}
 
 let service: Service;
 const answers: { what: string; answer: Answer }[] = [];
@@ -95,7 +52,6 @@ beforeAll(async () => {
   await changesAndRemovals();
   await service.idle();
   for (const { id, token } of service.simulator.instances) plant(`the token of instance ${id}`, token);
-  rememberQuotations();
 }, 60_000);
 afterAll(() => service[Symbol.asyncDispose]());
 

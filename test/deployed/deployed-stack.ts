@@ -57,6 +57,8 @@ export type DeployedStack = Stack & {
   listResources: () => Promise<StackResourceSummary[]>;
   /** Deploys this version over what is there. */
   redeploy: () => Promise<Deployed>;
+  /** Of events: nothing waits and nothing is at work. */
+  areQueuesEmpty: () => Promise<boolean>;
 };
 
 /** Deploys the service for tests, with a simulated Cloud Elements in this process that its functions can reach. */
@@ -260,6 +262,7 @@ export async function startDeployedStack(
       deployed = await deploy(settings);
       return deployed;
     },
+    areQueuesEmpty,
     simulator,
     tableName: output('TableName'),
     busName,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bold, print } from '../../infra/local/terminal.ts';
+import { bold, dim, print } from '../../infra/local/terminal.ts';
 import { cdk } from './cdk.ts';
 import { environment } from './endpoint.ts';
 
@@ -36,6 +36,11 @@ await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`]);
 const previous = checkOut(asked.previous);
 try {
   process.exitCode = await runTests(previous);
+  print(
+    dim(
+      'Not run (↓): what lets AWS fail, kills functions or ends them sooner. Only the stack in memory can do that.',
+    ),
+  );
 } finally {
   rmSync(previous, { recursive: true, force: true });
 }
@@ -50,7 +55,7 @@ function checkOut(commit: string): string {
 }
 
 function runTests(previousDirectory: string): Promise<number> {
-  const options = ['--dir', 'test', '--reporter', 'verbose', ...patience];
+  const options = ['--dir', 'test', '--reporter', 'verbose', '--max-workers', '2', ...patience];
   const vitest = spawn('vitest', ['run', ...options, 'deployed/life.test', ...shared], {
     cwd: root,
     env: { ...environment, TEST_DEPLOYED: '1', TEST_PREVIOUS: previousDirectory },
