@@ -3,6 +3,7 @@ import { Code } from 'aws-cdk-lib/aws-lambda';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { join } from 'node:path';
+import { triggers } from '../functions/triggers.ts';
 import { bundleFunction } from './bundle.ts';
 import { parseSettings } from './settings.ts';
 import { OnboardingStack } from './stack.ts';
@@ -21,11 +22,7 @@ if ('complaint' in parsed) {
 }
 // Stops the synth, and so the deployment, of a stack with a finding that nobody has acknowledged.
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-new OnboardingStack(app, { settings: parsed.settings, code: bundledCode });
-
-function bundledCode(name: string): Code {
-  // Below the output directory, so that nothing is left behind elsewhere.
-  const directory = join(app.outdir, 'bundles', name);
-  bundleFunction(name, directory);
-  return Code.fromAsset(directory);
-}
+// Below the output directory, so that nothing is left behind elsewhere.
+const bundleOf = (name: string): string => join(app.outdir, 'bundles', name);
+await Promise.all(Object.keys(triggers).map((name) => bundleFunction(name, bundleOf(name))));
+new OnboardingStack(app, { settings: parsed.settings, code: (name) => Code.fromAsset(bundleOf(name)) });

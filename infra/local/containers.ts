@@ -60,7 +60,7 @@ export function createContainers<Name extends string>({
   onLog = () => {},
 }: {
   /** Writes `index.mjs`, which exports `handler`, into the directory. */
-  bundle: (name: Name, directory: string) => void;
+  bundle: (name: Name, directory: string) => void | Promise<void>;
   environmentOf: (name: Name) => Record<string, string>;
   timeoutMs?: number;
   /** Every line that a function writes, to either stream: what CloudWatch would keep. */
@@ -68,28 +68,30 @@ export function createContainers<Name extends string>({
 }) {
   const warm = new Map<Name, Container>();
   const alive = new Set<Container>();
-  const bundleFiles = new Map<Name, string>();
+  const bundleFiles = new Map<Name, Promise<string>>();
   let temporaryDirectory: string | undefined;
   let stopped = false;
 
-  function bundleFileOf(name: Name): string {
-    const known = bundleFiles.get(name);
-    if (known !== undefined) return known;
-    temporaryDirectory ??= mkdtempSync(join(tmpdir(), 'element-onboarding-'));
-    const directory = join(temporaryDirectory, name);
-    mkdirSync(directory, { recursive: true });
-    bundle(name, directory);
-    const bundleFile = join(directory, 'index.mjs');
+  function bundleFileOf(name: Name): Promise<string> {
+    const bundleFile = bundleFiles.get(name) ?? bundleOnce(name);
     bundleFiles.set(name, bundleFile);
     return bundleFile;
   }
 
-  function containerOf(name: Name): Container {
+  async function bundleOnce(name: Name): Promise<string> {
+    temporaryDirectory ??= mkdtempSync(join(tmpdir(), 'element-onboarding-'));
+    const directory = join(temporaryDirectory, name);
+    mkdirSync(directory, { recursive: true });
+    await bundle(name, directory);
+    return join(directory, 'index.mjs');
+  }
+
+  function containerOf(name: Name, bundleFile: string): Container {
     const known = warm.get(name);
     if (known) return known;
     const container = startContainer({
       name,
-      bundleFile: bundleFileOf(name),
+      bundleFile,
       environment: environmentOf(name),
       onLine: (line) => onLog(name, line),
       onEnd: () => {
@@ -108,8 +110,9 @@ export function createContainers<Name extends string>({
 
   /** The function's answer; rejects when it throws, crashes or does not answer in time. */
   async function invoke(name: Name, event: unknown): Promise<unknown> {
+    const bundleFile = await bundleFileOf(name);
     if (stopped) throw new Error('The local stack was stopped.');
-    const container = containerOf(name);
+    const container = containerOf(name, bundleFile);
     // As in Lambda, loading the bundle does not count.
     await container.ready;
     const requestId = randomUUID();

@@ -58,7 +58,7 @@ export type LocalStackOptions = {
   /** The platform secret's JSON as another than the simulator expects, or `null` for none. */
   platformSecret?: Record<string, string> | null;
   /** In place of the real functions: writes `index.mjs` into the directory. */
-  bundle?: (name: FunctionName, directory: string) => void;
+  bundle?: (name: FunctionName, directory: string) => void | Promise<void>;
   /** Every line that a function logs. */
   onLog?: (functionName: FunctionName, line: string) => void;
 };

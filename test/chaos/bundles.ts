@@ -19,6 +19,7 @@ export async function bundleWithShortTiming() {
     outdir,
     outExtension: { '.js': '.mjs' },
     plugins: [
+      ...bundleOptions.plugins,
       {
         name: 'short timing',
         setup(bundler) {

@@ -1,0 +1,23 @@
+import { build } from 'esbuild';
+import { expect, test } from 'vitest';
+import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
+
+test('every replacement takes place, and a bundle needs nothing beside itself', async () => {
+  const { metafile, outputFiles } = await build({
+    ...bundleOptions,
+    entryPoints: [sourceOf('provision-instance')],
+    write: false,
+    metafile: true,
+  });
+  const inputs = Object.keys(metafile.inputs);
+  for (const { name } of replacements) {
+    expect(inputs.filter((input) => input.startsWith(`${name}:`))).not.toEqual([]);
+  }
+  // One of undici's parsers, and none of what its index brings along.
+  expect(inputs.filter((input) => /undici\/lib\/(llhttp.*wasm|milo)/.test(input))).toEqual([
+    'node_modules/undici/lib/llhttp/llhttp_simd-wasm.js',
+  ]);
+  expect(inputs.filter((input) => /credential-provider-(sso|ini|process)/.test(input))).toEqual([]);
+  expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
+  expect(outputFiles).toHaveLength(1);
+});
