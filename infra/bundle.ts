@@ -26,6 +26,13 @@ export const replacements: { name: string; filter: RegExp; contents: (path: stri
     contents: () => "export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';",
   },
   {
+    // None of the services that are called streams events. That it might be imported makes esbuild keep all of the
+    // checksums, too, and fill their tables at every start.
+    name: 'event streams of the SDK',
+    filter: /^@smithy\/core\/event-streams$/,
+    contents: () => 'export {};',
+  },
+  {
     // Its index brings along fetch, pools, proxies, caches, WebSocket and more.
     name: 'undici but for its client',
     filter: /^undici$/,

@@ -22,7 +22,6 @@ import {
 } from '../functions/core/lifecycle.ts';
 import { resultOf, type OutgoingEvent } from '../functions/core/result-events.ts';
 import { defaultTiming as timing } from '../functions/core/timing.ts';
-import { log } from '../functions/runtime/log.ts';
 import { streamHandler } from '../functions/runtime/stream.ts';
 import { startAwsEndpoint } from '../infra/local/aws-endpoint.ts';
 import { isDeployed } from './deployed/endpoint.ts';
@@ -526,12 +525,10 @@ describe('the publisher', () => {
 
 describe('the handler of a stream', () => {
   beforeAll(() => {
-    log.setLogLevel('SILENT');
-    vi.stubEnv('POWERTOOLS_METRICS_DISABLED', 'true');
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   });
   afterAll(() => {
-    log.setLogLevel('INFO');
-    vi.unstubAllEnvs();
+    vi.restoreAllMocks();
   });
 
   const context = { awsRequestId: 'request-1', getRemainingTimeInMillis: () => 10_000 };

@@ -1,8 +1,8 @@
-import { Metrics } from '@aws-lambda-powertools/metrics';
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
 import type { Observation } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
 import { lazily } from './container.ts';
+import { writeLine } from './log.ts';
 import { metricNamespace, metrics, metricService, type MetricName } from './metric-names.ts';
 
 /**
@@ -16,8 +16,13 @@ const dimensions = lazily((environment) => ({
   function: environment['AWS_LAMBDA_FUNCTION_NAME'] ?? 'unknown',
 }));
 
+type Line = { dimensions: Record<string, string>; values: Partial<Record<MetricName, number[]>> };
+
 /** One set of dimensions each, and so one line each. */
-const collected = new Map<string, Metrics>();
+const collected = new Map<string, Line>();
+
+/** Of one metric on one line, at most: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html */
+const mostValues = 100;
 
 /** The request, message, record or run has come to an end; `isPending`: without a failure, but it is to be asked again. */
 export function measureOutcome({ error, isPending }: { error?: unknown; isPending?: boolean }): void {
@@ -66,22 +71,30 @@ export function measureAudit({ complete, ...drift }: Drift & { complete: boolean
 
 /** Writes what has been measured since the last time; to be called at the end of every invocation. */
 export function publishMetrics(): void {
-  for (const each of collected.values()) if (each.hasStoredMetrics()) each.publishStoredMetrics();
+  for (const { dimensions: own, values } of collected.values()) {
+    const Metrics = namesOf(values).map((name) => ({ Name: name, Unit: metrics[name].unit }));
+    writeLine({
+      _aws: {
+        Timestamp: Date.now(),
+        CloudWatchMetrics: [{ Namespace: metricNamespace, Dimensions: [Object.keys(own)], Metrics }],
+      },
+      ...own,
+      ...values,
+    });
+  }
+  collected.clear();
 }
 
 function measure(name: MetricName, value = 1, operation = ''): void {
   const { stage, ...own } = dimensions();
-  const { unit, ...metric } = metrics[name];
+  const metric = metrics[name];
   const by = 'by' in metric ? { [metric.by]: { ...own, operation }[metric.by] } : {};
   const key = JSON.stringify(by);
-  const existing = collected.get(key);
-  const each =
-    existing ??
-    new Metrics({
-      namespace: metricNamespace,
-      serviceName: metricService,
-      defaultDimensions: { stage, ...by },
-    });
-  if (!existing) collected.set(key, each);
-  each.addMetric(name, unit, value);
+  if (collected.get(key)?.values[name]?.length === mostValues) publishMetrics();
+  const line = collected.get(key) ?? { dimensions: { service: metricService, stage, ...by }, values: {} };
+  collected.set(key, line);
+  line.values[name] = [...(line.values[name] ?? []), value];
 }
+
+const isMetricName = (name: string): name is MetricName => Object.hasOwn(metrics, name);
+const namesOf = (values: Line['values']): MetricName[] => Object.keys(values).filter(isMetricName);
