@@ -206,11 +206,22 @@ export async function startDeployedStack(
     const perGroup = await Promise.all(
       idsOf('AWS::Logs::LogGroup').map(async (logGroupName) => {
         const lines = [];
-        for await (const { events: page = [] } of paginateFilterLogEvents(
-          { client: logsClient },
-          { logGroupName },
-        )) {
-          lines.push(...page);
+        for (let startTime = 0; ;) {
+          const found = [];
+          for await (const { events: page = [] } of paginateFilterLogEvents(
+            { client: logsClient },
+            { logGroupName, startTime },
+          )) {
+            found.push(...page);
+          }
+          const last = found.at(-1)?.timestamp ?? 0;
+          // MiniStack ends after so many without a word about those after them.
+          if (found.length < 10_000 || last === startTime) {
+            lines.push(...found);
+            break;
+          }
+          lines.push(...found.filter(({ timestamp = 0 }) => timestamp < last));
+          startTime = last;
         }
         return lines;
       }),
