@@ -101,7 +101,7 @@ export function createChanging({
     };
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
     const untilMs = deadlineAt - timing.commitReserveMs;
-    let error = outOfTime(row);
+    let error: OnboardingError | undefined;
     for (const delayMs of retryDelaysMs) {
       const timeoutMs = Math.min(timing.createTimeoutMs, untilMs - now());
       if (timeoutMs <= 0) break;
@@ -114,7 +114,7 @@ export function createChanging({
       if (!isWorthRepeating || now() + waitMs >= untilMs) break;
       await sleep(waitMs);
     }
-    return { kind: 'failed' as const, error };
+    return { kind: 'failed' as const, error: error ?? outOfTime(row) };
   }
 
   async function giveBack(leased: InstanceRow): Promise<void> {

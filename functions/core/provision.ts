@@ -227,7 +227,7 @@ export function createProvisioning({
       configuration,
     };
     const lastStartAt = row.sendDeadline - timing.createTimeoutMs;
-    let error = outOfTime(row);
+    let error: OnboardingError | undefined;
     for (const retryDelayMs of createRetryDelaysMs) {
       if (now() > lastStartAt) break;
       const outcome = await cloudElements.create(instance, { timeoutMs: timing.createTimeoutMs });
@@ -238,7 +238,7 @@ export function createProvisioning({
       observe({ kind: 'create-retried', reason: error.code }, row);
       await sleep(delayMs);
     }
-    return { kind: 'not-done' as const, error };
+    return { kind: 'not-done' as const, error: error ?? outOfTime(row) };
   }
 
   async function searchAndAdopt(
