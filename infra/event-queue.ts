@@ -21,6 +21,7 @@ const deliveryAttempts = { retryAttempts: 185, maxEventAge: Duration.hours(24) }
  * dead-letter queue: both are the event as it was sent, and are put back into the queue in the same way.
  */
 export class EventQueue extends Construct {
+  readonly queue: sqs.Queue;
   readonly deadLetters: sqs.Queue;
 
   constructor(
@@ -34,12 +35,13 @@ export class EventQueue extends Construct {
       ...common,
       retentionPeriod: Duration.millis(deadLetterRetentionMs),
     });
-    const queue = new sqs.Queue(this, 'Queue', {
+    this.queue = new sqs.Queue(this, 'Queue', {
       ...common,
       visibilityTimeout: Duration.millis(queueVisibilityMs),
       retentionPeriod: Duration.millis(queueRetentionMs),
       deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: queueMaxReceiveCount },
     });
+    const { queue } = this;
     for (const { source = [], 'detail-type': detailType } of trigger.events) {
       // Named by what it matches, so that a change to one pattern leaves the other rules alone.
       const rule = new Rule(this, [...source, ...detailType].join(' '), {

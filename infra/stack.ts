@@ -80,12 +80,13 @@ export class OnboardingStack extends Stack {
       if (http) api.addFunction(http, handler, { isWrite: Boolean(uses.cloudElements) });
       if (schedule) addSchedule(handler, schedule);
       if (queue) {
-        const { deadLetters } = new EventQueue(this, `${functionName}-events`, {
+        const { queue: events, deadLetters } = new EventQueue(this, `${functionName}-events`, {
           trigger: queue,
           bus,
           handler,
         });
         deadLetterQueues.set(functionName, deadLetters);
+        this.#outputQueue(`${functionName}-queue`, events, `Events that ${functionName} has yet to handle`);
         this.#outputDeadLetters(functionName, deadLetters, `Events that ${functionName} could not handle`);
       }
       if (stream) {
@@ -173,9 +174,13 @@ export class OnboardingStack extends Stack {
     return secret;
   }
 
-  #outputDeadLetters(functionName: string, { queueUrl }: IQueue, description: string): void {
-    const words = functionName.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1));
-    this.#output(`${words.join('')}DeadLetterQueueUrl`, queueUrl, description);
+  #outputDeadLetters(functionName: string, deadLetters: IQueue, description: string): void {
+    this.#outputQueue(`${functionName}-dead-letter-queue`, deadLetters, description);
+  }
+
+  #outputQueue(name: string, { queueUrl }: IQueue, description: string): void {
+    const words = name.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1));
+    this.#output(`${words.join('')}Url`, queueUrl, description);
   }
 
   #output(id: string, value: string, description: string): void {

@@ -22,7 +22,11 @@ export class TargetError extends Error {
 }
 
 /** Generous, because this runs on somebody's desk, but bounded. */
-const requestHandler = { connectionTimeout: 5_000, requestTimeout: 10_000, throwOnRequestTimeout: true };
+export const requestHandler = {
+  connectionTimeout: 5_000,
+  requestTimeout: 10_000,
+  throwOnRequestTimeout: true,
+};
 
 /** @throws TargetError when stack or table cannot be looked at */
 export async function findTarget(where: Where): Promise<Target> {
@@ -69,8 +73,16 @@ async function targetOf(
   }
 }
 
-/** `infra/stack.ts` names the stack, and its outputs name the rest. */
 async function namesOf(stage: string): Promise<{ busName: string; tableName: string }> {
+  const output = await outputsOf(stage);
+  return { busName: output('EventBusName'), tableName: output('TableName') };
+}
+
+/**
+ * The outputs of a deployed stage by their names; `infra/stack.ts` names them and the stack.
+ * @throws TargetError when the stack cannot be looked at; later, when it does not have the output asked for
+ */
+export async function outputsOf(stage: string): Promise<(name: string) => string> {
   const stackName = `element-onboarding-${stage}`;
   const client = new CloudFormationClient({ requestHandler });
   try {
@@ -78,9 +90,11 @@ async function namesOf(stage: string): Promise<{ busName: string; tableName: str
     const outputs = new Map(
       Stacks[0]?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]),
     );
-    const busName = outputs.get('EventBusName');
-    const tableName = outputs.get('TableName');
-    if (busName && tableName) return { busName, tableName };
+    return (name) => {
+      const value = outputs.get(name);
+      if (value) return value;
+      throw new TargetError(`The stack ${stackName} has no output ${name}: deploy it anew.`);
+    };
   } catch (error) {
     throw new TargetError(
       `The stack ${stackName} cannot be looked at: ${reasonOf(error)}\n` +
@@ -89,7 +103,6 @@ async function namesOf(stage: string): Promise<{ busName: string; tableName: str
   } finally {
     client.destroy();
   }
-  throw new TargetError(`The stack ${stackName} has no outputs EventBusName and TableName: deploy it anew.`);
 }
 
 export function reasonOf(error: unknown): string {

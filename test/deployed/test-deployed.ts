@@ -17,6 +17,9 @@ const { values: asked } = parseArgs({ options: { previous: { type: 'string', def
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
+/** What only a deployed stack has. */
+const own = ['deployed/life.test', 'deployed/redrive.test'];
+
 /** The files with the cases of the service's outside; what of them cannot be had deployed is reported as not run. */
 const shared = ['http-api.test', 'onboarding-events.test', 'result-events.test'];
 
@@ -56,7 +59,7 @@ function checkOut(commit: string): string {
 
 function runTests(previousDirectory: string): Promise<number> {
   const options = ['--dir', 'test', '--reporter', 'verbose', '--max-workers', '2', ...patience];
-  const vitest = spawn('vitest', ['run', ...options, 'deployed/life.test', ...shared], {
+  const vitest = spawn('vitest', ['run', ...options, ...own, ...shared], {
     cwd: root,
     env: { ...environment, TEST_DEPLOYED: '1', TEST_PREVIOUS: previousDirectory },
     stdio: 'inherit',
