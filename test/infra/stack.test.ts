@@ -589,9 +589,9 @@ describe('the stack', () => {
     for (const output of Object.values(outputs)) expect(output['Description']).toMatch(/\w{3}/);
     expect(outputs).toMatchObject({
       OffboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('offboard-tenants').deadLetters.id } },
-      OffboardTenantsQueueUrl: { Value: { Ref: queueOf('offboard-tenants').id } },
+      OffboardTenantsQueueUrl: { Value: { Ref: queueOf('offboard-tenants').eventQueue.id } },
       OnboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('onboard-tenants').deadLetters.id } },
-      OnboardTenantsQueueUrl: { Value: { Ref: queueOf('onboard-tenants').id } },
+      OnboardTenantsQueueUrl: { Value: { Ref: queueOf('onboard-tenants').eventQueue.id } },
       PublishResultsDeadLetterQueueUrl: { Value: { Ref: streamDeadLettersOf('publish-results').id } },
       PlatformSecretName: { Value: 'element-onboarding/dev/platform' },
       TenantSecretPrefix: { Value: 'element-onboarding/dev/tenants' },

@@ -1,0 +1,119 @@
+import * as z from 'zod/mini';
+import { OnboardingError } from '../../functions/core/errors.ts';
+import { offboardingFromEvent, settingsFromEvent } from '../../functions/core/events.ts';
+import { elementKeySchema, tenantIdSchema } from '../../functions/core/instance.ts';
+import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
+import { bad, bold, good } from '../local/terminal.ts';
+
+/** A function that events reach by a queue, which is called after it. */
+export type QueueName = {
+  [Name in FunctionName]: (typeof triggers)[Name] extends { queue: unknown } ? Name : never;
+}[FunctionName];
+
+/** As the function itself reads a message. */
+const parsers: Record<QueueName, (event: unknown) => { tenantId: string; elementKey: string | undefined }> = {
+  'onboard-tenants': settingsFromEvent,
+  'offboard-tenants': offboardingFromEvent,
+};
+
+export const isQueueName = (name: string): name is QueueName => Object.hasOwn(parsers, name);
+export const queueNames = Object.keys(parsers).filter(isQueueName);
+
+/** What may be shown of a message: nothing in it is text that a sender can choose freely. */
+export type DeadLetter = {
+  /** SQS's, under which the log has it, too. */
+  messageId: string;
+  sentAt: Date;
+  detailType: string | undefined;
+  tenantId: string | undefined;
+  elementKey: string | undefined;
+  /** Why the queue's function cannot read it; undefined when it can. */
+  fault: string | undefined;
+};
+
+/** @param sentAt when the message was put into the queue, for what does not say when it was sent */
+export function readDeadLetter(
+  queue: QueueName,
+  { messageId, sentAt, body }: { messageId: string; sentAt: Date; body: string },
+): DeadLetter {
+  const event = parseJson(body);
+  const { 'detail-type': detailType, time, detail } = recognisableSchema.parse(event);
+  // An event that was put back before is a younger message, but says itself when it was sent.
+  const shown = { messageId, sentAt: time === undefined ? sentAt : new Date(time), detailType };
+  try {
+    const { tenantId, elementKey } = parsers[queue](event);
+    return { ...shown, tenantId, elementKey, fault: undefined };
+  } catch (error) {
+    return {
+      ...shown,
+      tenantId: detail?.tenantId,
+      elementKey: detail?.element?.key,
+      fault: event === undefined ? 'is not JSON' : faultOf(error),
+    };
+  }
+}
+
+const rows: Trigger[] = Object.values(triggers);
+const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
+
+const ifValid = <T>(schema: z.ZodMiniType<T>) => z.catch(z.optional(schema), undefined);
+/** What is in order in an event that, as a whole, is not. */
+const recognisableSchema = z.catch(
+  z.object({
+    'detail-type': ifValid(z.enum(detailTypes)),
+    time: ifValid(z.iso.datetime({ offset: true })),
+    detail: ifValid(
+      z.object({
+        tenantId: ifValid(tenantIdSchema),
+        element: ifValid(z.object({ key: ifValid(elementKeySchema) })),
+      }),
+    ),
+  }),
+  { 'detail-type': undefined, time: undefined, detail: undefined },
+);
+
+const maxProblems = 3;
+
+/** The parser names places and what it expects there, and never quotes a value. */
+function faultOf(error: unknown): string {
+  const problems = (error instanceof OnboardingError && error.facts.problems) || [];
+  if (problems.length === 0) return 'cannot be read';
+  const named = problems
+    .slice(0, maxProblems)
+    .map((problem) => ('pointer' in problem ? `${problem.pointer} ${problem.detail}` : problem.detail));
+  const more = problems.length - named.length;
+  return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A head and one line each, the oldest first. */
+export function linesOf(letters: readonly DeadLetter[]): string[] {
+  const cells = letters
+    .toSorted((a, b) => a.sentAt.getTime() - b.sentAt.getTime())
+    .map(({ sentAt, detailType = '?', tenantId = '?', elementKey, fault, messageId }) => ({
+      columns: [
+        sentAt.toISOString().replace(/\.\d+Z$/, 'Z'),
+        detailType,
+        tenantId,
+        elementKey ?? (fault === undefined ? '(all)' : '?'),
+      ],
+      verdict: fault === undefined ? good('readable') : `${bad(fault)} (message ${messageId})`,
+    }));
+  const head = ['sent', 'event', 'tenant', 'element'];
+  const widths = head.map((name, index) =>
+    Math.max(name.length, ...cells.map(({ columns }) => columns[index]?.length ?? 0)),
+  );
+  const aligned = (columns: readonly string[]) =>
+    columns.map((text, index) => text.padEnd(widths[index] ?? 0)).join('  ');
+  return [
+    bold(aligned(head).trimEnd()),
+    ...cells.map(({ columns, verdict }) => `${aligned(columns)}  ${verdict}`),
+  ];
+}

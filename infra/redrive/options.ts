@@ -1,0 +1,79 @@
+import { parseArgs } from 'node:util';
+import { type Trigger, triggers } from '../../functions/triggers.ts';
+import { UsageError } from '../onboard/options.ts';
+import { isQueueName, queueNames, type QueueName } from './dead-letter.ts';
+
+export type Options = {
+  stage: string;
+  queues: readonly QueueName[];
+  /** False: nothing is put back. */
+  yes: boolean;
+  limit: number;
+};
+
+const defaultLimit = 1_000;
+/** So many are done well before they are seen again, if each takes 50 ms. */
+const maxLimit = 10_000;
+
+export const help = `Shows dead letters, and puts back into their queue those that can be read.
+
+  npm run redrive -- --stage <stage> [options]
+
+Options
+  --queue <name>   only that queue: ${queueNames.join(' or ')}
+  --yes            put them back; without it they are only shown, and nothing changes but how often each was received
+  --limit <n>      look at so many of a queue at most (default ${defaultLimit})
+
+What cannot be read stays where it is, and is named. To put an event back is safe however often it is done.
+
+Exit status: 0 all can be read · 1 some cannot · 2 command line wrong · 3 AWS cannot be worked with, run it again ·
+130 interrupted, run it again.
+`;
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[]): Options | 'help' {
+  const { stage, queue, yes, limit, help: isHelp } = parse(args);
+  if (isHelp) return 'help';
+  if (stage === undefined) throw new UsageError('Say of which stage: --stage <stage>.');
+  return {
+    stage,
+    queues: queue === undefined ? queueNames : [queueNamed(queue)],
+    yes,
+    limit: limit === undefined ? defaultLimit : limitOf(limit),
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        stage: { type: 'string' },
+        queue: { type: 'string' },
+        limit: { type: 'string' },
+        yes: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function queueNamed(name: string): QueueName {
+  if (isQueueName(name)) return name;
+  const rows: [string, Trigger][] = Object.entries(triggers);
+  if (rows.some(([functionName, { stream }]) => functionName === name && stream)) {
+    throw new UsageError(
+      `The dead letters of ${name} are places in the table's stream and not events: there is nothing to put back. ` +
+        'How its results are told again is in the README, "Runbook: dead letters".',
+    );
+  }
+  throw new UsageError(`--queue is to be ${queueNames.join(' or ')}, not "${name}".`);
+}
+
+function limitOf(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value > 0 && value <= maxLimit) return value;
+  throw new UsageError(`--limit is to be a whole number from 1 to ${maxLimit}, not "${text}".`);
+}
