@@ -5,12 +5,29 @@
  */
 export const isDeployed = process.env['TEST_DEPLOYED'] === '1';
 
-/** Of all AWS services, as SDK and CLI know it. Never AWS itself: the tests break things and take their time. */
+/**
+ * Of all AWS services, as SDK and CLI know it. Never AWS itself, which they fall back to when it is missing or empty: the
+ * tests break things, and take their time.
+ * @throws Error
+ */
 export function endpointUrl(): URL {
-  const { AWS_ENDPOINT_URL: url } = process.env;
-  if (url === undefined || !URL.canParse(url))
+  const { AWS_ENDPOINT_URL: url = '' } = process.env;
+  if (!URL.canParse(url) || /(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$/.test(new URL(url).hostname)) {
     throw new Error('AWS_ENDPOINT_URL is not the URL of an emulator.');
+  }
   return new URL(url);
+}
+
+/** For programs: without an emulator they say what to start, and end with 2. */
+export function endpointOrExit(): string {
+  try {
+    return endpointUrl().href;
+  } catch {
+    process.stderr.write(
+      'AWS_ENDPOINT_URL is not the URL of an emulator of AWS. Start one, such as MiniStack (README, "Test a deployment"), and say where it is.\n',
+    );
+    process.exit(2);
+  }
 }
 
 /** Where `npm run test:deployed` has put the files of the version before. */

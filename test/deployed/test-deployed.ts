@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bold, dim, print } from '../../infra/local/terminal.ts';
 import { cdk } from './cdk.ts';
-import { environment } from './endpoint.ts';
+import { endpointOrExit, environment } from './endpoint.ts';
 
 /**
  * `npm run test:deployed`: deploys the service with the ordinary CDK CLI to the emulator at `AWS_ENDPOINT_URL`, over
@@ -26,13 +26,7 @@ const shared = ['http-api.test', 'onboarding-events.test', 'result-events.test']
 /** Deploying, cold starts and redeliveries take their time. */
 const patience = ['--test-timeout', '90000', '--hook-timeout', '240000'];
 
-const { AWS_ENDPOINT_URL: endpoint } = process.env;
-if (endpoint === undefined) {
-  process.stderr.write(
-    'AWS_ENDPOINT_URL is not set. Start an emulator of AWS, such as MiniStack (README, "Test a deployment"), and say where it is.\n',
-  );
-  process.exit(2);
-}
+const endpoint = endpointOrExit();
 
 print(`\n${bold('Deploying to')} ${endpoint}\n`);
 await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`]);

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { bad, bold, dim, good, print } from '../../infra/local/terminal.ts';
 import { cdk } from '../deployed/cdk.ts';
 import { startDeployedStack } from '../deployed/deployed-stack.ts';
-import { environment } from '../deployed/endpoint.ts';
+import { endpointOrExit, environment } from '../deployed/endpoint.ts';
 import { createLeakSearch } from '../leak-search.ts';
 import { serviceOf, type Answer } from '../running-service.ts';
 import { burst } from './burst.ts';
@@ -42,13 +42,7 @@ function wholeNumber(name: string, text: string): number {
   process.exit(2);
 }
 
-const { AWS_ENDPOINT_URL: endpoint } = process.env;
-if (endpoint === undefined) {
-  process.stderr.write(
-    'AWS_ENDPOINT_URL is not set. Start an emulator of AWS, such as MiniStack (README, "Test a deployment"), and say where it is.\n',
-  );
-  process.exit(2);
-}
+const endpoint = endpointOrExit();
 
 /** Rows of killed claims are settled three to four minutes later; so much after the load itself is enough. */
 const restLimitMs = 15 * 60_000;
