@@ -12,6 +12,16 @@ const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.ur
  */
 export const replacements: { name: string; filter: RegExp; contents: (path: string) => string }[] = [
   {
+    // undici asks nothing of it but whether something holds. Node's own loads all that compares and prints values: 1 ms.
+    name: 'assertions',
+    filter: /^node:assert$/,
+    contents: () => `
+      module.exports = (holds, reason) => {
+        if (!holds) throw reason instanceof Error ? reason : new Error(reason ?? 'An assertion does not hold.');
+      };
+    `,
+  },
+  {
     // An ES module's import of a built-in one asks for everything that it exports. For `node:http` that loads Node's own
     // undici: 20 ms. https://github.com/nodejs/node/issues/59686
     name: 'built-in modules',
@@ -26,6 +36,16 @@ export const replacements: { name: string; filter: RegExp; contents: (path: stri
     contents: () => "export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';",
   },
   {
+    // The SDK looks for settings in files below the home directory before its first call. Lambda has none, and the local
+    // stack is to behave the same whatever a developer has there.
+    name: 'files with settings of the SDK',
+    filter: /^\.\/readFile$/,
+    contents: () => `
+      export const fileIntercept = {}, filePromises = {};
+      export const readFile = () => Promise.reject(new Error('not read'));
+    `,
+  },
+  {
     // None of the services that are called streams events. That it might be imported makes esbuild keep all of the
     // checksums, too, and fill their tables at every start.
     name: 'event streams of the SDK',
@@ -33,19 +53,27 @@ export const replacements: { name: string; filter: RegExp; contents: (path: stri
     contents: () => 'export {};',
   },
   {
+    // Answers come as Node's own streams. To be asked for web streams makes Node load all of those: 1.5 ms.
+    name: 'web streams in the SDK',
+    filter: /\/stream-type-check$/,
+    contents: () => 'export const isReadableStream = () => false, isBlob = () => false;',
+  },
+  {
+    // DynamoDB's client keeps it ready for endpoint discovery, which is off.
+    name: 'a cache for discovered endpoints',
+    filter: /^@aws-sdk\/endpoint-cache$/,
+    contents: () => 'export class EndpointCache {}',
+  },
+  {
     // Its index brings along fetch, pools, proxies, caches, WebSocket and more.
     name: 'undici but for its client',
     filter: /^undici$/,
-    contents: () => `
-      const Client = require('undici/lib/dispatcher/client.js');
-      Client.prototype.request = require('undici/lib/api/api-request.js');
-      module.exports = { Client };
-    `,
+    contents: () => "module.exports = { Client: require('undici/lib/dispatcher/client.js') };",
   },
   {
     // Not reached: we turn HTTP/2 off, send text, and run on processors that have the instructions of the fast parser.
     name: 'parts of undici’s client that are not used',
-    filter: /^\.\.?\/(client-h2|web\/fetch\/body|llhttp\/llhttp-wasm)\.js$/,
+    filter: /^\.\.?\/(client-h2\.js|web\/fetch\/(body\.js|formdata)|web\/webidl|llhttp\/llhttp-wasm\.js)$/,
     contents: (path) => `module.exports = () => { throw new Error('${path} is left out of the bundle'); };`,
   },
 ];

@@ -3,7 +3,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { clientLimits } from '../functions/adapters/aws.ts';
+import { clientOptions } from '../functions/adapters/aws.ts';
 import { createCloudElementsCaller } from '../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../functions/adapters/cloud-elements.ts';
 import { createInstanceStore } from '../functions/adapters/instance-store.ts';
@@ -63,7 +63,7 @@ export async function startServers() {
   secretsManager.put(platformSecretId, JSON.stringify(firstSecrets));
 
   const common = {
-    ...clientLimits,
+    ...clientOptions,
     region: 'us-east-1',
     credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
   };

@@ -1,12 +1,14 @@
 import { OnboardingError } from '../core/errors.ts';
 
 /**
- * Limits of every AWS client. The SDK has none of its own, and an invocation that hangs in a call is a claim that
- * hangs. Regional calls answer in milliseconds; an attempt that fails is repeated twice. `requestTimeout` ends with
- * the answer's head, `socketTimeout` bounds the silence after it.
+ * Of every AWS client. The SDK has no limits of its own, and an invocation that hangs in a call is a claim that hangs.
+ * Regional calls answer in milliseconds; an attempt that fails is repeated twice. `requestTimeout` ends with the
+ * answer's head, `socketTimeout` bounds the silence after it. `cacheMiddleware`: no command's steps are put together
+ * anew for each call; nothing changes them in between.
  */
-export const clientLimits = {
+export const clientOptions = {
   maxAttempts: 3,
+  cacheMiddleware: true,
   requestHandler: {
     connectionTimeout: 1_000,
     requestTimeout: 1_500,

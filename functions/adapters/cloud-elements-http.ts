@@ -1,4 +1,4 @@
-import { Client } from 'undici';
+import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
 import type { PlatformCredentials } from './secrets.ts';
@@ -103,21 +103,21 @@ export function createCloudElementsCaller({
   };
 
   async function call(request: Request, timeoutMs: number): Promise<TimedReply> {
-    const signal = AbortSignal.timeout(Math.max(1, timeoutMs));
-    // undici heeds the signal only when it is connected.
-    const connectMs = Math.max(1, Math.min(connectTimeoutMs, timeoutMs));
+    const { signal, end } = deadlineIn(timeoutMs);
     try {
       const cached = await untilAborted(credentials.get(), signal);
-      const first = await timed(send(request, cached, { signal, connectMs }));
+      const first = await timed(send(request, cached, signal));
       if (!isUnauthorized(first.reply)) return first;
       const renewed = await untilAborted(credentials.renew(cached), signal);
-      return renewed === cached ? first : await timed(send(request, renewed, { signal, connectMs }));
+      return renewed === cached ? first : await timed(send(request, renewed, signal));
     } catch (error) {
       if (error instanceof OnboardingError) return { reply: { kind: 'no-credentials', error } };
       if (signal.aborted) {
         return { reply: { kind: 'broken', sent: false, reason: 'no credentials in time' } };
       }
       throw error;
+    } finally {
+      end();
     }
   }
 
@@ -128,12 +128,12 @@ export function createCloudElementsCaller({
   async function send(
     { method, path, query, body, secrets = [] }: Request,
     { userSecret, organizationSecret }: PlatformCredentials,
-    { signal, connectMs }: { signal: AbortSignal; connectMs: number },
+    signal: AbortSignal,
   ): Promise<Reply> {
     const client = new Client(baseUrl, {
       allowH2: false,
       maxResponseSize: maxAnswerBytes,
-      connect: { timeout: connectMs },
+      connect: { timeout: connectTimeoutMs },
     });
     // Not one byte is written before this: not while the name is looked up, nor while TCP and TLS are set up.
     let connected = false;
@@ -141,11 +141,7 @@ export function createCloudElementsCaller({
       connected = true;
     });
     try {
-      const {
-        statusCode,
-        headers,
-        body: answer,
-      } = await client.request({
+      const { status, headers, text } = await exchange(client, signal, {
         method,
         path: `${apiPath}${path}`,
         ...(query && { query }),
@@ -156,15 +152,43 @@ export function createCloudElementsCaller({
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal,
       });
-      return answerOf(statusCode, headers, await answer.text(), [...secrets, userSecret, organizationSecret]);
+      return answerOf(status, headers, text, [...secrets, userSecret, organizationSecret]);
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
     } finally {
       await client.destroy();
     }
   }
+}
+
+type Exchanged = { status: number; headers: Headers; text: string };
+type Headers = Record<string, string | string[] | undefined>;
+
+/** One request and the whole of its answer. When the time is up the client goes, connected or not. */
+function exchange(
+  client: Client,
+  signal: AbortSignal,
+  request: Dispatcher.DispatchOptions,
+): Promise<Exchanged> {
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<Exchanged>();
+  signal.addEventListener('abort', () => client.destroy(signal.reason), { once: true });
+  let head: Pick<Exchanged, 'status' | 'headers'> = { status: 0, headers: {} };
+  const chunks: Buffer[] = [];
+  client.dispatch(request, {
+    // undici insists on it.
+    onRequestStart: () => {},
+    onResponseStart: (_, status, headers) => {
+      head = { status, headers };
+    },
+    onResponseData: (_, chunk) => {
+      chunks.push(chunk);
+    },
+    onResponseEnd: () => resolve({ ...head, text: new TextDecoder().decode(Buffer.concat(chunks)) }),
+    onResponseError: (_, error) => reject(error),
+  });
+  return promise;
 }
 
 export const isSuccess = (reply: Reply): reply is Answer =>
@@ -227,12 +251,7 @@ function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
   return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
 }
 
-function answerOf(
-  status: number,
-  headers: Record<string, string | string[] | undefined>,
-  text: string,
-  secrets: readonly unknown[],
-): Answer {
+function answerOf(status: number, headers: Headers, text: string, secrets: readonly unknown[]): Answer {
   const header = (name: string) => [headers[name]].flat()[0];
   const json = parseJson(text);
   const parsed = refusalSchema.safeParse(json);
@@ -279,6 +298,14 @@ function redact(message: string, secrets: readonly unknown[]): string {
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
+
+/** Not `AbortSignal.timeout`: that one keeps everything of a call until its time is up, however soon it was answered. */
+function deadlineIn(timeoutMs: number): { signal: AbortSignal; end: () => void } {
+  const deadline = new AbortController();
+  const timeIsUp = () => deadline.abort(new DOMException('The time is up.', 'TimeoutError'));
+  const timer = setTimeout(timeIsUp, Math.max(1, timeoutMs));
+  return { signal: deadline.signal, end: () => clearTimeout(timer) };
 }
 
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { KMSClient } from '@aws-sdk/client-kms';
 import * as z from 'zod/mini';
-import { clientLimits } from '../adapters/aws.ts';
+import { clientOptions } from '../adapters/aws.ts';
 import { createEventPublisher } from '../adapters/event-publisher.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
 import { createTokenCipher } from '../adapters/token-cipher.ts';
@@ -12,12 +12,12 @@ import { environmentSchema, parseEnvironment } from './environment.ts';
 
 export function openStore(environment: NodeJS.ProcessEnv) {
   const { TABLE_NAME } = parseEnvironment(z.pick(environmentSchema, { TABLE_NAME: true }), environment);
-  return createInstanceStore({ client: new DynamoDBClient(clientLimits), tableName: TABLE_NAME });
+  return createInstanceStore({ client: new DynamoDBClient(clientOptions), tableName: TABLE_NAME });
 }
 
 export function openCipher(environment: NodeJS.ProcessEnv) {
   const { TOKEN_KEY_ID } = parseEnvironment(z.pick(environmentSchema, { TOKEN_KEY_ID: true }), environment);
-  return createTokenCipher({ client: new KMSClient(clientLimits), keyId: TOKEN_KEY_ID });
+  return createTokenCipher({ client: new KMSClient(clientOptions), keyId: TOKEN_KEY_ID });
 }
 
 export function openEventPublisher(environment: NodeJS.ProcessEnv) {
@@ -25,5 +25,5 @@ export function openEventPublisher(environment: NodeJS.ProcessEnv) {
     z.pick(environmentSchema, { EVENT_BUS_NAME: true }),
     environment,
   );
-  return createEventPublisher({ client: new EventBridgeClient(clientLimits), busName: EVENT_BUS_NAME });
+  return createEventPublisher({ client: new EventBridgeClient(clientOptions), busName: EVENT_BUS_NAME });
 }

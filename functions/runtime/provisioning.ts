@@ -1,6 +1,6 @@
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod/mini';
-import { clientLimits } from '../adapters/aws.ts';
+import { clientOptions } from '../adapters/aws.ts';
 import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
@@ -59,7 +59,10 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
     z.pick(environmentSchema, names),
     environment,
   );
-  const credentials = createPlatformCredentials({ client: new SecretsManagerClient(clientLimits), secretId });
+  const credentials = createPlatformCredentials({
+    client: new SecretsManagerClient(clientOptions),
+    secretId,
+  });
   const call = createCloudElementsCaller({
     baseUrl,
     credentials,
@@ -84,7 +87,7 @@ const observeAndMeasure: Observe = (observation, of) => {
 function openTenantSecrets(environment: NodeJS.ProcessEnv) {
   const names = { TENANT_SECRETS_PREFIX: true } as const;
   const { TENANT_SECRETS_PREFIX: prefix } = parseEnvironment(z.pick(environmentSchema, names), environment);
-  return createTenantSecrets({ client: new SecretsManagerClient(clientLimits), prefix });
+  return createTenantSecrets({ client: new SecretsManagerClient(clientOptions), prefix });
 }
 
 function stageOf(environment: NodeJS.ProcessEnv): string {

@@ -2,15 +2,15 @@ import type { FunctionName } from '../../functions/triggers.ts';
 
 /** Bytes that a function's bundle may have: what is loaded at every cold start. One that grows is looked at first. */
 export const bundleBudgetsBytes: Record<FunctionName, number> = {
-  'provision-instance': 512_000,
-  'list-instances': 231_000,
-  'get-instance': 232_000,
-  'read-token': 261_000,
-  'change-instance': 475_000,
-  'remove-instance': 474_000,
-  'onboard-tenants': 513_000,
-  'offboard-tenants': 476_000,
-  'reconcile-instances': 505_000,
-  'audit-instances': 497_000,
+  'provision-instance': 462_000,
+  'list-instances': 223_000,
+  'get-instance': 223_000,
+  'read-token': 253_000,
+  'change-instance': 425_000,
+  'remove-instance': 424_000,
+  'onboard-tenants': 463_000,
+  'offboard-tenants': 426_000,
+  'reconcile-instances': 455_000,
+  'audit-instances': 447_000,
   'publish-results': 205_000,
 };

@@ -92,7 +92,7 @@ export async function measureGrowth(
   const tenants = tenantsFor(site);
   const measured: GrowthStep[] = [];
   {
-    await using container = await workshop.startWarm(site.ours('onboard-tenants'), ['--expose-gc']);
+    await using container = await workshop.startWarm(site.ours('onboard-tenants'));
     let done = 0;
     for (const step of steps) {
       let ms = 0;

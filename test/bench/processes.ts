@@ -26,15 +26,26 @@ export type WarmRun = z.infer<typeof warmSchema>;
 
 export type Container = Awaited<ReturnType<typeof startContainer>>;
 
+/** As Lambda starts Node: what is garbage is collected by how much memory the function has, not the machine. */
+function flagsFor({ AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memoryMb }: Subject['environment']): string[] {
+  const youngMb = Math.floor(Number(memoryMb) / 10);
+  return [
+    '--expose-gc',
+    `--max-semi-space-size=${Math.floor(youngMb / 2)}`,
+    `--max-old-space-size=${Number(memoryMb) - youngMb}`,
+  ];
+}
+
 /** Starts processes of which each measures itself. `coldFile` and `warmFile` are the programs of `measured/`, bundled. */
 export function createProcesses({ coldFile, warmFile }: { coldFile: string; warmFile: string }) {
   return {
     /** Starts a process, has it import the bundle and answer the event, and reads what that took. */
     async startCold({ file, environment }: Subject, event: unknown): Promise<ColdRun> {
-      const child = spawn(process.execPath, [coldFile, pathToFileURL(file).href, JSON.stringify(event)], {
-        env: environment,
-        stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-      });
+      const child = spawn(
+        process.execPath,
+        [...flagsFor(environment), coldFile, pathToFileURL(file).href, JSON.stringify(event)],
+        { env: environment, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] },
+      );
       const [report, complaint] = [child.stdio[3], child.stderr].map((stream) => {
         const chunks: Buffer[] = [];
         stream?.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -49,14 +60,14 @@ export function createProcesses({ coldFile, warmFile }: { coldFile: string; warm
       return run;
     },
 
-    startWarm: (subject: Subject, execArgv: string[] = []) => startContainer(warmFile, subject, execArgv),
+    startWarm: (subject: Subject) => startContainer(warmFile, subject),
   };
 }
 
-async function startContainer(warmFile: string, { file, environment }: Subject, execArgv: string[]) {
+async function startContainer(warmFile: string, { file, environment }: Subject) {
   const child = fork(warmFile, [pathToFileURL(file).href], {
     env: environment,
-    execArgv,
+    execArgv: flagsFor(environment),
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   const closed = once(child, 'close');

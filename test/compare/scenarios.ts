@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { clientLimits } from '../../functions/adapters/aws.ts';
+import { clientOptions } from '../../functions/adapters/aws.ts';
 import { queueVisibilityMs } from '../../functions/core/timing.ts';
 import type { Fault } from '../../infra/local/cloud-elements.ts';
 import { contenders } from './contenders.ts';
@@ -162,7 +162,7 @@ export async function openTheatre(name: ContenderName) {
         servers.failDynamoDb({ target, stallMs: 0 });
         servers.failDynamoDb({
           target,
-          times: clientLimits.maxAttempts,
+          times: clientOptions.maxAttempts,
           status: 500,
           type: 'InternalServerError',
         });

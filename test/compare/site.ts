@@ -5,7 +5,7 @@ import { startDynamoDb } from '../../infra/local/dynamodb.ts';
 import { createFaults } from '../../infra/local/faults.ts';
 import { createKms } from '../../infra/local/kms.ts';
 import { createSecretsManager } from '../../infra/local/secrets-manager.ts';
-import { clientLimits } from '../../functions/adapters/aws.ts';
+import { clientOptions } from '../../functions/adapters/aws.ts';
 import { functionTimeoutMs } from '../../functions/core/timing.ts';
 
 export const elementKey = 'taxify';
@@ -87,7 +87,7 @@ export async function startSite() {
 /** The same limits and retries for both. */
 export function clientSettings(endpoint: string) {
   return {
-    ...clientLimits,
+    ...clientOptions,
     endpoint,
     region,
     credentials: { accessKeyId: 'compare', secretAccessKey: 'compare' },

@@ -1,5 +1,6 @@
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
+import { readFile } from 'node:fs/promises';
 import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
 
 test('every replacement takes place, and a bundle needs nothing beside itself', async () => {
@@ -17,6 +18,12 @@ test('every replacement takes place, and a bundle needs nothing beside itself', 
   expect(inputs.filter((input) => /undici\/lib\/(llhttp.*wasm|milo)/.test(input))).toEqual([
     'node_modules/undici/lib/llhttp/llhttp_simd-wasm.js',
   ]);
+  // What stands for `node:assert` can be called and nothing else.
+  const texts = await Promise.all(
+    inputs.filter((input) => input.includes('/undici/')).map((input) => readFile(input, 'utf8')),
+  );
+  expect(texts.filter((text) => text.includes('assert('))).not.toEqual([]);
+  expect(texts.flatMap((text) => text.match(/\bassert\.\w+/g) ?? [])).toEqual([]);
   expect(inputs.filter((input) => /credential-provider-(sso|ini|process)/.test(input))).toEqual([]);
   expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
   expect(outputFiles).toHaveLength(1);

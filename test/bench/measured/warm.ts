@@ -21,7 +21,7 @@ async function run(events: readonly unknown[]) {
     answers.push(answer);
   }
   const took = cpuMs(cpuBefore);
-  // No events, and started with --expose-gc: the question is what is left after a collection.
+  // No events: the question is what is left after a collection.
   if (events.length === 0) globalThis.gc?.();
   const { rss, heapUsed } = process.memoryUsage();
   return { latenciesMs, cpuMs: took, answers, peakBytes: peakBytes(), rssBytes: rss, heapBytes: heapUsed };
