@@ -1,5 +1,5 @@
-import { GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
-import { unmarshall } from '@aws-sdk/util-dynamodb';
+import { ConditionalCheckFailedException, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -282,15 +282,22 @@ async function makeOlder(tenantId: string, ms: number): Promise<void> {
   ];
   const present = times.filter((name) => row?.[name] !== undefined);
   if (present.length === 0) return;
-  await service.dynamoDb.send(
-    new UpdateItemCommand({
-      TableName: service.stack.tableName,
-      Key: keyOf(tenantId),
-      UpdateExpression: `SET ${present.map((name) => `${name} = ${name} - :ms`).join(', ')}`,
-      ConditionExpression: 'attribute_exists(tenantId)',
-      ExpressionAttributeValues: { ':ms': { N: String(ms) } },
-    }),
-  );
+  const asRead = Object.fromEntries(present.map((name) => [`:${name}`, row?.[name]]));
+  try {
+    await service.dynamoDb.send(
+      new UpdateItemCommand({
+        TableName: service.stack.tableName,
+        Key: keyOf(tenantId),
+        UpdateExpression: `SET ${present.map((name) => `${name} = ${name} - :ms`).join(', ')}`,
+        ConditionExpression: present.map((name) => `${name} = :${name}`).join(' AND '),
+        ExpressionAttributeValues: marshall({ ...asRead, ':ms': ms }),
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof ConditionalCheckFailedException)) throw error;
+    // Whoever works on the row has written it meanwhile.
+    await makeOlder(tenantId, ms);
+  }
 }
 
 const pathOf = (tenantId: string) => `${service.stack.apiUrl}/tenants/${tenantId}/instances`;
