@@ -1,16 +1,24 @@
-import { build, type BuildOptions, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type ImportKind, type Plugin } from 'esbuild';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 
 const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.url));
 
+const builtIn = new RegExp(`^(node:)?(${builtinModules.join('|')})$`);
+
 /**
  * Modules in whose place something smaller goes into the bundle. What is loaded at every cold start is paid for by whoever
  * waits for it. Each can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what it is
  * worth.
  */
-export const replacements: { name: string; filter: RegExp; contents: (path: string) => string }[] = [
+export const replacements: {
+  name: string;
+  filter: RegExp;
+  /** Only when it is asked for in this way. */
+  kind?: ImportKind;
+  contents: (path: string) => string;
+}[] = [
   {
     // undici asks nothing of it but whether something holds. Node's own loads all that compares and prints values: 1 ms.
     name: 'assertions',
@@ -23,9 +31,22 @@ export const replacements: { name: string; filter: RegExp; contents: (path: stri
   },
   {
     // An ES module's import of a built-in one asks for everything that it exports. For `node:http` that loads Node's own
-    // undici: 20 ms. https://github.com/nodejs/node/issues/59686
-    name: 'built-in modules',
-    filter: new RegExp(`^(node:)?(${builtinModules.join('|')})$`),
+    // undici: 20 ms. https://github.com/nodejs/node/issues/59686. Here only what is imported is asked for.
+    name: 'built-in modules that are imported',
+    filter: builtIn,
+    kind: 'import-statement',
+    contents: (path) => {
+      const names = Object.keys(process.getBuiltinModule(path) ?? {}).filter((name) => name !== 'default');
+      return `
+        const whole = process.getBuiltinModule('${path}');
+        export default whole;
+        ${names.map((name) => `export const ${name} = /* @__PURE__ */ (() => whole.${name})();`).join('\n')}
+      `;
+    },
+  },
+  {
+    name: 'built-in modules that are asked for otherwise',
+    filter: builtIn,
     contents: (path) => `module.exports = process.getBuiltinModule('${path}');`,
   },
   {
@@ -81,8 +102,10 @@ export const replacements: { name: string; filter: RegExp; contents: (path: stri
 const replacing: Plugin = {
   name: 'replacing',
   setup(bundler) {
-    for (const { name, filter, contents } of replacements) {
-      bundler.onResolve({ filter }, ({ path }) => ({ path, namespace: name }));
+    for (const { name, filter, kind, contents } of replacements) {
+      bundler.onResolve({ filter }, (asked) =>
+        kind === undefined || kind === asked.kind ? { path: asked.path, namespace: name } : undefined,
+      );
       bundler.onLoad({ filter: /.*/, namespace: name }, ({ path }) => ({
         contents: contents(path),
         resolveDir: functionsDirectory,
