@@ -3,19 +3,18 @@ import { dim, print } from '../../infra/local/terminal.ts';
 import { efforts, parts, runBenchmark, type Effort, type Part } from './benchmark.ts';
 import { reportOf } from './report.ts';
 
-/**
- * `npm run bench`: measures our functions, as CDK builds them, beside a peer of the same purpose and a bare handler.
- * `--quick`, `--only cold,warm,bulk`, `--rounds 21`, `--json`.
- */
+const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: parts.join(',') },
-    rounds: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-});
+  --quick         fewer runs: a minute instead of two, and figures that are good for nothing but a look
+  --only <parts>  of ${parts.join(', ')}; several with commas between
+  --rounds <n>    fresh processes of each contender (21)
+  --json          the figures as JSON`;
+
+const values = parse();
+if (values.help) {
+  print(help);
+  process.exit();
+}
 const only = values.only.split(',').filter(isPart);
 if (only.length === 0 || only.length !== values.only.split(',').length) {
   refuse(`--only takes ${parts.join(', ')} or several of them with commas between, not "${values.only}".`);
@@ -39,6 +38,22 @@ print(
     ? JSON.stringify(figures, undefined, 2)
     : `\n${reportOf(figures)}\n\n${dim(`Measured in ${seconds.toFixed(0)} s.`)}\n`,
 );
+
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        only: { type: 'string', default: parts.join(',') },
+        rounds: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(`${error instanceof Error ? error.message : String(error)}\n\n${help}`);
+  }
+}
 
 function isPart(name: string): name is Part {
   return parts.some((part) => part === name);

@@ -16,7 +16,7 @@ export type Effort = {
   growth: readonly number[];
 };
 
-/** On two idle cores a full run takes some four minutes, a quick one less than one. */
+/** On two idle cores a full run takes some two minutes, a quick one less than one. */
 export const efforts = {
   full: {
     rounds: 21,
