@@ -73,6 +73,13 @@ describe('a fresh provisioning', () => {
       'pagination.max': 20,
     });
   });
+
+  test('leaves no deadline behind that would keep it in memory', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const before = timers();
+    await servers.provision(taxify(newTenant()));
+    expect(timers()).toBeLessThanOrEqual(before);
+  });
 });
 
 describe('asking again', () => {
