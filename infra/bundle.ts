@@ -7,18 +7,20 @@ const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.ur
 
 const builtIn = new RegExp(`^(node:)?(${builtinModules.join('|')})$`);
 
-/**
- * Modules in whose place something smaller goes into the bundle. What is loaded at every cold start is paid for by whoever
- * waits for it. Each can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what it is
- * worth.
- */
-export const replacements: {
+export type Replacement = {
   name: string;
   filter: RegExp;
   /** Only when it is asked for in this way. */
   kind?: ImportKind;
   contents: (path: string) => string;
-}[] = [
+};
+
+/**
+ * Modules in whose place something smaller goes into the bundle. What is loaded at every cold start is paid for by whoever
+ * waits for it. Each can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what it is
+ * worth.
+ */
+export const replacements: readonly Replacement[] = [
   {
     // undici asks nothing of it but whether something holds. Node's own loads all that compares and prints values: 1 ms.
     name: 'assertions',
@@ -45,6 +47,7 @@ export const replacements: {
     },
   },
   {
+    // The one that has to stay: an ES module has no `require`, and undici's modules ask by it.
     name: 'built-in modules that are asked for otherwise',
     filter: builtIn,
     contents: (path) => `module.exports = process.getBuiltinModule('${path}');`,
@@ -99,10 +102,10 @@ export const replacements: {
   },
 ];
 
-const replacing: Plugin = {
+export const replacing = (which: readonly Replacement[]): Plugin => ({
   name: 'replacing',
   setup(bundler) {
-    for (const { name, filter, kind, contents } of replacements) {
+    for (const { name, filter, kind, contents } of which) {
       bundler.onResolve({ filter }, (asked) =>
         kind === undefined || kind === asked.kind ? { path: asked.path, namespace: name } : undefined,
       );
@@ -112,7 +115,7 @@ const replacing: Plugin = {
       }));
     }
   },
-};
+});
 
 /** The AWS SDK is bundled (left to the runtime's copy, a cold start takes almost twice as long), from its ES modules. */
 export const bundleOptions = {
@@ -124,7 +127,7 @@ export const bundleOptions = {
   mainFields: ['module', 'main'],
   // By this undici tells that it is bundled into Node itself, which needs one of its two parsers.
   define: { esbuildDetection: 'true' },
-  plugins: [replacing],
+  plugins: [replacing(replacements)],
   logLevel: 'warning',
 } satisfies BuildOptions;
 

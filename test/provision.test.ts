@@ -23,6 +23,8 @@ const duplicate = (row: InstanceRow) => servers.duplicate(row);
 const failPost = (fault: Omit<Fault, 'on'>) => servers.simulator.fail({ on: 'POST /instances', ...fault });
 const kinds = () => servers.observations.map(({ kind }) => kind);
 
+const countTimers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+
 describe('a fresh provisioning', () => {
   test('costs one create, two writes and one encryption, and stores the token encrypted', async () => {
     const tenantId = newTenant();
@@ -75,10 +77,9 @@ describe('a fresh provisioning', () => {
   });
 
   test('leaves no deadline behind that would keep it in memory', async () => {
-    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
-    const before = timers();
+    const before = countTimers();
     await servers.provision(taxify(newTenant()));
-    expect(timers()).toBeLessThanOrEqual(before);
+    expect(countTimers()).toBeLessThanOrEqual(before);
   });
 });
 

@@ -1,6 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { build } from 'esbuild';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import * as z from 'zod/mini';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
+import { bundleOptions, replacements, replacing, sourceOf } from '../../infra/bundle.ts';
 import { bundleBudgetsBytes } from './budgets.ts';
 import { provisionEvent, queueEvent, readTokenEvent } from './events.ts';
 import type { Container } from './processes.ts';
@@ -76,6 +81,26 @@ test.for(names)('the bundle of %s keeps within its budget of bytes', async (name
   expect(bytes).toBeLessThanOrEqual(bundleBudgetsBytes[name]);
   // A budget far above the bundle would let it grow unseen.
   expect(bytes).toBeGreaterThan(0.9 * bundleBudgetsBytes[name]);
+});
+
+/** The one that has to stay. */
+const required = 'built-in modules that are asked for otherwise';
+const replaced = replacements.map(({ name }) => name).filter((name) => name !== required);
+
+test.for(replaced)('a bundle does its work without the replacement of %s', async (name) => {
+  const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-whole-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'index.mjs');
+  await build({
+    ...bundleOptions,
+    plugins: [replacing(replacements.filter((each) => each.name !== name))],
+    entryPoints: [sourceOf('provision-instance')],
+    outfile: file,
+  });
+  const { environment } = site.ours('provision-instance');
+  const event = provisionEvent(`without-${replaced.indexOf(name)}`);
+  // An answer that is no success is an error there.
+  await expect(workshop.startCold({ file, environment }, event)).resolves.toBeDefined();
 });
 
 const answerSchema = z.object({ body: z.string() });
