@@ -108,10 +108,15 @@ export function createContainers<Name extends string>({
     if (warm.get(name) === container) warm.delete(name);
   }
 
+  function throwIfStopped(): void {
+    if (stopped) throw new Error('The local stack was stopped.');
+  }
+
   /** The function's answer; rejects when it throws, crashes or does not answer in time. */
   async function invoke(name: Name, event: unknown): Promise<unknown> {
+    throwIfStopped();
     const bundleFile = await bundleFileOf(name);
-    if (stopped) throw new Error('The local stack was stopped.');
+    throwIfStopped();
     const container = containerOf(name, bundleFile);
     // As in Lambda, loading the bundle does not count.
     await container.ready;
@@ -154,6 +159,8 @@ export function createContainers<Name extends string>({
     stopped = true;
     for (const container of alive) container.kill();
     await Promise.all([...alive].map(({ ended }) => ended));
+    // Who still writes one would make the directory anew.
+    await Promise.allSettled(bundleFiles.values());
     if (temporaryDirectory) rmSync(temporaryDirectory, { recursive: true, force: true });
   }
 

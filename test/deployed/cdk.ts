@@ -44,22 +44,34 @@ export async function deploy(
   { stage, baseUrl }: { stage: string; baseUrl: string },
   { directory = root }: { directory?: string | undefined } = {},
 ): Promise<Deployed> {
-  const output = await mkdtemp(join(tmpdir(), 'element-onboarding-deploy-'));
-  const outputsFile = join(output, 'outputs.json');
-  const assembly = join(output, 'cdk.out');
   const context = ['-c', `stage=${stage}`, '-c', `baseUrl=${baseUrl}`];
-  const options = ['--require-approval', 'never', '--outputs-file', outputsFile, '--output', assembly];
-  const printed = await cdk(['deploy', ...options, ...context], { directory });
-  const [deployed] = Object.entries(outputsSchema.parse(JSON.parse(await readFile(outputsFile, 'utf8'))));
-  if (!deployed) throw new Error(`cdk deploy named no stack:\n${printed}`);
-  const [stackName, outputs] = deployed;
-  return {
-    stackName,
-    outputs,
-    printed,
-    async destroy() {
-      await cdk(['destroy', '--force', '--app', assembly, stackName], { directory });
-      await rm(output, { recursive: true, force: true });
-    },
-  };
+  return inTemporaryDirectory(async (output) => {
+    const outputsFile = join(output, 'outputs.json');
+    const options = ['--require-approval', 'never', '--outputs-file', outputsFile, ...assemblyIn(output)];
+    const printed = await cdk(['deploy', ...options, ...context], { directory });
+    const [deployed] = Object.entries(outputsSchema.parse(JSON.parse(await readFile(outputsFile, 'utf8'))));
+    if (!deployed) throw new Error(`cdk deploy named no stack:\n${printed}`);
+    const [stackName, outputs] = deployed;
+    return {
+      stackName,
+      outputs,
+      printed,
+      destroy: () =>
+        inTemporaryDirectory(async (another) => {
+          await cdk(['destroy', '--force', ...assemblyIn(another), ...context, stackName], { directory });
+        }),
+    };
+  });
+}
+
+/** Not `cdk.out`, where one command would have to wait for the other. */
+const assemblyIn = (directory: string) => ['--output', join(directory, 'cdk.out')];
+
+async function inTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-deploy-'));
+  try {
+    return await use(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }

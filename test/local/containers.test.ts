@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -209,3 +209,26 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+test('a bundle that is still being written when all is stopped is removed, too', async () => {
+  const begun = Promise.withResolvers<string>();
+  const { promise: goOn, resolve: letGoOn } = Promise.withResolvers<void>();
+  const { invoke, stop } = createContainers({
+    bundle: async (_, directory) => {
+      begun.resolve(directory);
+      await goOn;
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, 'index.mjs'), fixture);
+    },
+    environmentOf: () => ({}),
+  });
+  const invoked = invoke('slow', {});
+  const directory = await begun.promise;
+  const stopping = stop();
+  await setImmediate();
+  letGoOn();
+  const [answer] = await Promise.allSettled([invoked, stopping]);
+  expect(answer).toMatchObject({ status: 'rejected', reason: { message: 'The local stack was stopped.' } });
+  expect(existsSync(dirname(directory))).toBe(false);
+  await expect(invoke('another', {})).rejects.toThrow('The local stack was stopped.');
+});
