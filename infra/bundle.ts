@@ -17,8 +17,8 @@ export type Replacement = {
 
 /**
  * Modules in whose place something smaller goes into the bundle. What is loaded at every cold start is paid for by whoever
- * waits for it. Each can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what it is
- * worth.
+ * waits for it. Each but one can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what
+ * it is worth.
  */
 export const replacements: readonly Replacement[] = [
   {

@@ -162,8 +162,8 @@ export function createCloudElementsCaller({
   }
 }
 
-type Exchanged = { status: number; headers: Headers; text: string };
-type Headers = Record<string, string | string[] | undefined>;
+type Exchanged = { status: number; headers: AnswerHeaders; text: string };
+type AnswerHeaders = Record<string, string | string[] | undefined>;
 
 /** One request and the whole of its answer. When the time is up the client goes, connected or not. */
 function exchange(
@@ -251,7 +251,7 @@ function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
   return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
 }
 
-function answerOf(status: number, headers: Headers, text: string, secrets: readonly unknown[]): Answer {
+function answerOf(status: number, headers: AnswerHeaders, text: string, secrets: readonly unknown[]): Answer {
   const header = (name: string) => [headers[name]].flat()[0];
   const json = parseJson(text);
   const parsed = refusalSchema.safeParse(json);

@@ -26,7 +26,10 @@ export type WarmRun = z.infer<typeof warmSchema>;
 
 export type Container = Awaited<ReturnType<typeof startContainer>>;
 
-/** As Lambda starts Node: what is garbage is collected by how much memory the function has, not the machine. */
+/**
+ * With the shares of the function's memory that the start script of Lambda's Node runtime sets, a tenth for what is new:
+ * otherwise the collector waits for as much as the whole machine has.
+ */
 function flagsFor({ AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memoryMb }: Subject['environment']): string[] {
   const youngMb = Math.floor(Number(memoryMb) / 10);
   return [
