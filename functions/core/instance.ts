@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
 import { allowedKeys } from './catalogue.ts';
+import { momentsSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
 export const tenantIdSchema = z
@@ -86,10 +87,36 @@ const eventOriginSchema = z.object({
   dialect: z.enum(['native', 'sbt-0.5', 'sbt-0.9']),
   eventId: z.string(),
   registrationId: z.optional(z.string()),
-  /** When it was sent: ms since the epoch, but EventBridge tells whole seconds only. */
+  /** When it was sent, never later than its message's first arrival: ms since the epoch, of whole seconds. */
   sentAt: z.number(),
+  /** The sender's clock was ahead: `sentAt` is the arrival, by a clock of AWS. */
+  isCut: z.optional(z.boolean()),
 });
 export type EventOrigin = z.infer<typeof eventOriginSchema>;
+
+/** When an event was sent, by its own clock unless that one was seen to be ahead. */
+export function momentOf({ sentAt, isCut }: EventOrigin): Moment {
+  return { clock: isCut ? 'own' : 'event', at: sentAt };
+}
+
+/** The request of the SaaS Builder Toolkit that a tenant came by; its control plane waits for results under this id. */
+const registrationSchema = z.object({ dialect: z.enum(['sbt-0.5', 'sbt-0.9']), registrationId: z.string() });
+export type Registration = z.infer<typeof registrationSchema>;
+
+/**
+ * An event that came to its end without changing the row: what it asked for was refused, or a removal that had been
+ * carried out already. Kept so that the table's stream answers it.
+ */
+const noticeSchema = z.object({
+  outcome: z.enum(['refused', 'removed']),
+  eventId: z.string(),
+  registration: z.optional(registrationSchema),
+  code: z.optional(z.string()),
+  detail: z.optional(z.string()),
+  /** ms since the epoch */
+  at: z.number(),
+});
+export type Notice = z.infer<typeof noticeSchema>;
 
 /** What is to be provisioned. Credentials are in `configuration` only, and nothing of it is stored. */
 export type InstanceSettings = InstanceKey & {
@@ -192,19 +219,44 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   origin: z.string(),
   fingerprint: z.string(),
   harmless: z.record(z.string(), z.string()),
-  /** When whoever the instance was made for asked: an older removal does not mean it. */
+  /** The later one of `askedTimes`; rows of earlier versions have it alone. */
   askedAt: z.number(),
+  /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */
+  askedTimes: z.optional(momentsSchema),
   /** The element token, encrypted. */
   token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
   askedBy: z.optional(eventOriginSchema),
   /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
   checkAt: z.optional(z.number()),
-  /** When whoever wanted it removed asked. */
+  /** The later one of `removedTimes`; rows of earlier versions have it alone. */
   removedAt: z.optional(z.number()),
-  /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. */
+  /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
+  removedTimes: z.optional(momentsSchema),
+  /** The event that asked for the latest removal; `askedBy` in a row that an earlier version has begun to remove. */
+  removedBy: z.optional(eventOriginSchema),
+  /** Kept when another event or a request asks: the toolkit still waits for the tenant's results. */
+  registration: z.optional(registrationSchema),
+  /** The latest events that were answered without a change, at most `maxNotices`. */
+  notices: z.optional(z.array(noticeSchema)),
+  /** Of the latest result: only grows for a tenant's element, also after its row has ended. ms since the epoch, about. */
+  revision: z.optional(z.number()),
+  /** Where the configuration comes from; absent when that is not known, as in rows of earlier versions. */
+  source: z.optional(z.enum(['secret', 'request'])),
+  /** Names of all configuration entries that requests have set. Only grows. */
+  requestEntries: z.optional(z.array(z.string())),
+  /** Until then an update whose outcome is unknown may still take effect. */
+  updateInDoubtUntil: z.optional(z.number()),
+  /** Earlier generations of which an instance may still appear; it is only ever removed. */
+  formerProvisionIds: z.optional(z.array(z.string())),
+  /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */
   expiresAt: z.optional(z.number()),
 });
 export type InstanceRow = z.infer<typeof instanceRowSchema>;
+
+export const maxNotices = 10;
+
+/** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
+export const wholeTenant = '*';
 
 /** An instance as answers show it: Cloud Elements' field names, no token, no configuration, none of our tags. */
 export function instanceView(row: InstanceSummary) {
