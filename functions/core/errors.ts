@@ -17,6 +17,16 @@ export const errorCodes = {
   'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
   busy: { status: 409, retryable: true, title: 'Another request is at work on the instance' },
   'gone-at-cloud-elements': { status: 409, retryable: false, title: 'Cloud Elements has lost the instance' },
+  'not-ours': {
+    status: 409,
+    retryable: false,
+    title: 'The instance at Cloud Elements belongs to another tenant, stage or element',
+  },
+  'deletion-refused': {
+    status: 409,
+    retryable: true,
+    title: 'Cloud Elements refused to delete the instance',
+  },
   'not-active': { status: 409, retryable: true, title: 'The instance is not active' },
   'body-too-large': { status: 413, retryable: false, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, retryable: false, title: 'The body must be JSON' },
@@ -28,6 +38,13 @@ export const errorCodes = {
     retryable: true,
     title: 'Whether Cloud Elements made the instance is not known yet',
   },
+  'update-outcome-unknown': {
+    status: 502,
+    retryable: true,
+    title: 'Outcome unknown: the update may or may not have taken effect',
+  },
+  'not-created': { status: 502, retryable: true, title: 'Cloud Elements did not create the instance' },
+  'deletion-pending': { status: 503, retryable: true, title: 'The deletion is not complete yet' },
   'cloud-elements-busy': { status: 503, retryable: true, title: 'Cloud Elements asks for patience' },
   'platform-credentials-refused': {
     status: 503,
