@@ -126,6 +126,18 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
       whenMissing,
     })),
     {
+      id: 'events-ignored',
+      text:
+        'An onboarding or off-boarding event came too late or too early and was ignored: its tenant may be without an ' +
+        'instance, or may have left while its instance stays. Nothing tries again. Find the tenant in the log, and send ' +
+        'the event anew if it still stands.',
+      runbook: 'events ignored',
+      metric: metric('EventsIgnored'),
+      atLeast: 1,
+      during: once,
+      whenMissing,
+    },
+    {
       id: 'results-held-up',
       text:
         `Results are told more than ${resultsHeldUpMinutes} minutes late: whoever waits for InstanceProvisioned, ` +

@@ -55,12 +55,12 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
   );
   dashboard.addWidgets(
     graph('Oldest unsettled (s)', latest('OldestUnsettledAge')),
-    graph(
-      'Dead letters',
-      [...deadLetters].map(([label, queue]) =>
+    graph('Events not carried out: dead letters, ignored', [
+      ...[...deadLetters].map(([label, queue]) =>
         queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period, label }),
       ),
-    ),
+      metric('EventsIgnored', { label: 'ignored' }),
+    ]),
     new SingleValueWidget({
       title: 'Differs from Cloud Elements, at the last audit',
       width: 12,

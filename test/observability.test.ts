@@ -315,6 +315,9 @@ describe.skipIf(isDeployed)('the service tells', () => {
     if (instance) Object.assign(instance, { valid: false, disabled: true });
 
     await audit();
+    const [foundLost] = (await service.logsOf(lost)).filter(({ message }) => message === 'instance-lost');
+    const [foundOrphan] = (await service.logsOf(orphaned)).filter(({ message }) => message === 'orphan');
+    expect([foundLost?.level, foundOrphan?.level]).toEqual(['WARN', 'WARN']);
     const drift = ['Orphans', 'LostInstances', 'InvalidInstances', 'DisabledInstances'] as const;
     expect(drift.map((name) => valuesOf(name))).toEqual([[1], [1], [1], [1]]);
     expect(valuesOf('AuditsIncomplete')).toEqual([0]);
@@ -350,8 +353,8 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect((await service.patch(path, { name: 'Changed' })).status).toBe(200);
     expect((await service.delete(path)).status).toBe(204);
 
-    // That one is counted in the API's access log.
-    const { RequestsThrottled: _, ...emitted } = metrics;
+    // The one is counted in the API's access log; the other has a test of its own.
+    const { RequestsThrottled: _, EventsIgnored: __, ...emitted } = metrics;
     const seen = new Map(
       told().map(({ namespace, name, unit, dimensions: { service: serviceName, stage, ...by } }) => [
         name,

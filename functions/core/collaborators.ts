@@ -132,7 +132,9 @@ export type Observation =
   | { kind: 'left-open'; reason: string }
   /** At Cloud Elements, of this stage, and nobody's here. */
   | { kind: 'orphan'; instanceId: number }
-  | { kind: 'token-refilled' };
+  | { kind: 'token-refilled' }
+  /** An onboarding or off-boarding event that came too late or too early to be carried out. */
+  | { kind: 'event-ignored'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
 

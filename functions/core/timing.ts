@@ -52,6 +52,14 @@ export const busRetentionMs = 24 * 60 * 60 * 1_000;
 /** No event of before a removal comes later than this: after the bus, the queue and a redrive from the dead letters. */
 export const tombstoneMs = busRetentionMs + queueRetentionMs + deadLetterRetentionMs + 24 * 60 * 60 * 1_000;
 
+/**
+ * An onboarding event older than this is ignored for its age alone. A younger one that is older than the tenant's
+ * removal always finds the tombstone: the removal came after the event, so its tombstone ends `tombstoneMs` after the
+ * event or later, which leaves 12 h for clocks that differ and for the time between this check and the claim.
+ * 24 h (bus) + 4 d (queue) + 14 d (dead letters) + 24 h - 12 h = 19.5 d
+ */
+export const oldestOnboardingMs = tombstoneMs - 12 * 60 * 60 * 1_000;
+
 /** A create of unknown outcome is looked for once more this long after it, in case `slowestCreateMs` was assumed wrong. */
 export const recheckMs = 60 * 60 * 1_000;
 

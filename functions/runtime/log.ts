@@ -47,6 +47,9 @@ const warnings = new Set([
   'surplus-left',
   'instance-left',
   'claim-left',
+  'instance-lost',
+  'orphan',
+  'event-ignored',
 ]);
 
 /** One line per call of Cloud Elements, with its `requestId`. */

@@ -36,6 +36,9 @@ export const metrics = {
   DuplicatesRemoved: { unit: 'Count' },
   DuplicatesLeft: { unit: 'Count' },
 
+  /** Onboarding and off-boarding events that came too late or too early to be carried out; repeats are not among them. */
+  EventsIgnored: { unit: 'Count' },
+
   /** Told by every run of the reconciler: for how long the row has waited that has waited longest; 0 when none is due. */
   OldestUnsettledAge: { unit: 'Seconds' },
 

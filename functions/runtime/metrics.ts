@@ -37,6 +37,7 @@ const ofObservations: Partial<Record<Observation['kind'], MetricName>> = {
   adopted: 'Adoptions',
   'surplus-removed': 'DuplicatesRemoved',
   'surplus-left': 'DuplicatesLeft',
+  'event-ignored': 'EventsIgnored',
 };
 
 export function measureObservation({ kind }: Observation): void {

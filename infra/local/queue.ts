@@ -3,7 +3,8 @@ import type { SQSEvent, SQSRecord } from 'aws-lambda';
 import * as z from 'zod/mini';
 import { accountId, region } from './aws-protocol.ts';
 
-export type DeadLetter = { messageId: string; body: string; receiveCount: number };
+/** `sentAtMs`: a message keeps its first arrival when SQS itself moves it to a standard dead-letter queue. */
+export type DeadLetter = { messageId: string; body: string; sentAtMs: number; receiveCount: number };
 
 type Message = {
   id: string;
@@ -107,9 +108,9 @@ export function createQueue({
       () => {
         reappearances.delete(timer);
         for (const message of messages) {
-          const { id: messageId, body, receiveCount } = message;
+          const { id: messageId, body, sentAtMs, receiveCount } = message;
           if (receiveCount < maxReceiveCount) visible.push(message);
-          else deadLetters.push({ messageId, body, receiveCount });
+          else deadLetters.push({ messageId, body, sentAtMs, receiveCount });
         }
         poll();
       },

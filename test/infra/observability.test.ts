@@ -109,6 +109,7 @@ describe('the alarms', () => {
       'dead-letters-onboard-tenants',
       'dead-letters-publish-results',
       'duplicates',
+      'events-ignored',
       ...unattended.map((name) => `function-fails-${name}`),
       ...unattended.map((name) => `function-throttled-${name}`),
       'lost-instances',
@@ -168,6 +169,16 @@ describe('the alarms', () => {
       });
     }
     expect(alarms.filter((alarm) => nameOf(alarm).startsWith('dead-letters'))).toHaveLength(queues.length);
+  });
+
+  test('go off for a single event that is ignored, and are quiet when none is', () => {
+    expect(alarmNamed('events-ignored')).toMatchObject({
+      MetricName: 'EventsIgnored',
+      Threshold: 1,
+      EvaluationPeriods: 1,
+      Statistic: 'Sum',
+      TreatMissingData: 'notBreaching',
+    });
   });
 
   test('take the reconciler’s silence for a fault, and hold what the audit found until the next one', () => {

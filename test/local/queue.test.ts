@@ -128,7 +128,25 @@ test('moves a message to the dead letters after its last receive, and only that'
   await queue.idle();
   expect(batches).toEqual([['poison', 'fine'], ['poison'], ['poison']]);
   expect(counts).toEqual(['1', '1', '2', '3']);
-  expect(queue.deadLetters).toEqual([{ messageId, body: 'poison', receiveCount: 3 }]);
+  expect(queue.deadLetters).toMatchObject([{ messageId, body: 'poison', receiveCount: 3 }]);
+});
+
+test('a message keeps the time of its first arrival through every delivery and as a dead letter', async () => {
+  const sentAt: string[] = [];
+  const { queue } = startQueue((event) => {
+    sentAt.push(...event.Records.map(({ attributes }) => attributes.SentTimestamp));
+    return failing(event, 'poison');
+  });
+  const beforeMs = Date.now();
+  queue.send('poison');
+  const afterMs = Date.now();
+  await queue.idle();
+  const [first = ''] = sentAt;
+  expect(sentAt).toEqual([first, first, first]);
+  expect(first).toMatch(/^\d{13}$/);
+  expect(Number(first)).toBeGreaterThanOrEqual(beforeMs);
+  expect(Number(first)).toBeLessThanOrEqual(afterMs);
+  expect(queue.deadLetters).toMatchObject([{ body: 'poison', sentAtMs: Number(first) }]);
 });
 
 test('never has more batches in flight than it may', async () => {
