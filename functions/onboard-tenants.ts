@@ -1,13 +1,13 @@
 import { settingsFromEvent } from './core/events.ts';
-import { openProvisioning } from './runtime/provisioning.ts';
+import { openOnboarding } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 
-/** Onboarding events, by queue. A claim that another holds, or an outcome not yet known, is asked for again. */
+/** Onboarding events, by queue. A message whose row another claim holds, or whose outcome is unknown, comes again. */
 export const handler = queueHandler({
-  open: openProvisioning,
+  open: openOnboarding,
   parse: settingsFromEvent,
-  handle: async (settings, deadlineAt, provision) => {
-    const { outcome, row } = await provision(settings, { deadlineAt, recordRefusal: true });
-    return { outcome, retry: outcome === 'in-progress', provisionId: row.provisionId };
+  handle: async (settings, deadlineAt, onboard) => {
+    const { outcome, provisionId } = await onboard(settings, { deadlineAt });
+    return { outcome, retry: outcome === 'in-progress', provisionId };
   },
 });

@@ -6,5 +6,5 @@ import { streamHandler } from './runtime/stream.ts';
 export const handler = streamHandler({
   open: openEventPublisher,
   parse: resultOf,
-  handle: (results, publish) => publish(results.flatMap(({ events }) => events)),
+  handle: (results, publish) => publish(results),
 });

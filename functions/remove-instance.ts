@@ -7,7 +7,7 @@ export const handler = httpHandler({
   path: instancePath,
   body: noBody,
   handle: async ({ path, deadlineAt, note }, { remove }) => {
-    const removal = { askedAt: Date.now(), askedBy: undefined };
+    const removal = { times: { own: Date.now() }, by: undefined };
     const removed = await remove(path, removal, { deadlineAt });
     note({ outcome: removed.outcome });
     if (removed.outcome !== 'in-progress') return { statusCode: 204 };

@@ -47,7 +47,7 @@ export const triggers = {
       maxConcurrency: 5,
     },
     uses: {
-      table: ['GetItem', 'PutItem'],
+      table: ['GetItem', 'PutItem', 'DeleteItem'],
       secrets: ['platform', 'tenants'],
       tokenKey: ['Encrypt'],
       cloudElements: true,
@@ -68,7 +68,7 @@ export const triggers = {
   'reconcile-instances': {
     schedule: { everyMinutes: 1 },
     uses: {
-      table: ['GetItem', 'PutItem'],
+      table: ['GetItem', 'PutItem', 'Query'],
       index: ['Query'],
       secrets: ['platform'],
       tokenKey: ['Encrypt'],

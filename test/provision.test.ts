@@ -830,13 +830,14 @@ describe('configuration', () => {
 
   test('of an event may hold no credential', async () => {
     const tenantId = newTenant();
-    const settings = settingsFromEvent({
+    const event = {
       id: 'event-1',
       source: 'tests',
       'detail-type': 'TenantOnboarded',
       time: '2026-11-23T12:00:00Z',
       detail: { tenantId, configuration: { 'api.key': 'has-no-place-here' } },
-    });
+    };
+    const settings = settingsFromEvent(event, Date.now());
     const error = await errorOf(servers.provision(settings, { recordRefusal: true }));
     expect(error.code).toBe('invalid-request');
     const row = await rowOf(tenantId);

@@ -20,6 +20,9 @@ import { createAuditing } from '../functions/core/audit.ts';
 import { createChanging, type Changes } from '../functions/core/change.ts';
 import { OnboardingError } from '../functions/core/errors.ts';
 import type { Removal } from '../functions/core/lifecycle.ts';
+import { createOffboarding } from '../functions/core/offboard.ts';
+import { createOnboarding } from '../functions/core/onboard.ts';
+import type { Offboarding } from '../functions/core/events.ts';
 import { createProvisioning } from '../functions/core/provision.ts';
 import { createReconciling } from '../functions/core/reconcile.ts';
 import { createRemoving } from '../functions/core/remove.ts';
@@ -47,6 +50,7 @@ const timing = {
   recheckMs: 60_000,
   reconcileAgainMs: 5_000,
   tombstoneMs: 1_000_000,
+  oldestOnboardingMs: Infinity,
 };
 
 /** The use case with its real adapters, against local servers on free ports; `clock.aheadMs` moves its time. */
@@ -107,6 +111,8 @@ export async function startServers() {
 
   const container = openContainer(simulator.url);
   const { remove } = createRemoving(container);
+  const { offboard } = createOffboarding(container);
+  const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
   const change = createChanging(container);
   const { reconcile } = createReconciling(container);
   const audit = createAuditing(container);
@@ -192,7 +198,9 @@ export async function startServers() {
     killedWhileCreating,
     duplicate,
     remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
-      remove(key, { askedAt: now(), askedBy: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
+      remove(key, { times: { own: now() }, by: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
+    offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
+    onboard: (settings: InstanceSettings) => onboard(settings, { deadlineAt: now() + 3_000 }),
     change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000 })).tally,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import * as z from 'zod/mini';
 import { createEventPublisher } from '../functions/adapters/event-publisher.ts';
 import { OnboardingError } from '../functions/core/errors.ts';
-import { settingsOf, type EventOrigin, type InstanceRow } from '../functions/core/instance.ts';
+import { settingsOf, wholeTenant, type EventOrigin, type InstanceRow } from '../functions/core/instance.ts';
 import {
   activate,
   askAgain,
@@ -18,7 +18,9 @@ import {
   release,
   restore,
   takeOver,
+  tenantTombstone,
   tombstone,
+  withNotice,
 } from '../functions/core/lifecycle.ts';
 import { resultOf, type OutgoingEvent } from '../functions/core/result-events.ts';
 import { defaultTiming as timing } from '../functions/core/timing.ts';
@@ -67,14 +69,27 @@ function failed(row: InstanceRow, detail = 'Put the key into the secret.'): Inst
   return fail(row, 0, error, nowMs, timing);
 }
 
-function buried(row: InstanceRow, askedBy?: EventOrigin): InstanceRow {
-  const removal = { askedAt: nowMs, askedBy };
+function buried(row: InstanceRow, by?: EventOrigin): InstanceRow {
+  const removal = { times: { event: nowMs }, by };
   return bury(beginRemoval(row, removal, claimant(), timing), nowMs, timing);
 }
 
-function neverWas(askedBy?: EventOrigin): InstanceRow {
+function wholeTenantRemoved(by: EventOrigin): InstanceRow {
   const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
-  return tombstone(key, { askedAt: nowMs, askedBy }, ids, { origin, nowMs, timing });
+  const tenant = { tenantId: key.tenantId, elementKey: wholeTenant };
+  return tenantTombstone({
+    key: tenant,
+    removal: { times: { event: nowMs }, by },
+    ids,
+    origin,
+    nowMs,
+    timing,
+  });
+}
+
+function neverWas(by?: EventOrigin): InstanceRow {
+  const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
+  return tombstone({ key, removal: { times: { event: nowMs }, by }, ids, origin, nowMs, timing });
 }
 
 describe('a write to a row is told', () => {
@@ -92,7 +107,7 @@ describe('a write to a row is told', () => {
       'InstanceProvisioned',
       () => {
         const row = activated(claimed(native('e-1')));
-        return [row, askAgain(row, native('e-2'), 'attempt-2')];
+        return [row, askAgain(row, native('e-2'), claimant())];
       },
     ],
     [
@@ -100,7 +115,7 @@ describe('a write to a row is told', () => {
       'InstanceProvisioned',
       () => {
         const row = activated(claimed());
-        return [row, askAgain(row, native('e-1'), 'attempt-2')];
+        return [row, askAgain(row, native('e-1'), claimant())];
       },
     ],
     [
@@ -132,7 +147,7 @@ describe('a write to a row is told', () => {
       'InstanceFailed',
       () => {
         const row = failed(claimed(native('e-1')));
-        return [row, askAgain(row, native('e-2'), 'attempt-2')];
+        return [row, askAgain(row, native('e-2'), claimant())];
       },
     ],
     [
@@ -150,7 +165,7 @@ describe('a write to a row is told', () => {
       () => {
         const row = beginRemoval(
           activated(claimed()),
-          { askedAt: nowMs, askedBy: undefined },
+          { times: { own: nowMs }, by: undefined },
           claimant(),
           timing,
         );
@@ -167,7 +182,7 @@ describe('a write to a row is told', () => {
       'InstanceRemoved',
       () => {
         const row = buried(activated(claimed()), native('e-1'));
-        return [row, { ...row, askedBy: native('e-2') }];
+        return [row, { ...row, removedBy: native('e-2') }];
       },
     ],
   ];
@@ -251,7 +266,7 @@ describe('a write to a row tells nothing', () => {
       'when a removal begins',
       () => {
         const row = activated(claimed());
-        return [row, beginRemoval(row, { askedAt: nowMs, askedBy: native('e-1') }, claimant(), timing)];
+        return [row, beginRemoval(row, { times: { event: nowMs }, by: native('e-1') }, claimant(), timing)];
       },
     ],
     [
@@ -306,8 +321,11 @@ describe('an event of our own', () => {
           id: 4711,
           name: 'Acme',
           tags: ['eu'],
+          status: 'active',
+          revision: nowMs,
           request: { eventId: 'e-1' },
         },
+        timeMs: nowMs,
       },
     ]);
   });
@@ -335,7 +353,7 @@ describe('an event of our own', () => {
   test('says which one is gone', () => {
     const row = beginRemoval(
       activated(claimed(native('e-1'))),
-      { askedAt: nowMs, askedBy: native('e-2') },
+      { times: { event: nowMs }, by: native('e-2') },
       claimant(),
       timing,
     );
@@ -349,6 +367,8 @@ describe('an event of our own', () => {
       tenantId: 'acme',
       element: { key: 'taxify' },
       tags: [],
+      status: 'removed',
+      revision: nowMs,
       request: { eventId: 'e-1' },
     });
   });
@@ -378,6 +398,7 @@ describe.each([
           tenantRegistrationData: { registrationStatus: 'created' },
         },
       },
+      timeMs: nowMs,
     });
   });
 
@@ -389,22 +410,61 @@ describe.each([
         tenantRegistrationId: registrationId,
         jobOutput: { tenantData: {}, tenantRegistrationData: { registrationStatus: 'failed' } },
       },
+      timeMs: nowMs,
     });
   });
 
-  test('of removal, too', () => {
-    expect(answerOf(eventsOf(neverWas(askedBy)))).toEqual({
+  test('of removal comes from the tombstone of the whole tenant, when that is removed', () => {
+    const removing = wholeTenantRemoved(askedBy);
+    expect(resultOf({ before: undefined, after: removing }).events).toEqual([]);
+    expect(answerOf(eventsOf(bury(removing, nowMs, timing), removing))).toEqual({
       source,
       detailType: `${prefix}deprovisionSuccess`,
       detail: {
         tenantRegistrationId: registrationId,
         jobOutput: { tenantData: {}, tenantRegistrationData: { registrationStatus: 'deleted' } },
       },
+      timeMs: nowMs,
     });
   });
 
-  test('comes from the element asked for, not from others removed with it', () => {
-    expect(eventsOf({ ...neverWas(askedBy), elementKey: 'freshdeskv2' })).toHaveLength(1);
+  test.each(['taxify', 'freshdeskv2'])('of removal does not come from an instance of %s', (elementKey) => {
+    expect(eventsOf({ ...neverWas(askedBy), elementKey })).toHaveLength(1);
+  });
+
+  test('of removal is not given when a request over HTTP removes the instance', () => {
+    const row = activated(claimed(askedBy));
+    expect(eventsOf(buried(row), row)).toHaveLength(1);
+  });
+
+  test('of success comes again when a request provisions the removed instance once more', () => {
+    const again = claim(claimant(), randomUUID(), timing, buried(activated(claimed(askedBy)), askedBy));
+    expect(answerOf(eventsOf(activated(again), again))?.detailType).toBe(`${prefix}provisionSuccess`);
+  });
+
+  test('of success is given when an event of our own mends a failed instance', () => {
+    const mended = taken(failed(claimed(askedBy)), native('e-2'));
+    expect(answerOf(eventsOf(activated(mended), mended))?.detail).toMatchObject({
+      tenantRegistrationId: registrationId,
+    });
+  });
+
+  test('of a refusal is given although the instance stays as it is', () => {
+    const row = activated(claimed());
+    const notice = {
+      outcome: 'refused' as const,
+      eventId: 'e-2',
+      code: 'settings-conflict',
+      detail: 'Other.',
+    };
+    const registration = { dialect, registrationId };
+    const refused = withNotice(row, { ...notice, registration, at: nowMs + 5 }, 'attempt-2');
+    const [own, toolkits] = eventsOf(refused, row);
+    expect(own).toMatchObject({
+      detailType: 'InstanceFailed',
+      detail: { status: 'active', lastError: { code: 'settings-conflict' }, request: { eventId: 'e-2' } },
+    });
+    expect(toolkits?.detailType).toBe(`${prefix}provisionFailure`);
   });
 });
 
@@ -421,6 +481,8 @@ describe('images', () => {
       'id',
       'name',
       'tags',
+      'status',
+      'revision',
       'request',
     ]);
   });
@@ -437,7 +499,11 @@ describe('images', () => {
   });
 });
 
-const named = (detailType: string, detail = {}) => ({ source: 'element-onboarding', detailType, detail });
+/** The result of one write: an event of this name. */
+const named = (detailType: string, detail = {}, tenantId = detailType) => ({
+  tenantId,
+  events: [{ source: 'element-onboarding', detailType, detail, timeMs: nowMs }],
+});
 
 describe('the publisher', () => {
   const requestSchema = z.object({
@@ -481,12 +547,12 @@ describe('the publisher', () => {
   beforeEach(() => {
     delaysMs.length = 0;
   });
-  const publish = (events: OutgoingEvent[]) =>
+  const publish = (results: ReturnType<typeof named>[]) =>
     createEventPublisher({
       client,
       busName: 'a-bus',
       sleep: async (delayMs) => delaysMs.push(delayMs),
-    })(events);
+    })(results);
 
   test('sends nothing for nothing', async () => {
     await publish([]);
@@ -511,6 +577,23 @@ describe('the publisher', () => {
     await publish(['a', 'b', 'c', 'd'].map((name) => named(name)));
     expect(calls).toEqual([['a', 'b', 'c', 'd'], ['b', 'd'], ['d']]);
     expect(delaysMs).toEqual([100, 300]);
+  });
+
+  test('puts the results of two writes of a tenant into two calls, in order', async () => {
+    await publish([
+      named('provisioned', {}, 'acme'),
+      named('other', {}, 'globex'),
+      named('removed', {}, 'acme'),
+      named('again', {}, 'acme'),
+    ]);
+    expect(calls).toEqual([['provisioned', 'other'], ['removed'], ['again']]);
+  });
+
+  test('sends no later result of a tenant before a refused one is taken', async () => {
+    refusals = [['provisioned'], ['provisioned'], ['provisioned'], ['provisioned']];
+    const results = [named('provisioned', {}, 'acme'), named('removed', {}, 'acme')];
+    await expect(publish(results)).rejects.toMatchObject({ code: 'aws-unavailable' });
+    expect(calls.flat()).not.toContain('removed');
   });
 
   test('gives up in the end, and says how many and why', async () => {
@@ -640,6 +723,8 @@ describe('on the bus', () => {
           id: service.instancesOf(tenantId)[0]?.id,
           name: 'Shop',
           tags: ['eu'],
+          status: 'active',
+          revision: expect.any(Number),
           request: { eventId: await lastIdFrom('crm.example') },
         },
       ],
@@ -727,6 +812,7 @@ describe('on the bus', () => {
     expect(service.instancesOf(tenantId)).toEqual([]);
     expect(gone).toMatchObject([
       ['element-onboarding', 'InstanceRemoved', { tenantId, id }],
+      ['element-onboarding', 'InstanceRemoved', { tenantId }],
       [
         'sbt.application.plane',
         'sbt_aws_deprovisionSuccess',
@@ -738,11 +824,11 @@ describe('on the bus', () => {
     ]);
     const again = await heard(() => service.putEvents(sbt05('offboardingRequest', tenantId)));
     expect(again.map(([, detailType]) => detailType)).toEqual(['InstanceRemoved', 'deprovisionSuccess']);
-    const nobody = newTenant();
+    const stranger = newTenant();
     const never = await heard(() =>
-      service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId: nobody })),
+      service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId: stranger })),
     );
-    expect(never).toMatchObject([['element-onboarding', 'InstanceRemoved', { tenantId: nobody }]]);
+    expect(never).toMatchObject([['element-onboarding', 'InstanceRemoved', { tenantId: stranger }]]);
   });
 
   test.skipIf(isDeployed)('an event that the bus did not take comes when it does', async () => {

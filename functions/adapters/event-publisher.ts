@@ -11,10 +11,15 @@ const maxBytes = 256 * 1024;
 /** Waits before the entries that EventBridge did not take are sent again. */
 const resendDelaysMs = [100, 300, 900];
 
-export type PublishEvents = (events: readonly OutgoingEvent[]) => Promise<void>;
+/** The events of several writes, in the order of the writes. */
+export type PublishResults = (results: readonly Result[]) => Promise<void>;
+
+type Result = { tenantId: string; events: readonly OutgoingEvent[] };
 
 /**
- * Puts events on a bus, at least once each. When it throws, some may be there and others not.
+ * Puts events on a bus, at least once each, those of one tenant in the order of their writes: EventBridge takes or
+ * refuses each entry of a call by itself, so no call has the results of two writes of one tenant, and none is sent
+ * before the one before it has been taken whole. When it throws, the first may be there and the rest not.
  * @returns a function that throws `aws-unavailable` if not all of them could be put
  */
 export function createEventPublisher({
@@ -25,16 +30,20 @@ export function createEventPublisher({
   client: EventBridgeClient;
   busName: string;
   sleep?: (delayMs: number) => Promise<unknown>;
-}): PublishEvents {
-  return async (events) => {
-    const entries = events.map(({ source, detailType, detail }) => ({
+}): PublishResults {
+  return async (results) => {
+    for (const batch of batchesOf(results, entryOf)) await putAll(batch);
+  };
+
+  function entryOf({ source, detailType, detail, timeMs }: OutgoingEvent): Entry {
+    return {
       EventBusName: busName,
       Source: source,
       DetailType: detailType,
       Detail: JSON.stringify(detail),
-    }));
-    for (const batch of batchesOf(entries)) await putAll(batch);
-  };
+      Time: new Date(timeMs),
+    };
+  }
 
   async function putAll(batch: readonly Entry[]): Promise<void> {
     let refused = await put(batch);
@@ -63,21 +72,26 @@ export function createEventPublisher({
   }
 }
 
-type Entry = { EventBusName: string; Source: string; DetailType: string; Detail: string };
+type Entry = { EventBusName: string; Source: string; DetailType: string; Detail: string; Time: Date };
 
-function batchesOf(entries: readonly Entry[]): Entry[][] {
-  const batches: { entries: Entry[]; bytes: number }[] = [];
-  for (const entry of entries) {
-    const bytes = bytesOf(entry);
-    const batch = batches.at(-1);
-    if (batch && batch.entries.length < maxEntries && batch.bytes + bytes <= maxBytes) {
-      batch.entries.push(entry);
-      batch.bytes += bytes;
-    } else {
-      batches.push({ entries: [entry], bytes });
+function batchesOf(results: readonly Result[], entryOf: (event: OutgoingEvent) => Entry): Entry[][] {
+  const batches: { entries: Entry[]; bytes: number; writes: Map<string, Result> }[] = [];
+  for (const result of results) {
+    for (const entry of result.events.map(entryOf)) {
+      const bytes = bytesOf(entry);
+      const batch = batches.at(-1);
+      const other = batch?.writes.get(result.tenantId);
+      const fits = batch && batch.entries.length < maxEntries && batch.bytes + bytes <= maxBytes;
+      if (fits && (other === undefined || other === result)) {
+        batch.entries.push(entry);
+        batch.bytes += bytes;
+        batch.writes.set(result.tenantId, result);
+      } else {
+        batches.push({ entries: [entry], bytes, writes: new Map([[result.tenantId, result]]) });
+      }
     }
   }
-  return batches.map((batch) => batch.entries);
+  return batches.map(({ entries }) => entries);
 }
 
 /** https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html#eb-putevent-size */

@@ -16,6 +16,7 @@ import * as z from 'zod/mini';
 import type { DueInstance, Expected, InstanceStore, Write } from '../core/collaborators.ts';
 import {
   instanceRowSchema,
+  wholeTenant,
   instanceSummarySchema,
   type InstanceKey,
   type InstanceRow,
@@ -123,7 +124,7 @@ export function createInstanceStore({
       items.push(...(page.Items ?? []));
       next = page.LastEvaluatedKey;
     } while (next);
-    return items.flatMap(summaryOf);
+    return items.flatMap(summaryOf).filter(({ elementKey }) => elementKey !== wholeTenant);
   }
 
   async function due(nowMs: number, limit: number): Promise<DueInstance[]> {

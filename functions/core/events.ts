@@ -5,10 +5,12 @@ import {
   settingsOf,
   tenantIdSchema,
   tenantOnboardedSchema,
+  momentOf,
   type EventOrigin,
   type InstanceSettings,
 } from './instance.ts';
 import type { Removal } from './lifecycle.ts';
+import { momentsOf } from './moments.ts';
 import { invalidRequest, parseOrRefuse } from './problems.ts';
 
 /** Ids of others go into the row. */
@@ -39,11 +41,12 @@ export const tenantOffboardedSchema = z.strictObject({
 export type Offboarding = { tenantId: string; elementKey: string | undefined; removal: Removal };
 
 /**
- * What an onboarding event asks for: `TenantOnboarded`, or the request of the SaaS Builder Toolkit.
+ * The settings of an onboarding event: `TenantOnboarded`, or the request of the SaaS Builder Toolkit.
+ * @param arrivedAt when the message first arrived in the queue, ms since the epoch
  * @throws OnboardingError `invalid-request`, naming everything that is wrong with the event
  */
-export function settingsFromEvent(message: unknown): InstanceSettings {
-  const event = parseEvent(message, 'TenantOnboarded', 'onboardingRequest');
+export function settingsFromEvent(message: unknown, arrivedAt: number): InstanceSettings {
+  const event = parseEvent(message, arrivedAt, 'TenantOnboarded', 'onboardingRequest');
   if (event.dialect !== 'native') {
     const { tenantId, askedBy } = sbtRequest(event);
     return settingsOf({ tenantId, elementKey: defaultElementKey }, {}, askedBy);
@@ -52,32 +55,30 @@ export function settingsFromEvent(message: unknown): InstanceSettings {
   return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, originOf(event));
 }
 
-/** @throws OnboardingError `invalid-request`, naming everything that is wrong with the event */
-export function offboardingFromEvent(message: unknown): Offboarding {
-  const event = parseEvent(message, 'TenantOffboarded', 'offboardingRequest');
+/**
+ * @param arrivedAt when the message first arrived in the queue, ms since the epoch
+ * @throws OnboardingError `invalid-request`, naming everything that is wrong with the event
+ */
+export function offboardingFromEvent(message: unknown, arrivedAt: number): Offboarding {
+  const event = parseEvent(message, arrivedAt, 'TenantOffboarded', 'offboardingRequest');
   if (event.dialect !== 'native') {
     const { tenantId, askedBy } = sbtRequest(event);
-    return { tenantId, elementKey: undefined, removal: { askedAt: event.sentAt, askedBy } };
+    return { tenantId, elementKey: undefined, removal: removalBy(askedBy) };
   }
   const { tenantId, element } = parseOrRefuse(tenantOffboardedSchema, event.detail, event.what);
-  return {
-    tenantId,
-    elementKey: element?.key,
-    removal: { askedAt: event.sentAt, askedBy: originOf(event) },
-  };
+  return { tenantId, elementKey: element?.key, removal: removalBy(originOf(event)) };
 }
 
-type Event = {
-  dialect: EventOrigin['dialect'];
-  eventId: string;
-  sentAt: number;
+const removalBy = (by: EventOrigin): Removal => ({ times: momentsOf(momentOf(by)), by });
+
+type Event = Pick<EventOrigin, 'dialect' | 'eventId' | 'sentAt' | 'isCut'> & {
   detail: unknown;
   /** For messages. */
   what: string;
 };
 
 /** The toolkit's detail-types have a prefix since version 0.9 (awslabs/sbt-aws, src/utils/event-manager.ts). */
-function parseEvent(message: unknown, nativeType: string, sbtType: string): Event {
+function parseEvent(message: unknown, arrivedAt: number, nativeType: string, sbtType: string): Event {
   const { id: eventId, time, detail, ...envelope } = parseOrRefuse(envelopeSchema, message, 'the event');
   const type = envelope['detail-type'];
   const dialects = new Map<string, EventOrigin['dialect']>([
@@ -90,7 +91,13 @@ function parseEvent(message: unknown, nativeType: string, sbtType: string): Even
     const expected = [...dialects.keys()].join(', ');
     throw invalidRequest('the event', [{ pointer: '#/detail-type', detail: `expected one of ${expected}` }]);
   }
-  return { dialect, eventId, sentAt: Date.parse(time), detail, what: `the detail of ${type} ${eventId}` };
+  return {
+    dialect,
+    eventId,
+    ...sendingTime(time, arrivedAt),
+    detail,
+    what: `the detail of ${type} ${eventId}`,
+  };
 }
 
 function sbtRequest(event: Event): { tenantId: string; askedBy: EventOrigin } {
@@ -98,6 +105,13 @@ function sbtRequest(event: Event): { tenantId: string; askedBy: EventOrigin } {
   return { tenantId, askedBy: { ...originOf(event), registrationId: tenantRegistrationId } };
 }
 
-function originOf({ dialect, eventId, sentAt }: Event): EventOrigin {
-  return { dialect, eventId, sentAt };
+function originOf({ dialect, eventId, sentAt, isCut }: Event): EventOrigin {
+  return { dialect, eventId, sentAt, isCut };
+}
+
+/** A sender sets `time` as it likes, but no event is sent after its message has arrived. */
+function sendingTime(time: string, arrivedAt: number): Pick<EventOrigin, 'sentAt' | 'isCut'> {
+  const sentAt = Date.parse(time);
+  if (sentAt <= arrivedAt) return { sentAt, isCut: undefined };
+  return { sentAt: Math.floor(arrivedAt / 1_000) * 1_000, isCut: true };
 }

@@ -1,5 +1,15 @@
 import type { OnboardingError } from './errors.ts';
-import type { EventOrigin, InstanceKey, InstanceRow, InstanceSettings } from './instance.ts';
+import {
+  maxNotices,
+  momentOf,
+  type EventOrigin,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSettings,
+  type Notice,
+  type Registration,
+} from './instance.ts';
+import { isRequestOutdated, latest, latestAt, latestOfAll, type Moment, type Moments } from './moments.ts';
 import type { Timing } from './timing.ts';
 
 /**
@@ -22,11 +32,15 @@ export type Claimant = {
   sendDeadline: number;
 };
 
+/** A first claim; over a tombstone that of a new generation, which keeps the memory of the earlier ones. */
 export function claim(
   { settings, origin, attemptId, nowMs, sendDeadline }: Claimant,
   provisionId: string,
   { leaseMs }: Timing,
+  before?: InstanceRow,
 ): InstanceRow {
+  const { askedBy } = settings;
+  const asked: Moment = askedBy ? momentOf(askedBy) : { clock: 'own', at: nowMs };
   return {
     v: 1,
     tenantId: settings.tenantId,
@@ -42,19 +56,68 @@ export function claim(
     tags: [...settings.tags],
     fingerprint: settings.fingerprint,
     harmless: settings.harmless,
-    askedAt: settings.askedBy?.sentAt ?? nowMs,
-    askedBy: settings.askedBy,
+    ...(before && memoryOf(before)),
+    ...askedAt(before, asked),
+    registration: registrationOf({ askedBy }) ?? (before && registrationOf(before)),
+    askedBy,
     createdAt: nowMs,
     updatedAt: nowMs,
     checkAt: nowMs + leaseMs,
   };
 }
 
+/** What no later state and no new generation forgets. */
+function memoryOf(row: InstanceRow) {
+  const { notices, revision, removedAt: at } = row;
+  return { notices, revision, removedAt: at, removedTimes: removedTimesOf(row), removedBy: removedByOf(row) };
+}
+
+function askedAt(before: InstanceRow | undefined, moment: Moment) {
+  const askedTimes = latest(before ? askedTimesOf(before) : {}, moment);
+  return { askedTimes, askedAt: latestAt(askedTimes) ?? moment.at };
+}
+
+type Times = Pick<InstanceRow, 'askedAt' | 'askedTimes' | 'askedBy' | 'removedAt' | 'removedTimes'>;
+
+/** Rows of earlier versions have one time, which is the event's if it is that of their event. */
+export function askedTimesOf({ askedTimes, askedAt: at, askedBy }: Times): Moments {
+  return askedTimes ?? (askedBy?.sentAt === at ? { event: at } : { own: at });
+}
+
+export function removedTimesOf({ removedTimes, removedAt, askedBy }: Times): Moments {
+  if (removedTimes) return removedTimes;
+  if (removedAt === undefined) return {};
+  return askedBy?.sentAt === removedAt ? { event: removedAt } : { own: removedAt };
+}
+
+/** The event that asked for the row's removal. Earlier versions put it in the place of the one that asked for the instance. */
+export function removedByOf(
+  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'askedBy'>,
+): EventOrigin | undefined {
+  const isEarlierVersions =
+    row.removedTimes === undefined && (row.status === 'deleting' || row.status === 'removed');
+  return row.removedBy ?? (isEarlierVersions ? row.askedBy : undefined);
+}
+
+/** The toolkit's request that the tenant came by, if it did. */
+export function registrationOf({
+  registration,
+  askedBy,
+}: Pick<InstanceRow, 'registration' | 'askedBy'>): Registration | undefined {
+  if (registration) return registration;
+  if (!askedBy || askedBy.dialect === 'native' || askedBy.registrationId === undefined) return undefined;
+  return { dialect: askedBy.dialect, registrationId: askedBy.registrationId };
+}
+
+/** Of the write that brings a result: later than that of every result before it, also of an earlier generation. */
+const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
+  Math.max((row.revision ?? 0) + 1, nowMs);
+
 /** What a claim may do about a row that is already there. */
 export type Verdict =
   | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
-  /** The event is older than the removal of what it asks for. */
-  | { kind: 'outdated' }
+  /** The event is not later than the removal of what it asks for. `isRepeat`: it was answered before that. */
+  | { kind: 'outdated'; isRepeat: boolean }
   | { kind: 'in-progress'; retryAfterMs: number }
   | {
       kind: 'take-over';
@@ -74,10 +137,10 @@ export function judge(
 ): Verdict {
   const { askedBy } = settings;
   const sameSettings = row.fingerprint === settings.fingerprint;
-  if (row.status === 'removed') {
-    if (askedBy && isBefore(askedBy.sentAt, row.removedAt)) return { kind: 'outdated' };
-    return { kind: 'take-over', earlier: 'removed', mayCreate: true };
+  if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {
+    return { kind: 'outdated', isRepeat: isAnswered(row, askedBy) };
   }
+  if (row.status === 'removed') return { kind: 'take-over', earlier: 'removed', mayCreate: true };
   if (row.status === 'deleting') return { kind: 'being-deleted' };
   if (row.status === 'active') {
     // The toolkit's requests say nothing of settings: any instance is the one that they ask for.
@@ -105,9 +168,13 @@ export function isUncertain(row: InstanceRow): boolean {
   return row.contested || row.status === 'provisioning';
 }
 
-/** EventBridge tells whole seconds: within the same one nothing is known to be before anything. */
-export function isBefore(sentAt: number, at: number | undefined): boolean {
-  return at !== undefined && sentAt < Math.floor(at / 1_000) * 1_000;
+/** Has this event had its answer from the row, or another event of the same registration? */
+export function isAnswered(row: InstanceRow, { eventId, registrationId }: EventOrigin): boolean {
+  return (
+    row.askedBy?.eventId === eventId ||
+    (row.notices?.some((notice) => notice.eventId === eventId) ?? false) ||
+    (registrationId !== undefined && registrationOf(row)?.registrationId === registrationId)
+  );
 }
 
 /** Exclusive for a while, and otherwise as it was. */
@@ -132,7 +199,7 @@ export function takeOver(
   timing: Timing,
 ): InstanceRow {
   return {
-    ...claim(claimant, row.provisionId, timing),
+    ...claim(claimant, row.provisionId, timing, row),
     contested: isUncertain(row),
     instanceId: row.instanceId,
     sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,
@@ -149,15 +216,39 @@ export function activate(
   { recheckMs }: Timing,
 ): InstanceRow {
   const checkAt = row.contested ? nowMs + recheckMs : undefined;
-  return { ...release(row, checkAt), ...instance, status: 'active', lastError: undefined, updatedAt: nowMs };
+  return {
+    ...release(row, checkAt),
+    ...instance,
+    status: 'active',
+    lastError: undefined,
+    revision: revised(row, nowMs),
+    updatedAt: nowMs,
+  };
 }
 
 /**
- * The same instance, asked for once more by an event that is to be answered. A new fence: who has read the row before,
- * to remove it for instance, is to read it again.
+ * The same instance, requested once more by an event, which gets its answer. Takes a new fencing token, so that earlier
+ * readers, a removal for instance, must read the row again.
  */
-export function askAgain(row: InstanceRow, askedBy: EventOrigin, attemptId: string): InstanceRow {
-  return { ...row, attemptId, askedBy, askedAt: Math.max(row.askedAt, askedBy.sentAt) };
+export function askAgain(
+  row: InstanceRow,
+  askedBy: EventOrigin,
+  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+): InstanceRow {
+  return {
+    ...row,
+    ...askedAt(row, momentOf(askedBy)),
+    attemptId,
+    askedBy,
+    registration: registrationOf({ askedBy }) ?? registrationOf(row),
+    revision: revised(row, nowMs),
+  };
+}
+
+/** Answers an event that changes nothing else of the row. With a new fencing token, as above. */
+export function withNotice(row: InstanceRow, notice: Notice, attemptId: string): InstanceRow {
+  const notices = [...(row.notices ?? []), notice].slice(-maxNotices);
+  return { ...row, attemptId, notices, revision: revised(row, notice.at) };
 }
 
 /** Known not to exist. `sendDeadline`: of whatever was sent before this claim, of which nothing is on its way. */
@@ -169,7 +260,12 @@ export function fail(
   { recheckMs }: Timing,
 ): InstanceRow {
   const checkAt = row.contested ? nowMs + recheckMs : undefined;
-  return { ...withError(release(row, checkAt), error, nowMs), status: 'failed', sendDeadline };
+  return {
+    ...withError(release(row, checkAt), error, nowMs),
+    status: 'failed',
+    sendDeadline,
+    revision: revised(row, nowMs),
+  };
 }
 
 /** May exist: the next claim, or the reconciler, looks for it. */
@@ -190,30 +286,41 @@ export function withError(row: InstanceRow, error: OnboardingError, nowMs: numbe
 
 /** As if this claim had never been made, but for the fence: a late write of an earlier attempt stays refused. */
 export function restore(row: InstanceRow, before: InstanceRow): InstanceRow {
-  return { ...before, attemptId: row.attemptId, leaseExpiresAt: 0 };
+  return { ...before, attemptId: row.attemptId, leaseExpiresAt: 0, revision: row.revision };
 }
 
-/** Who wants an instance removed, and when they asked: ms since the epoch. */
-export type Removal = { askedAt: number; askedBy: EventOrigin | undefined };
+/** A request to remove an instance: when it was made, and the event, if it came by one. */
+export type Removal = {
+  times: Moments;
+  by: EventOrigin | undefined;
+  /** All of the tenant's instances are removed, and the tenant's own tombstone answers the event. */
+  isOfTenant?: boolean;
+};
 
 /** From here on the token cannot be read, and the row stays until Cloud Elements has let the instance go. */
 export function beginRemoval(
   row: InstanceRow,
-  { askedAt, askedBy }: Removal,
+  removal: Removal,
   by: Pick<Claimant, 'attemptId' | 'nowMs'>,
   timing: Timing,
 ): InstanceRow {
   const leased = lease(row, by, timing);
   return {
     ...leased,
+    ...removedAt(row, removal),
     status: 'deleting',
     contested: isUncertain(row),
     token: undefined,
-    askedBy: askedBy ?? row.askedBy,
-    removedAt: Math.max(askedAt, row.removedAt ?? 0),
+    expiresAt: undefined,
     updatedAt: by.nowMs,
     checkAt: leased.leaseExpiresAt,
   };
+}
+
+/** The times and the event of a removal, beside those that the row remembers. */
+function removedAt(row: InstanceRow, { times, by }: Removal) {
+  const removedTimes = latestOfAll(removedTimesOf(row), times);
+  return { removedTimes, removedAt: latestAt(removedTimes), removedBy: by ?? removedByOf(row) };
 }
 
 /** Nothing is left of it but the memory that it was removed. */
@@ -222,19 +329,45 @@ export function bury(row: InstanceRow, nowMs: number, { recheckMs, tombstoneMs }
     ...release(row, row.contested ? nowMs + recheckMs : undefined),
     status: 'removed',
     lastError: undefined,
+    revision: revised(row, nowMs),
     updatedAt: nowMs,
     expiresAt: Math.ceil((nowMs + tombstoneMs) / 1_000),
   };
 }
 
-/** The tombstone of what never was: an onboarding event that comes after its removal finds it. */
-export function tombstone(
-  key: InstanceKey,
-  { askedAt, askedBy }: Removal,
-  ids: { provisionId: string; attemptId: string },
-  { origin, nowMs, timing }: { origin: string; nowMs: number; timing: Timing },
+/** A tombstone that remembers one removal more, and answers its event. */
+export function rememberRemoval(
+  row: InstanceRow,
+  removal: Removal,
+  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  timing: Timing,
 ): InstanceRow {
-  const row: InstanceRow = {
+  const { checkAt } = row;
+  return { ...bury(row, nowMs, timing), ...removedAt(row, removal), attemptId, checkAt };
+}
+
+type NewTombstone = {
+  key: InstanceKey;
+  removal: Removal;
+  ids: { provisionId: string; attemptId: string };
+  origin: string;
+  nowMs: number;
+  timing: Timing;
+};
+
+/** The tombstone of an instance that never was: an onboarding event that comes after its removal finds it. */
+export function tombstone({ removal, timing, ...by }: NewTombstone): InstanceRow {
+  const row = withoutInstance(by);
+  return bury({ ...row, ...removedAt(row, removal) }, by.nowMs, timing);
+}
+
+/** The tombstone of a whole tenant as long as its instances are being removed. */
+export function tenantTombstone({ removal, timing, ...by }: NewTombstone): InstanceRow {
+  return beginRemoval(withoutInstance(by), removal, { ...by.ids, nowMs: by.nowMs }, timing);
+}
+
+function withoutInstance({ key, ids, origin, nowMs }: Omit<NewTombstone, 'removal' | 'timing'>): InstanceRow {
+  return {
     v: 1,
     tenantId: key.tenantId,
     elementKey: key.elementKey,
@@ -248,11 +381,9 @@ export function tombstone(
     tags: [],
     fingerprint: '',
     harmless: {},
-    askedAt,
-    askedBy,
-    removedAt: askedAt,
+    askedAt: 0,
+    askedTimes: {},
     createdAt: nowMs,
     updatedAt: nowMs,
   };
-  return bury(row, nowMs, timing);
 }

@@ -11,9 +11,15 @@ export type Moment = { clock: 'event' | 'own'; at: number };
 export const momentsSchema = z.object({ event: z.optional(z.number()), own: z.optional(z.number()) });
 export type Moments = z.infer<typeof momentsSchema>;
 
-/** The union of both, the later one by each clock: times only move forward. */
+const clocks = ['event', 'own'] as const;
+
+/** Adds a moment to those that are remembered: times only move forward. */
 export function latest(moments: Moments, { clock, at }: Moment): Moments {
   return { ...moments, [clock]: Math.max(moments[clock] ?? at, at) };
+}
+
+export function latestOfAll(moments: Moments, others: Moments): Moments {
+  return listOf(others).reduce(latest, moments);
 }
 
 /** Was the instance asked for after this removal? In doubt it was not: the removal wins. */
@@ -23,9 +29,9 @@ export function isAskedAfter(asked: Moment, removal: Moment): boolean {
   return Math.floor(asked.at / 1_000) > Math.floor(removal.at / 1_000);
 }
 
-/** Is a removal older than the latest request for the instance, by either clock? */
-export function isRemovalOutdated(removal: Moment, asked: Moments): boolean {
-  return listOf(asked).some((each) => isAskedAfter(each, removal));
+/** Is every one of these removals older than the latest request for the instance, by either clock? */
+export function areRemovalsOutdated(removals: Moments, asked: Moments): boolean {
+  return listOf(removals).every((removal) => listOf(asked).some((each) => isAskedAfter(each, removal)));
 }
 
 /** Is a request for an instance not clearly after its latest removal, by either clock? */
@@ -33,21 +39,36 @@ export function isRequestOutdated(asked: Moment, removals: Moments): boolean {
   return listOf(removals).some((each) => !isAskedAfter(asked, each));
 }
 
-/** Is a removal earlier than one that is remembered, and so carried out with it? */
-export function isRemovalCarriedOut(removal: Moment, removals: Moments): boolean {
-  return listOf(removals).some(
-    (each) => each.at - removal.at > (each.clock === removal.clock ? 0 : clockSkewMs),
+/** Is none of these requests clearly after the latest removal, by either clock? */
+export function areRequestsOutdated(asked: Moments, removals: Moments): boolean {
+  return listOf(asked).every((each) => isRequestOutdated(each, removals));
+}
+
+/** Is every one of these removals earlier than one that is remembered, and so carried out with it? */
+export function areRemovalsCarriedOut(removals: Moments, remembered: Moments): boolean {
+  return listOf(removals).every((removal) =>
+    listOf(remembered).some(
+      (each) => each.at - removal.at > (each.clock === removal.clock ? 0 : clockSkewMs),
+    ),
   );
 }
 
-/** The later one of both, ms since the epoch. */
-export function latestAt({ event, own }: Moments): number | undefined {
-  return event === undefined || own === undefined ? (event ?? own) : Math.max(event, own);
+/** Would these move what is remembered forward? */
+export function isLater(moments: Moments, remembered: Moments): boolean {
+  return listOf(moments).some(({ clock, at }) => at > (remembered[clock] ?? -Infinity));
 }
 
-function listOf({ event, own }: Moments): Moment[] {
-  return [
-    ...(event === undefined ? [] : [{ clock: 'event' as const, at: event }]),
-    ...(own === undefined ? [] : [{ clock: 'own' as const, at: own }]),
-  ];
+/** The later one of both, ms since the epoch. */
+export function latestAt(moments: Moments): number | undefined {
+  const times = listOf(moments).map(({ at }) => at);
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+export const momentsOf = (moment: Moment): Moments => latest({}, moment);
+
+function listOf(moments: Moments): Moment[] {
+  return clocks.flatMap((clock) => {
+    const at = moments[clock];
+    return at === undefined ? [] : [{ clock, at }];
+  });
 }

@@ -1,29 +1,122 @@
-import { defaultElementKey } from './catalogue.ts';
-import type { InstanceStore } from './collaborators.ts';
+import { randomUUID } from 'node:crypto';
+import type { Parts } from './collaborators.ts';
+import { OnboardingError } from './errors.ts';
 import type { Offboarding } from './events.ts';
-import type { Remove, Removed } from './remove.ts';
+import { wholeTenant, type InstanceRow } from './instance.ts';
+import {
+  beginRemoval,
+  bury,
+  release,
+  rememberRemoval,
+  removedByOf,
+  removedTimesOf,
+  tenantTombstone,
+  withError,
+  type Removal,
+} from './lifecycle.ts';
+import { createRemoving, isCarriedOut, type Removed } from './remove.ts';
+import { asRead, heldBy, wonBy } from './settle.ts';
+import { defaultTiming } from './timing.ts';
+
+export type Offboard = (
+  offboarding: Offboarding,
+  options: { deadlineAt: number },
+) => Promise<Removed['outcome']>;
+
+/** Reading, and writing on condition of what was read, when others write in between. */
+const maxTries = 5;
 
 /**
- * Removes what an off-boarding event names: one element's instance, or all that the tenant has. A tombstone stays at
- * the default element in any case, for the onboarding event that may come late.
- * @returns `in-progress` as long as one of them is; the event is to come again then
+ * Carries out off-boarding events: removes one element's instance, or all that the tenant has.
+ *
+ * A whole tenant has a tombstone of its own, beside those of its instances. It is written before the instances are
+ * listed, and an onboarding event reads it after it has claimed its row: each side writes before it reads, so one of
+ * the two sees the other. The tombstone is `deleting` until every instance that was requested before it is gone, and
+ * `removed` from then on, which answers the event. Nothing clears it; it is compared by time and ends by TTL.
  */
-export async function offboard(
-  { tenantId, elementKey, removal }: Offboarding,
-  { store, remove, deadlineAt }: { store: InstanceStore; remove: Remove; deadlineAt: number },
-): Promise<Removed['outcome']> {
-  const elementKeys = elementKey
-    ? [elementKey]
-    : new Set([defaultElementKey, ...(await store.list(tenantId)).map((row) => row.elementKey)]);
-  // All come to an end before one's error is thrown: nothing goes on when the function has returned.
-  const settled = await Promise.allSettled(
-    [...elementKeys].map((each) => remove({ tenantId, elementKey: each }, removal, { deadlineAt })),
-  );
-  const outcomes = new Set<Removed['outcome']>();
-  for (const result of settled) {
-    if (result.status === 'rejected') throw result.reason;
-    outcomes.add(result.value.outcome);
+export function createOffboarding(
+  parts: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>,
+): {
+  offboard: Offboard;
+  finishTenant: (row: InstanceRow, deadlineAt: number) => Promise<Removed['outcome']>;
+} {
+  const { store, origin, observe, timing = defaultTiming, now = Date.now, newId = randomUUID } = parts;
+  const { remove } = createRemoving(parts);
+
+  return { offboard, finishTenant };
+
+  /** @returns `in-progress` while an instance is not gone yet; the event has no answer then, and must come again */
+  async function offboard(
+    { tenantId, elementKey, removal }: Offboarding,
+    { deadlineAt }: { deadlineAt: number },
+  ): Promise<Removed['outcome']> {
+    if (elementKey !== undefined) {
+      const { outcome } = await remove({ tenantId, elementKey }, removal, { deadlineAt });
+      return outcome;
+    }
+    const row = await remember(tenantId, removal);
+    return row.status === 'removed' ? 'already-gone' : finishTenant(row, deadlineAt);
   }
-  const inOrder = ['in-progress', 'removed', 'already-gone', 'outdated'] as const;
-  return inOrder.find((outcome) => outcomes.has(outcome)) ?? 'already-gone';
+
+  /** The tenant's tombstone as this removal has written it: `removed`, and its event answered, or `deleting`. */
+  async function remember(tenantId: string, removal: Removal): Promise<InstanceRow> {
+    const key = { tenantId, elementKey: wholeTenant };
+    const attemptId = newId();
+    for (let tries = 0; tries < maxTries; tries++) {
+      const row = await store.get(key);
+      const nowMs = now();
+      if (!row) {
+        const ids = { provisionId: newId(), attemptId };
+        const fresh = tenantTombstone({ key, removal, ids, origin, nowMs, timing });
+        if (wonBy(await store.insert(fresh), fresh)) return fresh;
+        continue;
+      }
+      const isSameEvent = removal.by?.eventId === removedByOf(row)?.eventId;
+      if (row.status === 'removed' && isSameEvent) return row;
+      const next =
+        row.status === 'removed' && isCarriedOut(row, removal)
+          ? rememberRemoval(row, removal, { attemptId, nowMs }, timing)
+          : beginRemoval(row, removal, { attemptId, nowMs }, timing);
+      if (wonBy(await store.replace(next, asRead(row)), next)) return next;
+    }
+    throw new OnboardingError('busy', `Tenant ${tenantId} is being removed by others. Retry later.`);
+  }
+
+  /** Removes the instances that were requested before. `row` is `deleting` and leased by the caller. */
+  async function finishTenant(row: InstanceRow, deadlineAt: number): Promise<Removed['outcome']> {
+    const { tenantId } = row;
+    const removal: Removal = { times: removedTimesOf(row), by: row.removedBy, isOfTenant: true };
+    const instances = await store.list(tenantId);
+    // All come to an end before the error of one is thrown: no work goes on after the function has returned.
+    const settled = await Promise.allSettled(
+      instances.map(({ elementKey }) => remove({ tenantId, elementKey }, removal, { deadlineAt })),
+    );
+    const failure = settled.find((each) => each.status === 'rejected');
+    const isOpen = settled.some(
+      (each) => each.status === 'fulfilled' && each.value.outcome === 'in-progress',
+    );
+    if (failure || isOpen) {
+      await pause(row);
+      if (failure) throw failure.reason;
+      return 'in-progress';
+    }
+    const buried = bury(row, now(), timing);
+    if (!wonBy(await store.replace(buried, heldBy(row)), buried)) return 'in-progress';
+    const outcomes = settled.map((each) => each.status === 'fulfilled' && each.value.outcome);
+    return (['removed', 'outdated'] as const).find((outcome) => outcomes.includes(outcome)) ?? 'already-gone';
+  }
+
+  async function pause(row: InstanceRow): Promise<void> {
+    const pending = new OnboardingError(
+      'deletion-pending',
+      `Instances of tenant ${row.tenantId} are not removed yet. The reconciler continues.`,
+    );
+    const paused = withError(release(row, now() + timing.reconcileAgainMs), pending, now());
+    try {
+      await store.replace(paused, heldBy(row));
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'claim-left', reason: error.message }, row);
+    }
+  }
 }

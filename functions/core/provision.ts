@@ -3,20 +3,32 @@ import { setTimeout } from 'node:timers/promises';
 import type { Parts, Write } from './collaborators.ts';
 import { assertAllowed, configurationFor } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
-import type { Configuration, InstanceKey, InstanceRow, InstanceSettings } from './instance.ts';
+import {
+  momentOf,
+  type Configuration,
+  type EventOrigin,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSettings,
+  type Notice,
+} from './instance.ts';
 import {
   askAgain,
   claim,
   fail,
+  isAnswered,
   isLeased,
   judge,
   lease,
   park,
   restore,
+  registrationOf,
   takeOver,
+  withNotice,
   type Claimant,
   type Verdict,
 } from './lifecycle.ts';
+import { momentsOf } from './moments.ts';
 import {
   asRead,
   createSettling,
@@ -27,12 +39,13 @@ import {
   wonBy,
   type Settled,
 } from './settle.ts';
+import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming } from './timing.ts';
 
 export type Provisioned =
   /** `created`: this call made the instance active, by creating it or by finding it. */
   | { outcome: 'created' | 'replayed'; row: InstanceRow }
-  /** An event from before the removal of what it asks for: nothing was done. */
+  /** An event that is not later than the removal of the instance or of the whole tenant: nothing was done. */
   | { outcome: 'outdated'; row: InstanceRow }
   | { outcome: 'in-progress'; row: InstanceRow; retryAfterMs: number };
 
@@ -44,6 +57,9 @@ const createRetryDelaysMs = [200, 400, 800, 1_600, 3_200];
 
 /** Of events that repeat each other at the same time each try records one, and so many are worked at once at most. */
 const mostRecordTries = 50;
+
+/** Rows that stand in the way and are gone, or were given back, when they are looked at: other claims that come to nothing. */
+const mostClaimTries = 5;
 
 /** When to ask again while an outcome is unknown: about as long as a slow create takes to show. */
 const unknownRetryAfterMs = 5_000;
@@ -108,6 +124,7 @@ export function createProvisioning({
 
   return async function provision(settings, { deadlineAt, recordRefusal }) {
     if (!recordRefusal) assertAllowed(settings);
+    const { askedBy } = settings;
     const claimant: Claimant = {
       settings,
       origin,
@@ -117,6 +134,11 @@ export function createProvisioning({
     };
     const claimed = await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
+    if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {
+      await endClaim(claimed.row, () => putBack(claimed));
+      observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
+      return { outcome: 'outdated', row: claimed.row };
+    }
 
     if (claimed.earlier === 'to-adopt') {
       const found = await lookUp(claimed.row);
@@ -125,7 +147,7 @@ export function createProvisioning({
       }
       if (!found || !claimed.mayCreate) {
         await endClaim(claimed.row, () => putBack(claimed));
-        return waitFor(claimed.before ?? claimed.row);
+        return waitFor(claimed.row);
       }
     }
 
@@ -149,9 +171,18 @@ export function createProvisioning({
     }
   };
 
+  /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
+  async function isOutdatedByTenant(held: Held, askedBy: EventOrigin): Promise<boolean> {
+    const { tenantId } = held.row;
+    try {
+      return await isTenantRemovedSince(store, tenantId, momentsOf(momentOf(askedBy)));
+    } catch (error) {
+      return abandon(held, error, false);
+    }
+  }
+
   async function claimRow(by: Claimant, deadlineAt: number): Promise<Held | Provisioned> {
-    // A row that stood in the way and was gone when it was looked at: another claim came to nothing. Try again.
-    for (let tries = 0; tries < 3; tries++) {
+    for (let tries = 0; tries < mostClaimTries; tries++) {
       const fresh = claim(by, newId(), timing);
       const inserted = await store.insert(fresh);
       if (wonBy(inserted, fresh)) {
@@ -163,18 +194,23 @@ export function createProvisioning({
       if (verdict.kind !== 'take-over') return answer(verdict, before, by);
       if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
 
-      const row = verdict.earlier === 'removed' ? fresh : takeOver(before, by, verdict.mayCreate, timing);
+      const row =
+        verdict.earlier === 'removed'
+          ? claim(by, fresh.provisionId, timing, before)
+          : takeOver(before, by, verdict.mayCreate, timing);
       const taken = await store.replace(row, asRead(before));
       if (wonBy(taken, row)) {
         observe({ kind: 'taken-over', from: before.status }, row);
         return { ...verdict, row, before };
       }
       const rival = currentOf(taken);
-      if (rival) return answer(judge(rival, by, timing), rival, by);
+      const standing = rival && judge(rival, by, timing);
+      // A rival that has given the row back leaves it for the next.
+      if (standing && standing.kind !== 'take-over') return answer(standing, rival, by);
     }
     throw new OnboardingError(
-      'busy-with-other-settings',
-      `Too many requests for ${nameOf(by.settings)} come and go at once. Ask again.`,
+      'busy',
+      `${nameOf(by.settings)} is requested and given back too often at the moment. Retry later.`,
     );
   }
 
@@ -189,7 +225,7 @@ export function createProvisioning({
       }
       // Whoever holds the row writes it back as it was when they took it.
       if (isLeased(current, by.nowMs)) break;
-      const asked = askAgain(current, askedBy, by.attemptId);
+      const asked = askAgain(current, askedBy, by);
       const write = await store.replace(asked, asRead(current));
       if (write.won) return { outcome: 'replayed', row: asked };
       current = write.current;
@@ -294,12 +330,40 @@ export function createProvisioning({
     }
   }
 
+  /** A conflict with the settings of an active row. An event that meets it gets its answer by the table's stream. */
+  async function answeredConflict(row: InstanceRow, by: Claimant): Promise<OnboardingError> {
+    const conflict = new OnboardingError(
+      'settings-conflict',
+      `${nameOf(row)} exists with another name, other tags or other configuration. Request it with the same ` +
+        'settings, or delete it first.',
+    );
+    const { askedBy } = by.settings;
+    if (!askedBy || isAnswered(row, askedBy)) return conflict;
+    const notice: Notice = {
+      outcome: 'refused',
+      eventId: askedBy.eventId,
+      registration: registrationOf({ askedBy }),
+      code: conflict.code,
+      detail: conflict.publicDetail,
+      at: now(),
+    };
+    let current: InstanceRow | undefined = row;
+    for (let tries = 0; current && tries < mostRecordTries; tries++) {
+      if (judge(current, by, timing).kind !== 'settings-conflict' || isLeased(current, now())) break;
+      const write = await store.replace(withNotice(current, notice, by.attemptId), asRead(current));
+      if (write.won || write.current?.attemptId === by.attemptId) return conflict;
+      current = write.current;
+    }
+    return new OnboardingError('busy', `${nameOf(row)} is being worked on. Retry later.`);
+  }
+
   async function answer(verdict: Verdict, row: InstanceRow, by: Claimant): Promise<Provisioned> {
     const who = nameOf(row);
     switch (verdict.kind) {
       case 'replay':
         return replay(row, by);
       case 'outdated':
+        if (!verdict.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
         return { outcome: 'outdated', row };
       case 'in-progress':
         // A lease lasts half a minute, most creates a second or two.
@@ -311,11 +375,7 @@ export function createProvisioning({
       case 'take-over':
         return waitFor(row);
       case 'settings-conflict':
-        throw new OnboardingError(
-          'settings-conflict',
-          `${who} exists with another name, other tags or other configuration. Ask with the same settings, or ` +
-            'delete it first.',
-        );
+        throw await answeredConflict(row, by);
       case 'busy-with-other-settings':
         throw new OnboardingError(
           'busy-with-other-settings',

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Parts } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
-import type { InstanceKey, InstanceRow } from './instance.ts';
-import { fail, isLeased, lease, park, release } from './lifecycle.ts';
+import { wholeTenant, type InstanceKey, type InstanceRow } from './instance.ts';
+import { askedTimesOf, bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
+import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
 import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
+import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 
 /** What became of a row that was due. `skipped`: somebody else is at work on it. */
@@ -32,6 +34,7 @@ export function createReconciling({
   const collaborators = { store, cloudElements, cipher, observe, timing, now };
   const { lookUp, adopt, removeSurplus, endClaim } = createSettling(collaborators);
   const { finish } = createRemoving({ store, cloudElements, origin, observe, timing, now, newId });
+  const { finishTenant } = createOffboarding({ store, cloudElements, origin, observe, timing, now, newId });
 
   return { reconcile, settle };
 
@@ -90,6 +93,9 @@ export function createReconciling({
   }
 
   async function settleLeased(leased: InstanceRow, deadlineAt: number): Promise<Reconciled> {
+    if (leased.elementKey === wholeTenant) {
+      return (await finishTenant(leased, deadlineAt)) === 'in-progress' ? 'still-open' : 'removed';
+    }
     if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');
     switch (leased.status) {
       case 'provisioning':
@@ -117,8 +123,13 @@ export function createReconciling({
       await endClaim(row, () => store.replace(park(row, neverSeen(row), now(), timing), heldBy(row)));
       return 'still-open';
     }
-    const failed = fail(row, row.sendDeadline, neverSeen(row), now(), timing);
-    return (await store.replace(failed, heldBy(row))).won ? 'failed' : 'skipped';
+    const isUnwanted =
+      row.askedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, askedTimesOf(row)));
+    const ended = isUnwanted
+      ? bury(row, now(), timing)
+      : fail(row, row.sendDeadline, notCreated(row), now(), timing);
+    if (!(await store.replace(ended, heldBy(row))).won) return 'skipped';
+    return isUnwanted ? 'removed' : 'failed';
   }
 
   /** Looks for instances that nobody knows of. Beside an active one only when that is seen itself. */
@@ -161,9 +172,18 @@ function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
 
-function neverSeen({ tenantId, elementKey }: InstanceRow): OnboardingError {
+function neverSeen({ tenantId, elementKey, lastError }: InstanceRow): OnboardingError {
   return new OnboardingError(
     'outcome-unknown',
-    `Cloud Elements shows no ${elementKey} instance of tenant ${tenantId}. Ask for it again.`,
+    `Cloud Elements does not show the ${elementKey} instance of tenant ${tenantId} yet. Retry: it is looked up first.`,
+    { requestId: lastError?.requestId },
+  );
+}
+
+function notCreated({ tenantId, elementKey, lastError }: InstanceRow): OnboardingError {
+  return new OnboardingError(
+    'not-created',
+    `Cloud Elements did not create the ${elementKey} instance of tenant ${tenantId}. Request it again.`,
+    { requestId: lastError?.requestId },
   );
 }

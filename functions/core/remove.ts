@@ -1,25 +1,37 @@
 import { randomUUID } from 'node:crypto';
 import type { Parts } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
-import type { InstanceKey, InstanceRow } from './instance.ts';
+import type { EventOrigin, InstanceKey, InstanceRow } from './instance.ts';
 import {
+  askedTimesOf,
   beginRemoval,
   bury,
-  isBefore,
   isLeased,
   release,
+  rememberRemoval,
+  removedByOf,
+  removedTimesOf,
   tombstone,
   withError,
+  withNotice,
   type Removal,
 } from './lifecycle.ts';
+import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from './moments.ts';
 import { asRead, createCleaning, currentOf, heldBy, wonBy } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
-  /** A removal by event that is older than what it finds: nothing was done. */
+  /** The removal by this event was carried out before; the instance that is there now was asked for later. */
+  | { outcome: 'carried-out' }
+  /** A removal by event that is older than the request for the instance: nothing was done. */
   | { outcome: 'outdated' }
-  /** It is on its way, cannot be stopped, and the reconciler finishes it if nobody asks again. */
+  /** Accepted; the reconciler completes it if no retry comes. */
+  | { outcome: 'in-progress'; retryAfterMs: number };
+
+/** `by`: the event that the tombstone answers. */
+type Finished =
+  | { outcome: 'removed'; by: string | undefined }
   | { outcome: 'in-progress'; retryAfterMs: number };
 
 export type Remove = (
@@ -42,7 +54,7 @@ export function createRemoving({
   newId = randomUUID,
 }: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>): {
   remove: Remove;
-  finish: (row: InstanceRow, deadlineAt: number) => Promise<Removed>;
+  finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
   const { lookUp, removeInstance, endClaim } = createCleaning({ cloudElements, observe, timing, now });
 
@@ -54,12 +66,12 @@ export function createRemoving({
     { deadlineAt }: { deadlineAt: number },
   ): Promise<Removed> {
     const attemptId = newId();
-    for (let tries = 0; tries < 3; tries++) {
+    for (let tries = 0; tries < maxTries; tries++) {
       const row = await store.get(key);
       const nowMs = now();
       if (!row) {
         const ids = { provisionId: newId(), attemptId };
-        const buried = tombstone(key, removal, ids, { origin, nowMs, timing });
+        const buried = tombstone({ key, removal, ids, origin, nowMs, timing });
         if (wonBy(await store.insert(buried), buried)) return { outcome: 'already-gone' };
         continue;
       }
@@ -67,36 +79,56 @@ export function createRemoving({
         if (await isRemembered(row, removal, attemptId)) return { outcome: 'already-gone' };
         continue;
       }
-      if (removal.askedBy && isBefore(removal.askedAt, row.askedAt)) return { outcome: 'outdated' };
-      // Removals need not wait for each other: whatever the two of them do comes to the same, and the later one has to
-      // be remembered.
+      if (removal.by && row.status !== 'deleting') {
+        if (isCarriedOut(row, removal)) {
+          const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, attemptId));
+          if (isDone) return { outcome: 'carried-out' };
+          continue;
+        }
+        if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {
+          observe({ kind: 'event-ignored', reason: 'the instance was requested after this removal' }, row);
+          return { outcome: 'outdated' };
+        }
+      }
+      // Removals need not wait for each other: both do the same, and the later one has to be remembered.
       if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);
       if (row.origin !== origin) throw otherOrigin(row, origin);
       const deleting = beginRemoval(row, removal, { attemptId, nowMs }, timing);
       const begun = await store.replace(deleting, asRead(row));
-      if (wonBy(begun, deleting)) return finish(deleting, deadlineAt);
+      if (!wonBy(begun, deleting)) continue;
+      const finished = await finish(deleting, deadlineAt);
+      // Another removal may have completed it, in its own name: this one's event has no answer yet.
+      if (finished.outcome === 'in-progress') return finished;
+      if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)
+        return { outcome: 'removed' };
     }
-    throw new OnboardingError('busy', `${nameOf(key)} changes too often at the moment. Ask again.`);
+    throw new OnboardingError('busy', `${nameOf(key)} changes too often at the moment. Retry later.`);
   }
 
-  /** A tombstone remembers the latest removal, and the event that is to be answered. */
+  /** A tombstone remembers the latest removal, and answers each event that asked for one. */
   async function isRemembered(row: InstanceRow, removal: Removal, attemptId: string): Promise<boolean> {
-    const isNews =
-      removal.askedAt > (row.removedAt ?? 0) ||
-      (removal.askedBy !== undefined && removal.askedBy.eventId !== row.askedBy?.eventId);
-    if (!isNews) return true;
-    const later = {
-      ...bury(row, now(), timing),
-      attemptId,
-      askedBy: removal.askedBy ?? row.askedBy,
-      removedAt: Math.max(removal.askedAt, row.removedAt ?? 0),
-      checkAt: row.checkAt,
-    };
+    const isKnown =
+      !isLater(removal.times, removedTimesOf(row)) &&
+      (!removal.by || removal.by.eventId === removedByOf(row)?.eventId);
+    if (isKnown) return true;
+    const later = rememberRemoval(row, removal, { attemptId, nowMs: now() }, timing);
     return wonBy(await store.replace(later, asRead(row)), later);
   }
 
+  /** Answers the event of a removal that needs nothing done: the instance was removed and requested again since. */
+  async function isAnswered(row: InstanceRow, by: EventOrigin, attemptId: string): Promise<boolean> {
+    const { eventId } = by;
+    const isKnown =
+      removedByOf(row)?.eventId === eventId || row.notices?.some((each) => each.eventId === eventId);
+    if (isKnown) return true;
+    const nowMs = now();
+    if (isLeased(row, nowMs)) throw busy(row, nowMs);
+    const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, attemptId);
+    return wonBy(await store.replace(answered, asRead(row)), answered);
+  }
+
   /** Brings a removal to its end, or as far as it goes now. `row` is `deleting` and leased by the caller. */
-  async function finish(row: InstanceRow, deadlineAt: number): Promise<Removed> {
+  async function finish(row: InstanceRow, deadlineAt: number): Promise<Finished> {
     // What takes effect while the answer is on its way is not in it.
     const lookedAt = now();
     const ids = await instancesOf(row);
@@ -109,8 +141,10 @@ export function createRemoving({
     if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
 
     const write = await store.replace(bury(row, now(), timing), heldBy(row));
-    if (write.won || currentOf(write)?.status !== 'deleting') return { outcome: 'removed' };
-    return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };
+    if (write.won) return { outcome: 'removed', by: row.removedBy?.eventId };
+    const current = currentOf(write);
+    if (current?.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };
+    return { outcome: 'removed', by: current && removedByOf(current)?.eventId };
   }
 
   async function instancesOf(row: InstanceRow): Promise<number[] | undefined> {
@@ -118,11 +152,22 @@ export function createRemoving({
     return row.instanceId === undefined ? [] : [row.instanceId];
   }
 
-  async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Removed> {
+  async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Finished> {
     const paused = withError(release(row, now() + delayMs), reason, now());
     await endClaim(row, () => store.replace(paused, heldBy(row)));
     return { outcome: 'in-progress', retryAfterMs: Math.min(delayMs, timing.reconcileAgainMs) };
   }
+}
+
+/** Reading, and writing on condition of what was read, when others write in between. */
+const maxTries = 5;
+
+/** Is it the removal that the row remembers, or one before that? */
+export function isCarriedOut(row: InstanceRow, { times, by }: Removal): boolean {
+  return (
+    (by !== undefined && by.eventId === removedByOf(row)?.eventId) ||
+    areRemovalsCarriedOut(times, removedTimesOf(row))
+  );
 }
 
 function nameOf({ tenantId, elementKey }: InstanceKey): string {
@@ -144,7 +189,7 @@ export function otherOrigin(row: InstanceRow, origin: string): OnboardingError {
 
 function notFinished(row: InstanceRow, reason: string): OnboardingError {
   return new OnboardingError(
-    'outcome-unknown',
+    'deletion-pending',
     `${nameOf(row)} is not removed yet: ${reason}. It is tried again.`,
   );
 }

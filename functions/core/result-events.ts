@@ -1,6 +1,13 @@
 import * as z from 'zod/mini';
 import { defaultElementKey } from './catalogue.ts';
-import { instanceRowSchema, type EventOrigin, type InstanceKey } from './instance.ts';
+import {
+  instanceRowSchema,
+  wholeTenant,
+  type InstanceKey,
+  type Notice,
+  type Registration,
+} from './instance.ts';
+import { registrationOf, removedByOf } from './lifecycle.ts';
 import { parseOrRefuse } from './problems.ts';
 
 /** What is used of a row's images, so that nothing else can get into an event: never the token. */
@@ -15,17 +22,24 @@ const imageSchema = z.pick(instanceRowSchema, {
   tags: true,
   lastError: true,
   askedBy: true,
+  removedBy: true,
+  removedTimes: true,
+  registration: true,
+  notices: true,
+  revision: true,
+  updatedAt: true,
 });
 type Image = z.infer<typeof imageSchema>;
 
 /** A row before and after a write; `before` is undefined for a new row. */
 export type RowChange = { before: unknown; after: unknown };
 
-export type OutgoingEvent = { source: string; detailType: string; detail: object };
+/** `timeMs`: when the write was made, ms since the epoch. */
+export type OutgoingEvent = { source: string; detailType: string; detail: object; timeMs: number };
 
 export type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRemoved';
 
-/** What a write to a row means for those who wait for it. */
+/** The results that a write to a row brings. */
 export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
 
 /** @throws OnboardingError `invalid-request`, naming what cannot be understood of the images, but not their values */
@@ -33,13 +47,14 @@ export function resultOf({ before, after }: RowChange): Result {
   const now = parseOrRefuse(imageSchema, after, 'the new image');
   const earlier = before === undefined ? undefined : parseOrRefuse(imageSchema, before, 'the old image');
   const { tenantId, elementKey } = now;
-  const outcome = isDue(earlier, now) ? resultNames[now.status] : undefined;
-  if (!outcome) return { tenantId, elementKey, outcome: 'nothing-due', events: [] };
+  const answers = newNotices(earlier, now).map((notice) => answerTo(notice, now));
+  const settled = isDue(earlier, now) ? resultNames[now.status] : undefined;
+  const results = settled ? [...answers, stateResult(settled, now)] : answers;
   return {
     tenantId,
     elementKey,
-    outcome,
-    events: [nativeEvent(outcome, now), ...toolkitEvents(outcome, now)],
+    outcome: results.at(-1)?.name ?? 'nothing-due',
+    events: results.flatMap((result) => [nativeEvent(result, now), ...toolkitEvents(result, now)]),
   };
 }
 
@@ -49,9 +64,40 @@ const resultNames: Partial<Record<Image['status'], ResultName>> = {
   removed: 'InstanceRemoved',
 };
 
+/** `registration`: the request of the toolkit that it answers, if any. */
+type Answer = {
+  name: ResultName;
+  eventId: string | undefined;
+  registration: Registration | undefined;
+  lastError: Image['lastError'];
+};
+
+function stateResult(name: ResultName, row: Image): Answer {
+  const { lastError } = row;
+  if (name !== 'InstanceRemoved') {
+    return { name, eventId: row.askedBy?.eventId, registration: registrationOf(row), lastError };
+  }
+  const by = removedByOf(row);
+  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone.
+  const registration = row.elementKey === wholeTenant ? registrationOf({ askedBy: by }) : undefined;
+  return { name, eventId: by?.eventId, registration, lastError };
+}
+
+function newNotices(before: Image | undefined, { notices = [] }: Image): Notice[] {
+  const known = new Set(before?.notices?.map(({ eventId, at }) => `${at} ${eventId}`));
+  return notices.filter(({ eventId, at }) => !known.has(`${at} ${eventId}`));
+}
+
+function answerTo({ outcome, eventId, registration, code, detail, at }: Notice, row: Image): Answer {
+  if (outcome === 'removed')
+    return { name: 'InstanceRemoved', eventId, registration, lastError: row.lastError };
+  const lastError = { code: code ?? 'internal', detail: detail ?? '', at };
+  return { name: 'InstanceFailed', eventId, registration, lastError };
+}
+
 /**
- * Has the row come to a result, or been asked for one once more? A row that was claimed or leased and then given back
- * as it was is neither: whoever asked has been told.
+ * Has the row come to a result, or been requested once more? A row that was claimed or leased and then given back as it
+ * was is neither: its request has been answered.
  */
 function isDue(before: Image | undefined, after: Image): boolean {
   const isSameStatus = before?.status === after.status;
@@ -63,9 +109,12 @@ function isDue(before: Image | undefined, after: Image): boolean {
     case 'failed':
       // A claim keeps the error of the failed row that it takes over, so giving it back brings no new one.
       return after.lastError?.at !== before?.lastError?.at || isAskedAgain;
-    case 'removed':
+    case 'removed': {
+      const by = removedByOf(after)?.eventId;
       // A claim on a tombstone is of a new generation, so giving it back brings the old one.
-      return isSameStatus ? isAskedAgain : !before || before.provisionId === after.provisionId;
+      if (!isSameStatus) return !before || before.provisionId === after.provisionId;
+      return by !== undefined && by !== removedByOf(before)?.eventId;
+    }
     case 'provisioning':
     case 'deleting':
       return false;
@@ -74,25 +123,36 @@ function isDue(before: Image | undefined, after: Image): boolean {
 
 export const eventSource = 'element-onboarding';
 
-function nativeEvent(detailType: ResultName, row: Image): OutgoingEvent {
-  return { source: eventSource, detailType, detail: resultDetail(row) };
+function nativeEvent(result: Answer, row: Image): OutgoingEvent {
+  return {
+    source: eventSource,
+    detailType: result.name,
+    detail: resultDetail(result, row),
+    timeMs: timeOf(row),
+  };
 }
 
-export function resultDetail({ tenantId, elementKey, instanceId, name, tags, lastError, askedBy }: Image) {
+/** Rows of earlier versions have no revision. */
+const timeOf = ({ revision, updatedAt }: Image): number => revision ?? updatedAt;
+
+/** The answer to the removal of a whole tenant names no element, as its request does not. */
+export function resultDetail({ eventId, lastError }: Omit<Answer, 'name' | 'registration'>, row: Image) {
   return {
-    tenantId,
-    element: { key: elementKey },
-    id: instanceId,
-    // The tombstone of what never was has none.
-    name: name || undefined,
-    tags,
+    tenantId: row.tenantId,
+    element: row.elementKey === wholeTenant ? undefined : { key: row.elementKey },
+    id: row.instanceId,
+    // The tombstone of an instance that never was has none.
+    name: row.name || undefined,
+    tags: row.tags,
+    status: row.status,
+    revision: timeOf(row),
     lastError: lastError && { ...lastError, at: new Date(lastError.at).toISOString() },
-    request: askedBy && { eventId: askedBy.eventId },
+    request: eventId === undefined ? undefined : { eventId },
   };
 }
 
 /** How the SaaS Builder Toolkit names results (awslabs/sbt-aws, event-manager.ts). */
-export const toolkitDialects: Partial<Record<EventOrigin['dialect'], { source: string; prefix: string }>> = {
+export const toolkitDialects: Record<Registration['dialect'], { source: string; prefix: string }> = {
   'sbt-0.5': { source: 'applicationPlaneEventSource', prefix: '' },
   'sbt-0.9': { source: 'sbt.application.plane', prefix: 'sbt_aws_' },
 };
@@ -108,28 +168,29 @@ export const toolkitResults = {
 };
 
 /**
- * The result in the dialect of the toolkit's request, which is answered once: by the element that it asked for, not by
- * others that were removed with it. A failure has the envelope of a success, because the control plane stores
- * `tenantRegistrationData` of either and drops the shape that the toolkit's own jobs fail with. It writes `tenantData`
- * to the tenant, its keys unquoted in an update expression: they must be identifiers that DynamoDB has not reserved.
- * Empty, it leaves the tenant alone.
+ * The result in the dialect of the toolkit's request, from the element that it asks for. A failure has the envelope of a
+ * success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
+ * own jobs fail with. It writes `tenantData` to the tenant, its keys unquoted in an update expression: they must be
+ * identifiers that DynamoDB has not reserved. Empty, it leaves the tenant alone.
  */
-function toolkitEvents(result: ResultName, { elementKey, instanceId, askedBy }: Image): OutgoingEvent[] {
-  const dialect = askedBy && toolkitDialects[askedBy.dialect];
-  if (!dialect || askedBy.registrationId === undefined || elementKey !== defaultElementKey) return [];
-  const { detailType, registrationStatus } = toolkitResults[result];
-  const isThere = result === 'InstanceProvisioned' && instanceId !== undefined;
+function toolkitEvents({ name, registration }: Answer, row: Image): OutgoingEvent[] {
+  const { elementKey, instanceId } = row;
+  const dialect = registration && toolkitDialects[registration.dialect];
+  if (!dialect || (elementKey !== defaultElementKey && elementKey !== wholeTenant)) return [];
+  const { detailType, registrationStatus } = toolkitResults[name];
+  const isThere = name === 'InstanceProvisioned' && instanceId !== undefined;
   return [
     {
       source: dialect.source,
       detailType: `${dialect.prefix}${detailType}`,
       detail: {
-        tenantRegistrationId: askedBy.registrationId,
+        tenantRegistrationId: registration.registrationId,
         jobOutput: {
           tenantData: isThere ? { [`${elementKey}InstanceId`]: String(instanceId) } : {},
           tenantRegistrationData: { registrationStatus },
         },
       },
+      timeMs: timeOf(row),
     },
   ];
 }

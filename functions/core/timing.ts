@@ -76,5 +76,6 @@ export const defaultTiming = {
   recheckMs,
   reconcileAgainMs,
   tombstoneMs,
+  oldestOnboardingMs,
 };
 export type Timing = typeof defaultTiming;

@@ -7,6 +7,8 @@ import { createPlatformCredentials, createTenantSecrets } from '../adapters/secr
 import { createAuditing } from '../core/audit.ts';
 import { createChanging } from '../core/change.ts';
 import type { Observe } from '../core/collaborators.ts';
+import { createOffboarding } from '../core/offboard.ts';
+import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
@@ -29,6 +31,10 @@ export function openProvisioning(environment: NodeJS.ProcessEnv) {
   });
 }
 
+export function openOnboarding(environment: NodeJS.ProcessEnv) {
+  return createOnboarding({ provision: openProvisioning(environment), observe: observeAndMeasure });
+}
+
 export function openChanging(environment: NodeJS.ProcessEnv) {
   return createChanging({
     ...openCloudElements(environment),
@@ -39,6 +45,10 @@ export function openChanging(environment: NodeJS.ProcessEnv) {
 
 export function openRemoving(environment: NodeJS.ProcessEnv) {
   return createRemoving(openCloudElements(environment));
+}
+
+export function openOffboarding(environment: NodeJS.ProcessEnv) {
+  return createOffboarding(openCloudElements(environment));
 }
 
 export function openReconciling(environment: NodeJS.ProcessEnv) {

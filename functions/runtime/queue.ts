@@ -6,11 +6,17 @@ import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** What is used of an SQS event: each body holds one EventBridge event. */
 const queueEventSchema = z.object({
-  Records: z.array(z.object({ messageId: z.string(), body: z.string() })),
+  Records: z.array(
+    z.object({
+      messageId: z.string(),
+      body: z.string(),
+      attributes: z.object({ SentTimestamp: z.string().check(z.regex(/^\d+$/, 'ms since the epoch')) }),
+    }),
+  ),
 });
 
 /** `retry`: the message is to come again. */
-export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: string };
+export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: string | undefined };
 
 /**
  * A Lambda handler for a queue with partial batch responses. All messages of a batch are worked at once, and none
@@ -22,7 +28,8 @@ export function queueHandler<
   Message extends { tenantId: string; elementKey: string | undefined },
 >(consumer: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
-  parse: (body: unknown) => Message;
+  /** `arrivedAt`: when the message first came into the queue, ms since the epoch. */
+  parse: (body: unknown, arrivedAt: number) => Message;
   handle: (message: Message, deadlineAt: number, tools: Tools) => Promise<MessageOutcome>;
 }) {
   const tools = lazily(consumer.open);
@@ -32,9 +39,9 @@ export function queueHandler<
     logRequestId(context);
     const { Records: records } = queueEventSchema.parse(rawEvent);
     const outcomes = await Promise.all(
-      records.map(async ({ messageId, body }) => {
+      records.map(async ({ messageId, body, attributes }) => {
         const startedAt = Date.now();
-        const { outcome, retry, ...facts } = await work(body, deadlineAt);
+        const { outcome, retry, ...facts } = await work(body, Number(attributes.SentTimestamp), deadlineAt);
         log[retry ? 'warn' : 'info']('message', {
           awsRequestId: context.awsRequestId,
           messageId,
@@ -54,10 +61,10 @@ export function queueHandler<
     };
   };
 
-  async function work(body: string, deadlineAt: number) {
+  async function work(body: string, arrivedAt: number, deadlineAt: number) {
     let message: Message;
     try {
-      message = consumer.parse(parseJson(body));
+      message = consumer.parse(parseJson(body), arrivedAt);
     } catch (error) {
       measureOutcome({ error });
       return { outcome: 'malformed', retry: true, error: malformedFields(error) };

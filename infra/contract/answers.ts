@@ -66,10 +66,12 @@ export const elementTokenSchema = showing<
 export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
   z.object({
     tenantId: tenantIdSchema,
-    element,
+    element: z.optional(element),
     id: z.optional(z.int()),
     name: z.optional(z.string()),
     tags: z.array(z.string()),
+    status: z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']),
+    revision: z.int(),
     lastError: z.optional(lastErrorSchema),
     request: z.optional(z.object({ eventId: z.string() })),
   }),

@@ -18,7 +18,7 @@ const incomingPatterns = [
 type IncomingType = (typeof incomingPatterns)[number]['detail-type'][number];
 
 const onboardingRequest = { detail: sbtDetailSchema, title: 'Onboarding by the SaaS Builder Toolkit' };
-const offboardingRequest = { detail: sbtDetailSchema, title: 'Off-boarding by the SaaS Builder Toolkit' };
+const offboardingRequest = { detail: sbtDetailSchema, title: 'Offboarding by the SaaS Builder Toolkit' };
 
 /** By detail-type. One that the trigger table has and that is not here does not compile. */
 const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.ZodMiniType }>> = {
@@ -38,9 +38,11 @@ const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.Z
 };
 
 const results: Readonly<Record<ResultName, string>> = {
-  InstanceProvisioned: 'An instance is active, or an event has asked for it again',
-  InstanceFailed: 'Provisioning has failed; it may be tried again and succeed later',
-  InstanceRemoved: 'An instance is gone, at Cloud Elements and here',
+  InstanceProvisioned: 'An instance is active, or an event has requested it again',
+  InstanceFailed:
+    'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` says what the instance is',
+  InstanceRemoved:
+    'An instance is gone, at Cloud Elements and here; without `element`, all that the tenant had',
 };
 
 const isResult = (name: string): name is ResultName => Object.hasOwn(results, name);

@@ -191,13 +191,16 @@ function checked({ line, given, detail, faults: before }: Draft, format: Format)
   const bad = (faults: string[]): Row => ({ line, given: withoutConfiguration(given), faults });
   if (before.length > 0) return bad(before);
   const settings = attempt(() =>
-    settingsFromEvent({
-      id: `line-${line}`,
-      source: 'manifest',
-      'detail-type': 'TenantOnboarded',
-      time: new Date(askedBy.sentAt).toISOString(),
-      detail,
-    }),
+    settingsFromEvent(
+      {
+        id: `line-${line}`,
+        source: 'manifest',
+        'detail-type': 'TenantOnboarded',
+        time: new Date(askedBy.sentAt).toISOString(),
+        detail,
+      },
+      askedBy.sentAt,
+    ),
   );
   const allowed = attempt(() => {
     // What is wrong with these has been said already.

@@ -11,7 +11,10 @@ export type QueueName = {
 }[FunctionName];
 
 /** As the function itself reads a message. */
-const parsers: Record<QueueName, (event: unknown) => { tenantId: string; elementKey: string | undefined }> = {
+const parsers: Record<
+  QueueName,
+  (event: unknown, arrivedAt: number) => { tenantId: string; elementKey: string | undefined }
+> = {
   'onboard-tenants': settingsFromEvent,
   'offboard-tenants': offboardingFromEvent,
 };
@@ -41,7 +44,7 @@ export function readDeadLetter(
   // An event that was put back before is a younger message, but says itself when it was sent.
   const shown = { messageId, sentAt: time === undefined ? sentAt : new Date(time), detailType };
   try {
-    const { tenantId, elementKey } = parsers[queue](event);
+    const { tenantId, elementKey } = parsers[queue](event, sentAt.getTime());
     return { ...shown, tenantId, elementKey, fault: undefined };
   } catch (error) {
     return {

@@ -39,4 +39,5 @@ export const defaultTiming: Timing = {
   recheckMs: 2_500,
   reconcileAgainMs: 300,
   tombstoneMs: 60 * 60 * 1_000,
+  oldestOnboardingMs: 30 * 60 * 1_000,
 };

@@ -16,7 +16,7 @@ const faultsOf = createValidator(schemas);
 const namesOf = ({ oneOf }: { oneOf: { $ref: string }[] }) =>
   oneOf.map(({ $ref }) => $ref.slice('#/$defs/'.length));
 
-const readers: [readonly EventPattern[], (message: unknown) => unknown][] = [
+const readers: [readonly EventPattern[], (message: unknown, arrivedAt: number) => unknown][] = [
   [triggers['onboard-tenants'].queue.events, settingsFromEvent],
   [triggers['offboard-tenants'].queue.events, offboardingFromEvent],
 ];
@@ -32,7 +32,8 @@ test('an event is taken exactly when the schemas of incoming events allow it', (
       const faults = faultsOf('/$defs/incoming', message);
       const isTaken = readers.some(
         ([patterns, read]) =>
-          patterns.some((pattern) => matches(pattern, message)) && !isRefused(() => read(message)),
+          patterns.some((pattern) => matches(pattern, message)) &&
+          !isRefused(() => read(message, Date.now())),
       );
       seen[isTaken ? 'taken' : 'refused'] += 1;
       const differs = countsOtherwise(message) || isLeftOutOf(message);

@@ -1,6 +1,7 @@
 import type { Expected, InstanceStore, Write } from '../../functions/core/collaborators.ts';
 import {
   instanceSummarySchema,
+  wholeTenant,
   type InstanceKey,
   type InstanceRow,
   type InstanceSummary,
@@ -36,7 +37,7 @@ export function createInMemoryStore() {
     },
     list: async (tenantId) =>
       all()
-        .filter((row) => row.tenantId === tenantId)
+        .filter((row) => row.tenantId === tenantId && row.elementKey !== wholeTenant)
         .toSorted((a, b) => compare(a.elementKey, b.elementKey))
         .flatMap(summaryOf),
     due: async (nowMs, limit) =>
@@ -68,12 +69,13 @@ const matching =
 
 /** Nobody shares an object with the store, and an attribute that is undefined is one that is not there. */
 function copyOf(row: InstanceRow): InstanceRow {
-  const { token, tags, harmless, askedBy, lastError, ...plain } = row;
+  const { token, tags, harmless, askedBy, lastError, notices, ...plain } = row;
   return {
     ...withoutUndefined(plain),
     tags: [...tags],
     harmless: { ...harmless },
     ...(token && { token: token.slice() }),
+    ...(notices && { notices: notices.map(withoutUndefined) }),
     ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
     ...(lastError && { lastError: withoutUndefined(lastError) }),
   };

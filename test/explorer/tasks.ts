@@ -92,7 +92,8 @@ export function createOutside(world: World, { periods }: { periods?: Periods | u
         return provisioned.outcome;
       }
       case 'remove': {
-        const removed = await createRemoving(collaborators).remove(key, { askedAt, askedBy }, { deadlineAt });
+        const removal = { times: askedBy ? { event: askedAt } : { own: askedAt }, by: askedBy };
+        const removed = await createRemoving(collaborators).remove(key, removal, { deadlineAt });
         witness.removed(asked, removed);
         return removed.outcome;
       }

@@ -1,5 +1,4 @@
 import type { EventOrigin, InstanceKey, InstanceRow } from '../../functions/core/instance.ts';
-import { isBefore } from '../../functions/core/lifecycle.ts';
 import type { CloudElementsModel } from './cloud-elements-model.ts';
 import type { Invocation, World } from './world.ts';
 
@@ -16,10 +15,10 @@ export type Asked = {
 type Promises = {
   /** It was active: whoever asked then was told so, or read its token. */
   everActive: Set<number>;
-  /** When the latest of the requests that were acknowledged was made. */
-  onboardedAt: number | undefined;
-  /** It was removed for whoever asked at this time, and nobody who counts has asked for it since. */
-  goneFor: number | undefined;
+  /** Requests that were acknowledged. */
+  onboardings: Asked[];
+  /** Removals that were acknowledged, and that no later request has made void. */
+  removals: Asked[];
 };
 
 /** A `POST /instances`: `isLate` while it may still take effect although nobody waits for it. */
@@ -58,7 +57,7 @@ export function createWitness({
 
   function promisesOf(key: InstanceKey): Promises {
     const name = nameOf(key);
-    const kept = promises.get(name) ?? { everActive: new Set(), onboardedAt: undefined, goneFor: undefined };
+    const kept = promises.get(name) ?? { everActive: new Set(), onboardings: [], removals: [] };
     promises.set(name, kept);
     return kept;
   }
@@ -97,7 +96,7 @@ export function createWitness({
     }
     const by = asked.get(invocation.name);
     if (after?.status === 'deleting' && before?.status !== 'deleting' && by?.askedBy) {
-      if (isBefore(by.askedAt, promisesOf(key).onboardedAt)) {
+      if (promisesOf(key).onboardings.some((onboarding) => isAfter(onboarding, by))) {
         report('an acknowledged onboarding was undone by an older removal');
       }
     }
@@ -158,7 +157,7 @@ export function createWitness({
       if (!promised.everActive.has(row.instanceId ?? 0)) report('told of an instance that was never active');
       // That a request over HTTP was replayed is not remembered.
       if (outcome === 'created' || what.askedBy) {
-        promised.onboardedAt = Math.max(promised.onboardedAt ?? 0, what.askedAt);
+        promised.onboardings.push(what);
       }
     }
   }
@@ -166,9 +165,8 @@ export function createWitness({
   function removed(what: Asked, { outcome }: { outcome: string }): void {
     const isOvertaken = removals.get(what)?.isOvertaken;
     removals.delete(what);
-    if (outcome === 'outdated' || isOvertaken) return;
-    const promised = promisesOf(what.key);
-    promised.goneFor = Math.max(promised.goneFor ?? 0, what.askedAt);
+    if (outcome === 'outdated' || outcome === 'carried-out' || isOvertaken) return;
+    promisesOf(what.key).removals.push(what);
   }
 
   /** However it went. */
@@ -176,12 +174,12 @@ export function createWitness({
     if (invocation.pending.length > 0) report(`${invocation.name} has returned and is still at work`);
   }
 
-  function askedSince({ key, askedBy }: Asked): void {
-    const promised = promisesOf(key);
-    const isLaterThan = (at: number | undefined) => !askedBy || !isBefore(askedBy.sentAt, at);
-    if (isLaterThan(promised.goneFor)) promised.goneFor = undefined;
+  function askedSince(what: Asked): void {
+    const promised = promisesOf(what.key);
+    const isLater = (removal: Asked) => !what.askedBy || isAfter(what, removal);
+    promised.removals = promised.removals.filter((removal) => !isLater(removal));
     for (const [removal, meanwhile] of removals) {
-      if (nameOf(removal.key) === nameOf(key) && isLaterThan(removal.askedAt)) meanwhile.isOvertaken = true;
+      if (nameOf(removal.key) === nameOf(what.key) && isLater(removal)) meanwhile.isOvertaken = true;
     }
   }
 
@@ -200,9 +198,10 @@ export function createWitness({
       );
       if (!isHeld) report(`instance ${id} lives, and no row holds it`);
     }
-    for (const [name, { goneFor }] of promises) {
+    for (const [name, promised] of promises) {
       const row = rows().find((each) => nameOf(each) === name);
-      if (goneFor !== undefined && row?.status === 'active') report('it was removed and is there again');
+      if (promised.removals.length > 0 && row?.status === 'active')
+        report('it was removed and is there again');
     }
   }
 
@@ -211,8 +210,8 @@ export function createWitness({
       ...creates.filter(isInFlight).map(({ invocation, name }) => `${invocation.name} ${name}`),
       ...[...removals].map(([{ askedAt }, { isOvertaken }]) => `${askedAt} ${isOvertaken}`),
       ...[...promises].map(
-        ([name, { everActive, onboardedAt, goneFor }]) =>
-          `${name} ${[...everActive].join()} ${onboardedAt} ${goneFor}`,
+        ([name, promised]) =>
+          `${name} ${[...promised.everActive].join()} ${timesOf(promised.onboardings)} ${timesOf(promised.removals)}`,
       ),
     ].join('\n');
 
@@ -237,6 +236,18 @@ const isGivenUp = (before: InstanceRow, after: InstanceRow | undefined): boolean
   after?.provisionId !== before.provisionId ||
   (before.status === 'provisioning' && after.status === 'failed') ||
   (before.status === 'deleting' && after.status === 'removed');
+
+/**
+ * By rules of its own: an onboarding is after a removal when its second is later; when only one of the two is an event,
+ * by more than five seconds.
+ */
+function isAfter(onboarding: Asked, removal: Asked): boolean {
+  const isBothEvents = onboarding.askedBy !== undefined && removal.askedBy !== undefined;
+  if (!isBothEvents) return onboarding.askedAt > removal.askedAt + 5_000;
+  return Math.floor(onboarding.askedAt / 1_000) > Math.floor(removal.askedAt / 1_000);
+}
+
+const timesOf = (all: readonly Asked[]) => all.map(({ askedAt }) => askedAt).join();
 
 const isInFlight = ({ invocation, isAnswered, isLate }: Create): boolean =>
   isLate || !(isAnswered || invocation.isOver);

@@ -1,0 +1,18 @@
+import type { InstanceStore } from './collaborators.ts';
+import { wholeTenant } from './instance.ts';
+import { removedTimesOf } from './lifecycle.ts';
+import { areRequestsOutdated, type Moments } from './moments.ts';
+
+/**
+ * Has the whole tenant been removed since these requests for one of its instances? Asked for events alone: a request
+ * over HTTP is made now, whatever was before.
+ * @throws OnboardingError `aws-unavailable`
+ */
+export async function isTenantRemovedSince(
+  store: InstanceStore,
+  tenantId: string,
+  asked: Moments,
+): Promise<boolean> {
+  const tombstone = await store.get({ tenantId, elementKey: wholeTenant });
+  return tombstone !== undefined && areRequestsOutdated(asked, removedTimesOf(tombstone));
+}
