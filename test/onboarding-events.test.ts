@@ -198,11 +198,12 @@ describe('an event that comes more than once', () => {
           'detail-type': 'TenantOnboarded',
           source: 'crm.example',
           account: '000000000000',
-          time: '2026-01-01T00:00:00Z',
+          time: new Date().toISOString(),
           region: 'us-east-1',
           resources: [],
           detail: { tenantId },
         }),
+        attributes: { SentTimestamp: String(Date.now()) },
       },
     ];
     const deliveries = await Promise.all(

@@ -84,10 +84,10 @@ export function askedTimesOf({ askedTimes, askedAt: at, askedBy }: Times): Momen
   return askedTimes ?? (askedBy?.sentAt === at ? { event: at } : { own: at });
 }
 
-export function removedTimesOf({ removedTimes, removedAt, askedBy }: Times): Moments {
+export function removedTimesOf({ removedTimes, removedAt: at, askedBy }: Times): Moments {
   if (removedTimes) return removedTimes;
-  if (removedAt === undefined) return {};
-  return askedBy?.sentAt === removedAt ? { event: removedAt } : { own: removedAt };
+  if (at === undefined) return {};
+  return askedBy?.sentAt === at ? { event: at } : { own: at };
 }
 
 /** The event that asked for the row's removal. Earlier versions put it in the place of the one that asked for the instance. */

@@ -102,8 +102,8 @@ export function createOffboarding(
     }
     const buried = bury(row, now(), timing);
     if (!wonBy(await store.replace(buried, heldBy(row)), buried)) return 'in-progress';
-    const outcomes = settled.map((each) => each.status === 'fulfilled' && each.value.outcome);
-    return (['removed', 'outdated'] as const).find((outcome) => outcomes.includes(outcome)) ?? 'already-gone';
+    const outcomes = new Set(settled.map((each) => each.status === 'fulfilled' && each.value.outcome));
+    return (['removed', 'outdated'] as const).find((outcome) => outcomes.has(outcome)) ?? 'already-gone';
   }
 
   async function pause(row: InstanceRow): Promise<void> {

@@ -209,7 +209,7 @@ export function createProvisioning({
       if (standing && standing.kind !== 'take-over') return answer(standing, rival, by);
     }
     throw new OnboardingError(
-      'busy',
+      'busy-with-other-settings',
       `${nameOf(by.settings)} is requested and given back too often at the moment. Retry later.`,
     );
   }
