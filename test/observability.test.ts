@@ -315,8 +315,8 @@ describe.skipIf(isDeployed)('the service tells', () => {
     if (instance) Object.assign(instance, { valid: false, disabled: true });
 
     await audit();
-    const [foundLost] = (await service.logsOf(lost)).filter(({ message }) => message === 'instance-lost');
-    const [foundOrphan] = (await service.logsOf(orphaned)).filter(({ message }) => message === 'orphan');
+    const foundLost = (await service.logsOf(lost)).find(({ message }) => message === 'instance-lost');
+    const foundOrphan = (await service.logsOf(orphaned)).find(({ message }) => message === 'orphan');
     expect([foundLost?.level, foundOrphan?.level]).toEqual(['WARN', 'WARN']);
     const drift = ['Orphans', 'LostInstances', 'InvalidInstances', 'DisabledInstances'] as const;
     expect(drift.map((name) => valuesOf(name))).toEqual([[1], [1], [1], [1]]);
