@@ -60,7 +60,6 @@ test.each([
 
 describe('the time of an event that goes back', () => {
   const detail = { tenantId: 'acme', tags: ['eu'] };
-  const timeOf = ({ body = 'null' }) => JSON.parse(body)?.time;
   const withTime = (time: string) => event('TenantOnboarded', detail, { time, region: 'eu-west-1' });
 
   test.each([
@@ -88,7 +87,7 @@ describe('the time of an event that goes back', () => {
 
   test('is cut for an off-boarding, too', () => {
     const body = event('TenantOffboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
-    expect(timeOf(read('offboard-tenants', body))).toBe('2026-11-23T12:00:00Z');
+    expect(read('offboard-tenants', body).body).toContain('"time":"2026-11-23T12:00:00Z"');
   });
 });
 

@@ -66,7 +66,7 @@ describe('a stack', () => {
     expect(await roles()).toMatchObject(rolesBefore);
   });
 
-  test('whose key denies decryption to every principal but the role of read-token', async () => {
+  test('the token key’s policy denies decryption to every principal but the role of read-token', async () => {
     const keyId = await physicalIdOf('AWS::KMS::Key', 'TokenKey');
     const kms = new KMSClient({ endpoint: endpointUrl().origin, region, credentials });
     const { Policy = '' } = await kms.send(new GetKeyPolicyCommand({ KeyId: keyId }));

@@ -230,7 +230,7 @@ describe('the policies of resources', () => {
     expect(bus.Properties).toEqual({ Name: 'element-onboarding-dev' });
   });
 
-  test('leave the key to IAM, but deny decryption to every principal other than read-token’s role', () => {
+  test('the key policy denies decryption to every principal but read-token’s role, and leaves the rest to IAM', () => {
     expect(tokenKey.Properties.KeyPolicy.Statement).toEqual([
       {
         Effect: 'Allow',
@@ -250,7 +250,7 @@ describe('the policies of resources', () => {
   });
 
   // Replaced, the role would have another ARN, and a key that outlives the stack would go on naming the old one.
-  test('name a role that no upgrade replaces', () => {
+  test('the role that the key policy names keeps its logical id, so that no upgrade replaces it', () => {
     const { id, Properties } = withId(
       'AWS::IAM::Role',
       functionNamed('read-token').Properties.Role['Fn::GetAtt'][0],
