@@ -1,6 +1,7 @@
 import { ArnFormat, CfnOutput, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import type { Code, IFunction } from 'aws-cdk-lib/aws-lambda';
 import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
@@ -67,6 +68,7 @@ export class OnboardingStack extends Stack {
       stage: settings.stage,
     };
     const handlers = new Map<string, IFunction>();
+    const tokenReaders: string[] = [];
     const deadLetterQueues = new Map<string, IQueue>();
     const rows: [string, Trigger][] = Object.entries(triggers);
     for (const [functionName, { http, queue, schedule, stream, uses }] of rows) {
@@ -77,6 +79,7 @@ export class OnboardingStack extends Stack {
         logRemovalPolicy: removalPolicy,
       });
       handlers.set(functionName, handler);
+      if (uses.tokenKey?.includes('Decrypt') && handler.role) tokenReaders.push(handler.role.roleArn);
       if (http) api.addFunction(http, handler, { isWrite: Boolean(uses.cloudElements) });
       if (schedule) addSchedule(handler, schedule);
       if (queue) {
@@ -103,6 +106,8 @@ export class OnboardingStack extends Stack {
         );
       }
     }
+
+    keepToReaders(tokenKey, tokenReaders);
 
     addObservability(this, settings, {
       handlers,
@@ -186,6 +191,28 @@ export class OnboardingStack extends Stack {
   #output(id: string, value: string, description: string): void {
     new CfnOutput(this, id, { value, description });
   }
+}
+
+/**
+ * Denies decryption to every principal but the roles of the functions that read tokens, whatever IAM grants. Key
+ * administration stays with the account: that is the key's default statement.
+ *
+ * A condition names the roles: KMS turns a role that is a `Principal` into its id once the role is deleted, and
+ * `NotPrincipal` has to list each session of a role. `aws:PrincipalArn` of a Lambda function is its role's ARN, not its
+ * session's. A request without this condition key, an AWS service's own for example, is denied, too.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+ */
+function keepToReaders(tokenKey: kms.Key, readers: readonly string[]): void {
+  tokenKey.addToResourcePolicy(
+    new iam.PolicyStatement({
+      sid: 'OnlyTokenReadersDecrypt',
+      effect: iam.Effect.DENY,
+      principals: [new iam.AnyPrincipal()],
+      actions: ['kms:Decrypt', 'kms:ReEncrypt*', 'kms:CreateGrant'],
+      resources: ['*'],
+      conditions: { ArnNotEquals: { 'aws:PrincipalArn': readers } },
+    }),
+  );
 }
 
 /**

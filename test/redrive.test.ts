@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { oldestOnboardingMs } from '../functions/core/timing.ts';
 import { linesOf, readDeadLetter, type QueueName } from '../infra/redrive/dead-letter.ts';
 import { parseOptions } from '../infra/redrive/options.ts';
 
@@ -12,12 +13,14 @@ const event = (detailType: string, detail: unknown, more: object = {}) =>
     ...more,
   });
 
-function shown(...messages: [QueueName, string][]): string[] {
-  const letters = messages.map(([queue, body], index) =>
-    readDeadLetter(queue, { messageId: `m-${index}`, sentAt: new Date('2026-11-23T12:00:00.123Z'), body }),
-  );
-  return linesOf(letters);
-}
+const arrivedAtMs = Date.parse('2026-11-23T12:00:00.123Z');
+
+/** As it is read an hour after its arrival, unless another time is given. */
+const read = (queue: QueueName, body: string, { messageId = 'm-0', nowMs = arrivedAtMs + 3_600_000 } = {}) =>
+  readDeadLetter(queue, { messageId, arrivedAtMs, body }, nowMs);
+
+const shown = (...messages: [QueueName, string][]): string[] =>
+  linesOf(messages.map(([queue, body], index) => read(queue, body, { messageId: `m-${index}` })));
 
 test('the list tells of each dead letter what it is and whether it can be read', () => {
   expect(
@@ -53,6 +56,65 @@ test.each([
   expect(line).toContain('(message m-0)');
   expect(line).not.toContain('hunter2');
   expect(line.length).toBeLessThan(300);
+});
+
+describe('the time of an event that goes back', () => {
+  const detail = { tenantId: 'acme', tags: ['eu'] };
+  const withTime = (time: string) => event('TenantOnboarded', detail, { time, region: 'eu-west-1' });
+
+  test.each([
+    ['years later', '2031-01-01T00:00:00Z'],
+    ['a second later', '2026-11-23T12:00:01Z'],
+    ['later by a part of a second', '2026-11-23T12:00:00.124Z'],
+    ['later, in another zone', '2026-11-23T09:00:01-03:00'],
+  ])('%s than its arrival is cut to the second of the arrival, and nothing else changes', (_what, time) => {
+    const letter = read('onboard-tenants', withTime(time));
+    expect(JSON.parse(letter.body ?? 'null')).toEqual({
+      ...JSON.parse(withTime(time)),
+      time: '2026-11-23T12:00:00Z',
+    });
+    expect(letter.sentAt).toEqual(new Date('2026-11-23T12:00:00Z'));
+    expect(linesOf([letter])[1]).toContain('taxify   readable, its time cut to its arrival');
+  });
+
+  test.each(['2026-11-23T12:00:00Z', '2026-11-23T12:00:00.123Z', '2026-11-23T10:00:00+01:00'])(
+    '%s, not later than its arrival, stays, and so does every character of the body',
+    (time) => {
+      const body = `\n ${withTime(time)}`;
+      expect(read('onboard-tenants', body).body).toBe(body);
+    },
+  );
+
+  test('is cut for an off-boarding, too', () => {
+    const body = event('TenantOffboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
+    expect(read('offboard-tenants', body).body).toContain('"time":"2026-11-23T12:00:00Z"');
+  });
+});
+
+describe('an event of long ago', () => {
+  const onboarding = event('TenantOnboarded', { tenantId: 'acme' }, { time: '2026-11-23T12:00:00Z' });
+  const offboarding = event('TenantOffboarded', { tenantId: 'acme' }, { time: '2026-11-23T12:00:00Z' });
+  const oldestMs = Date.parse('2026-11-23T12:00:00Z') + oldestOnboardingMs;
+
+  test('an onboarding too old to be carried out is shown and does not go back', () => {
+    expect(read('onboard-tenants', onboarding, { nowMs: oldestMs }).body).toBe(onboarding);
+    const tooOld = read('onboard-tenants', onboarding, { nowMs: oldestMs + 1 });
+    expect(tooOld.body).toBeUndefined();
+    expect(linesOf([tooOld])[1]).toBe(
+      '2026-11-23T12:00:00Z  TenantOnboarded  acme    taxify   ' +
+        'is older than 19.5 days and would be ignored (message m-0)',
+    );
+  });
+
+  test('an onboarding whose time lies ahead is as old as its arrival', () => {
+    const ahead = event('TenantOnboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
+    expect(read('onboard-tenants', ahead, { nowMs: oldestMs + 1 }).body).toBeUndefined();
+  });
+
+  test('a removal goes back however old it is', () => {
+    const longAfter = { nowMs: oldestMs + oldestOnboardingMs };
+    expect(read('offboard-tenants', offboarding, longAfter).body).toBe(offboarding);
+  });
 });
 
 test.each([

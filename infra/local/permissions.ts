@@ -12,8 +12,8 @@ export type Touchable = Omit<Resources, 'cloudElementsBaseUrl' | 'stage'>;
 
 /**
  * What IAM does with the functions' roles: a request signed with a function's name as its access key may do what the
- * function's row asks for, to the resource that the row means, and one with any other key everything. So a permission
- * that is missing in the table is missing here too.
+ * function's row asks for, to the resource that the row means, and one with any other key everything but decrypt tokens,
+ * which the deployed key's own policy denies it. So a permission that is missing in the table is missing here too.
  */
 export function createPermissions({
   usesOf,
@@ -37,11 +37,7 @@ export function createPermissions({
       listener(unread(request, body), response);
       return;
     }
-    sendError(response, {
-      status: 400,
-      type: 'AccessDeniedException',
-      message: `${accessKeyId} may not perform ${call}: its row in triggers.ts does not say so.`,
-    });
+    refuse(response, `${accessKeyId} may not perform ${call}: its row in triggers.ts does not say so.`);
   }
 
   function guard(listener: RequestListener): RequestListener {
@@ -49,7 +45,13 @@ export function createPermissions({
       const accessKeyId = signerOf(request.headers);
       const uses = accessKeyId === undefined ? undefined : usesOf(accessKeyId);
       if (accessKeyId === undefined || !uses) {
-        listener(request, response);
+        const [, denied] = deniedByKeyPolicy.exec(String(request.headers['x-amz-target'])) ?? [];
+        if (denied === undefined) listener(request, response);
+        else
+          refuse(
+            response,
+            `${accessKeyId ?? 'An unsigned request'} may not perform kms:${denied}: the key's policy denies it.`,
+          );
         return;
       }
       // A connection that breaks while the body arrives has nobody left to answer.
@@ -62,6 +64,13 @@ export function createPermissions({
     /** What each function has called so far, by its name: an action as IAM calls it and on what, `kms:Encrypt token key`. */
     calls,
   };
+}
+
+/** As `infra/stack.ts` has it, to every principal that is not a function which reads tokens. */
+const deniedByKeyPolicy = /^TrentService\.(Decrypt|ReEncrypt|CreateGrant)$/;
+
+function refuse(response: ServerResponse, message: string): void {
+  sendError(response, { status: 400, type: 'AccessDeniedException', message });
 }
 
 function callsAllowedBy({ table = [], index = [], bus = [], secrets = [], tokenKey = [] }: Uses): string[] {

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { OnboardingError } from '../../functions/core/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../functions/core/events.ts';
 import { elementKeySchema, tenantIdSchema } from '../../functions/core/instance.ts';
+import { oldestOnboardingMs } from '../../functions/core/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
 import { bad, bold, good } from '../local/terminal.ts';
 
@@ -23,29 +24,41 @@ export const isQueueName = (name: string): name is QueueName => Object.hasOwn(pa
 export const queueNames = Object.keys(parsers).filter(isQueueName);
 
 /** What may be shown of a message: nothing in it is text that a sender can choose freely. */
-export type DeadLetter = {
+type Shown = {
   /** SQS's, under which the log has it, too. */
   messageId: string;
+  /** The event's time, cut to the message's arrival. */
   sentAt: Date;
   detailType: string | undefined;
   tenantId: string | undefined;
   elementKey: string | undefined;
-  /** Why the queue's function cannot read it; undefined when it can. */
-  fault: string | undefined;
 };
 
-/** @param sentAt when the message was put into the queue, for what does not say when it was sent */
+/** `fault`: why it stays where it is. `body`: what goes back into the queue. */
+export type DeadLetter = Shown &
+  ({ fault: string; body?: never } | { fault?: never; body: string; isCut: boolean });
+
+/**
+ * @param arrivedAtMs when the message first came into a queue: SQS's `SentTimestamp`, which a message keeps when SQS
+ * moves it to the dead letters
+ */
 export function readDeadLetter(
   queue: QueueName,
-  { messageId, sentAt, body }: { messageId: string; sentAt: Date; body: string },
+  { messageId, arrivedAtMs, body }: { messageId: string; arrivedAtMs: number; body: string },
+  nowMs = Date.now(),
 ): DeadLetter {
   const event = parseJson(body);
   const { 'detail-type': detailType, time, detail } = recognisableSchema.parse(event);
-  // An event that was put back before is a younger message, but says itself when it was sent.
-  const shown = { messageId, sentAt: time === undefined ? sentAt : new Date(time), detailType };
+  const isCut = time !== undefined && Date.parse(time) > arrivedAtMs;
+  const sentAt = new Date(isCut || time === undefined ? toTheSecond(arrivedAtMs) : time);
+  const shown = { messageId, sentAt, detailType };
   try {
-    const { tenantId, elementKey } = parsers[queue](event, sentAt.getTime());
-    return { ...shown, tenantId, elementKey, fault: undefined };
+    const { tenantId, elementKey } = parsers[queue](event, arrivedAtMs);
+    const read = { ...shown, tenantId, elementKey };
+    if (queue === 'onboard-tenants' && nowMs - sentAt.getTime() > oldestOnboardingMs) {
+      return { ...read, fault: `is older than ${oldestOnboardingDays} days and would be ignored` };
+    }
+    return { ...read, isCut, body: isCut ? withTime(sentAt, event) : body };
   } catch (error) {
     return {
       ...shown,
@@ -55,6 +68,19 @@ export function readDeadLetter(
     };
   }
 }
+
+const oldestOnboardingDays = oldestOnboardingMs / (24 * 60 * 60 * 1_000);
+
+/**
+ * The function cuts an event's time to its message's arrival. That of the message which goes back is later than the
+ * first one, so the body has to carry the cut.
+ */
+function withTime(sentAt: Date, event: unknown): string {
+  return JSON.stringify({ ...z.looseObject({}).parse(event), time: toTheSecond(sentAt.getTime()) });
+}
+
+/** As EventBridge writes times: ISO 8601, whole seconds, rounded down. */
+const toTheSecond = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 const rows: Trigger[] = Object.values(triggers);
 const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
@@ -100,14 +126,17 @@ function parseJson(text: string): unknown {
 export function linesOf(letters: readonly DeadLetter[]): string[] {
   const cells = letters
     .toSorted((a, b) => a.sentAt.getTime() - b.sentAt.getTime())
-    .map(({ sentAt, detailType = '?', tenantId = '?', elementKey, fault, messageId }) => ({
+    .map(({ sentAt, detailType = '?', tenantId = '?', elementKey, messageId, ...letter }) => ({
       columns: [
-        sentAt.toISOString().replace(/\.\d+Z$/, 'Z'),
+        toTheSecond(sentAt.getTime()),
         detailType,
         tenantId,
-        elementKey ?? (fault === undefined ? '(all)' : '?'),
+        elementKey ?? (letter.fault === undefined ? '(all)' : '?'),
       ],
-      verdict: fault === undefined ? good('readable') : `${bad(fault)} (message ${messageId})`,
+      verdict:
+        letter.fault === undefined
+          ? good(letter.isCut ? 'readable, its time cut to its arrival' : 'readable')
+          : `${bad(letter.fault)} (message ${messageId})`,
     }));
   const head = ['sent', 'event', 'tenant', 'element'];
   const widths = head.map((name, index) =>

@@ -11,7 +11,7 @@ const messageSchema = z.object({
   MessageId: z.string(),
   ReceiptHandle: z.string(),
   Body: z.string(),
-  /** Ms since the epoch. */
+  /** Ms since the epoch: the first arrival, also when SQS has moved the message here. */
   Attributes: z.object({ SentTimestamp: z.string() }),
 });
 type Message = z.infer<typeof messageSchema>;
@@ -52,9 +52,15 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
       return true;
     },
 
-    /** In this order: what ends in between leaves the message in both queues, and never in none. */
-    async move({ MessageId, ReceiptHandle, Body }: Message, toUrl: string): Promise<void> {
-      await sqs.send(new SendMessageCommand({ QueueUrl: toUrl, MessageBody: Body }));
+    /**
+     * Sends `body` in the message's place. In this order: what ends in between leaves the message in both queues, and
+     * never in none.
+     */
+    async move(
+      { MessageId, ReceiptHandle }: Message,
+      { toUrl, body }: { toUrl: string; body: string },
+    ): Promise<void> {
+      await sqs.send(new SendMessageCommand({ QueueUrl: toUrl, MessageBody: body }));
       await sqs.send(new DeleteMessageCommand({ QueueUrl: queueUrl, ReceiptHandle }));
       held.delete(MessageId);
     },

@@ -15,7 +15,7 @@ const defaultLimit = 1_000;
 /** So many are done well before they are seen again, if each takes 50 ms. */
 const maxLimit = 10_000;
 
-export const help = `Shows dead letters, and puts back into their queue those that can be read.
+export const help = `Shows dead letters, and puts back into their queue those that can be carried out.
 
   npm run redrive -- --stage <stage> [options]
 
@@ -24,9 +24,11 @@ Options
   --yes            put them back; without it they are only shown, and nothing changes but how often each was received
   --limit <n>      look at so many of a queue at most (default ${defaultLimit})
 
-What cannot be read stays where it is, and is named. To put an event back is safe however often it is done.
+What cannot be read stays where it is, and is named; so does an onboarding event that is too old to be carried out. An
+event whose time is later than its arrival is put back with the time of its arrival. To put an event back is safe however
+often it is done.
 
-Exit status: 0 all can be read · 1 some cannot · 2 command line wrong · 3 AWS cannot be worked with, run it again ·
+Exit status: 0 all can be put back · 1 some cannot · 2 command line wrong · 3 AWS cannot be worked with, run it again ·
 130 interrupted, run it again.
 `;
 

@@ -7,7 +7,7 @@ import { linesOf, readDeadLetter, type QueueName } from './dead-letter.ts';
 import { holdMessages } from './held-messages.ts';
 import { help, parseOptions, type Options } from './options.ts';
 
-/** `npm run redrive`: shows dead letters, and puts those back that can be read. `--help` tells all. */
+/** `npm run redrive`: shows dead letters, and puts those back that can be carried out. `--help` tells all. */
 
 process.exitCode = await main().catch((error: unknown) => {
   if (error instanceof UsageError) return refuse(`${error.message}\n\n${help}`, 2);
@@ -34,20 +34,20 @@ async function main(): Promise<number> {
   const interruption = new AbortController();
   // Only once: the second Ctrl-C ends the process at once.
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interruption.abort());
-  let unreadable = 0;
+  let immovable = 0;
   try {
     for (const name of options.queues) {
       const urls = {
         queueUrl: output(outputName(name, 'QueueUrl')),
         deadLetterUrl: output(outputName(name, 'DeadLetterQueueUrl')),
       };
-      unreadable += await redrive(sqs, name, { ...options, ...urls, signal: interruption.signal });
+      immovable += await redrive(sqs, name, { ...options, ...urls, signal: interruption.signal });
       if (interruption.signal.aborted) return refuse('Interrupted; nothing is lost. Run it again.', 130);
     }
   } finally {
     sqs.destroy();
   }
-  return unreadable > 0 ? 1 : 0;
+  return immovable > 0 ? 1 : 0;
 }
 
 /** `onboard-tenants` → `OnboardTenantsQueueUrl`, as `infra/stack.ts` has it. */
@@ -55,7 +55,7 @@ function outputName(queue: QueueName, what: string): string {
   return queue.replaceAll(/(?:^|-)(.)/g, (_match, letter: string) => letter.toUpperCase()) + what;
 }
 
-/** @returns how many cannot be read */
+/** @returns how many cannot be put back */
 async function redrive(
   sqs: SQSClient,
   name: QueueName,
@@ -75,7 +75,7 @@ async function redrive(
       message,
       letter: readDeadLetter(name, {
         messageId: message.MessageId,
-        sentAt: new Date(Number(message.Attributes.SentTimestamp)),
+        arrivedAtMs: Number(message.Attributes.SentTimestamp),
         body: message.Body,
       }),
     }));
@@ -85,11 +85,13 @@ async function redrive(
     }
     print(`${bold(name)}: dead letters\n`);
     for (const line of linesOf(all.map(({ letter }) => letter))) print(line);
-    const readable = all.filter(({ letter }) => letter.fault === undefined);
+    const movable = all.flatMap(({ message, letter: { body } }) =>
+      body === undefined ? [] : [{ message, body }],
+    );
     try {
-      for (const { message } of yes ? readable : []) {
+      for (const { message, body } of yes ? movable : []) {
         if (signal.aborted) break;
-        await held.move(message, queueUrl);
+        await held.move(message, { toUrl: queueUrl, body });
         putBack++;
       }
     } finally {
@@ -97,11 +99,11 @@ async function redrive(
       print(`\n${number(all.length)} shown, ${number(putBack)} put back, ${number(left)} left`);
     }
     if (isMore && !signal.aborted) print(dim(`It looked at no more than ${number(limit)}; --limit says so.`));
-    if (!yes && readable.length > 0) print(dim('Nothing was changed. --yes puts back what is readable.'));
-    if (readable.length < all.length) {
-      print(dim('What cannot be read stays: tell its sender; to drop it, see the README.'));
+    if (!yes && movable.length > 0) print(dim('Nothing was changed. --yes puts back what is readable.'));
+    if (movable.length < all.length) {
+      print(dim('The rest stays, each for the reason shown; what to do with it is in the README.'));
     }
-    return all.length - readable.length;
+    return all.length - movable.length;
   } finally {
     await held.release();
   }

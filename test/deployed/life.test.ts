@@ -1,5 +1,6 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { serviceOf, type Service } from '../running-service.ts';
 import { startDeployedStack } from './deployed-stack.ts';
@@ -29,9 +30,24 @@ describe('a stack', () => {
     cloudFormation.destroy();
   });
 
+  const resourcesOf = async (type: string) =>
+    (await stack.listResources()).filter(({ ResourceType }) => ResourceType === type);
+  /** The names of all roles, by logical id. */
+  async function roles(): Promise<Record<string, string | undefined>> {
+    const all = await resourcesOf('AWS::IAM::Role');
+    return Object.fromEntries(
+      all.map(({ LogicalResourceId = '', PhysicalResourceId }) => [LogicalResourceId, PhysicalResourceId]),
+    );
+  }
+  async function physicalIdOf(type: string, word: string): Promise<string | undefined> {
+    const all = await resourcesOf(type);
+    return all.find(({ LogicalResourceId = '' }) => LogicalResourceId.includes(word))?.PhysicalResourceId;
+  }
+
   test('of the version before is replaced by this version, and keeps its data', async () => {
     expect((await service.post('before', body)).status).toBe(201);
     const before = await service.rowOf('before');
+    const rolesBefore = await roles();
 
     const { outputs } = await stack.redeploy();
     // Callers have the address of the API, senders the name of the bus, and operators the rest.
@@ -45,6 +61,26 @@ describe('a stack', () => {
     expect(await service.rowOf('before')).toEqual(before);
     await service.expectOneActiveInstance('before');
     expect((await service.post('before', body)).status).toBe(200);
+    // The key's policy names one of them by its ARN.
+    expect(rolesBefore).not.toEqual({});
+    expect(await roles()).toMatchObject(rolesBefore);
+  });
+
+  test('the token key’s policy denies decryption to every principal but the role of read-token', async () => {
+    const keyId = await physicalIdOf('AWS::KMS::Key', 'TokenKey');
+    const kms = new KMSClient({ endpoint: endpointUrl().origin, region, credentials });
+    const { Policy = '' } = await kms.send(new GetKeyPolicyCommand({ KeyId: keyId }));
+    kms.destroy();
+    const role = await physicalIdOf('AWS::IAM::Role', 'readtoken');
+    expect(JSON.parse(Policy).Statement).toMatchObject([
+      { Effect: 'Allow', Action: 'kms:*' },
+      {
+        Effect: 'Deny',
+        Principal: { AWS: '*' },
+        Action: ['kms:CreateGrant', 'kms:Decrypt', 'kms:ReEncrypt*'],
+        Condition: { ArnNotEquals: { 'aws:PrincipalArn': [`arn:aws:iam::000000000000:role/${role}`] } },
+      },
+    ]);
   });
 
   test('that is deployed once more does not change', async () => {

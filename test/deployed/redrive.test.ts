@@ -1,7 +1,9 @@
-import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { GetQueueAttributesCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { oldestOnboardingMs } from '../../functions/core/timing.ts';
 import { holdMessages } from '../../infra/redrive/held-messages.ts';
 import { newTenant } from '../real-servers.ts';
 import { serviceOf, tenantOnboarded, type Service } from '../running-service.ts';
@@ -77,7 +79,8 @@ describe('redrive', () => {
     const held = holdMessages(sqs, deadLetterUrl);
     await held.receive(1, new AbortController().signal);
     for (const message of held.messages()) {
-      await expect(held.move(message, `${deadLetterUrl}-missing`)).rejects.toThrow(/exist/);
+      const nowhere = { toUrl: `${deadLetterUrl}-missing`, body: message.Body };
+      await expect(held.move(message, nowhere)).rejects.toThrow(/exist/);
     }
     await held.release();
     expect(await countDeadLetters()).toBe(2);
@@ -97,6 +100,38 @@ describe('redrive', () => {
     expect(service.postsFor(mendable)).toBe(1);
     const left = await service.deadLetters();
     expect(left.map(({ body }) => body)).toEqual([expect.stringContaining(malformed)]);
+  });
+
+  const timeSchema = z.object({ time: z.string() });
+
+  test('an event from the future goes back with the time of its arrival, one of long ago stays', async () => {
+    await service.clearDeadLetters();
+    const [ahead, old] = [newTenant(), newTenant()];
+    // It dies again after it was put back, so that its body can be seen.
+    await service.putTenantSecret(ahead, 'not JSON');
+    const envelope = { id: 'e-1', source: 'crm.example', 'detail-type': 'TenantOnboarded' };
+    const asBody = (tenantId: string, ms: number) =>
+      JSON.stringify({ ...envelope, time: new Date(ms).toISOString(), detail: { tenantId } });
+    const sentMs = Date.now();
+    await service.sendToQueue(asBody(ahead, sentMs + 3_600_000));
+    const tooOld = asBody(old, sentMs - oldestOnboardingMs - 1_000);
+    await sqs.send(new SendMessageCommand({ QueueUrl: deadLetterUrl, MessageBody: tooOld }));
+    await expect.poll(countDeadLetters, { timeout: 30_000, interval: 500 }).toBe(2);
+    const diedMs = Date.now();
+
+    const { exitCode, printed } = await redrive('--yes', '--queue', 'onboard-tenants');
+    expect(printed).toMatch(new RegExp(`${ahead} .+ readable, its time cut to its arrival`));
+    expect(printed).toMatch(new RegExp(`${old} .+ is older than 19.5 days and would be ignored`));
+    expect(printed).toContain('2 shown, 1 put back, 1 left');
+    expect(exitCode).toBe(1);
+
+    await expect.poll(countDeadLetters, { timeout: 30_000, interval: 500 }).toBe(2);
+    const bodies = (await service.deadLetters()).map(({ body }) => body);
+    const putBack = timeSchema.parse(JSON.parse(bodies.find((body) => body.includes(ahead)) ?? ''));
+    expect(bodies).toContain(tooOld);
+    expect(putBack.time).toMatch(/^\S+T\d\d:\d\d:\d\dZ$/);
+    expect(Date.parse(putBack.time)).toBeGreaterThan(sentMs - 1_000);
+    expect(Date.parse(putBack.time)).toBeLessThanOrEqual(diedMs);
   });
 
   test('of a stage that is not deployed says so', async () => {

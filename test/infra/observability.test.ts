@@ -171,7 +171,7 @@ describe('the alarms', () => {
     expect(alarms.filter((alarm) => nameOf(alarm).startsWith('dead-letters'))).toHaveLength(queues.length);
   });
 
-  test('go off for a single event that is ignored, and are quiet when none is', () => {
+  test('events-ignored goes off for a single event, and is quiet without data', () => {
     expect(alarmNamed('events-ignored')).toMatchObject({
       MetricName: 'EventsIgnored',
       Threshold: 1,

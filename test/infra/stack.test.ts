@@ -230,7 +230,7 @@ describe('the policies of resources', () => {
     expect(bus.Properties).toEqual({ Name: 'element-onboarding-dev' });
   });
 
-  test('leave to IAM who may use the key, and say nothing else', () => {
+  test('the key policy denies decryption to every principal but read-token’s role, and leaves the rest to IAM', () => {
     expect(tokenKey.Properties.KeyPolicy.Statement).toEqual([
       {
         Effect: 'Allow',
@@ -238,7 +238,26 @@ describe('the policies of resources', () => {
         Principal: { AWS: stack.resolve(`arn:${Aws.PARTITION}:iam::${Aws.ACCOUNT_ID}:root`) },
         Resource: '*',
       },
+      {
+        Sid: 'OnlyTokenReadersDecrypt',
+        Effect: 'Deny',
+        Action: ['kms:CreateGrant', 'kms:Decrypt', 'kms:ReEncrypt*'],
+        Principal: { AWS: '*' },
+        Resource: '*',
+        Condition: { ArnNotEquals: { 'aws:PrincipalArn': [functionNamed('read-token').Properties.Role] } },
+      },
     ]);
+  });
+
+  // Replaced, the role would have another ARN, and a key that outlives the stack would go on naming the old one.
+  test('the role that the key policy names keeps its logical id, so that no upgrade replaces it', () => {
+    const { id, Properties } = withId(
+      'AWS::IAM::Role',
+      functionNamed('read-token').Properties.Role['Fn::GetAtt'][0],
+    );
+    expect(id).toBe('readtokenRoleE1FF8687');
+    // A changed name or path replaces a role.
+    expect(Object.keys(Properties)).toEqual(['AssumeRolePolicyDocument']);
   });
 });
 

@@ -25,6 +25,7 @@ const secretsManager = createSecretsManager();
 const kms = createKms();
 const usesOf: Record<string, Uses> = {
   'encrypting-function': { tokenKey: ['Encrypt'] },
+  'reading-function': { tokenKey: ['Decrypt'] },
   'function-with-tenants': { secrets: ['tenants'] },
   'publishing-function': { bus: ['PutEvents'] },
   'listing-function': { table: ['Query'] },
@@ -118,8 +119,16 @@ describe('Secrets Manager', () => {
 describe('KMS', () => {
   const EncryptionContext = { tenantId: 't-1', elementKey: 'taxify' };
 
+  // Without permissions: what the key itself refuses.
+  let bare: typeof endpoint;
+  beforeAll(async () => {
+    bare = await startAwsEndpoint({ operations: kms.operations });
+  });
+  afterAll(() => bare.stop());
+  const connection = () => ({ ...configuration(), endpoint: bare.url });
+
   test('decrypts what it encrypted, whatever the order of the context', async () => {
-    const client = new KMSClient(configuration());
+    const client = new KMSClient(connection());
     const { CiphertextBlob, KeyId } = await client.send(
       new EncryptCommand({ KeyId: kms.keyId, Plaintext: Buffer.from('the token'), EncryptionContext }),
     );
@@ -136,7 +145,7 @@ describe('KMS', () => {
   });
 
   test('refuses a ciphertext under another context, without one, or changed', async () => {
-    const client = new KMSClient(configuration());
+    const client = new KMSClient(connection());
     const { CiphertextBlob = new Uint8Array() } = await client.send(
       new EncryptCommand({ KeyId: kms.keyArn, Plaintext: Buffer.from('the token'), EncryptionContext }),
     );
@@ -154,7 +163,7 @@ describe('KMS', () => {
   });
 
   test('knows no other key', async () => {
-    const client = new KMSClient(configuration());
+    const client = new KMSClient(connection());
     const encrypted = client.send(new EncryptCommand({ KeyId: 'another', Plaintext: Buffer.from('x') }));
     await expect(encrypted).rejects.toMatchObject({ name: 'NotFoundException' });
   });
@@ -325,6 +334,18 @@ describe('the endpoint', () => {
     ['the default bus', () => putEvent(undefined)],
   ])('refuses a function %s when its row does not say so', async (_what, call) => {
     await expect(call()).rejects.toMatchObject({ name: 'AccessDeniedException' });
+  });
+
+  test('the key’s policy lets a function decrypt whose row says so, and no other principal', async () => {
+    const { CiphertextBlob } = await encrypt({});
+    const decrypt = { KeyId: kms.keyId, CiphertextBlob, EncryptionContext: context };
+    const decryptAs = (accessKeyId: string) =>
+      new KMSClient(configuration(accessKeyId)).send(new DecryptCommand(decrypt));
+    await expect(decryptAs('reading-function')).resolves.toMatchObject({ KeyId: kms.keyArn });
+    await expect(decryptAs('an-administrator')).rejects.toMatchObject({
+      name: 'AccessDeniedException',
+      message: "an-administrator may not perform kms:Decrypt: the key's policy denies it.",
+    });
   });
 
   test('tells a query of the index from one of the table', async () => {
