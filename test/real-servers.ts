@@ -173,7 +173,7 @@ export async function startServers() {
       body: JSON.stringify({
         element: { key: 'taxify' },
         name: row.name,
-        tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`],
+        tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`, 'owner:tests'],
         configuration: { 'api.key': 'k' },
       }),
     });

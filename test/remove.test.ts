@@ -64,7 +64,7 @@ describe('a removal', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({
       status: 'deleting',
       leaseExpiresAt: 0,
-      lastError: { code: 'deletion-pending' },
+      lastError: { code: 'deletion-refused' },
     });
     expect((await errorOf(readToken(servers, keyOf(tenantId)))).code).toBe('not-active');
     expect((await errorOf(servers.provision(taxify(tenantId)))).code).toBe('being-deleted');

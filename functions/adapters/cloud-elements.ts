@@ -1,12 +1,23 @@
 import * as z from 'zod/mini';
-import type { CloudElements, ElementInstance, LookUp, Mishap } from '../core/collaborators.ts';
+import type {
+  CloudElements,
+  ElementInstance,
+  LookUp,
+  Mishap,
+  Owned,
+  Ownership,
+  ReadOutcome,
+  Sought,
+} from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
+import { clockSkewMs } from '../core/timing.ts';
 import {
   describe,
   isAbsent,
   isSuccess,
   isUnauthorized,
   successOf,
+  type Answer,
   type CallCloudElements,
   type Reply,
   type Request,
@@ -30,6 +41,7 @@ const shownSchema = z.object({
   id: z.int(),
   element: z.object({ key: z.string() }),
   token: z.catch(z.optional(elementTokenSchema), undefined),
+  name: z.catch(z.optional(z.string()), undefined),
   tags: z.nullish(z.array(z.union([z.string(), z.object({ name: z.string() })]))),
   createdDate: createdDateSchema,
   /** Absent in older answers. */
@@ -81,16 +93,26 @@ export function createCloudElements({
       return mishapOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
-    async lookUp({ elementKey, tag, instanceId }, { timeoutMs }) {
+    async read(instance, { timeoutMs }) {
+      return outcomeOf(await readById(instance.instanceId, now() + timeoutMs), instance);
+    },
+
+    async lookUp(sought, { timeoutMs }) {
       const deadlineAt = now() + timeoutMs;
-      const listed = await listAll({ elementKey, tag }, deadlineAt);
-      if (listed.kind === 'unknown' || instanceId === undefined) return listed;
-      if (listed.instances.some(({ id }) => id === instanceId)) return listed;
+      const search = await searchAll(sought, deadlineAt);
+      const { instanceId } = sought;
+      if (search.kind === 'unknown' || instanceId === undefined) return search;
+      if (search.instances.some(({ id }) => id === instanceId)) return search;
       // The row knows it by its id, so that it is not listed yet proves nothing.
-      const recorded = await read(instanceId, deadlineAt);
-      if (recorded === 'gone') return listed;
-      if (!recorded?.token) return { kind: 'unknown', reason: `instance ${instanceId} cannot be read` };
-      return { kind: 'found', instances: [...listed.instances, instanceOf(recorded, recorded.token)] };
+      const recorded = outcomeOf(await readById(instanceId, deadlineAt), sought);
+      if (recorded.kind === 'unknown') {
+        return { kind: 'unknown', reason: `instance ${instanceId} cannot be read (${recorded.reason})` };
+      }
+      if (recorded.kind === 'absent' || recorded.owned === 'not-ours') return search;
+      const { owned, token, createdDate } = recorded;
+      if (owned === 'unmarked') return { kind: 'unknown', reason: `instance ${instanceId} shows no markers` };
+      if (!token) return { kind: 'unknown', reason: `instance ${instanceId} shows no token` };
+      return { ...search, instances: [...search.instances, { id: instanceId, token, createdDate }] };
     },
 
     async list({ tag, page }, { timeoutMs }) {
@@ -115,81 +137,187 @@ export function createCloudElements({
       return { kind: 'listed', instances, nextPage: nextPageOf(reply) };
     },
 
-    async remove(instanceId, { timeoutMs }) {
+    async remove({ tenantId, elementKey, instanceId }, { timeoutMs }) {
       const reply = await call(
-        { method: 'DELETE', path: `/instances/${instanceId}`, about: { instanceId } },
+        {
+          method: 'DELETE',
+          path: `/instances/${instanceId}`,
+          about: { tenantId, elementKey, instanceId },
+        },
         { timeoutMs },
       );
-      if (isAbsent(reply) || isSuccess(reply)) return { removed: true };
-      return { removed: false, reason: describe(reply) };
+      const what = `remove instance ${instanceId} (${elementKey}) of tenant ${tenantId}`;
+      const mishap = mishapOf(reply, what, now());
+      // Unlike a create, of which 409 says nothing certain: the platform keeps an instance that is in use.
+      const keepsIt = reply.kind === 'answer' && reply.status === 409 && reply.refusal !== undefined;
+      const isRefused = mishap.kind === 'refused' && mishap.error.code === 'refused-by-cloud-elements';
+      if (reply.kind === 'answer' && !isAbsent(reply) && (keepsIt || isRefused)) {
+        const { requestId } = reply;
+        const error = new OnboardingError('deletion-refused', refusalIn(reply, what), { requestId });
+        return { kind: 'refused', error };
+      }
+      return isAbsent(reply) || isSuccess(reply) ? { kind: 'removed' } : mishap;
     },
   };
 
-  async function listAll(marker: { elementKey: string; tag: string }, deadlineAt: number): Promise<LookUp> {
-    const instances: ElementInstance[] = [];
+  /**
+   * Walks through the whole list. Where the filter was seen not to hold, an empty result counts only if two walks in a
+   * row have listed the same instances: a list shifts while it is walked through.
+   */
+  async function searchAll(sought: Sought, deadlineAt: number): Promise<LookUp> {
+    let before: Walk | undefined;
+    for (;;) {
+      const walk = await walkThrough(sought, deadlineAt);
+      if (walk.kind === 'unknown') return walk;
+      const { instances, isFiltered } = walk;
+      if (isFiltered || instances.length > 0 || (before && isSameSet(before.ids, walk.ids))) {
+        return { kind: 'found', instances, isCertain: isFiltered };
+      }
+      if (now() >= deadlineAt) return { kind: 'unknown', reason: 'the list changed while it was read' };
+      before = walk;
+    }
+  }
+
+  async function walkThrough(sought: Sought, deadlineAt: number): Promise<Walk | Unknown> {
+    const walk: Walk = { kind: 'walked', ids: new Set(), instances: [], isFiltered: true };
+    const tag = provisionTag(sought);
     const pagesSeen = new Set<string>();
+    let untagged = 0;
     let nextPage: string | undefined;
     for (;;) {
-      const reply = await call(listRequest(marker.tag, nextPage), { timeoutMs: deadlineAt - now() });
-      if (isAbsent(reply) && nextPage === undefined) return { kind: 'found', instances };
+      const reply = await call(listRequest(tag, nextPage, sought), { timeoutMs: deadlineAt - now() });
+      if (isAbsent(reply) && nextPage === undefined) return walk;
       const page = successOf(reply, z.array(z.unknown()));
       if (!page) return { kind: 'unknown', reason: describe(reply) };
       for (const item of page) {
-        const match = await matching(item, marker, deadlineAt);
+        const listed = readItem(item, sought);
+        if (!listed) return { kind: 'unknown', reason: 'the list has an item that cannot be read' };
+        if (listed === 'of another element') {
+          walk.isFiltered = false;
+          continue;
+        }
+        const isRepeated = walk.ids.has(listed.id);
+        walk.ids.add(listed.id);
+        if (isRepeated || listed.id === sought.exceptId) continue;
+        const isUntagged = !listed.tags?.length;
+        if (isUntagged && isCandidate(listed, sought) && (untagged += 1) > mostReadById) {
+          return { kind: 'unknown', reason: `more than ${mostReadById} instances show no tags` };
+        }
+        const match = await matching(listed, sought, deadlineAt);
         if (match.kind === 'unknown') return match;
-        instances.push(...match.instances);
+        if (match.kind === 'unasked') walk.isFiltered = false;
+        if (match.kind === 'match') walk.instances.push(match.instance);
       }
       nextPage = nextPageOf(reply);
-      if (nextPage === undefined) return { kind: 'found', instances };
+      if (nextPage === undefined) return walk;
       if (pagesSeen.has(nextPage)) return { kind: 'unknown', reason: 'the list repeats a page' };
       pagesSeen.add(nextPage);
     }
   }
 
-  /** The server's filters are coarse, so element and tag are compared here; what shows no tags is read by its id. */
-  async function matching(
-    item: unknown,
-    marker: { elementKey: string; tag: string },
-    deadlineAt: number,
-  ): Promise<LookUp> {
-    const none: LookUp = { kind: 'found', instances: [] };
-    const listed = shownSchema.safeParse(item).data;
-    if (!listed) {
-      const stranger = elementOnlySchema.safeParse(item).data;
-      if (stranger && stranger.element.key !== marker.elementKey) return none;
-      return { kind: 'unknown', reason: 'the list has an item that cannot be read' };
+  /** The server's filters are coarse, so all markers are compared here; what shows no tags is read by its id. */
+  async function matching(listed: Shown, sought: Sought, deadlineAt: number): Promise<Match> {
+    const tag = provisionTag(sought);
+    const isUntagged = !listed.tags?.length;
+    if (isUntagged ? !isCandidate(listed, sought) : !hasTag(listed, tag)) return { kind: 'unasked' };
+    const isWhole = !isUntagged && listed.token !== undefined;
+    const shown = isWhole ? listed : await readById(listed.id, deadlineAt);
+    if (shown === 'absent') return { kind: 'none' };
+    if ('reason' in shown) return { kind: 'unknown', reason: `instance ${listed.id} cannot be read` };
+    if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };
+    if (!hasTag(shown, tag)) return { kind: 'unasked' };
+    if (namesAnother(shown, sought)) return { kind: 'none' };
+    if (ownershipOf(shown, sought) !== 'ours') {
+      const reason = `instance ${listed.id} has our tag, but not tenant, owner and element`;
+      return { kind: 'unknown', reason };
     }
-    if (listed.tags?.length && !hasTag(listed, marker.tag)) return none;
-    if (listed.element.key !== marker.elementKey) {
-      return hasTag(listed, marker.tag)
-        ? { kind: 'unknown', reason: `instance ${listed.id} has our tag, but is of ${listed.element.key}` }
-        : none;
-    }
-    const shown = listed.tags?.length && listed.token ? listed : await read(listed.id, deadlineAt);
-    if (shown === 'gone') return none;
-    if (!shown?.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };
-    if (!hasTag(shown, marker.tag)) return none;
-    if (!shown.token) return { kind: 'unknown', reason: `instance ${listed.id} shows no token` };
-    return { kind: 'found', instances: [instanceOf(shown, shown.token)] };
+    const { id, token, createdDate } = shown;
+    if (!token) return { kind: 'unknown', reason: `instance ${id} shows no token` };
+    return { kind: 'match', instance: { id, token, createdDate } };
   }
 
-  async function read(instanceId: number, deadlineAt: number): Promise<Shown | 'gone' | undefined> {
+  async function readById(instanceId: number, deadlineAt: number): Promise<Shown | 'absent' | Unknown> {
     const reply = await call(
       { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId } },
       { timeoutMs: deadlineAt - now() },
     );
-    return isAbsent(reply) ? 'gone' : successOf(reply, shownSchema);
+    if (isAbsent(reply)) return 'absent';
+    const shown = successOf(reply, shownSchema);
+    // Another instance than the one asked for is no answer.
+    if (shown?.id === instanceId) return shown;
+    return { kind: 'unknown', reason: describe(reply) };
   }
 }
 
-function listRequest(tag: string, nextPage: string | undefined): Request {
+/** More instances without tags are not read: nothing is concluded of such a list. */
+const mostReadById = 20;
+
+type Unknown = { kind: 'unknown'; reason: string };
+
+/** `isFiltered`: all that was listed was asked for. */
+type Walk = { kind: 'walked'; ids: Set<number>; instances: ElementInstance[]; isFiltered: boolean };
+
+/** `none`: it has the tag, but is another's, or gone. `unasked`: it has not, so the filter does not hold. */
+type Match = { kind: 'none' | 'unasked' } | { kind: 'match'; instance: ElementInstance } | Unknown;
+
+const isSameSet = (a: Set<number>, b: Set<number>): boolean =>
+  a.size === b.size && [...a].every((id) => b.has(id));
+
+/** An item of another element may be in any form. */
+function readItem(item: unknown, { elementKey }: Sought): Shown | 'of another element' | undefined {
+  const listed = shownSchema.safeParse(item).data;
+  if (listed) return listed;
+  const stranger = elementOnlySchema.safeParse(item).data;
+  return stranger && stranger.element.key !== elementKey ? 'of another element' : undefined;
+}
+
+/** Could this instance, which shows no tags, be the row's? Its name is sent and stored as it is, without markup. */
+function isCandidate(
+  { element, name, createdDate }: Shown,
+  { elementKey, name: sent, createdAt }: Sought,
+): boolean {
+  if (element.key !== elementKey || (name !== undefined && name !== sent)) return false;
+  const createdMs = Date.parse(createdDate ?? '');
+  // Cloud Elements tells whole seconds, by its own clock.
+  return Number.isNaN(createdMs) || createdMs + 1_000 > createdAt - clockSkewMs;
+}
+
+const provisionTag = ({ provisionId }: Sought): string => `provision:${provisionId}`;
+
+function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome {
+  if (shown === 'absent') return { kind: 'absent' };
+  if ('reason' in shown) return shown;
+  const { id: instanceId, element, token, createdDate, valid, disabled } = shown;
+  const facts = { instanceId, elementKey: element.key, token, createdDate, valid, disabled };
+  return { kind: 'read', owned: ownershipOf(shown, owned), ...facts };
+}
+
+function ownershipOf(shown: Shown, owned: Owned): Ownership {
+  if (shown.element.key !== owned.elementKey || namesAnother(shown, owned)) return 'not-ours';
+  return hasTag(shown, `tenant:${owned.tenantId}`) && hasTag(shown, `owner:${owned.owner}`)
+    ? 'ours'
+    : 'unmarked';
+}
+
+/** Is there a marker of another tenant or stage? */
+function namesAnother(shown: Shown, { tenantId, owner }: Owned): boolean {
+  return tagsOf(shown).some(
+    (tag) =>
+      (tag.startsWith('tenant:') && tag !== `tenant:${tenantId}`) ||
+      (tag.startsWith('owner:') && tag !== `owner:${owner}`),
+  );
+}
+
+function listRequest(tag: string, nextPage: string | undefined, sought?: Sought): Request {
   return {
     method: 'GET',
     path: '/instances',
     query: { 'tags[]': tag, ...(nextPage !== undefined && { nextPage }) },
-    about: generationOf([tag]),
+    ...(sought && { about: subjectOf(sought) }),
   };
 }
+
+const subjectOf = ({ tenantId, elementKey, provisionId }: Sought) => ({ tenantId, elementKey, provisionId });
 
 /** By the marker tag `provision:<id>`, if it is among them. */
 function generationOf(tags: readonly string[]) {
@@ -206,10 +334,6 @@ function tagsOf({ tags }: Pick<Shown, 'tags'>): string[] {
 }
 
 const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
-
-function instanceOf({ id, createdDate }: Shown, token: string): ElementInstance {
-  return { id, token, createdDate };
-}
 
 /** @param what was to be done: "make the … instance of tenant …" */
 function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
@@ -251,13 +375,17 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
     );
     return { kind: 'refused', error };
   }
-  const said = reply.refusal.message ? `: ${reply.refusal.message}` : '';
   const error = new OnboardingError(
     'refused-by-cloud-elements',
-    `Cloud Elements refused to ${what} (${status})${said}. Correct the request or the tenant's secret and ask again.`,
+    `${refusalIn(reply, what)} Correct the request or the tenant's secret and ask again.`,
     { requestId },
   );
   return { kind: 'refused', error };
+}
+
+function refusalIn({ status, refusal }: Answer, what: string): string {
+  const said = refusal?.message ? `: ${refusal.message}` : '';
+  return `Cloud Elements refused to ${what} (${status})${said}.`;
 }
 
 /** RFC 9110: seconds or a date. */

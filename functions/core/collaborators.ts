@@ -62,7 +62,55 @@ export type CreateOutcome = { kind: 'created'; instance: ElementInstance } | Mis
 /** `absent`: there is no such instance any more. */
 export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Mishap;
 
-export type LookUp = { kind: 'found'; instances: ElementInstance[] } | { kind: 'unknown'; reason: string };
+/** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, because it is in use for instance. */
+export type RemoveOutcome = { kind: 'removed' } | Mishap;
+
+/** Whose an instance has to be: the markers that it was made with. `owner`: the stage. */
+export type Owned = InstanceKey & { owner: string };
+
+/**
+ * What an instance shows of its markers. `ours`: tenant, owner and element. `unmarked`: it does not name both, and no
+ * other either; many answers of Cloud Elements lack the tags. `not-ours`: it names another tenant or owner, or is of
+ * another element.
+ */
+export type Ownership = 'ours' | 'unmarked' | 'not-ours';
+
+/** An instance by its id. `token`: absent in some views. */
+export type ReadOutcome =
+  | {
+      kind: 'read';
+      owned: Ownership;
+      instanceId: number;
+      elementKey: string;
+      token: string | undefined;
+      createdDate: string | undefined;
+      valid: boolean;
+      disabled: boolean;
+    }
+  /** Cloud Elements itself says that there is no such instance. */
+  | { kind: 'absent' }
+  | { kind: 'unknown'; reason: string };
+
+/** What is searched for: the instances of one generation of a row. */
+export type Sought = Owned & {
+  provisionId: string;
+  /** Recorded in the row: read by its id when the list does not show it. */
+  instanceId?: number | undefined;
+  /** Known already, so that neither its tags nor their absence say anything about the search. */
+  exceptId?: number | undefined;
+  /** As it was sent. */
+  name: string;
+  /** ms since the epoch: no instance of the row is older. */
+  createdAt: number;
+};
+
+/**
+ * `isCertain`: all instances are there. Not so when the list showed what its filter should have left out: then an empty
+ * result rests on two equal walks through all of it, and the row stays in doubt.
+ */
+export type LookUp =
+  | { kind: 'found'; instances: ElementInstance[]; isCertain: boolean }
+  | { kind: 'unknown'; reason: string };
 
 /** No call outlasts its `timeoutMs`, and none throws for what Cloud Elements or the network does. */
 export type CloudElements = {
@@ -82,11 +130,9 @@ export type CloudElements = {
     changes: { name?: string; tags?: string[]; configuration?: Configuration },
     options: { timeoutMs: number },
   ): Promise<ChangeOutcome>;
-  /** All instances of the element that carry exactly this tag, and the one of this id, if it still exists. */
-  lookUp(
-    marker: { elementKey: string; tag: string; instanceId: number | undefined },
-    options: { timeoutMs: number },
-  ): Promise<LookUp>;
+  read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
+  /** Finds only instances that show tenant, owner, element and generation. */
+  lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
   /** One page of all instances with the tag, of whatever element. */
   list(
     query: { tag: string; page: string | undefined },
@@ -95,11 +141,10 @@ export type CloudElements = {
     | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined }
     | { kind: 'unknown'; reason: string }
   >;
-  /** An instance that is already gone counts as removed. */
   remove(
-    instanceId: number,
+    instance: InstanceKey & { instanceId: number },
     options: { timeoutMs: number },
-  ): Promise<{ removed: true } | { removed: false; reason: string }>;
+  ): Promise<RemoveOutcome>;
 };
 
 /** The ciphertext opens only for the same tenant and element. */
@@ -123,6 +168,8 @@ export type Observation =
   /** It was wanted once, and no more. */
   | { kind: 'instance-removed'; instanceId: number }
   | { kind: 'instance-left'; instanceId: number; reason: string }
+  /** The row records it, but it shows that it belongs to another tenant, stage or element. */
+  | { kind: 'not-ours'; instanceId: number }
   /** It should never have been: a double, or one that came after all. */
   | { kind: 'surplus-removed'; instanceId: number }
   | { kind: 'surplus-left'; instanceId: number; reason: string }

@@ -35,7 +35,7 @@ const maxTries = 5;
  * `removed` from then on, which answers the event. Nothing clears it; it is compared by time and ends by TTL.
  */
 export function createOffboarding(
-  parts: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>,
+  parts: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>,
 ): {
   offboard: Offboard;
   finishTenant: (row: InstanceRow, deadlineAt: number) => Promise<Removed['outcome']>;

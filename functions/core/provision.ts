@@ -117,6 +117,7 @@ export function createProvisioning({
     store,
     cloudElements,
     cipher,
+    stage,
     observe,
     timing,
     now,
@@ -142,8 +143,8 @@ export function createProvisioning({
 
     if (claimed.earlier === 'to-adopt') {
       const found = await lookUp(claimed.row);
-      if (found && isNotEmpty(found)) {
-        return answerSettled(await adopt(claimed.row, found, deadlineAt), claimant);
+      if (found && isNotEmpty(found.instances)) {
+        return answerSettled(await adopt(claimed.row, found.instances, deadlineAt), claimant);
       }
       if (!found || !claimed.mayCreate) {
         await endClaim(claimed.row, () => putBack(claimed));
@@ -244,7 +245,7 @@ export function createProvisioning({
 
     const found = await lookUp(leased);
     const removed =
-      found && (await Promise.all(found.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
+      found && (await Promise.all(found.instances.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
     const row = isClean ? takeOver(leased, by, true, timing) : restore(leased, before);
     const written = await store.replace(row, heldBy(leased));
@@ -289,8 +290,10 @@ export function createProvisioning({
       const leftMs = row.sendDeadline - now() - delayMs;
       if (leftMs <= 0) break;
       await sleep(delayMs);
-      const found = await lookUp(contested, Math.min(timing.lookUpTimeoutMs, leftMs));
-      if (found && isNotEmpty(found)) return answerSettled(await adopt(contested, found, deadlineAt), by);
+      const found = await lookUp(contested, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
+      if (found && isNotEmpty(found.instances)) {
+        return answerSettled(await adopt(contested, found.instances, deadlineAt), by);
+      }
     }
     const parked = park(contested, outcomeUnknown(row, unknown), now(), timing);
     await endClaim(row, () => store.replace(parked, heldBy(row)));

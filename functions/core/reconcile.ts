@@ -26,15 +26,19 @@ export function createReconciling({
   cloudElements,
   cipher,
   origin,
+  stage,
   observe,
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: Pick<Parts, 'store' | 'cloudElements' | 'cipher' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>) {
-  const collaborators = { store, cloudElements, cipher, observe, timing, now };
-  const { lookUp, adopt, removeSurplus, endClaim } = createSettling(collaborators);
-  const { finish } = createRemoving({ store, cloudElements, origin, observe, timing, now, newId });
-  const { finishTenant } = createOffboarding({ store, cloudElements, origin, observe, timing, now, newId });
+}: Pick<
+  Parts,
+  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
+>) {
+  const collaborators = { store, cloudElements, cipher, stage, observe, timing, now };
+  const { lookUp, read, adopt, removeSurplus, endClaim } = createSettling(collaborators);
+  const { finish } = createRemoving({ ...collaborators, origin, newId });
+  const { finishTenant } = createOffboarding({ ...collaborators, origin, newId });
 
   return { reconcile, settle };
 
@@ -115,8 +119,8 @@ export function createReconciling({
     const lookedAt = now();
     const found = await lookUp(row);
     if (!found) return leaveOpen(row, 'look-up failed');
-    if (isNotEmpty(found)) {
-      const settled = await adopt(row, found, deadlineAt);
+    if (isNotEmpty(found.instances)) {
+      const settled = await adopt(row, found.instances, deadlineAt);
       return settled.kind === 'committed' ? 'adopted' : 'still-open';
     }
     if (lookedAt < row.sendDeadline + timing.quiescenceMs) {
@@ -132,19 +136,24 @@ export function createReconciling({
     return isUnwanted ? 'removed' : 'failed';
   }
 
-  /** Looks for instances that nobody knows of. Beside an active one only when that is seen itself. */
+  /** Looks for instances that no row records. Beside an active one only when that is seen itself. */
   async function recheck(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
-    const found = await lookUp(row);
-    if (!found) return leaveOpen(row, 'look-up failed');
     const keptId = row.status === 'active' ? row.instanceId : undefined;
-    if (keptId !== undefined && !found.some(({ id }) => id === keptId)) {
+    const kept = keptId === undefined ? undefined : await read({ ...row, instanceId: keptId });
+    if (kept?.kind === 'unknown') return leaveOpen(row, 'look-up failed');
+    const found = await lookUp(row, { besides: keptId });
+    if (!found) return leaveOpen(row, 'look-up failed');
+    if (keptId !== undefined && kept?.kind === 'absent') {
       observe({ kind: 'instance-lost', instanceId: keptId }, row);
+    } else if (keptId !== undefined && kept?.kind === 'read' && kept.owned === 'not-ours') {
+      observe({ kind: 'not-ours', instanceId: keptId }, row);
     } else {
-      const surplus = found.filter(({ id }) => id !== keptId);
-      const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
     }
-    await endClaim(row, () => store.replace(release(row, undefined), heldBy(row)));
+    // What was not certain is looked at once more.
+    const checkAt = found.isCertain ? undefined : now() + timing.recheckMs;
+    await endClaim(row, () => store.replace(release(row, checkAt), heldBy(row)));
     return 'checked';
   }
 

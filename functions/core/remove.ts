@@ -17,7 +17,7 @@ import {
   type Removal,
 } from './lifecycle.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from './moments.ts';
-import { asRead, createCleaning, currentOf, heldBy, wonBy } from './settle.ts';
+import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, wonBy } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
 export type Removed =
@@ -48,15 +48,18 @@ export function createRemoving({
   store,
   cloudElements,
   origin,
+  stage,
   observe,
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'>): {
+}: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>): {
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
-  const { lookUp, removeInstance, endClaim } = createCleaning({ cloudElements, observe, timing, now });
+  const parts = { cloudElements, stage, observe, timing, now };
+  const { lookUp, removeInstance, endClaim } = createCleaning(parts);
+  const removeRecorded = createRecordedRemoval(parts);
 
   return { remove, finish };
 
@@ -131,11 +134,16 @@ export function createRemoving({
   async function finish(row: InstanceRow, deadlineAt: number): Promise<Finished> {
     // What takes effect while the answer is on its way is not in it.
     const lookedAt = now();
-    const ids = await instancesOf(row);
-    if (!ids) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
-    const removed = await Promise.all(ids.map((id) => removeInstance(row, id, deadlineAt)));
-    if (!removed.every(Boolean)) {
-      return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
+    const recorded = await removeRecorded(row, deadlineAt);
+    if (recorded.kind === 'left') return pause(row, timing.reconcileAgainMs, recorded.error);
+    if (row.contested) {
+      // Gone, if it was: that the list still shows it for a while says nothing.
+      const found = await lookUp({ ...row, instanceId: undefined }, { besides: row.instanceId });
+      if (!found) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
+      const removed = await Promise.all(found.instances.map(({ id }) => removeInstance(row, id, deadlineAt)));
+      if (!removed.every(Boolean)) {
+        return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
+      }
     }
     const quietMs = row.contested ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
     if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
@@ -145,11 +153,6 @@ export function createRemoving({
     const current = currentOf(write);
     if (current?.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };
     return { outcome: 'removed', by: current && removedByOf(current)?.eventId };
-  }
-
-  async function instancesOf(row: InstanceRow): Promise<number[] | undefined> {
-    if (row.contested) return (await lookUp(row))?.map(({ id }) => id);
-    return row.instanceId === undefined ? [] : [row.instanceId];
   }
 
   async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Finished> {

@@ -1,6 +1,8 @@
 import type {
   CloudElements,
   ElementInstance,
+  LookUp,
+  Mishap,
   Expected,
   InstanceStore,
   Observe,
@@ -8,7 +10,7 @@ import type {
   Write,
 } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
-import type { InstanceRow } from './instance.ts';
+import type { InstanceKey, InstanceRow } from './instance.ts';
 import { activate, park } from './lifecycle.ts';
 import type { Timing } from './timing.ts';
 
@@ -54,8 +56,15 @@ export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expecte
   attemptId,
 });
 
+/** What a look-up has found. */
+export type Found = Extract<LookUp, { kind: 'found' }>;
+
+/** What became of the instance that a row records; `left` says why, in words for the row's `lastError`. */
+export type RecordedRemoval = { kind: 'removed' } | { kind: 'left'; error: OnboardingError };
+
 export type CleaningParts = {
   cloudElements: CloudElements;
+  stage: string;
   observe: Observe;
   timing: Timing;
   now: () => number;
@@ -64,20 +73,35 @@ export type CleaningParts = {
 export type SettlingParts = CleaningParts & { store: InstanceStore; cipher: TokenCipher };
 
 /** What every use case does that meets a row of another's: look, remove what nobody wants, and give back. */
-export function createCleaning({ cloudElements, observe, timing, now }: CleaningParts) {
-  return { lookUp, removeInstance, removeSurplus, endClaim };
+export function createCleaning(parts: CleaningParts) {
+  const { cloudElements, stage, observe, timing } = parts;
+  return { lookUp, read, removeInstance, removeSurplus, endClaim };
 
-  /** All instances of the row's generation; undefined when that cannot be told. */
+  /** All instances of the row's generation that show to be its own; undefined when that cannot be told. */
   async function lookUp(
     row: InstanceRow,
-    timeoutMs = timing.lookUpTimeoutMs,
-  ): Promise<ElementInstance[] | undefined> {
-    const { elementKey, instanceId } = row;
-    const marker = { elementKey, tag: provisionTag(row), instanceId };
-    const result = await cloudElements.lookUp(marker, { timeoutMs });
-    if (result.kind === 'found') return result.instances;
+    {
+      timeoutMs = timing.lookUpTimeoutMs,
+      besides,
+    }: { timeoutMs?: number; besides?: number | undefined } = {},
+  ): Promise<Found | undefined> {
+    const { tenantId, elementKey, provisionId, instanceId, name, createdAt } = row;
+    const recorded = besides === undefined ? { instanceId } : { exceptId: besides };
+    const result = await cloudElements.lookUp(
+      { tenantId, elementKey, provisionId, owner: stage, name, createdAt, ...recorded },
+      { timeoutMs },
+    );
+    if (result.kind === 'found') return result;
     observe({ kind: 'look-up-failed', reason: result.reason }, row);
     return undefined;
+  }
+
+  /** The instance that the row records, and whether it shows to be the row's. */
+  function read(
+    { tenantId, elementKey, instanceId }: InstanceKey & { instanceId: number },
+    { timeoutMs = timing.lookUpTimeoutMs }: { timeoutMs?: number } = {},
+  ) {
+    return cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs });
   }
 
   /** What cannot be removed in time is left, and said. */
@@ -87,15 +111,18 @@ export function createCleaning({ cloudElements, observe, timing, now }: Cleaning
     deadlineAt: number,
     as: 'instance' | 'surplus' = 'instance',
   ): Promise<boolean> {
-    const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
-    const result = await cloudElements.remove(instanceId, { timeoutMs });
+    const outcome = await cloudElements.remove(
+      { ...row, instanceId },
+      { timeoutMs: timeoutBefore(deadlineAt, parts) },
+    );
+    const isRemoved = outcome.kind === 'removed';
     observe(
-      result.removed
+      isRemoved
         ? { kind: `${as}-removed`, instanceId }
-        : { kind: `${as}-left`, instanceId, reason: result.reason },
+        : { kind: `${as}-left`, instanceId, reason: reasonOf(outcome) },
       row,
     );
-    return result.removed;
+    return isRemoved;
   }
 
   /** Removes an instance whose token was never handed out. */
@@ -114,11 +141,43 @@ export function createCleaning({ cloudElements, observe, timing, now }: Cleaning
   }
 }
 
+/** Removes the instance that a row records, if any, unless that shows to be another's. */
+export function createRecordedRemoval(parts: CleaningParts) {
+  const { cloudElements, observe } = parts;
+  const { read } = createCleaning(parts);
+
+  return async function removeRecorded(row: InstanceRow, deadlineAt: number): Promise<RecordedRemoval> {
+    const { instanceId } = row;
+    if (instanceId === undefined) return { kind: 'removed' };
+    const found = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt, parts) });
+    if (found.kind === 'absent') return { kind: 'removed' };
+    if (found.kind === 'unknown') {
+      observe({ kind: 'instance-left', instanceId, reason: found.reason }, row);
+      return { kind: 'left', error: notKnown(row, found.reason) };
+    }
+    if (found.owned === 'not-ours') {
+      observe({ kind: 'not-ours', instanceId }, row);
+      return { kind: 'left', error: notOurs(row, instanceId) };
+    }
+    const outcome = await cloudElements.remove(
+      { ...row, instanceId },
+      { timeoutMs: timeoutBefore(deadlineAt, parts) },
+    );
+    if (outcome.kind === 'removed') {
+      observe({ kind: 'instance-removed', instanceId }, row);
+      return { kind: 'removed' };
+    }
+    const error = outcome.kind === 'unknown' ? notKnown(row, outcome.reason) : outcome.error;
+    observe({ kind: 'instance-left', instanceId, reason: reasonOf(outcome) }, row);
+    return { kind: 'left', error };
+  };
+}
+
 /** What is known of an instance at Cloud Elements, brought together with the row that it belongs to. */
 export function createSettling({ store, cipher, ...parts }: SettlingParts) {
   const { observe, timing, now } = parts;
-  const { lookUp, removeSurplus, endClaim } = createCleaning(parts);
-  return { lookUp, adopt, commit, removeSurplus, endClaim };
+  const { lookUp, read, removeSurplus, endClaim } = createCleaning(parts);
+  return { lookUp, read, adopt, commit, removeSurplus, endClaim };
 
   /** Commits the recorded instance, else the oldest; only when that is seen to stand are the others removed. */
   async function adopt(
@@ -192,6 +251,28 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
     await removeSurplus(row, instanceId, deadlineAt);
     return { kind: 'superseded', row: current };
   }
+}
+
+const timeoutBefore = (deadlineAt: number, { timing, now }: CleaningParts): number =>
+  Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
+
+/** Why something was not done, for the log. */
+const reasonOf = (mishap: Mishap): string =>
+  mishap.kind === 'unknown' ? mishap.reason : mishap.error.message;
+
+function notKnown({ tenantId, elementKey, instanceId }: InstanceRow, reason: string): OnboardingError {
+  return new OnboardingError(
+    'deletion-pending',
+    `Instance ${instanceId} (${elementKey}) of tenant ${tenantId} is not removed yet (${reason}). It is tried again.`,
+  );
+}
+
+export function notOurs({ tenantId, elementKey }: InstanceKey, instanceId: number): OnboardingError {
+  return new OnboardingError(
+    'not-ours',
+    `Instance ${instanceId} at Cloud Elements shows that it is not the ${elementKey} instance of tenant ${tenantId}: ` +
+      'its tags name another tenant or stage, or it is of another element. It is left as it is.',
+  );
 }
 
 function preference(row: InstanceRow, a: ElementInstance, b: ElementInstance): number {

@@ -46,6 +46,7 @@ const warnings = new Set([
   'look-up-failed',
   'surplus-left',
   'instance-left',
+  'not-ours',
   'claim-left',
   'instance-lost',
   'orphan',

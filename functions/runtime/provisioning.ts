@@ -27,7 +27,6 @@ export function openProvisioning(environment: NodeJS.ProcessEnv) {
     ...openCloudElements(environment),
     cipher: openCipher(environment),
     readTenantSecret: openTenantSecrets(environment),
-    stage: stageOf(environment),
   });
 }
 
@@ -39,7 +38,6 @@ export function openChanging(environment: NodeJS.ProcessEnv) {
   return createChanging({
     ...openCloudElements(environment),
     readTenantSecret: openTenantSecrets(environment),
-    stage: stageOf(environment),
   });
 }
 
@@ -59,16 +57,16 @@ export function openAuditing(environment: NodeJS.ProcessEnv) {
   return createAuditing({
     ...openCloudElements(environment),
     cipher: openCipher(environment),
-    stage: stageOf(environment),
   });
 }
 
 function openCloudElements(environment: NodeJS.ProcessEnv) {
-  const names = { CLOUD_ELEMENTS_BASE_URL: true, PLATFORM_SECRET_ID: true } as const;
-  const { CLOUD_ELEMENTS_BASE_URL: baseUrl, PLATFORM_SECRET_ID: secretId } = parseEnvironment(
-    z.pick(environmentSchema, names),
-    environment,
-  );
+  const names = { CLOUD_ELEMENTS_BASE_URL: true, PLATFORM_SECRET_ID: true, STAGE: true } as const;
+  const {
+    CLOUD_ELEMENTS_BASE_URL: baseUrl,
+    PLATFORM_SECRET_ID: secretId,
+    STAGE: stage,
+  } = parseEnvironment(z.pick(environmentSchema, names), environment);
   const credentials = createPlatformCredentials({
     client: new SecretsManagerClient(clientOptions),
     secretId,
@@ -85,6 +83,7 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
     store: openStore(environment),
     cloudElements: createCloudElements({ call }),
     origin: baseUrl,
+    stage,
     observe: observeAndMeasure,
   };
 }
@@ -98,8 +97,4 @@ function openTenantSecrets(environment: NodeJS.ProcessEnv) {
   const names = { TENANT_SECRETS_PREFIX: true } as const;
   const { TENANT_SECRETS_PREFIX: prefix } = parseEnvironment(z.pick(environmentSchema, names), environment);
   return createTenantSecrets({ client: new SecretsManagerClient(clientOptions), prefix });
-}
-
-function stageOf(environment: NodeJS.ProcessEnv): string {
-  return parseEnvironment(z.pick(environmentSchema, { STAGE: true }), environment).STAGE;
 }

@@ -54,7 +54,7 @@ export type CloudElements = Settings &
     /** Alive, in order of creation. */
     readonly instances: readonly Instance[];
     /** Everything received, in order of arrival; kept in memory only. */
-    readonly requests: readonly ReceivedRequest[];
+    readonly requests: ReceivedRequest[];
     fail(fault: Fault): void;
     /** Forgets the requests so far, the faults still to come and all settings; the instances stay. */
     reset(): void;

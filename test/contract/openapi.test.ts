@@ -23,10 +23,13 @@ test('the OpenAPI document passes the linter without a warning', async () => {
 /** Errors that a function makes only to put them into a row or a log line; its answer is another. */
 const notAnswered: Partial<Record<string, readonly string[]>> = {
   // Events alone are refused by a row that others hold.
-  'provision-instance': ['busy', 'outcome-unknown'],
+  'provision-instance': ['busy', 'outcome-unknown', 'deletion-refused'],
+  'change-instance': ['deletion-refused'],
   // What keeps it from removing is told by 202; the reconciler tries again.
   'remove-instance': [
+    'deletion-refused',
     'deletion-pending',
+    'not-ours',
     'refused-by-cloud-elements',
     'cloud-elements-unreachable',
     'cloud-elements-unreadable',

@@ -4,6 +4,8 @@ import type {
   CreateOutcome,
   LookUp,
   Mishap,
+  ReadOutcome,
+  RemoveOutcome,
 } from '../../functions/core/collaborators.ts';
 import { OnboardingError } from '../../functions/core/errors.ts';
 import { recheckMs } from '../../functions/core/timing.ts';
@@ -181,12 +183,28 @@ export function cloudElementsCallsOf(
       });
     },
 
-    lookUp(marker, { timeoutMs }) {
+    read(instance, { timeoutMs }) {
+      return world.call<ReadOutcome>(invocation, {
+        label: `read ${instance.instanceId}`,
+        timeoutMs: Math.max(1, timeoutMs),
+        ways: [
+          { label: '', tell: () => Promise.resolve(model.read(instance)) },
+          { label: 'fails', cost: 'fault', tell: notFound },
+        ],
+        remains: [],
+        timedOut: notFound,
+      });
+    },
+
+    lookUp(sought, { timeoutMs }) {
       return world.call<LookUp>(invocation, {
         label: 'look up',
         timeoutMs,
         ways: [
-          { label: '', tell: () => Promise.resolve({ kind: 'found', instances: model.list(marker) }) },
+          {
+            label: '',
+            tell: () => Promise.resolve({ kind: 'found', instances: model.list(sought), isCertain: true }),
+          },
           { label: 'fails', cost: 'fault', tell: notFound },
         ],
         remains: [],
@@ -197,13 +215,13 @@ export function cloudElementsCallsOf(
     /** Only the audit, which changes nothing, asks for it. */
     list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
 
-    remove(instanceId, { timeoutMs }) {
+    remove({ instanceId }, { timeoutMs }) {
       const act = () => {
         witness.removes(instanceId);
         model.remove(instanceId);
       };
       const actLater = () => later(`remove ${instanceId}`, '', latestEffectMs, act);
-      return world.call<Awaited<ReturnType<CloudElements['remove']>>>(invocation, {
+      return world.call<RemoveOutcome>(invocation, {
         label: `remove ${instanceId}`,
         timeoutMs: Math.max(1, timeoutMs),
         ways: [
@@ -211,7 +229,7 @@ export function cloudElementsCallsOf(
             label: '',
             tell: () => {
               act();
-              return Promise.resolve({ removed: true });
+              return Promise.resolve({ kind: 'removed' });
             },
           },
           {
@@ -219,7 +237,7 @@ export function cloudElementsCallsOf(
             cost: 'fault',
             tell: () => {
               act();
-              return notRemoved();
+              return tellUnknown();
             },
           },
           {
@@ -227,21 +245,20 @@ export function cloudElementsCallsOf(
             cost: 'fault',
             tell: () => {
               actLater();
-              return notRemoved();
+              return tellUnknown();
             },
           },
-          { label: 'not done, no answer', cost: 'fault', tell: notRemoved },
+          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
         ],
         remains: [
           { label: 'not done', apply: () => {} },
           { label: 'done', apply: act },
           { label: 'to be done later', apply: actLater },
         ],
-        timedOut: notRemoved,
+        timedOut: tellUnknown,
       });
     },
   };
 }
 
 const notFound = () => Promise.resolve({ kind: 'unknown' as const, reason: 'no answer' });
-const notRemoved = () => Promise.resolve({ removed: false as const, reason: 'no answer' });

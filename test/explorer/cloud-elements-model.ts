@@ -1,4 +1,4 @@
-import type { ElementInstance } from '../../functions/core/collaborators.ts';
+import type { ElementInstance, Owned, ReadOutcome, Sought } from '../../functions/core/collaborators.ts';
 
 export type ModelInstance = {
   id: number;
@@ -53,23 +53,25 @@ export function createCloudElementsModel({ now }: { now: () => number }) {
     if (instance) instance.isAlive = false;
   }
 
-  function list({
-    elementKey,
-    tag,
-    instanceId,
-  }: {
-    elementKey: string;
-    tag: string;
-    instanceId: number | undefined;
-  }) {
+  /** What shows its markers and is listed, or has the id that is recorded. */
+  function list(sought: Sought) {
     return instances
       .filter(
         (instance) =>
-          instance.isAlive &&
-          ((instance.isListed && instance.elementKey === elementKey && instance.tags.includes(tag)) ||
-            instance.id === instanceId),
+          isOurs(instance, sought) &&
+          instance.id !== sought.exceptId &&
+          ((instance.isListed && instance.tags.includes(`provision:${sought.provisionId}`)) ||
+            instance.id === sought.instanceId),
       )
       .map(({ id, token, createdDate }): ElementInstance => ({ id, token, createdDate }));
+  }
+
+  function read(owned: Owned & { instanceId: number }): ReadOutcome {
+    const instance = find(owned.instanceId);
+    if (!instance?.isAlive) return { kind: 'absent' };
+    const { id: instanceId, elementKey, token, createdDate } = instance;
+    const facts = { instanceId, elementKey, token, createdDate, valid: true, disabled: false };
+    return { kind: 'read', owned: isOurs(instance, owned) ? 'ours' : 'not-ours', ...facts };
   }
 
   const living = () => instances.filter(({ isAlive }) => isAlive);
@@ -82,6 +84,12 @@ export function createCloudElementsModel({ now }: { now: () => number }) {
       )
       .join('\n');
 
-  return { create, change, remove, list, find, living, state };
+  return { create, change, remove, list, read, find, living, state };
 }
 export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
+
+const isOurs = ({ isAlive, elementKey, tags }: ModelInstance, owned: Owned): boolean =>
+  isAlive &&
+  elementKey === owned.elementKey &&
+  tags.includes(`tenant:${owned.tenantId}`) &&
+  tags.includes(`owner:${owned.owner}`);
