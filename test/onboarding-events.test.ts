@@ -215,6 +215,31 @@ describe('an event that comes more than once', () => {
     await service.expectOneActiveInstance(tenantId);
   });
 
+  test('stamped ahead of its arrival does not outdate the offboarding after it', async () => {
+    const tenantId = await newTenantWithSecret();
+    const Time = new Date(Date.now() + 90_000);
+    await service.putEvents({ ...tenantOnboarded(tenantId), Time });
+    await service.idle();
+    await service.expectOneActiveInstance(tenantId);
+    await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
+    await service.idle();
+    expect(service.instancesOf(tenantId)).toEqual([]);
+  });
+
+  test('for another element is ignored after the whole tenant was removed', async () => {
+    const tenantId = await newTenantWithSecret();
+    await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
+    await service.idle();
+    const late = tenantOnboarded(tenantId, { element: { key: 'freshdeskv2' } });
+    await service.putEvents({ ...late, Time: new Date(Date.now() - 60_000) });
+    await service.idle();
+    expect(service.postsFor(tenantId)).toBe(0);
+    expect((await service.deliveriesOf(tenantId)).at(-1)).toMatchObject({
+      outcome: 'outdated',
+      retry: false,
+    });
+  });
+
   test('with other settings changes nothing and does not come again', async () => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(tenantOnboarded(tenantId, { name: 'Shop' }));

@@ -20,7 +20,7 @@ export type Answer = {
   json: unknown;
 };
 
-export type Event = { Source: string; DetailType: string; Detail: string };
+export type Event = { Source: string; DetailType: string; Detail: string; Time?: Date };
 
 export const eventOf = (Source: string, DetailType: string, detail: object): Event => ({
   Source,
