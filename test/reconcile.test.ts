@@ -52,7 +52,7 @@ describe('the reconciler', () => {
     expect(await servers.reconcile()).toEqual({ failed: 1 });
     expect(await servers.rowOf(tenantId)).toMatchObject({
       status: 'failed',
-      lastError: { code: 'outcome-unknown' },
+      lastError: { code: 'not-created' },
     });
     expect(servers.posts()).toBe(0);
   });
