@@ -16,13 +16,18 @@ const cloudElements = createCloudElements({
 });
 const timeoutMs = 2_000;
 
+let requestsBefore = 0;
+const forgetRequests = () => {
+  requestsBefore = simulator.requests.length;
+};
+
 let sought: Sought;
 beforeEach(async () => {
   simulator.reset();
-  for (const { id } of [...simulator.instances]) {
+  for (const { id } of simulator.instances.slice()) {
     await cloudElements.remove({ tenantId: 'any', elementKey: 'any', instanceId: id }, { timeoutMs });
   }
-  simulator.requests.splice(0);
+  forgetRequests();
   const tenantId = newTenant();
   sought = {
     tenantId,
@@ -61,13 +66,14 @@ async function create(
   );
   if (!instance) throw new Error('the simulator has made no instance');
   if (tags.length === 0) instance.tags = [];
-  simulator.requests.splice(0);
+  forgetRequests();
   return instance;
 }
 
 const lookUp = (over: Partial<Sought> = {}, withinMs = timeoutMs) =>
   cloudElements.lookUp({ ...sought, ...over }, { timeoutMs: withinMs });
-const calls = () => simulator.requests.map(({ operation }) => operation);
+const requests = () => simulator.requests.slice(requestsBefore);
+const calls = () => requests().map(({ operation }) => operation);
 const foundOf = (...instances: Instance[]) =>
   instances.map(({ id, token, createdDate }) => ({ id, token, createdDate }));
 
@@ -154,14 +160,9 @@ describe('a look-up', () => {
 
     test('walks through all of it twice before it finds nothing', async () => {
       for (let i = 0; i < 201; i++) await create({ tags: ['another'] });
-      simulator.requests.splice(0);
+      forgetRequests();
       expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
-      expect(simulator.requests.map(({ query }) => query.has('nextPage'))).toEqual([
-        false,
-        true,
-        false,
-        true,
-      ]);
+      expect(requests().map(({ query }) => query.has('nextPage'))).toEqual([false, true, false, true]);
     });
 
     test('walks on until two walks have listed the same instances', async () => {
@@ -211,7 +212,7 @@ describe('a look-up', () => {
       const createdAt = Date.now();
       await lookUp({ createdAt: createdAt + 3_000 });
       expect(calls()).toContain('GET /instances/{id}');
-      simulator.requests.splice(0);
+      forgetRequests();
       expect(await lookUp({ createdAt: createdAt + 7_000 })).toEqual({
         kind: 'found',
         instances: [],
@@ -222,7 +223,7 @@ describe('a look-up', () => {
 
     test('reads at most twenty, and concludes nothing from more', async () => {
       for (let i = 0; i < 20; i++) await create({ tags: ['another'] });
-      simulator.requests.splice(0);
+      forgetRequests();
       expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
       await create();
       expect(await lookUp()).toMatchObject({ kind: 'unknown' });
@@ -235,9 +236,18 @@ describe('a look-up', () => {
   });
 });
 
-describe('an instance that is read by its id', () => {
-  const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId }, { timeoutMs });
+const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId }, { timeoutMs });
+const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
 
+/** From now on, to everything. */
+const answer = (status: number, body?: object | string) => {
+  simulator.faultFor = () => ({
+    effect: 'none',
+    outcome: { kind: 'status', status, ...(body !== undefined && { body }) },
+  });
+};
+
+describe('an instance that is read by its id', () => {
   test.each([
     ['ours', 'with tenant and owner', () => ({ tags: [`tenant:${sought.tenantId}`, 'owner:tests', 'x'] })],
     ['unmarked', 'without tags', () => ({ tags: [] })],
@@ -279,14 +289,6 @@ describe('an instance that is read by its id', () => {
 });
 
 describe('a deletion', () => {
-  const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
-  const answer = (status: number, body?: object | string) => {
-    simulator.faultFor = () => ({
-      effect: 'none',
-      outcome: { kind: 'status', status, ...(body !== undefined && { body }) },
-    });
-  };
-
   test('of an instance that is gone already counts', async () => {
     const { id } = await create();
     expect(await remove(id)).toEqual({ kind: 'removed' });
@@ -295,8 +297,9 @@ describe('a deletion', () => {
 
   test.each([409, 403])('refused with %d by Cloud Elements is told with its reason', async (status) => {
     const requestId = '0123456789abcdef01234567';
+    const { id } = await create();
     answer(status, { requestId, message: 'The instance is in use' });
-    const outcome = await remove((await createUnfailing()).id);
+    const outcome = await remove(id);
     if (outcome.kind !== 'refused') throw new Error(outcome.kind);
     expect(outcome.error).toMatchObject({ code: 'deletion-refused', facts: { requestId } });
     expect(outcome.error.message).toContain(`(${status})`);
@@ -308,18 +311,10 @@ describe('a deletion', () => {
     [404, '<html>', 'refused', 'cloud-elements-unreadable'],
     [401, undefined, 'not-done', 'platform-credentials-refused'],
   ])('answered %d with %s is %s', async (status, body, kind, code) => {
-    const { id } = await createUnfailing();
+    const { id } = await create();
     answer(status, body);
     const outcome = await remove(id);
     expect(outcome.kind).toBe(kind);
     expect('error' in outcome ? outcome.error.code : undefined).toBe(code);
   });
-
-  async function createUnfailing() {
-    const { faultFor } = simulator;
-    simulator.faultFor = () => undefined;
-    const instance = await create();
-    simulator.faultFor = faultFor;
-    return instance;
-  }
 });
