@@ -20,7 +20,8 @@ export type Answer = {
   json: unknown;
 };
 
-export type Event = { Source: string; DetailType: string; Detail: string };
+/** `Time`: the time of the call, unless given. */
+export type Event = { Source: string; DetailType: string; Detail: string; Time?: Date };
 
 export const eventOf = (Source: string, DetailType: string, detail: object): Event => ({
   Source,
