@@ -8,9 +8,10 @@ import {
   type MetricName,
   upstreamOperations,
 } from '../functions/runtime/metric-names.ts';
+import { oldestOnboardingMs } from '../functions/core/timing.ts';
 import { newTenant } from './real-servers.ts';
 import { isDeployed } from './deployed/endpoint.ts';
-import { startService, tenantOnboarded, type Service } from './running-service.ts';
+import { eventOf, startService, tenantOnboarded, type Service } from './running-service.ts';
 
 const maxReceiveCount = 2;
 
@@ -199,6 +200,35 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Refused', { function: 'onboard-tenants' })).toEqual(Array(maxReceiveCount).fill(1));
   });
 
+  test('events ignored: what came too late is a warning that names the tenant, a repeat is none', async () => {
+    const { tenantId: staying } = await provisioned();
+    const { tenantId: leaving, path } = await provisioned();
+    expect((await service.delete(path)).status).toBe(204);
+    const longAgo = newTenant();
+    const anHourAgo = new Date(Date.now() - hourMs);
+    const offboarded = eventOf('crm.example', 'TenantOffboarded', {
+      tenantId: staying,
+      element: taxify.element,
+    });
+    await service.putEvents(
+      { ...offboarded, Time: anHourAgo },
+      { ...tenantOnboarded(leaving), Time: anHourAgo },
+      { ...tenantOnboarded(longAgo), Time: new Date(Date.now() - oldestOnboardingMs - hourMs) },
+    );
+    await service.idle();
+    expect(valuesOf('EventsIgnored')).toEqual([1, 1, 1]);
+    for (const tenantId of [staying, leaving, longAgo]) {
+      const ignored = (await service.logsOf(tenantId)).filter(({ message }) => message === 'event-ignored');
+      expect(ignored).toMatchObject([{ level: 'WARN', elementKey: 'taxify', reason: expect.any(String) }]);
+    }
+
+    const { tenantId: repeated } = await provisioned();
+    await service.putTenantSecret(repeated, { 'api.key': 'any' });
+    await service.putEvents(tenantOnboarded(repeated), tenantOnboarded(repeated));
+    await service.idle();
+    expect(valuesOf('EventsIgnored')).toEqual([]);
+  });
+
   test('results held up: the bus takes no events', async () => {
     service.stack.fail({ target: 'AWSEvents.PutEvents', times: 3, status: 500, type: 'InternalException' });
     await service.post(newTenant(), taxify);
@@ -353,8 +383,8 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect((await service.patch(path, { name: 'Changed' })).status).toBe(200);
     expect((await service.delete(path)).status).toBe(204);
 
-    // The one is counted in the API's access log; the other has a test of its own.
-    const { RequestsThrottled: _, EventsIgnored: __, ...emitted } = metrics;
+    // That one is counted in the API's access log.
+    const { RequestsThrottled: _, ...emitted } = metrics;
     const seen = new Map(
       told().map(({ namespace, name, unit, dimensions: { service: serviceName, stage, ...by } }) => [
         name,
