@@ -22,6 +22,8 @@ test.each([
   'zuorav2.sandbox',
   'aws.s3.bucket',
   'oauth2.scope',
+  'sap.c4c.host',
+  'user.id.tokenId',
   // Fields of requests, misspelt or from elsewhere.
   'tenant_id',
   'elementKey',
@@ -61,17 +63,21 @@ test.each([
   'abcdefghijklmnopqrstu',
   'one.two.three.four.five.six.seven',
   'x123',
+  'qJdJkqDvZuna_xoTwsmNciDQ',
+  'aaBbCcDdEe',
+  'is.a.key.of.it',
+  'c44c',
   'dGVzdDp0ZXN0==',
   `${'abcdefgh.'.repeat(5)}${'a'.repeat(20)}`,
 ])('%j does not look like a name', (text) => {
   expect(isEntryName(text)).toBe(false);
 });
 
-test('hardly any random key looks like a name', () => {
+test('random keys do not look like names', () => {
   const keys = Array.from({ length: 2_000 }, () => [
     randomUUID(),
     randomBytes(12).toString('hex'),
-    randomBytes(18).toString('base64url'),
+    randomBytes(24).toString('base64url'),
     randomBytes(32).toString('base64'),
   ]).flat();
   expect(keys.filter(isEntryName)).toEqual([]);
