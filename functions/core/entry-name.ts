@@ -1,11 +1,11 @@
 /** Letters in camelCase, PascalCase, or at most five capitals, and then at most two digits: `apiKey`, `v2`, `URL`. */
-const segment = /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*(?:[A-Z]{2,3})?|[A-Z]{1,5})\d{0,2}$/;
+export const segment = /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+)*(?:[A-Z]{2,3})?|[A-Z]{1,5})\d{0,2}$/;
 
-const maxLength = 64;
-const maxSegments = 6;
-const maxLetters = 20;
+export const maxLength = 64;
+export const maxSegments = 6;
+export const maxLetters = 20;
 /** `XX12-YY34-ZZ56` is a license key, `aws.s3.v10` is not. */
-const maxDigits = 3;
+export const maxDigits = 3;
 
 /**
  * Tells whether a text looks like the name of a field or a configuration entry (`api.key`, `refresh_interval`), and

@@ -12,7 +12,9 @@ import {
   judge,
   lease,
   park,
+  provenanceIn,
   restore,
+  succeed,
   takeOver,
   type Claimant,
   type Verdict,
@@ -138,7 +140,11 @@ export function createProvisioning({
     const created = await create(claimed, configuration);
     switch (created.kind) {
       case 'created':
-        return answerSettled(await commit(claimed.row, created.instance, deadlineAt), claimant);
+        // Of a row whose source was not known this is the first certain instance.
+        return answerSettled(
+          await commit(claimed.row, created.instance, deadlineAt, provenanceIn(settings)),
+          claimant,
+        );
       case 'unknown':
         return searchAndAdopt(claimed.row, created, claimant, deadlineAt);
       case 'refused':
@@ -161,9 +167,13 @@ export function createProvisioning({
       if (!before) continue;
       const verdict = judge(before, by, timing);
       if (verdict.kind !== 'take-over') return answer(verdict, before, by);
-      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
+      const { formers } = verdict;
+      const begun = formers && { provisionId: fresh.provisionId, formers };
+      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
 
-      const row = verdict.earlier === 'removed' ? fresh : takeOver(before, by, verdict.mayCreate, timing);
+      const row = begun
+        ? succeed(before, by, begun, timing)
+        : takeOver(before, by, verdict.mayCreate, timing);
       const taken = await store.replace(row, asRead(before));
       if (wonBy(taken, row)) {
         observe({ kind: 'taken-over', from: before.status }, row);
@@ -201,7 +211,12 @@ export function createProvisioning({
    * Takes over a failed row of which something may still exist. That is removed first, while the row is still
    * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
    */
-  async function takeOverCleaned(before: InstanceRow, by: Claimant, deadlineAt: number) {
+  async function takeOverCleaned(
+    before: InstanceRow,
+    by: Claimant,
+    begun: { provisionId: string; formers: string[] } | undefined,
+    deadlineAt: number,
+  ) {
     const leased = lease(before, by, timing);
     const taken = await store.replace(leased, asRead(before));
     if (!wonBy(taken, leased)) return waitFor(currentOf(taken) ?? before);
@@ -210,7 +225,8 @@ export function createProvisioning({
     const removed =
       found && (await Promise.all(found.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
-    const row = isClean ? takeOver(leased, by, true, timing) : restore(leased, before);
+    const next = begun ? succeed(leased, by, begun, timing) : takeOver(leased, by, true, timing);
+    const row = isClean ? next : restore(leased, before);
     const written = await store.replace(row, heldBy(leased));
     if (!isClean || !wonBy(written, row)) return waitFor(before);
     observe({ kind: 'taken-over', from: before.status }, row);
@@ -313,8 +329,8 @@ export function createProvisioning({
       case 'settings-conflict':
         throw new OnboardingError(
           'settings-conflict',
-          `${who} exists with another name, other tags or other configuration. Ask with the same settings, or ` +
-            'delete it first.',
+          `${who} exists with another name, other tags or other configuration, or with configuration of another ` +
+            'source. Ask with the same settings, or delete it first.',
         );
       case 'busy-with-other-settings':
         throw new OnboardingError(

@@ -125,6 +125,8 @@ export function createReconciling({
   async function recheck(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
     const found = await lookUp(row);
     if (!found) return leaveOpen(row, 'look-up failed');
+    const left = await removeFormers(row, deadlineAt);
+    if (left !== undefined) return leaveOpen(row, left);
     const keptId = row.status === 'active' ? row.instanceId : undefined;
     if (keptId !== undefined && !found.some(({ id }) => id === keptId)) {
       observe({ kind: 'instance-lost', instanceId: keptId }, row);
@@ -133,8 +135,23 @@ export function createReconciling({
       const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
     }
-    await endClaim(row, () => store.replace(release(row, undefined), heldBy(row)));
+    const settled = { ...release(row, undefined), formerProvisionIds: undefined };
+    await endClaim(row, () => store.replace(settled, heldBy(row)));
     return 'checked';
+  }
+
+  /**
+   * Removes every instance of the row's earlier generations, which were given up for other settings.
+   * @returns why one may be left, if one may
+   */
+  async function removeFormers(row: InstanceRow, deadlineAt: number): Promise<string | undefined> {
+    for (const provisionId of row.formerProvisionIds ?? []) {
+      const found = await lookUp({ ...row, provisionId, instanceId: undefined });
+      if (!found) return 'look-up failed';
+      const removed = await Promise.all(found.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      if (!removed.every(Boolean)) return 'surplus not removed';
+    }
+    return undefined;
   }
 
   async function leaveOpen(row: InstanceRow, reason: string): Promise<Reconciled> {
