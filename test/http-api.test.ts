@@ -30,6 +30,11 @@ const instanceJson = {
   name: 'Taxify of the shop',
 };
 
+const expectedValue =
+  'expected text that is not blank, no mask such as "***" and no placeholder such as "<key>", a number, true or false';
+const expectedNames =
+  'expected names of configuration entries such as "api.key"; one is not shown because it may be a credential';
+
 const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 /** Asks for an instance whose create breaks off, and which Cloud Elements does not list until told to. */
@@ -267,7 +272,7 @@ describe('a request refused before anything is sent', () => {
       [
         {
           pointer: '#/configuration/api.key',
-          detail: 'expected text that is not blank, a number, true or false',
+          detail: expectedValue,
         },
       ],
     ],
@@ -277,7 +282,7 @@ describe('a request refused before anything is sent', () => {
       [
         {
           pointer: '#/configuration/api.key',
-          detail: 'expected text that is not blank, a number, true or false',
+          detail: expectedValue,
         },
       ],
     ],
@@ -299,7 +304,7 @@ describe('a request refused before anything is sent', () => {
           detail: 'expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
         },
         { pointer: '#/name', detail: 'expected no "<", no ">" and no control characters' },
-        { pointer: '#/configuration/%EF%BF%BD', detail: 'expected a configuration key such as "api.key"' },
+        { pointer: '#/configuration', detail: expectedNames },
         { pointer: '#/%EF%BF%BD', detail: 'is not a known field' },
       ],
     ],
@@ -310,8 +315,16 @@ describe('a request refused before anything is sent', () => {
     ],
     [
       'holds another configuration key',
-      '{"element":{"key":"taxify"},"configuration":{"api.key":"k","toString":"x","a b":"y"}}',
-      [{ pointer: '#/configuration/a%20b', detail: 'expected a configuration key such as "api.key"' }],
+      '{"element":{"key":"taxify"},"configuration":{"api.key":"k","toString":"x","a b":"y","c d":"y"}}',
+      [{ pointer: '#/configuration', detail: expectedNames }],
+    ],
+    [
+      'holds masks and placeholders as credentials',
+      '{"element":{"key":"taxify"},"configuration":{"api.key":"********","partner.key":" •• ","base.url":"<your URL>"}}',
+      ['api.key', 'partner.key', 'base.url'].map((name) => ({
+        pointer: `#/configuration/${name}`,
+        detail: expectedValue,
+      })),
     ],
     [
       'uses the prefixes of our own tags',
@@ -353,9 +366,9 @@ describe('a request refused before anything is sent', () => {
           { pointer: '#/tags/2', detail: 'expected at most 255 characters' },
           {
             pointer: '#/configuration/api.key',
-            detail: 'expected text that is not blank, a number, true or false',
+            detail: expectedValue,
           },
-          { pointer: '#/configuration/.hidden', detail: 'expected a configuration key such as "api.key"' },
+          { pointer: '#/configuration', detail: expectedNames },
           { pointer: '#/providerData', detail: 'is not a known field' },
         ],
       }),
@@ -484,13 +497,8 @@ describe('a request refused before anything is sent', () => {
       const body = { element: { key: 'taxify' }, configuration: { [key]: 'http://127.0.0.1:9' } };
       const answers = await Promise.all([service.post(known, body), service.post(unknown, body)]);
       for (const answer of answers) {
-        expect(answer).toEqual(
-          problem(400, 'invalid-request', {
-            errors: [
-              { pointer: `#/configuration/${key}`, detail: expect.stringContaining("the tenant's secret") },
-            ],
-          }),
-        );
+        expect(answer).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
+        expect(answer.text).toContain(`${key}, so the tenant's secret is not used`);
       }
       expect(answers[0].text).toBe(answers[1].text);
     },
@@ -524,6 +532,90 @@ test('a configuration key of the prototype neither reaches Cloud Elements nor po
     expect(Object.entries(configuration)).toEqual([['api.key', 'k']]);
   }
   expect((await service.post(newTenant(), instanceJson)).status).toBe(201);
+});
+
+describe('a credential in place of an entry’s name', () => {
+  const misplaced = 'Zk9qT2xR7wPb4Ls0Yd';
+
+  test.each(['POST', 'PATCH'])(
+    'a credential in place of a name does not come back from %s',
+    async (method) => {
+      const tenantId = newTenant();
+      await service.post(tenantId, instanceJson);
+      const configuration = { 'api.key': 'k', [misplaced]: 'x' };
+      const answer =
+        method === 'POST'
+          ? await service.post(tenantId, { element: { key: 'taxify' }, configuration })
+          : await service.patch(`/tenants/${tenantId}/instances/taxify`, { configuration });
+      expect(answer).toEqual(
+        problem(400, 'invalid-request', {
+          errors: [{ pointer: '#/configuration', detail: expectedNames }],
+        }),
+      );
+      expect(JSON.stringify([answer, await service.items(), await service.logs()])).not.toContain(misplaced);
+    },
+  );
+});
+
+const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
+const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.configuration;
+
+describe('the tenant’s stored key and an address that a caller chose', () => {
+  const address = 'https://elsewhere.example';
+  const stored = { 'api.key': 'stored-key-for-tests', 'partner.key': 'second-key-for-tests' };
+  const expectApart = (tenantId: string) => {
+    const values = Object.values(configurationOf(tenantId) ?? {});
+    const isStored = Object.values(stored).some((key) => values.includes(key));
+    expect([isStored, values.includes(address)]).not.toEqual([true, true]);
+  };
+  const trusted = { element: { key: 'taxify' } };
+
+  test('PATCH of the address and then of the key does not send the stored key there', async () => {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, stored);
+    await service.post(tenantId, trusted);
+    const own = { configuration: { 'api.key': 'x', 'base.url': address } };
+    expect(await service.patch(pathOf(tenantId), own)).toMatchObject({ status: 400 });
+    expectApart(tenantId);
+    expect((await service.patch(pathOf(tenantId), { configuration: {} })).status).toBe(200);
+    expectApart(tenantId);
+  });
+
+  test('an instance that a caller has configured never gets the stored key', async () => {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, stored);
+    const own = { ...trusted, configuration: { 'api.key': 'x', 'base.url': address } };
+    expect((await service.post(tenantId, own)).status).toBe(201);
+    expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(
+      problem(409, 'configuration-from-request'),
+    );
+    const harmless = { configuration: { 'pagination.max': 5 } };
+    expect((await service.patch(pathOf(tenantId), harmless)).status).toBe(200);
+    expectApart(tenantId);
+    expect(await service.post(tenantId, trusted)).toEqual(problem(409, 'settings-conflict'));
+  });
+
+  test('PATCH of the address of an element outside the catalogue is refused beside its stored key', async () => {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, { subdomain: 'shop', username: 'stored-key' }, 'freshdeskv2');
+    await service.post(tenantId, { element: { key: 'freshdeskv2' } });
+    const answer = await service.patch(`/tenants/${tenantId}/instances/freshdeskv2`, {
+      configuration: { subdomain: 'elsewhere' },
+    });
+    expect(answer).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
+    expect(configurationOf(tenantId)).toMatchObject({ subdomain: 'shop' });
+  });
+
+  test('a secret without the key is not sent by PATCH', async () => {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, stored);
+    await service.post(tenantId, trusted);
+    await service.putTenantSecret(tenantId, { 'base.url': address });
+    expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(
+      problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }),
+    );
+    expectApart(tenantId);
+  });
 });
 
 describe('GET of a tenant’s instances', () => {

@@ -110,7 +110,8 @@ describe('asking again', () => {
 
   test('by twenty events at once is recorded and answered for each of them', async () => {
     const tenantId = newTenant();
-    await servers.provision(taxify(tenantId));
+    servers.putTenantSecret(tenantId, '{"api.key": "stored"}');
+    await servers.provision(taxify(tenantId, {}));
     const provisioned = await Promise.all(
       Array.from({ length: 20 }, (_, index) =>
         servers.provision({
@@ -811,7 +812,7 @@ describe('configuration', () => {
     });
   });
 
-  test('beside a tenant secret may only be what is harmless', async () => {
+  test('a request that brings its configuration in part lacks the rest, and the tenant secret is not read', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "stored"}');
     const error = await errorOf(
@@ -820,10 +821,8 @@ describe('configuration', () => {
       ),
     );
     expect(error).toMatchObject({
-      code: 'invalid-request',
-      facts: {
-        problems: [{ pointer: '#/configuration/base.url' }, { pointer: '#/configuration/partner.key' }],
-      },
+      code: 'missing-configuration',
+      facts: { missing: ['configuration.api.key'] },
     });
     expect(servers.awsRequests).toEqual([]);
   });
@@ -852,6 +851,8 @@ describe('configuration', () => {
       '{"api.key": {"hush": 1}}',
       '#/api.key expected text that is not blank',
     ],
+    ['holds a mask', '{"api.key": "*****", "partner.key": "hush"}', '#/api.key expected text that is not'],
+    ['holds a credential as a name', '{"hush1hush2hush3hush4": null}', 'an entry expected text'],
   ])('from a tenant secret that %s is a matter for the operator', async (_what, value, fault) => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, value);

@@ -134,25 +134,6 @@ describe.each([
     expect((await onboard(tenantId, { sentAtS: -60 })).outcome).toBe('outdated');
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
-
-  test('answers each of two events that overlap', async () => {
-    const tenantId = newTenant();
-    await servers.provision(taxify(tenantId));
-    servers.simulator.latencyMs = 50;
-    const answered = new Set<string | undefined>();
-    const both = ['first', 'second'].map(async (id, index) => {
-      const sent = { sentAtS: index, id, detail };
-      for (;;) {
-        const outcome = await offboard(tenantId, sent).catch(() => 'in-progress');
-        if (outcome === 'in-progress') continue;
-        const rows = [await servers.rowOf(tenantId), await tombstoneOf(tenantId)];
-        for (const row of rows) if (row?.status === 'removed') answered.add(row.removedBy?.eventId);
-        return;
-      }
-    });
-    await Promise.all(both);
-    expect([...answered]).toEqual(expect.arrayContaining(['first', 'second']));
-  });
 });
 
 describe('an onboarding', () => {

@@ -804,6 +804,19 @@ describe('on the bus', () => {
     expect(service.postsFor(tenantId)).toBe(1);
   });
 
+  test.each([
+    ['the whole tenant', {}],
+    ['one element', { element: { key: 'taxify' } }],
+  ])('each of three overlapping offboardings of %s is answered', async (_what, detail) => {
+    const tenantId = await newTenantWithSecret();
+    await heard(() => service.putEvents(tenantOnboarded(tenantId)));
+    const offboarded = eventOf('crm.example', 'TenantOffboarded', { tenantId, ...detail });
+    const answers = await heard(() => service.putEvents(offboarded, offboarded, offboarded));
+    const sent = (await service.events()).filter((event) => event.source === 'crm.example').slice(-3);
+    const answered = answers.map(([, , { request }]) => request);
+    expect(answered).toEqual(expect.arrayContaining(sent.map(({ id }) => ({ eventId: id }))));
+  });
+
   test('a removal is told, once more when it is asked for again, and also when there is nothing', async () => {
     const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));

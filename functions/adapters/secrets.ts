@@ -6,7 +6,8 @@ import {
 import * as z from 'zod/mini';
 import type { ReadTenantSecret } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
-import { configurationSchema } from '../core/instance.ts';
+import { isEntryName } from '../core/entry-name.ts';
+import { tenantSecretSchema } from '../core/instance.ts';
 import { pointerTo, problemsOf } from '../core/problems.ts';
 import { callAws } from './aws.ts';
 
@@ -83,7 +84,7 @@ export function createTenantSecrets({
     const name = `${prefix}/tenants/${tenantId}/${elementKey}`;
     const text = await readSecret(client, name);
     if (text === undefined) return { name, configuration: undefined };
-    const parsed = configurationSchema.safeParse(parseSecret(text));
+    const parsed = tenantSecretSchema.safeParse(parseSecret(text));
     if (parsed.success) return { name, configuration: parsed.data };
     throw new OnboardingError(
       'tenant-credentials-unusable',
@@ -118,7 +119,12 @@ function faultsOf(error: z.core.$ZodError, text: string): string {
   const json = parseSecret(text);
   if (json === undefined) return 'is not JSON';
   return problemsOf(error, json)
-    .map(({ path, detail }) => (path.length > 0 ? `${pointerTo(path)} ${detail}` : detail))
+    .map(({ path, detail }) => {
+      if (path.length === 0) return detail;
+      // What does not look like a name may be a credential.
+      const isName = path.every((part) => isEntryName(String(part)));
+      return `${isName ? pointerTo(path) : 'an entry'} ${detail}`;
+    })
     .join('; ');
 }
 

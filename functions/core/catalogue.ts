@@ -20,3 +20,10 @@ export const isCatalogued = (elementKey: string): boolean => entryOf(elementKey)
 export const requiredKeys = (elementKey: string): readonly string[] => entryOf(elementKey)?.required ?? [];
 
 export const allowedKeys = (elementKey: string): readonly string[] => entryOf(elementKey)?.allowed ?? [];
+
+const documented = new Set(
+  Object.values(catalogue).flatMap(({ required, allowed }) => [...required, ...allowed]),
+);
+
+/** Is it the name of a configuration entry of an element in the catalogue? */
+export const isDocumented = (name: string): boolean => documented.has(name);

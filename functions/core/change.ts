@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { ChangeOutcome, Parts } from './collaborators.ts';
-import { changedConfiguration } from './configuration.ts';
+import { changedConfiguration, updatedDigest, withRequestEntries } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import {
   fingerprintOf,
@@ -70,28 +70,47 @@ export function createChanging({
     if (row.origin !== origin) throw otherOrigin(row, origin);
     const configuration =
       changes.configuration &&
-      (await changedConfiguration(key, changes.configuration, () => readTenantSecret(key)));
+      (await changedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
 
-    const leased = lease(row, { attemptId: newId(), nowMs: now() }, timing);
+    const untilMs = deadlineAt - timing.commitReserveMs;
+    const leased = {
+      ...lease(row, { attemptId: newId(), nowMs: now() }, timing),
+      ...inDoubt(row, changes.configuration, untilMs),
+    };
     const taken = await store.replace(leased, asRead(row));
     if (!wonBy(taken, leased)) throw busy((!taken.won && taken.current) || leased, now());
 
-    const outcome = await send(leased, row.instanceId, { ...changes, configuration }, deadlineAt);
+    const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
+    // An earlier update's doubt stays.
+    const updateInDoubtUntil = outcome.isCertain ? row.updateInDoubtUntil : leased.updateInDoubtUntil;
     if (outcome.kind !== 'changed') {
-      await giveBack(leased);
+      await giveBack({ ...leased, updateInDoubtUntil });
       throw outcome.error;
     }
-    const changed = withChanges(leased, changes, now());
+    const changed = withChanges({ ...leased, updateInDoubtUntil }, changes, now());
     const written = await store.replace(changed, heldBy(leased));
     if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
     return changed;
   };
 
+  /**
+   * What a row remembers from before an update is sent that a request has configured: it may take effect although its
+   * outcome says otherwise, until Cloud Elements has surely come to an end with it.
+   */
+  function inDoubt(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
+    if (!configuration || Object.keys(configuration).length === 0) return {};
+    return {
+      requestEntries: withRequestEntries(row, configuration),
+      updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, untilMs + timing.quiescenceMs),
+    };
+  }
+
+  /** @returns `isCertain`: nothing that was sent may still take effect */
   async function send(
     row: InstanceRow,
     instanceId: number,
     { name, tags, configuration }: Changes,
-    deadlineAt: number,
+    untilMs: number,
   ) {
     const wanted = {
       ...(name !== undefined && { name }),
@@ -100,13 +119,14 @@ export function createChanging({
       ...(configuration && { configuration }),
     };
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
-    const untilMs = deadlineAt - timing.commitReserveMs;
+    let isCertain = true;
     let error: OnboardingError | undefined;
     for (const delayMs of retryDelaysMs) {
       const timeoutMs = Math.min(timing.createTimeoutMs, untilMs - now());
       if (timeoutMs <= 0) break;
       const outcome = await cloudElements.change(who, wanted, { timeoutMs });
-      if (outcome.kind === 'changed') return outcome;
+      if (outcome.kind === 'unknown') isCertain = false;
+      if (outcome.kind === 'changed') return { ...outcome, isCertain };
       error = errorOf(row, outcome);
       const isWorthRepeating =
         outcome.kind === 'unknown' || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
@@ -114,7 +134,7 @@ export function createChanging({
       if (!isWorthRepeating || now() + waitMs >= untilMs) break;
       await sleep(waitMs);
     }
-    return { kind: 'failed' as const, error: error ?? outOfTime(row) };
+    return { kind: 'failed' as const, isCertain, error: error ?? outOfTime(row) };
   }
 
   async function giveBack(leased: InstanceRow): Promise<void> {
@@ -132,7 +152,10 @@ function withChanges(row: InstanceRow, { name, tags, configuration }: Changes, n
     ...release(row, row.checkAt),
     name: name ?? row.name,
     tags: tags ? [...new Set(tags)] : row.tags,
-    harmless: { ...row.harmless, ...(configuration && harmlessOf(row.elementKey, configuration)) },
+    ...(configuration && {
+      harmless: { ...row.harmless, ...harmlessOf(row.elementKey, configuration) },
+      requestDigest: updatedDigest(row, configuration),
+    }),
     updatedAt: nowMs,
   };
   return { ...changed, fingerprint: fingerprintOf(changed) };

@@ -2,14 +2,14 @@
  * Words in camelCase, PascalCase or at most five capitals, and then at most two digits: `apiKey`, `v2`, `URL`; or a
  * digit between two letters: `c4c`.
  */
-const segmentPattern =
+export const segmentPattern =
   /^(?:[A-Z]?[a-z]+(?:[A-Z][a-z]+){0,3}(?:[A-Z]{2,3})?\d{0,2}|[A-Z]{1,5}\d{0,2}|[a-z]\d[a-z])$/;
 
-const maxLength = 64;
-const maxSegments = 6;
-const maxLettersOfSegment = 20;
+export const maxLength = 64;
+export const maxSegments = 6;
+export const maxLettersOfSegment = 20;
 /** `XX12-YY34-ZZ56` is a license key, `aws.s3.v10` is not. */
-const maxDigits = 3;
+export const maxDigits = 3;
 /** Of one or two letters, as in `idToken`. Random letters change their case every second time. */
 const maxShortWords = 2;
 

@@ -16,6 +16,16 @@ export const errorCodes = {
   },
   'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
   busy: { status: 409, retryable: true, title: 'Another request is at work on the instance' },
+  'configuration-from-request': {
+    status: 409,
+    retryable: false,
+    title: "The instance's configuration comes from a request",
+  },
+  'configuration-unknown': {
+    status: 409,
+    retryable: false,
+    title: "The source of the instance's configuration is not known",
+  },
   'gone-at-cloud-elements': { status: 409, retryable: false, title: 'Cloud Elements has lost the instance' },
   'not-ours': {
     status: 409,

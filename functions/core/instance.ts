@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { allowedKeys } from './catalogue.ts';
+import { allowedKeys, isDocumented } from './catalogue.ts';
+import { provenanceOf, type Provenance } from './configuration.ts';
+import { isEntryName } from './entry-name.ts';
 import { momentsSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
@@ -43,15 +45,40 @@ export const tagSchema = plainText.check(
   }),
 );
 
-/** Keys as Cloud Elements writes them (`api.key`); it takes an object as value only in the form of a JSON string. */
-export const configurationSchema = z.record(
-  z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a configuration key such as "api.key"')),
-  // A blank entry is a form that was not filled in, not a credential.
-  z.union([z.string().check(z.regex(/\S/)), z.boolean(), z.number()], {
-    error: 'text that is not blank, a number, true or false',
+/** Entry names as Cloud Elements writes them. One that does not look like a name may be a credential, misplaced. */
+export const entryNameSchema = z.string().check(
+  z.refine((name) => isEntryName(name) || isDocumented(name), {
+    error:
+      'names of configuration entries such as "api.key"; one is not shown because it may be a credential',
   }),
 );
+
+const expectedValue =
+  'text that is not blank, no mask such as "***" and no placeholder such as "<key>", a number, true or false';
+
+/** Cloud Elements takes an object as value only in the form of a JSON string. */
+const entryValueSchema = z.union(
+  [
+    z.string().check(
+      // A blank entry is a form that was not filled in, a mask is what Cloud Elements shows in place of a credential.
+      z.regex(/[^\s*•]/, expectedValue),
+      // No `<…>`: it begins or ends otherwise, or has more of these signs inside.
+      z.regex(/^\s*[^\s<]|[^\s>]\s*$|<[\s\S]*<|>[\s\S]*>/, expectedValue),
+    ),
+    z.boolean(),
+    z.number(),
+  ],
+  { error: expectedValue },
+);
+
+export const configurationSchema = z.record(entryNameSchema, entryValueSchema);
 export type Configuration = z.infer<typeof configurationSchema>;
+
+/** A tenant's secret. Its names come from the operator, and are sent but not stored. */
+export const tenantSecretSchema = z.record(
+  z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a configuration key such as "api.key"')),
+  entryValueSchema,
+);
 
 /** The settable part of Cloud Elements' `instance.json`. */
 const settingsShape = {
@@ -119,15 +146,18 @@ const noticeSchema = z.object({
 export type Notice = z.infer<typeof noticeSchema>;
 
 /** What is to be provisioned. Credentials are in `configuration` only, and nothing of it is stored. */
-export type InstanceSettings = InstanceKey & {
-  name: string;
-  tags: readonly string[];
-  configuration: Configuration;
-  /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
-  harmless: Record<string, string>;
-  fingerprint: string;
-  askedBy?: EventOrigin | undefined;
-};
+export type InstanceSettings = InstanceKey &
+  Provenance & {
+    name: string;
+    tags: readonly string[];
+    configuration: Configuration;
+    /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
+    harmless: Record<string, string>;
+    fingerprint: string;
+    /** To compare with a row whose source is not known. */
+    earlierFingerprint: string;
+    askedBy?: EventOrigin | undefined;
+  };
 
 /** Completes a parsed request: default name, tags as a set, fingerprint. */
 export function settingsOf(
@@ -145,8 +175,15 @@ export function settingsOf(
     name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
     tags: [...new Set(asked.tags)],
     harmless: harmlessOf(key.elementKey, configuration),
+    ...provenanceOf({ elementKey: key.elementKey, configuration, askedBy }),
   };
-  return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
+  return {
+    ...settings,
+    configuration,
+    fingerprint: fingerprintOf(settings),
+    earlierFingerprint: fingerprintOf({ ...settings, source: undefined }),
+    askedBy,
+  };
 }
 
 export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
@@ -159,18 +196,24 @@ export function harmlessOf(elementKey: string, configuration: Configuration): Re
 }
 
 /**
- * Tells whether two requests ask for the same instance: SHA-256 over element, name, tags and the configuration that the
- * catalogue lists as harmless. A credential never enters it, not even hashed: short keys could be guessed back.
+ * Tells whether two requests ask for the same instance: SHA-256 over element, name, tags, the configuration that the
+ * catalogue lists as harmless, and where the rest comes from. A credential never enters it, not even hashed: short keys
+ * could be guessed back. A row whose source is not known has the fingerprint of earlier versions, without the source.
  */
 export function fingerprintOf({
   elementKey,
   name,
   tags,
   harmless,
-}: Pick<InstanceSettings, 'elementKey' | 'name' | 'tags' | 'harmless'>): string {
+  source,
+  requestDigest,
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless' | 'source' | 'requestDigest'> & {
+  tags: readonly string[];
+}): string {
   const entries = Object.entries(harmless).toSorted(([a], [b]) => a.localeCompare(b));
+  const provenance = source === undefined ? [] : [source, requestDigest ?? ''];
   return createHash('sha256')
-    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries]))
+    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries, ...provenance]))
     .digest('base64url');
 }
 
@@ -244,6 +287,8 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   source: z.optional(z.enum(['secret', 'request'])),
   /** Names of all configuration entries that requests have set. Only grows. */
   requestEntries: z.optional(z.array(z.string())),
+  /** Of the entries outside the allow-list that the latest request has set: names, and values that decide an address. */
+  requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(z.number()),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
@@ -254,6 +299,8 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
 export type InstanceRow = z.infer<typeof instanceRowSchema>;
 
 export const maxNotices = 10;
+
+export const maxFormerProvisionIds = 10;
 
 /** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
 export const wholeTenant = '*';

@@ -1,5 +1,6 @@
 import type { OnboardingError } from './errors.ts';
 import {
+  maxFormerProvisionIds,
   maxNotices,
   momentOf,
   type EventOrigin,
@@ -54,8 +55,8 @@ export function claim(
     origin,
     name: settings.name,
     tags: [...settings.tags],
-    fingerprint: settings.fingerprint,
     harmless: settings.harmless,
+    ...provenanceIn(settings),
     ...(before && memoryOf(before)),
     ...askedAt(before, asked),
     registration: registrationOf({ askedBy }) ?? (before && registrationOf(before)),
@@ -113,6 +114,19 @@ export function registrationOf({
 const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
   Math.max((row.revision ?? 0) + 1, nowMs);
 
+/** What a row keeps of where its configuration comes from. */
+export const provenanceIn = ({
+  fingerprint,
+  source,
+  requestEntries,
+  requestDigest,
+}: InstanceSettings): Pick<InstanceRow, 'fingerprint' | 'source' | 'requestEntries' | 'requestDigest'> => ({
+  fingerprint,
+  source,
+  requestEntries,
+  requestDigest,
+});
+
 /** What a claim may do about a row that is already there. */
 export type Verdict =
   | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
@@ -126,6 +140,8 @@ export type Verdict =
        * removed, and all begins anew.
        */
       earlier: 'nothing' | 'to-adopt' | 'to-remove' | 'removed';
+      /** Earlier generations to remember if the claim begins one of its own; absent if it keeps the row's. */
+      formers?: string[];
       /** Whatever earlier attempts sent has taken effect by now or never will. */
       mayCreate: boolean;
     };
@@ -136,20 +152,27 @@ export function judge(
   { quiescenceMs }: Timing,
 ): Verdict {
   const { askedBy } = settings;
-  const sameSettings = row.fingerprint === settings.fingerprint;
+  const sameSettings = isSameRequest(row, settings);
   if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {
     return { kind: 'outdated', isRepeat: isAnswered(row, askedBy) };
   }
-  if (row.status === 'removed') return { kind: 'take-over', earlier: 'removed', mayCreate: true };
+  if (row.status === 'removed') {
+    return inNewGeneration(row, { kind: 'take-over', earlier: 'removed', mayCreate: true }, nowMs);
+  }
   if (row.status === 'deleting') return { kind: 'being-deleted' };
   if (row.status === 'active') {
-    // The toolkit's requests say nothing of settings: any instance is the one that they ask for.
-    const isContent = sameSettings || (askedBy !== undefined && askedBy.dialect !== 'native');
+    const isContent =
+      sameSettings || (askedBy !== undefined && (isAnswered(row, askedBy) || isAnyContent(row, askedBy)));
     return { kind: isContent ? 'replay' : 'settings-conflict' };
   }
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
-  if (!isUncertain(row)) return { kind: 'take-over', earlier: 'nothing', mayCreate: true };
+  // An instance of the failed row that appears late must not be taken for one with the claim's configuration.
+  const isOfOthers = row.status === 'failed' && (row.source === undefined || !sameSettings);
+  if (!isUncertain(row)) {
+    const verdict = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;
+    return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
+  }
 
   // An empty look-up at one Cloud Elements says nothing about another.
   if (row.origin !== origin) return { kind: 'origin-changed' };
@@ -158,7 +181,34 @@ export function judge(
     return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
   // Whoever asked for it was told that it failed, and the settings may have changed since.
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
-  return { kind: 'take-over', earlier: 'to-remove', mayCreate: true };
+  const verdict = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
+  return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
+}
+
+/** A row whose source is not known has the fingerprint of earlier versions, which leaves the source out. */
+function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
+  return row.fingerprint === (row.source === undefined ? settings.earlierFingerprint : settings.fingerprint);
+}
+
+/**
+ * The toolkit's requests say nothing of settings: any instance is the one that they ask for, unless a request has
+ * configured it. Rows of earlier versions do not know that.
+ */
+function isAnyContent(row: InstanceRow, askedBy: EventOrigin): boolean {
+  return askedBy.dialect !== 'native' && row.source !== 'request';
+}
+
+/** The claim begins a generation of its own; while the row remembers too many earlier ones it waits for their recheck. */
+function inNewGeneration(
+  row: InstanceRow,
+  verdict: Extract<Verdict, { kind: 'take-over' }>,
+  nowMs: number,
+): Verdict {
+  const formers = [...(row.formerProvisionIds ?? [])];
+  // A tombstone without `checkAt` has been looked at again already.
+  if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined)) formers.push(row.provisionId);
+  if (formers.length <= maxFormerProvisionIds) return { ...verdict, formers };
+  return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
 }
 
 export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolean => leaseExpiresAt > nowMs;
@@ -168,13 +218,15 @@ export function isUncertain(row: InstanceRow): boolean {
   return row.contested || row.status === 'provisioning';
 }
 
-/** Has this event had its answer from the row, or another event of the same registration? */
-export function isAnswered(row: InstanceRow, { eventId, registrationId }: EventOrigin): boolean {
-  return (
-    row.askedBy?.eventId === eventId ||
-    (row.notices?.some((notice) => notice.eventId === eventId) ?? false) ||
-    (registrationId !== undefined && registrationOf(row)?.registrationId === registrationId)
-  );
+/** Has the row answered this event, or another one of the same registration? Then a redelivery asks for nothing more. */
+export function isAnswered(row: InstanceRow, askedBy: EventOrigin): boolean {
+  const { registrationId } = askedBy;
+  const isKnown = registrationId !== undefined && registrationOf(row)?.registrationId === registrationId;
+  return isKnown || isEventAnswered(row, askedBy);
+}
+
+export function isEventAnswered(row: InstanceRow, { eventId }: EventOrigin): boolean {
+  return row.askedBy?.eventId === eventId || (row.notices ?? []).some((notice) => notice.eventId === eventId);
 }
 
 /** Exclusive for a while, and otherwise as it was. */
@@ -191,15 +243,22 @@ export function release(row: InstanceRow, checkAt: number | undefined): Instance
   return { ...row, leaseExpiresAt: 0, checkAt };
 }
 
-/** Generation, creation date and doubts are kept; only a claim entitled to create moves the send deadline. */
+/**
+ * Generation, creation date and doubts are kept; only a claim entitled to create moves the send deadline. An unfinished
+ * claim whose source is not known stays so, because the instance that is adopted may be of either source.
+ */
 export function takeOver(
   row: InstanceRow,
   claimant: Claimant,
   mayCreate: boolean,
   timing: Timing,
 ): InstanceRow {
+  const isUnknown = row.status === 'provisioning' && row.source === undefined;
+  const { fingerprint, requestEntries } = row;
   return {
     ...claim(claimant, row.provisionId, timing, row),
+    ...(isUnknown && { fingerprint, source: undefined, requestEntries, requestDigest: undefined }),
+    formerProvisionIds: row.formerProvisionIds,
     contested: isUncertain(row),
     instanceId: row.instanceId,
     sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,
@@ -209,13 +268,41 @@ export function takeOver(
   };
 }
 
+/** The claim of a generation of its own, over a row that has failed or was removed. */
+export function succeed(
+  row: InstanceRow,
+  claimant: Claimant,
+  { provisionId, formers }: { provisionId: string; formers: readonly string[] },
+  timing: Timing,
+): InstanceRow {
+  const fresh = claim(claimant, provisionId, timing, row);
+  const formerProvisionIds = formers.length > 0 ? [...formers] : undefined;
+  if (row.status === 'removed') return { ...fresh, formerProvisionIds };
+  return {
+    ...fresh,
+    formerProvisionIds,
+    askedBy: claimant.settings.askedBy ?? row.askedBy,
+    createdAt: row.createdAt,
+    lastError: row.lastError,
+  };
+}
+
+/** When the reconciler is to look once more for instances that may appear after all. */
+function recheckAt(
+  { contested, formerProvisionIds }: InstanceRow,
+  nowMs: number,
+  { recheckMs }: Timing,
+): number | undefined {
+  return contested || formerProvisionIds?.length ? nowMs + recheckMs : undefined;
+}
+
 export function activate(
   row: InstanceRow,
   instance: { instanceId: number; token: Uint8Array },
   nowMs: number,
-  { recheckMs }: Timing,
+  timing: Timing,
 ): InstanceRow {
-  const checkAt = row.contested ? nowMs + recheckMs : undefined;
+  const checkAt = recheckAt(row, nowMs, timing);
   return {
     ...release(row, checkAt),
     ...instance,
@@ -257,9 +344,9 @@ export function fail(
   sendDeadline: number,
   error: OnboardingError,
   nowMs: number,
-  { recheckMs }: Timing,
+  timing: Timing,
 ): InstanceRow {
-  const checkAt = row.contested ? nowMs + recheckMs : undefined;
+  const checkAt = recheckAt(row, nowMs, timing);
   return {
     ...withError(release(row, checkAt), error, nowMs),
     status: 'failed',
@@ -324,14 +411,14 @@ function removedAt(row: InstanceRow, { times, by }: Removal) {
 }
 
 /** Nothing is left of it but the memory that it was removed. */
-export function bury(row: InstanceRow, nowMs: number, { recheckMs, tombstoneMs }: Timing): InstanceRow {
+export function bury(row: InstanceRow, nowMs: number, timing: Timing): InstanceRow {
   return {
-    ...release(row, row.contested ? nowMs + recheckMs : undefined),
+    ...release(row, recheckAt(row, nowMs, timing)),
     status: 'removed',
     lastError: undefined,
     revision: revised(row, nowMs),
     updatedAt: nowMs,
-    expiresAt: Math.ceil((nowMs + tombstoneMs) / 1_000),
+    expiresAt: Math.ceil((nowMs + timing.tombstoneMs) / 1_000),
   };
 }
 

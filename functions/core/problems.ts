@@ -13,12 +13,16 @@ export function pointerTo(path: readonly PropertyKey[]): string {
     .join('')}`;
 }
 
-/** Every problem that a schema found, each with what was expected instead. Never quotes a value. */
+/** Every problem that a schema found, each with what was expected instead. Never quotes a value, nor a key that is no name. */
 export function problemsOf(
   error: z.core.$ZodError,
   input: unknown,
 ): { path: readonly PropertyKey[]; detail: string }[] {
-  return error.issues.flatMap((issue) => describe(issue, input));
+  const problems = error.issues.flatMap((issue) => describe(issue, input));
+  // Of several keys that are not shown one problem is left.
+  return [
+    ...new Map(problems.map((problem) => [JSON.stringify([problem.path, problem.detail]), problem])).values(),
+  ];
 }
 
 function describe(issue: Issue, input: unknown): { path: readonly PropertyKey[]; detail: string }[] {
@@ -26,7 +30,10 @@ function describe(issue: Issue, input: unknown): { path: readonly PropertyKey[];
     return issue.keys.map((key) => ({ path: [...issue.path, key], detail: 'is not a known field' }));
   }
   if (issue.code === 'invalid_key') {
-    return [{ path: issue.path, detail: `expected ${issue.issues[0]?.message ?? issue.message}` }];
+    // The key itself is left out: a credential may have been put in its place.
+    return [
+      { path: issue.path.slice(0, -1), detail: `expected ${issue.issues[0]?.message ?? issue.message}` },
+    ];
   }
   const isTypeOnly = issue.code === 'invalid_type' && issue.message === 'Invalid input';
   const expected = `expected ${isTypeOnly ? (typeNames[issue.expected] ?? issue.expected) : issue.message}`;

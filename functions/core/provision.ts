@@ -17,12 +17,15 @@ import {
   claim,
   fail,
   isAnswered,
+  isEventAnswered,
   isLeased,
   judge,
   lease,
   park,
+  provenanceIn,
   restore,
   registrationOf,
+  succeed,
   takeOver,
   withNotice,
   type Claimant,
@@ -161,7 +164,11 @@ export function createProvisioning({
     const created = await create(claimed, configuration);
     switch (created.kind) {
       case 'created':
-        return answerSettled(await commit(claimed.row, created.instance, deadlineAt), claimant);
+        // Of a row whose source was not known this is the first certain instance.
+        return answerSettled(
+          await commit(claimed.row, created.instance, deadlineAt, provenanceIn(settings)),
+          claimant,
+        );
       case 'unknown':
         return searchAndAdopt(claimed.row, created, claimant, deadlineAt);
       case 'refused':
@@ -193,12 +200,13 @@ export function createProvisioning({
       if (!before) continue;
       const verdict = judge(before, by, timing);
       if (verdict.kind !== 'take-over') return answer(verdict, before, by);
-      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, deadlineAt);
+      const { formers } = verdict;
+      const begun = formers && { provisionId: fresh.provisionId, formers };
+      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
 
-      const row =
-        verdict.earlier === 'removed'
-          ? claim(by, fresh.provisionId, timing, before)
-          : takeOver(before, by, verdict.mayCreate, timing);
+      const row = begun
+        ? succeed(before, by, begun, timing)
+        : takeOver(before, by, verdict.mayCreate, timing);
       const taken = await store.replace(row, asRead(before));
       if (wonBy(taken, row)) {
         observe({ kind: 'taken-over', from: before.status }, row);
@@ -221,7 +229,7 @@ export function createProvisioning({
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
       if (judge(current, by, timing).kind !== 'replay') break;
-      if (!askedBy || current.askedBy?.eventId === askedBy.eventId) {
+      if (!askedBy || isEventAnswered(current, askedBy)) {
         return { outcome: 'replayed', row: current };
       }
       // Whoever holds the row writes it back as it was when they took it.
@@ -238,7 +246,12 @@ export function createProvisioning({
    * Takes over a failed row of which something may still exist. That is removed first, while the row is still
    * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
    */
-  async function takeOverCleaned(before: InstanceRow, by: Claimant, deadlineAt: number) {
+  async function takeOverCleaned(
+    before: InstanceRow,
+    by: Claimant,
+    begun: { provisionId: string; formers: string[] } | undefined,
+    deadlineAt: number,
+  ) {
     const leased = lease(before, by, timing);
     const taken = await store.replace(leased, asRead(before));
     if (!wonBy(taken, leased)) return waitFor(currentOf(taken) ?? before);
@@ -247,7 +260,8 @@ export function createProvisioning({
     const removed =
       found && (await Promise.all(found.instances.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
-    const row = isClean ? takeOver(leased, by, true, timing) : restore(leased, before);
+    const next = begun ? succeed(leased, by, begun, timing) : takeOver(leased, by, true, timing);
+    const row = isClean ? next : restore(leased, before);
     const written = await store.replace(row, heldBy(leased));
     if (!isClean || !wonBy(written, row)) return waitFor(before);
     observe({ kind: 'taken-over', from: before.status }, row);
@@ -337,8 +351,8 @@ export function createProvisioning({
   async function answeredConflict(row: InstanceRow, by: Claimant): Promise<OnboardingError> {
     const conflict = new OnboardingError(
       'settings-conflict',
-      `${nameOf(row)} exists with another name, other tags or other configuration. Request it with the same ` +
-        'settings, or delete it first.',
+      `${nameOf(row)} exists with another name, other tags or other configuration, or with configuration of ` +
+        'another source. Request it with the same settings, or delete it first.',
     );
     const { askedBy } = by.settings;
     if (!askedBy || isAnswered(row, askedBy)) return conflict;

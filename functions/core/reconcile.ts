@@ -151,10 +151,35 @@ export function createReconciling({
       const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
     }
-    // What was not certain is looked at once more.
-    const checkAt = found.isCertain ? undefined : now() + timing.recheckMs;
-    await endClaim(row, () => store.replace(release(row, checkAt), heldBy(row)));
+    const formers = await removeFormers(row, keptId, deadlineAt);
+    if (!formers) return leaveOpen(row, 'an earlier generation may be left');
+    // An uncertain look-up is repeated.
+    const isCertain = found.isCertain && formers.areCertain;
+    const settled = isCertain
+      ? { ...release(row, undefined), formerProvisionIds: undefined }
+      : release(row, now() + timing.recheckMs);
+    await endClaim(row, () => store.replace(settled, heldBy(row)));
     return 'checked';
+  }
+
+  /**
+   * Removes every instance of the row's earlier generations, which were given up for other settings.
+   * @returns undefined when one may be left
+   */
+  async function removeFormers(
+    row: InstanceRow,
+    keptId: number | undefined,
+    deadlineAt: number,
+  ): Promise<{ areCertain: boolean } | undefined> {
+    let areCertain = true;
+    for (const provisionId of row.formerProvisionIds ?? []) {
+      const found = await lookUp({ ...row, provisionId, instanceId: undefined }, { besides: keptId });
+      if (!found) return undefined;
+      const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      if (!removed.every(Boolean)) return undefined;
+      areCertain &&= found.isCertain;
+    }
+    return { areCertain };
   }
 
   async function leaveOpen(row: InstanceRow, reason: string): Promise<Reconciled> {

@@ -206,15 +206,19 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
     }
   }
 
-  /** @throws OnboardingError `not-saved`: the row says so if it can, and the next claim finds the instance */
+  /**
+   * @param provenance of an instance that this claim has made itself
+   * @throws OnboardingError `not-saved`: the row says so if it can, and the next claim finds the instance
+   */
   async function commit(
     row: InstanceRow,
     { id: instanceId, token }: ElementInstance,
     deadlineAt: number,
+    provenance: Partial<InstanceRow> = {},
   ): Promise<Settled> {
     try {
       const sealed = await cipher.encrypt(token, row);
-      const active = activate(row, { instanceId, token: sealed }, now(), timing);
+      const active = activate({ ...row, ...provenance }, { instanceId, token: sealed }, now(), timing);
       const write = await store.replace(active, heldBy(row));
       if (write.won) return { kind: 'committed', row: active };
       return await afterRefusedCommit(row, instanceId, write.current, deadlineAt);

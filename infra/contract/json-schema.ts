@@ -1,5 +1,11 @@
 import * as z from 'zod/mini';
-import { instanceChangesSchema, reservedTagPrefixes, tagSchema } from '../../functions/core/instance.ts';
+import * as entryName from '../../functions/core/entry-name.ts';
+import {
+  entryNameSchema,
+  instanceChangesSchema,
+  reservedTagPrefixes,
+  tagSchema,
+} from '../../functions/core/instance.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -10,8 +16,25 @@ export type NamedSchema = { schema: z.core.$ZodType; notes?: SchemaNotes };
 const refinements = new Map<z.core.$ZodType, JsonSchema>([
   // JSON has no `undefined`: a field that is there has a value.
   [instanceChangesSchema, { minProperties: 1 }],
+  [entryNameSchema, entryNames()],
   [tagSchema, { not: { pattern: `^\\s*(${reservedTagPrefixes.map(inAnyCase).join('|')})\\s*:` } }],
 ]);
+
+/** The rule of `isEntryName`, but for the words that it counts; every name in the catalogue is within it. */
+function entryNames(): JsonSchema {
+  const { maxLength, maxSegments, maxLettersOfSegment, maxDigits } = entryName;
+  const segment = entryName.segmentPattern.source.slice(1, -1);
+  return {
+    maxLength,
+    pattern: `^${segment}([._-]${segment}){0,${maxSegments - 1}}$`,
+    not: {
+      anyOf: [
+        { pattern: `(\\d\\D*){${maxDigits + 1}}` },
+        { pattern: `[A-Za-z]{${maxLettersOfSegment + 1}}` },
+      ],
+    },
+  };
+}
 
 /** JSON Schema's patterns have no flags. */
 function inAnyCase(word: string): string {

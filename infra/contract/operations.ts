@@ -61,7 +61,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'provision-instance': {
     summary: 'Provision an instance',
     description:
-      "Makes sure that the tenant has exactly one instance of the body's element. The same request may be repeated: it is answered with the same instance. Beside credentials that come from the tenant's secret, only configuration entries that are known to be harmless may be set; others are an `invalid-request`.",
+      "Makes sure that the tenant has exactly one instance of the body's element. The same request may be repeated: it is answered with the same instance. Beside credentials that come from the tenant's secret, only configuration entries that are known to be harmless may be set. A request that sets any other entry brings every required entry as well, and the tenant's secret is not used; otherwise it is `missing-configuration`.",
     body: 'InstanceRequest',
     answers: {
       200: { means: 'It exists already, with these settings', body: 'Instance' },
@@ -106,7 +106,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'change-instance': {
     summary: 'Change an instance',
     description:
-      "What is left out stays as it is, and so do id and token. An empty `configuration` sends the tenant's secret anew. Entries that are not known to be harmless need the credentials beside them; otherwise they are an `invalid-request`.",
+      "What is left out stays as it is, and so do id and token. An empty `configuration` sends the tenant's secret anew, if the instance got its credentials from there; otherwise it is `configuration-from-request` or `configuration-unknown`. Entries that are known to be harmless may always be set; others only where a request has configured the instance, and then every entry that requests have set and every required one together; otherwise they are `missing-configuration`, or an `invalid-request` beside the tenant's secret.",
     body: 'InstanceChanges',
     answers: { 200: { means: 'It has been changed', body: 'Instance' } },
     errors: [
@@ -114,6 +114,9 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'not-found',
       'not-active',
       'busy',
+      'missing-configuration',
+      'configuration-from-request',
+      'configuration-unknown',
       'gone-at-cloud-elements',
       'outcome-unknown',
     ],

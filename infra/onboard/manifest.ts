@@ -6,7 +6,7 @@ import { assertAllowed } from '../../functions/core/configuration.ts';
 import { OnboardingError } from '../../functions/core/errors.ts';
 import { defaultElementKey } from '../../functions/core/catalogue.ts';
 import { settingsFromEvent } from '../../functions/core/events.ts';
-import { configurationSchema, type InstanceKey } from '../../functions/core/instance.ts';
+import { configurationSchema, entryNameSchema, type InstanceKey } from '../../functions/core/instance.ts';
 
 /** What a row asks for. `id` stays the same from run to run as long as the row asks for the same. */
 export type Ask = InstanceKey & {
@@ -90,7 +90,13 @@ function readCsv(file: string, text: string): { columns: string[]; records: Draf
   const columns = header?.cells ?? [];
   const faults = columns.flatMap((column, index) => {
     if (columns.indexOf(column) < index) return [`the column ${column} is there twice`];
-    if (knownColumns.has(column) || configurationColumn.test(column)) return [];
+    const entry = configurationColumn.exec(column)?.[1];
+    if (entry !== undefined && !entryNameSchema.safeParse(entry).success) {
+      return [
+        'a column configuration.… does not name an entry; it is not shown because it may be a credential',
+      ];
+    }
+    if (knownColumns.has(column) || entry !== undefined) return [];
     return [
       `"${column}" is not a column: known are tenantId, elementKey, name, tags (separated by ";") ` +
         'and configuration.<key>',

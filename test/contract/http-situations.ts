@@ -17,6 +17,8 @@ const request = { element: { key: 'taxify' }, configuration: { 'api.key': 'any' 
 const another = { ...request, name: 'Another' };
 const withoutKey = { element: { key: 'taxify' } };
 const changes = { name: 'Changed' };
+const secretAnew = { configuration: {} };
+const fromTheSecret = { source: 'secret', requestEntries: [] };
 
 const refusal = (status: number): Mishap => ({ effect: 'none', outcome: { kind: 'status', status } });
 const fromAProxy: Mishap = { effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>' } };
@@ -48,20 +50,28 @@ export function createSituations(service: Service, ask: Ask) {
     meetShortage,
   };
 
-  /** A tenant with an active instance, whose row is then changed. */
+  /** A tenant with an active instance, whose row is then changed; `undefined` removes an attribute. */
   async function somebody(row: Record<string, unknown> = {}): Promise<Path> {
     const path = nobody();
     await post(path);
     const names = Object.keys(row);
     if (names.length === 0) return path;
-    const values = Object.fromEntries(Object.entries(row).map(([name, value]) => [`:${name}`, value]));
+    const set = Object.entries(row).filter(([, value]) => value !== undefined);
+    const removed = names.filter((name) => row[name] === undefined);
     await service.dynamoDb.send(
       new UpdateItemCommand({
         TableName: service.stack.tableName,
         Key: marshall(path),
-        UpdateExpression: `SET ${names.map((name) => `#${name} = :${name}`).join(', ')}`,
+        UpdateExpression: [
+          ...(set.length > 0 ? [`SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}`] : []),
+          ...(removed.length > 0 ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
+        ].join(' '),
         ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, name])),
-        ExpressionAttributeValues: marshall(values),
+        ...(set.length > 0 && {
+          ExpressionAttributeValues: marshall(
+            Object.fromEntries(set.map(([name, value]) => [`:${name}`, value])),
+          ),
+        }),
       }),
     );
     return path;
@@ -133,9 +143,12 @@ export function createSituations(service: Service, ask: Ask) {
       const path = await somebody();
       await failing('PATCH /instances/{id}', mishap, () => patch(path));
     }
-    const withBrokenSecret = await somebody();
+    const withBrokenSecret = await somebody(fromTheSecret);
     await service.putTenantSecret(withBrokenSecret.tenantId, 'not JSON');
-    await patch(withBrokenSecret, { configuration: {} });
+    await patch(withBrokenSecret, secretAnew);
+    await patch(await somebody(), secretAnew);
+    await patch(await somebody(), { configuration: { 'base.url': 'https://elsewhere.example' } });
+    await patch(await somebody({ source: undefined }), secretAnew);
   }
 
   /** What is fetched in the place of the refused credentials is of no use. Nothing works from then on. */
@@ -164,13 +177,20 @@ export function createSituations(service: Service, ask: Ask) {
     await service.dynamoDb.send(
       new PutItemCommand({
         TableName: service.stack.tableName,
-        Item: marshall({ ...row, ...path, leaseExpiresAt: 0, origin: service.stack.cloudElementsUrl }),
+        Item: marshall({
+          ...row,
+          ...path,
+          ...fromTheSecret,
+          leaseExpiresAt: 0,
+          origin: service.stack.cloudElementsUrl,
+        }),
       }),
     );
     service.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...reset });
     await patch(path);
+    await service.putTenantSecret(tenantId, { 'api.key': 'any' });
     service.stack.failEach(() => ({ stallMs: 1_000 }));
-    await patch(path, { configuration: {} });
+    await patch(path, secretAnew);
     service.stack.failEach(() => undefined);
     await service.simulator.stop();
     await patch(path);

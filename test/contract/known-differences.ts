@@ -1,3 +1,5 @@
+import * as z from 'zod/mini';
+import { isEntryName } from '../../functions/core/entry-name.ts';
 import type { Faults } from './validating.ts';
 
 // Where schemas and functions differ.
@@ -5,11 +7,24 @@ import type { Faults } from './validating.ts';
 /** The limits of ids and of texts. */
 const tooLong = [/^.{129}/s, /^.{256}/s];
 
-/** JSON Schema counts characters, the service UTF-16 code units: the document says so in words. */
+/**
+ * JSON Schema counts characters, the service UTF-16 code units: the document says so in words. And it does not count the
+ * short words of a configuration entry's name.
+ */
 export const countsOtherwise = (json: unknown): boolean =>
   stringsIn(json).some((text) =>
     tooLong.some((units) => units.test(text) && !new RegExp(units, 'su').test(text)),
-  );
+  ) || namesIn(json).some((name) => !isEntryName(name));
+
+const namesIn = (json: unknown): string[] => {
+  const { configuration, detail } = bodySchema.safeParse(json).data ?? {};
+  return [configuration, detail?.configuration].flatMap((entries) => Object.keys(entries ?? {}));
+};
+const entriesSchema = z.catch(z.optional(z.record(z.string(), z.unknown())), undefined);
+const bodySchema = z.object({
+  configuration: entriesSchema,
+  detail: z.catch(z.optional(z.object({ configuration: entriesSchema })), undefined),
+});
 
 function stringsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value];

@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'vitest';
+import { allowedKeys } from '../../functions/core/catalogue.ts';
+import { decidesAddress, provenanceOf } from '../../functions/core/configuration.ts';
+import {
+  configurationSchema,
+  entryNameSchema,
+  settingsOf,
+  tenantSecretSchema,
+  type Configuration,
+} from '../../functions/core/instance.ts';
+import { problemsOf } from '../../functions/core/problems.ts';
+
+const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
+const settings = (configuration: Configuration, elementKey = 'taxify') =>
+  settingsOf({ tenantId: 'acme', elementKey }, { configuration });
+const fingerprint = (configuration: Configuration, elementKey?: string) =>
+  settings(configuration, elementKey).fingerprint;
+
+function problemsWith(schema: typeof configurationSchema, input: Configuration) {
+  const { error } = schema.safeParse(input);
+  return error ? problemsOf(error, input) : [];
+}
+
+describe('the source of a configuration', () => {
+  test.each<[string, string, Configuration, string]>([
+    ['nothing', 'taxify', {}, 'secret'],
+    ['entries of the allow-list', 'taxify', { 'pagination.max': 5 }, 'secret'],
+    ['a key', 'taxify', { 'api.key': 'k' }, 'request'],
+    ['an address', 'taxify', { 'base.url': 'x', 'pagination.max': 5 }, 'request'],
+    ['nothing for an element outside the catalogue', 'freshdeskv2', {}, 'secret'],
+    ['any entry for an element outside the catalogue', 'freshdeskv2', { 'pagination.max': 5 }, 'request'],
+    ['an inherited name', 'constructor', { toString: 'x' }, 'request'],
+  ])('the source of a request that sets %s is known', (_what, elementKey, configuration, source) => {
+    expect(provenanceOf({ elementKey, configuration })).toMatchObject({
+      source,
+      requestEntries: Object.keys(configuration).toSorted(),
+    });
+  });
+
+  test('the source of an event is the secret, and what it may not set is not remembered', () => {
+    const configuration = { 'api.key': 'k', 'pagination.max': 5 };
+    expect(provenanceOf({ elementKey: 'taxify', configuration, askedBy })).toEqual({
+      source: 'secret',
+      requestEntries: ['pagination.max'],
+    });
+  });
+});
+
+describe('a fingerprint', () => {
+  const one = { 'api.key': 'one', 'base.url': 'https://one.example/path' };
+
+  test.each<[string, Configuration]>([
+    ['another credential', { ...one, 'api.key': 'two' }],
+    ['user info in the address', { ...one, 'base.url': 'https://me:secret@one.example/path' }],
+    ['a query in the address', { ...one, 'base.url': 'https://one.example/path?key=secret' }],
+    ['a fragment in the address', { ...one, 'base.url': ' https://one.example/path#secret ' }],
+    ['the default port', { ...one, 'base.url': 'HTTPS://One.Example:443/path' }],
+  ])('the fingerprint stays the same with %s', (_what, configuration) => {
+    expect(fingerprint(configuration)).toBe(fingerprint(one));
+  });
+
+  test.each<[string, Configuration]>([
+    ['another host', { ...one, 'base.url': 'https://two.example/path' }],
+    ['another path', { ...one, 'base.url': 'https://one.example/other' }],
+    ['another port', { ...one, 'base.url': 'https://one.example:8443/path' }],
+    ['another scheme', { ...one, 'base.url': 'http://one.example/path' }],
+    ['one entry more', { ...one, 'partner.key': 'p' }],
+    ['one entry less', { 'api.key': 'one' }],
+    ['the secret as its source', {}],
+  ])('the fingerprint changes with %s', (_what, configuration) => {
+    expect(fingerprint(configuration)).not.toBe(fingerprint(one));
+  });
+
+  test('the fingerprint of earlier versions knows neither source nor address', () => {
+    expect(settings(one).earlierFingerprint).toBe(settings({}).earlierFingerprint);
+    // As that version has written it.
+    expect(settings({}).earlierFingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
+  });
+
+  test.each([
+    ['me:secret@one.example/path?key', 'you:other@one.example/path'],
+    ['shop', ' shop'],
+    ['not a host?secret', 'not a host'],
+  ])('%s and %s are the same address', (a, b) => {
+    const [first, same, other] = [a, b, 'elsewhere.example'].map((site) =>
+      fingerprint({ site }, 'freshdeskv2'),
+    );
+    expect(first).toBe(same);
+    expect(first).not.toBe(other);
+  });
+});
+
+test.each([
+  'base.url',
+  'event.notification.callback.url',
+  'oauth.callback.url',
+  'subdomain',
+  'host',
+  'hostname',
+  'host.name',
+  'site.address',
+  'server',
+  'company.domain',
+  'endpoint',
+  'aws.region',
+  'instanceUrl',
+  'baseurl',
+  'redirect_uri',
+])('%s decides an address', (name) => {
+  expect(decidesAddress(name)).toBe(true);
+});
+
+test.each(['api.key', 'server.key', 'site.user', 'instance.token', 'security', 'pagination.max', 'username'])(
+  '%s decides no address',
+  (name) => {
+    expect(decidesAddress(name)).toBe(false);
+  },
+);
+
+test('no entry of an allow-list decides an address', () => {
+  expect(['taxify'].flatMap(allowedKeys).filter(decidesAddress)).toEqual([]);
+});
+
+describe('a configuration value', () => {
+  test.each(['********', '*', ' ** ', '••••', '*•*', '', ' ', '<key>', ' <YOUR API KEY> ', '<>'])(
+    '"%s" is refused, in a request and in a secret',
+    (value) => {
+      for (const schema of [configurationSchema, tenantSecretSchema]) {
+        expect(problemsWith(schema, { 'api.key': value })).toEqual([
+          { path: ['api.key'], detail: expect.stringMatching(/^expected text that is not blank, no mask/) },
+        ]);
+      }
+    },
+  );
+
+  test.each(['k', '*k*', 'a*', '<a', 'b>', '<a>b', '<a><b>', '<key>k</key>', '5 < 6 > 4', '<\n', 0, false])(
+    '%j is accepted',
+    (value) => {
+      expect(configurationSchema.safeParse({ 'api.key': value }).success).toBe(true);
+    },
+  );
+});
+
+describe('an entry’s name', () => {
+  test.each(['api.key', 'filter.response.nulls', 'pagination.max', 'refresh_interval', 'apiKey'])(
+    '%s is accepted',
+    (name) => {
+      expect(entryNameSchema.safeParse(name).success).toBe(true);
+    },
+  );
+
+  test('a name that may be a credential is refused without being repeated', () => {
+    const misplaced = ['Zk9qT2xR7wPb4Ls0Yd', '2f1e0d9c8b7a69584736251403f2e1d0', 'a b', ''];
+    const names = Object.fromEntries(misplaced.map((name) => [name, 'x']));
+    expect(problemsWith(configurationSchema, names)).toEqual([
+      { path: [], detail: expect.stringContaining('one is not shown because it may be a credential') },
+    ]);
+  });
+});
