@@ -194,7 +194,7 @@ export class OnboardingStack extends Stack {
 }
 
 /**
- * Denies decryption to every principal but the roles of the functions that read tokens, whatever IAM grants. Key
+ * Denies decryption to every principal but the roles of the functions that read tokens, even if IAM grants it. Key
  * administration stays with the account: that is the key's default statement.
  *
  * A condition names the roles: KMS turns a role that is a `Principal` into its id once the role is deleted, and

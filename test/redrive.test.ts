@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { oldestOnboardingMs } from '../functions/core/timing.ts';
 import { linesOf, readDeadLetter, type QueueName } from '../infra/redrive/dead-letter.ts';
@@ -109,6 +110,12 @@ describe('an event of long ago', () => {
   test('an onboarding whose time lies ahead is as old as its arrival', () => {
     const ahead = event('TenantOnboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
     expect(read('onboard-tenants', ahead, { nowMs: oldestMs + 1 }).body).toBeUndefined();
+  });
+
+  test('the README says the same age', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+    const ages = [...readme.matchAll(/older than ([\d.]+) days/g)].map(([, days]) => Number(days));
+    expect(new Set(ages)).toEqual(new Set([oldestOnboardingMs / 86_400_000]));
   });
 
   test('a removal goes back however old it is', () => {

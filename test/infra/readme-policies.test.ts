@@ -3,16 +3,19 @@ import { expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { production, only, rows } from './template.ts';
 
-/** The IAM policies that the README gives as examples, for the stack with the stage `prod`. */
+/**
+ * The IAM policies that the README gives as examples, for the stack with the stage `prod`, and what it says of access to
+ * tokens.
+ */
 
 const policySchema = z.object({
   Version: z.literal('2012-10-17'),
   Statement: z.array(
     z.object({
       Sid: z.string(),
-      Effect: z.literal('Allow'),
+      Effect: z.enum(['Allow', 'Deny']),
       Action: z.union([z.string(), z.array(z.string())]),
-      Resource: z.string(),
+      Resource: z.union([z.string(), z.array(z.string())]),
       Condition: z.optional(z.unknown()),
     }),
   ),
@@ -23,16 +26,18 @@ const statements = [...readme.matchAll(/^```json\n(.*?)^```$/gms)]
   .map(([, text = '']) => policySchema.safeParse(JSON.parse(text)))
   .flatMap(({ data }) => data?.Statement ?? []);
 
-function statementNamed(sid: string) {
-  const [statement, ...others] = statements.filter(({ Sid }) => Sid === sid);
-  if (!statement || others.length > 0) throw new Error(`Expected one statement ${sid} in the README.`);
+function statementNamed(sid: string, effect: 'Allow' | 'Deny' = 'Allow') {
+  const [statement, ...others] = statements.filter(({ Sid, Effect }) => Sid === sid && Effect === effect);
+  if (!statement || others.length > 0) throw new Error(`Expected one ${effect} ${sid} in the README.`);
   return statement;
 }
 
 /** As IAM compares them: `*` is any text, slashes and all, and `?` one character. */
-function isMatch(pattern: string, arn: string): boolean {
-  const escaped = pattern.replaceAll(/[\\^$.|+()[\]{}]/g, String.raw`\$&`);
-  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`).test(arn);
+function isMatch(patterns: string | string[], arn: string): boolean {
+  return [patterns].flat().some((pattern) => {
+    const escaped = pattern.replaceAll(/[\\^$.|+()[\]{}]/g, String.raw`\$&`);
+    return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`).test(arn);
+  });
 }
 
 const inAccount = 'eu-west-1:111122223333';
@@ -60,6 +65,36 @@ test('the application’s lets it read one tenant’s token and call nothing els
   ]);
   // The API has the stage that stands in that ARN.
   expect(only('AWS::ApiGatewayV2::Stage', production).Properties.StageName).toBe('$default');
+});
+
+test('the dashboard’s lets it read every tenant’s instances and no token, however the path is written', () => {
+  const [granted, denied] = [statementNamed('ReadInstances'), statementNamed('ReadNoToken', 'Deny')];
+  expect([granted.Action, denied.Action]).toEqual(['execute-api:Invoke', 'execute-api:Invoke']);
+  const mayRead = (arn: string) => isMatch(granted.Resource, arn) && !isMatch(denied.Resource, arn);
+  const reads = requestArns.filter((arn) => arn.includes('/GET/'));
+  const ofTokens = reads.filter((arn) => arn.endsWith('/token'));
+  expect(requestArns.filter(mayRead)).toEqual(reads.filter((arn) => !ofTokens.includes(arn)));
+  expect(ofTokens).toHaveLength(6);
+  // The grant alone would do.
+  expect(ofTokens.filter((arn) => isMatch(granted.Resource, arn))).toEqual(ofTokens);
+  const encoded = ofTokens.flatMap((arn) => [
+    arn.replace(/token$/, '%74oken'),
+    arn.replace('/taxify/', '%2Ftaxify%2F'),
+  ]);
+  expect(encoded.filter(mayRead)).toEqual([]);
+  // An element may have that name.
+  expect(
+    mayRead(`arn:aws:execute-api:${inAccount}:a1b2c3d4e5/$default/GET/tenants/acme/instances/token`),
+  ).toBe(true);
+});
+
+test('the README names the functions that read the platform secret, with which every token can be listed', () => {
+  const [, list = ''] =
+    /^Who holds the platform secret .* These functions read it: (.*)\.$/m.exec(readme) ?? [];
+  const readers = rows
+    .filter(([, { uses }]) => uses.secrets?.includes('platform'))
+    .map(([name]) => `\`${name}\``);
+  expect(list).toBe(readers.join(', '));
 });
 
 test('the control plane’s lets it send the service’s own kinds of events to its bus', () => {
