@@ -2,6 +2,7 @@ import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { wholeTenant } from '../../functions/core/instance.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements-faults.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
@@ -65,12 +66,13 @@ function newTenantWithSecret(): string {
   return tenantId;
 }
 
-async function send(source: string, type: string, detail: object): Promise<void> {
+async function send(source: string, type: string, detail: object, agoMs = 0): Promise<void> {
   const entry = {
     EventBusName: stack.busName,
     Source: source,
     DetailType: type,
     Detail: JSON.stringify(detail),
+    Time: new Date(Date.now() - agoMs),
   };
   await eventBridge.send(new PutEventsCommand({ Entries: [entry] }));
 }
@@ -97,9 +99,14 @@ function mishapOf({ operation, path, headers, body }: ReceivedRequest): Mishap |
 }
 
 /** The tenant's row as another invocation may have left it. */
-async function alter(tenantId: string, attributes: Record<string, unknown>, without: string[] = []) {
+async function alter(
+  tenantId: string,
+  attributes: Record<string, unknown>,
+  without: string[] = [],
+  elementKey = 'taxify',
+) {
   const { Item } = await dynamoDb.send(
-    new GetItemCommand({ TableName: stack.tableName, Key: keyOf(tenantId) }),
+    new GetItemCommand({ TableName: stack.tableName, Key: keyOf(tenantId, elementKey) }),
   );
   if (!Item) throw new Error(`Tenant ${tenantId} has no row.`);
   const kept = Object.entries(Item).filter(([name]) => !without.includes(name));
@@ -111,7 +118,10 @@ async function alter(tenantId: string, attributes: Record<string, unknown>, with
   );
 }
 
-const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
+const keyOf = (tenantId: string, elementKey: string) => ({
+  tenantId: { S: tenantId },
+  elementKey: { S: elementKey },
+});
 
 /** A claim that has run out, of an invocation that came to its end before it knew of its instance. */
 const expiredClaim = { status: 'provisioning', leaseExpiresAt: 1 };
@@ -167,6 +177,11 @@ async function onboardingEvents(): Promise<void> {
   await send('crm.example', 'TenantOnboarded', { tenantId: twice });
   // Refused and recorded: it has no secret.
   await send('crm.example', 'TenantOnboarded', { tenantId: newTenant() });
+  // Gives its claim back: the whole tenant has been removed since.
+  const gone = newTenantWithSecret();
+  await send('crm.example', 'TenantOffboarded', { tenantId: gone });
+  await stack.idle();
+  await send('crm.example', 'TenantOnboarded', { tenantId: gone }, 60_000);
   // The second is remembered, so that it is answered, too.
   await send('crm.example', 'TenantOnboarded', { tenantId });
   await stack.idle();
@@ -188,6 +203,10 @@ async function schedules(): Promise<void> {
   await alter(unfinished, { ...expiredClaim, ...due }, ['token', 'instanceId']);
   const leaving = await newActiveTenant();
   await alter(leaving, { ...due, status: 'deleting' }, ['token']);
+  const leavingWhole = newTenant();
+  await send('crm.example', 'TenantOffboarded', { tenantId: leavingWhole });
+  await stack.idle();
+  await alter(leavingWhole, { ...due, status: 'deleting' }, ['expiresAt'], wholeTenant);
   await stack.runSchedule('reconcile-instances');
 
   const withoutToken = await newActiveTenant();

@@ -64,6 +64,7 @@ const permissions: Record<FunctionName, string[]> = {
     ...queue,
     'dynamodb:GetItem table',
     'dynamodb:PutItem table',
+    'dynamodb:DeleteItem table',
     'kms:Encrypt token key',
   ],
   'offboard-tenants': [
@@ -79,6 +80,7 @@ const permissions: Record<FunctionName, string[]> = {
     platformSecretOnly,
     'dynamodb:GetItem table',
     'dynamodb:PutItem table',
+    'dynamodb:Query table',
     'dynamodb:Query index',
     'kms:Encrypt token key',
   ],
