@@ -314,6 +314,41 @@ describe('an event that is refused', () => {
   });
 });
 
+async function expectShortLines(...texts: string[]): Promise<void> {
+  const lines = (await service.logs()).filter((line) => texts.some((text) => line.includes(text)));
+  expect(lines).not.toEqual([]);
+  expect(lines.filter((line) => Buffer.byteLength(line) > 16 * 1_024)).toEqual([]);
+}
+
+describe('an event with ten thousand wrong fields', () => {
+  const names = Array.from(
+    { length: 10_000 },
+    (_, index) => `field${index.toString(8).replaceAll(/\d/g, (digit) => 'abcdefgh'.charAt(Number(digit)))}`,
+  );
+  const fields = Object.fromEntries(names.map((name) => [name, 'x']));
+
+  test('leaves no long line when it cannot be read', async () => {
+    await service.putEvents(tenantOnboarded('crowded', fields));
+    await service.idle();
+    expect(await service.deadLetters()).toHaveLength(1);
+    await expectShortLines('10000 things are wrong', 'fielda');
+  });
+
+  test('leaves no long line, row or result when it is refused', async () => {
+    const tenantId = newTenant();
+    await service.putEvents(tenantOnboarded(tenantId, { configuration: fields }));
+    await service.idle();
+    const row = await service.rowOf(tenantId);
+    expect(row).toMatchObject({ status: 'failed', lastError: { code: 'invalid-request' } });
+    expect(Buffer.byteLength(row?.['lastError'].detail)).toBeLessThanOrEqual(1_000);
+    await expectShortLines(tenantId);
+    const results = (await service.events()).map((event) => JSON.stringify(event));
+    const failed = results.find((text) => text.includes('InstanceFailed') && text.includes(tenantId));
+    expect(failed).toBeDefined();
+    expect(failed?.length).toBeLessThan(3_000);
+  });
+});
+
 describe('a batch', () => {
   test('is worked message by message: the good are done, the malformed end as dead letters, the failing succeed when they can', async () => {
     const good = await Promise.all(Array.from({ length: 5 }, newTenantWithSecret));

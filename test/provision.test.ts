@@ -852,7 +852,7 @@ describe('configuration', () => {
       '#/api.key expected text that is not blank',
     ],
     ['holds a mask', '{"api.key": "*****", "partner.key": "hush"}', '#/api.key expected text that is not'],
-    ['holds a credential as a name', '{"hush1hush2hush3hush4": null}', 'an entry expected text'],
+    ['holds a credential as a name', '{"hush1hush2hush3hush4": null}', 'one of its fields: expected text'],
   ])('from a tenant secret that %s is a matter for the operator', async (_what, value, fault) => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, value);

@@ -1,3 +1,4 @@
+import { cutToBytes } from '../core/bounded-text.ts';
 import { OnboardingError } from '../core/errors.ts';
 
 /**
@@ -32,6 +33,17 @@ export async function callAws<T>(what: string, call: () => Promise<T>): Promise<
   }
 }
 
-/** A parser's message quotes what it could not read, and that may be a secret. */
-const messageOf = (error: Error): string =>
-  error instanceof SyntaxError ? 'the answer cannot be read' : error.message;
+/** Of the SDK itself. */
+const toldNames = new Set(['TimeoutError', 'AbortError', 'CredentialsProviderError']);
+
+/**
+ * What AWS says names who may not do what, and what the network or the SDK's connection says names what failed. Any
+ * other error comes from code that reads or writes messages: it quotes what it could not read, which may be a secret. A
+ * validator of AWS quotes, too.
+ */
+function messageOf(error: Error): string {
+  const isOfAws = '$fault' in error;
+  const isOfNetwork = 'code' in error && typeof error.code === 'string' && !(error instanceof TypeError);
+  if (!isOfAws && !isOfNetwork && !toldNames.has(error.name)) return 'the answer cannot be read';
+  return cutToBytes(error.message.replace(/Value '.*' at/s, "Value '…' at"), 500);
+}

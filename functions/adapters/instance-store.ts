@@ -23,7 +23,7 @@ import {
   type InstanceSummary,
 } from '../core/instance.ts';
 import { OnboardingError } from '../core/errors.ts';
-import { problemsOf } from '../core/problems.ts';
+import { problemsOf, sentenceOf } from '../core/problems.ts';
 import { callAws } from './aws.ts';
 
 /** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */
@@ -188,11 +188,11 @@ function rowOf(item: Record<string, AttributeValue>): InstanceRow {
   const input = unmarshall(item);
   const parsed = instanceRowSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const faults = problemsOf(parsed.error, input).map(({ path, detail }) => `${path.join('.')} ${detail}`);
+  const faults = sentenceOf(problemsOf(parsed.error, input), (path) => path.join('.'));
   const { tenantId, elementKey } = item;
   throw new OnboardingError(
     'internal',
-    `The row of tenant ${tenantId?.S} and element ${elementKey?.S} cannot be read: ${faults.join('; ')}.`,
+    `The row of tenant ${tenantId?.S} and element ${elementKey?.S} cannot be read: ${faults}.`,
   );
 }
 

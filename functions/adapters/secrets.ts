@@ -5,10 +5,10 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod/mini';
 import type { ReadTenantSecret } from '../core/collaborators.ts';
+import { cutToBytes } from '../core/bounded-text.ts';
 import { OnboardingError } from '../core/errors.ts';
-import { isEntryName } from '../core/entry-name.ts';
 import { tenantSecretSchema } from '../core/instance.ts';
-import { pointerTo, problemsOf } from '../core/problems.ts';
+import { pointerTo, problemsOf, sentenceOf } from '../core/problems.ts';
 import { callAws } from './aws.ts';
 
 /** Both go into one header whose parts are separated by commas. */
@@ -118,14 +118,8 @@ function parseSecret(text: string): unknown {
 function faultsOf(error: z.core.$ZodError, text: string): string {
   const json = parseSecret(text);
   if (json === undefined) return 'is not JSON';
-  return problemsOf(error, json)
-    .map(({ path, detail }) => {
-      if (path.length === 0) return detail;
-      // What does not look like a name may be a credential.
-      const isName = path.every((part) => isEntryName(String(part)));
-      return `${isName ? pointerTo(path) : 'an entry'} ${detail}`;
-    })
-    .join('; ');
+  // Short enough for what is to be done about it, which comes after it.
+  return cutToBytes(sentenceOf(problemsOf(error, json), pointerTo), 600);
 }
 
 function unusablePlatformSecret(secretId: string, fault: string): OnboardingError {

@@ -8,7 +8,7 @@ export const segmentPattern =
 export const maxLength = 64;
 export const maxSegments = 6;
 export const maxLettersOfSegment = 20;
-/** `XX12-YY34-ZZ56` is a license key, `aws.s3.v10` is not. */
+/** `ABCDE12-FGHIJ34` is a license key, `aws.s3.v10` is not. */
 export const maxDigits = 3;
 /** Of one or two letters, as in `idToken`. Random letters change their case every second time. */
 const maxShortWords = 2;

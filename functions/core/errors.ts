@@ -1,3 +1,5 @@
+import { cutToBytes, maxNamed } from './bounded-text.ts';
+
 /** Every way a request can end badly. `retryable`: the same request may succeed later, without anybody changing it. */
 export const errorCodes = {
   'invalid-request': { status: 400, retryable: false, title: 'The request is not valid' },
@@ -82,8 +84,11 @@ export type ErrorCode = keyof typeof errorCodes;
 /** One thing wrong with a request: in its body (`pointer`, a JSON Pointer fragment) or in its path (`parameter`). */
 export type Problem = { detail: string } & ({ pointer: string } | { parameter: string });
 
+/** A row keeps the message, an event carries it, and the list of a tenant's instances shows one of each. */
+const maxMessageBytes = 1_000;
+
 export type ErrorFacts = {
-  /** Everything wrong with the input. */
+  /** What is wrong with the input: the first 20. */
   problems?: readonly Problem[];
   /** Configuration entries to add, as `configuration.<key>`. */
   missing?: readonly string[];
@@ -104,9 +109,9 @@ export class OnboardingError extends Error {
   readonly facts: ErrorFacts;
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
-    super(message);
+    super(cutToBytes(message, maxMessageBytes));
     this.code = code;
-    this.facts = facts;
+    this.facts = { ...facts, ...bounded(facts) };
   }
 
   get status(): number {
@@ -125,4 +130,12 @@ export class OnboardingError extends Error {
   get publicDetail(): string {
     return this.status < 500 ? this.message : this.title;
   }
+}
+
+/** Whatever the input was, of what it says about it there is only so much. */
+function bounded({ problems, missing }: ErrorFacts): ErrorFacts {
+  return {
+    ...(problems && { problems: problems.slice(0, maxNamed) }),
+    ...(missing && { missing: missing.slice(0, maxNamed) }),
+  };
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { isOrigin } from '../core/origin.ts';
-import { pointerTo, problemsOf } from '../core/problems.ts';
+import { faultsOf, sentenceOf } from '../core/problems.ts';
 
 const name = z.string().check(z.minLength(1, 'some text'));
 
@@ -33,8 +33,6 @@ export type EnvironmentName = keyof z.infer<typeof environmentSchema>;
 export function parseEnvironment<T>(schema: z.ZodMiniType<T>, environment: NodeJS.ProcessEnv): T {
   const parsed = schema.safeParse(environment);
   if (parsed.success) return parsed.data;
-  const faults = problemsOf(parsed.error, environment).map(
-    ({ path, detail }) => `${pointerTo(path).slice(2)} ${detail}`,
-  );
-  throw new TypeError(`Wrong environment: ${faults.join('; ')}`);
+  const faults = sentenceOf(faultsOf(parsed.error, environment), (path) => path.join('.'));
+  throw new TypeError(`Wrong environment: ${faults}`);
 }

@@ -1,4 +1,5 @@
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
+import { cutToBytes, maxNamed } from '../core/bounded-text.ts';
 import type { Observe } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
 import type { LambdaContext } from './container.ts';
@@ -14,13 +15,38 @@ export const log = { info: writer('INFO'), warn: writer('WARN'), error: writer('
 function writer(level: string) {
   return (message: string, fields: object): void => {
     const timestamp = new Date().toISOString();
-    writeLine({ level, message, timestamp, service: 'element-onboarding', awsRequestId, ...fields });
+    write(textOf({ level, message, timestamp, service: 'element-onboarding', awsRequestId, ...fields }));
   };
 }
 
+/** Of one line. What arrives may be a hundred times as long, and is delivered ten times. */
+const maxLineBytes = 16 * 1_024;
+const maxTextBytes = 200;
+
+/** JSON. Of a line that would be too long, texts and lists are cut; should it still be, what has parts of its own goes. */
+function textOf(line: object): string {
+  const whole = JSON.stringify(line);
+  if (isShort(whole)) return whole;
+  const cut = JSON.stringify({ ...line, isCut: true }, cutter);
+  if (isShort(cut)) return cut;
+  return JSON.stringify({ ...line, isCut: true }, (name, value: unknown) =>
+    name !== '' && typeof value === 'object' ? undefined : cutter(name, value),
+  );
+}
+
+const isShort = (text: string): boolean => Buffer.byteLength(text) < maxLineBytes;
+
+function cutter(_name: string, value: unknown): unknown {
+  if (typeof value === 'string') return cutToBytes(value, maxTextBytes);
+  return Array.isArray(value) ? value.slice(0, maxNamed) : value;
+}
+
+/** Metrics, whose length is bounded by what is measured. */
+export const writeLine = (line: object): void => write(JSON.stringify(line));
+
 /** Past `console`, to which Lambda adds words of its own. */
-export function writeLine(line: object): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
+function write(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 /** Puts the request's id on every line until the next one begins: Lambda gives a process one at a time. */
@@ -37,9 +63,19 @@ export function errorFields(error: unknown) {
     const { code, message, facts } = error;
     return { code, message, requestId: facts.requestId, missing: facts.missing, cause: facts.cause };
   }
-  if (error instanceof Error) return { code: 'internal', message: error.message, stack: error.stack };
+  if (error instanceof Error) {
+    return {
+      code: 'internal',
+      message: messageOf(error),
+      stack: error.stack?.match(/^ {4}at .*$/gm)?.join('\n'),
+    };
+  }
   return { code: 'internal', message: 'something that is no error was thrown' };
 }
+
+/** A parser's message quotes what it could not read. */
+const messageOf = (error: Error): string =>
+  error instanceof SyntaxError ? 'something that was read cannot be parsed' : error.message;
 
 const warnings = new Set([
   'outcome-unknown',

@@ -93,7 +93,7 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
     notes: {
       title: 'Problem details (RFC 9457)',
       description:
-        '`errors` names everything that is wrong with a request, by JSON Pointer into its body or by path parameter; `missing` names configuration entries to add; `requestId` is for the support of Cloud Elements.',
+        '`errors` names what is wrong with a request, at most 20 things at once, by JSON Pointer into its body or by path parameter; `missing` names configuration entries to add; `requestId` is for the support of Cloud Elements.',
     },
   },
   GatewayMessage: { schema: gatewayMessageSchema, notes: { title: 'Message of API Gateway' } },
