@@ -8,11 +8,25 @@ const forms: [string, (secret: string) => string[]][] = [
   ['in JSON in JSON', (secret) => [inJson(inJson(secret))]],
   ['in a URL', (secret) => [encodeURIComponent(secret)]],
   ['in a form', (secret) => [new URLSearchParams({ '': secret }).toString().slice(1)]],
+  ['in a URL, in small letters', (secret) => [inSmallPercents(secret)]],
+  ['in JSON, with \\u', (secret) => [withUnicodeEscapes(secret)]],
+  ['in HTML', (secret) => [inHtml(secret)]],
+  ['in hex', (secret) => [Buffer.from(secret).toString('hex')]],
+  ['in small letters', (secret) => [secret.toLowerCase()]],
+  ['in capitals', (secret) => [secret.toUpperCase()]],
   ['in base64', (secret) => [0, 1, 2].map((offset) => inBase64(secret, offset, 'base64'))],
   ['in base64url', (secret) => [0, 1, 2].map((offset) => inBase64(secret, offset, 'base64url'))],
 ];
 
 export const inJson = (text: string) => JSON.stringify(text).slice(1, -1);
+
+export const inSmallPercents = (text: string) =>
+  encodeURIComponent(text).replaceAll(/%../g, (percents) => percents.toLowerCase());
+
+export const withUnicodeEscapes = (text: string) =>
+  text.replaceAll(/\W/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+export const inHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
 
 /** Without the characters at both ends that depend on what stands before and after. */
 function inBase64(secret: string, offset: number, encoding: 'base64' | 'base64url'): string {

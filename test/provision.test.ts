@@ -373,11 +373,11 @@ describe('a refusal by Cloud Elements', () => {
     const requestId = 'feedfacefeedfacefeedface';
     failPost({
       effect: 'none',
-      outcome: { kind: 'status', status: 400, body: { requestId, message: 'The key is wrong.' } },
+      outcome: { kind: 'status', status: 400, body: { requestId, message: 'The account is disabled.' } },
     });
     const error = await errorOf(servers.provision(taxify(tenantId)));
     expect(error).toMatchObject({ code: 'refused-by-cloud-elements', status: 400, retryable: false });
-    expect(error.message).toContain(`taxify instance of tenant ${tenantId} (400): The key is wrong`);
+    expect(error.message).toContain(`taxify instance of tenant ${tenantId} (400): The account is disabled`);
     expect(error.facts.requestId).toBe(requestId);
     expect(await rowOf(tenantId)).toMatchObject({
       status: 'failed',
@@ -407,7 +407,7 @@ describe('a refusal by Cloud Elements', () => {
     const error = await errorOf(
       servers.provision(taxify(tenantId, { configuration: { 'api.key': 'sesame "open"' } })),
     );
-    expect(error.message).toContain('[redacted]');
+    expect(error.message).toContain('Invalid request: …');
     expect(JSON.stringify([error.message, await rowOf(tenantId)])).not.toContain('sesame');
   });
 

@@ -6,7 +6,14 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createTenantSecrets } from '../functions/adapters/secrets.ts';
 import type { Outcome, PlatformSecrets } from '../infra/local/cloud-elements.ts';
 import { closeServer, listenOnLoopback } from '../infra/local/loopback.ts';
-import { createLeakSearch, inJson, quotedLength } from './leak-search.ts';
+import {
+  createLeakSearch,
+  inHtml,
+  inJson,
+  inSmallPercents,
+  quotedLength,
+  withUnicodeEscapes,
+} from './leak-search.ts';
 import { newTenant } from './real-servers.ts';
 import { eventOf, startService, tenantOnboarded, type Answer, type Service } from './running-service.ts';
 
@@ -117,6 +124,30 @@ const quoting: {
     status: 400,
     code: 'refused-by-cloud-elements',
   },
+  ...Object.entries({
+    'in a URL in small letters': inSmallPercents,
+    'in a form': (text: string) => new URLSearchParams({ text }).toString(),
+    'in JSON in JSON': (text: string) => inJson(inJson(text)),
+    'in JSON with \\u': withUnicodeEscapes,
+    'in HTML': inHtml,
+    'in hex': (text: string) => Buffer.from(text).toString('hex'),
+    'in base64': (text: string) => Buffer.from(text).toString('base64'),
+    'in small letters': (text: string) => text.toLowerCase(),
+    'in capitals': (text: string) => text.toUpperCase(),
+    'cut off': (text: string) => text.slice(0, 25),
+  }).flatMap(([how, write]) =>
+    [400, 409].map((status) => ({
+      what: `${how}, ${status}`,
+      outcome: (quotation: string): Outcome => ({
+        kind: 'status',
+        status,
+        body: { requestId: '0123456789abcdef01234567', message: `Invalid value: ${write(quotation)}` },
+      }),
+      ...(status === 400
+        ? { status, code: 'refused-by-cloud-elements' }
+        : { effect: 'applied' as const, status: 201 }),
+    })),
+  ),
   {
     what: 'in a refusal that quotes the body',
     outcome: () => ({ kind: 'echo-credentials' }),
@@ -128,7 +159,7 @@ const quoting: {
     outcome: (providerMessage) => ({
       kind: 'status',
       status: 401,
-      body: { requestId: 'abc', message: 'Bad Request', providerMessage },
+      body: { requestId: '0123456789abcdef01234567', message: 'Bad Request', providerMessage },
     }),
     status: 400,
     code: 'refused-by-cloud-elements',
@@ -196,6 +227,8 @@ async function requestsThatAreWrong(): Promise<void> {
     ['as JSON', (key) => JSON.stringify(key)],
     ['in an unknown field', (key) => ({ ...taxify('k'), apiKey: key })],
     ['as the element key', (key) => ({ element: { key } })],
+    ['in the place of a field', (key) => ({ ...taxify('k'), [key]: 'x' })],
+    ['in the place of an entry', (key) => ({ ...taxify('k'), configuration: { [key]: 'x' } })],
     ['in a list', (key) => ({ element: { key: 'taxify' }, configuration: { 'api.key': [key] } })],
     ['as the configuration', (key) => ({ element: { key: 'taxify' }, configuration: key })],
     ['as a name of the wrong type', (key) => taxify('k', { name: [key] })],
@@ -334,6 +367,7 @@ async function events(): Promise<void> {
     tenantOnboarded(outspoken, { configuration }),
     tenantOnboarded('malformed', { apiKey: plantKey('in a malformed event') }),
     tenantOnboarded(plantKey('as a tenant id')),
+    tenantOnboarded('misplaced', { [plantKey('in the place of a field in an event')]: 'x' }),
     eventOf('sbt.control.plane', 'sbt_aws_onboardingRequest', {
       tenantId: sbt,
       tenantRegistrationId: 'registration',
@@ -380,7 +414,7 @@ async function changesAndRemovals(): Promise<void> {
   service.simulator.fail({
     on: 'DELETE /instances/{id}',
     effect: 'none',
-    outcome: { kind: 'status', status: 409, body: { requestId: 'abc', message: token } },
+    outcome: { kind: 'status', status: 409, body: { requestId: '0123456789abcdef01234567', message: token } },
   });
   await expectAnswer('removal on its way', 202, service.delete(path));
   await expectAnswer('removed', 204, service.delete(path));
@@ -436,8 +470,8 @@ test('no secret and no token is in an event of ours', () => {
 
 test('no secret is in a dead letter, but what its sender wrote into it', async () => {
   const bodies = (await service.deadLetters()).map(({ body }) => body);
-  expect(bodies).toHaveLength(7);
-  expect(bodies.filter((body) => leaksIn([body]).length > 0)).toHaveLength(3);
+  expect(bodies).toHaveLength(8);
+  expect(bodies.filter((body) => leaksIn([body]).length > 0)).toHaveLength(4);
 });
 
 test('the search would find each of them in any form, a part being enough', () => {
@@ -450,6 +484,12 @@ test('the search would find each of them in any form, a part being enough', () =
       JSON.stringify(JSON.stringify({ secret })),
       `https://tests.invalid/?secret=${encodeURIComponent(secret)}`,
       new URLSearchParams({ secret }).toString(),
+      inSmallPercents(`key ${secret}`),
+      withUnicodeEscapes(`key ${secret}`),
+      inHtml(`<b>${secret}</b>`),
+      Buffer.from(`key ${secret}`).toString('hex'),
+      `KEY ${secret.toUpperCase()}`,
+      `key ${secret.toLowerCase()}`,
       Buffer.from(secret).toString('base64'),
       Buffer.from(`user:${secret}`).toString('base64'),
       Buffer.from(`token ${secret}.`).toString('base64url'),

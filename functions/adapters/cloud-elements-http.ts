@@ -1,6 +1,7 @@
 import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
+import { relay, relayRequestId, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
 
 /** The path below every edition's origin; only the origin differs between regions and brands. */
@@ -13,9 +14,15 @@ const maxAnswerBytes = 16 * 1024 * 1024;
 const refusalSchema = z.object({
   requestId: z.optional(z.string()),
   message: z.optional(z.string()),
-  /** The vendor's own words. May hold personal data, so that it is there is all that is ever told of it. */
   providerMessage: z.optional(z.unknown()),
 });
+
+type Refusal = {
+  /** What can be relayed of what the platform said. */
+  message: string | undefined;
+  /** The vendor behind the element refused, not the platform. Its own words may hold personal data and end here. */
+  isVendors: boolean;
+};
 
 /** Where the platform secrets come from. `renew` is told which ones were refused; the same object: nothing newer. */
 export type CredentialsSource = {
@@ -28,8 +35,8 @@ export type Request = {
   path: string;
   query?: Record<string, string>;
   body?: unknown;
-  /** What of the body must not come back in a message. */
-  secrets?: readonly unknown[];
+  /** What the answer's message is relayed by; the platform's own secrets are always kept out of it. */
+  relaying?: Relaying;
   /** Whose instance it is about, for the log. */
   about?: Subject | undefined;
 };
@@ -66,8 +73,8 @@ export type Answer = {
   header(name: string): string | undefined;
   /** Parsed body; undefined when it is not JSON. */
   json: unknown;
-  /** Set when the platform itself refused: other bodies come from something in front of it. Its message is redacted. */
-  refusal: z.infer<typeof refusalSchema> | undefined;
+  /** Set when the platform itself refused: other bodies come from something in front of it. */
+  refusal: Refusal | undefined;
   requestId: string | undefined;
 };
 
@@ -126,7 +133,7 @@ export function createCloudElementsCaller({
    * and a create must not be sent twice to find out. For the same reason no HTTP/2, whose sessions undici shares.
    */
   async function send(
-    { method, path, query, body, secrets = [] }: Request,
+    { method, path, query, body, relaying = {} }: Request,
     { userSecret, organizationSecret }: PlatformCredentials,
     signal: AbortSignal,
   ): Promise<Reply> {
@@ -153,7 +160,8 @@ export function createCloudElementsCaller({
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
-      return answerOf(status, headers, text, [...secrets, userSecret, organizationSecret]);
+      const secrets = [...(relaying.secrets ?? []), userSecret, organizationSecret];
+      return answerOf(status, headers, text, { ...relaying, secrets });
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
     } finally {
@@ -208,15 +216,18 @@ export const isAbsent = (reply: Reply): boolean =>
 
 /** Our secrets were refused, not the tenant's: then the vendor behind the element would have spoken. */
 export const isUnauthorized = (reply: Reply): boolean =>
-  reply.kind === 'answer' && reply.status === 401 && reply.refusal?.providerMessage === undefined;
+  reply.kind === 'answer' && reply.status === 401 && !reply.refusal?.isVendors;
 
-/** For logs and errors: what came instead of what was expected. */
+/** For logs and errors: what came instead of what was expected, with what can be relayed of what the platform said. */
 export function describe(reply: Reply): string {
   if (reply.kind === 'no-credentials') return reply.error.message;
   if (reply.kind === 'broken') return reply.reason;
-  const body = reply.json === undefined ? 'without a readable body' : 'with an unexpected body';
-  const request = reply.requestId ? `, request ${reply.requestId}` : '';
-  return `HTTP ${reply.status} ${reply.refusal ? 'from Cloud Elements' : body}${request}`;
+  const { status, refusal, requestId } = reply;
+  const request = requestId ? `, request ${requestId}` : '';
+  if (!refusal) {
+    return `HTTP ${status} ${reply.json === undefined ? 'without a readable' : 'with an unexpected'} body${request}`;
+  }
+  return `HTTP ${status} from Cloud Elements${request}${refusal.message ? `: ${refusal.message}` : ''}`;
 }
 
 /** Without a duration when nothing was tried. */
@@ -251,23 +262,24 @@ function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
   return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
 }
 
-function answerOf(status: number, headers: AnswerHeaders, text: string, secrets: readonly unknown[]): Answer {
+function answerOf(status: number, headers: AnswerHeaders, text: string, relaying: Relaying): Answer {
   const header = (name: string) => [headers[name]].flat()[0];
   const json = parseJson(text);
-  const parsed = refusalSchema.safeParse(json);
-  const refusal =
-    parsed.success && Object.values(parsed.data).some((value) => value !== undefined)
-      ? { ...parsed.data, message: parsed.data.message && redact(parsed.data.message, secrets) }
-      : undefined;
-  const requestId = refusal?.requestId ?? header('elements-request-id');
+  const refused = refusalSchema.safeParse(json).data;
+  const isRefusal = refused !== undefined && Object.values(refused).some((value) => value !== undefined);
   return {
     kind: 'answer',
     status,
     header,
     json,
-    refusal,
-    // It goes into logs and answers, so it has to look like an id.
-    requestId: requestId && /^[\w-]{1,64}$/.test(requestId) ? requestId : undefined,
+    refusal: isRefusal
+      ? {
+          message: refused.message && relay(refused.message, relaying),
+          isVendors: refused.providerMessage !== undefined,
+        }
+      : undefined,
+    requestId:
+      relayRequestId(refused?.requestId, relaying) ?? relayRequestId(header('elements-request-id'), relaying),
   };
 }
 
@@ -277,21 +289,6 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** What Cloud Elements said, without what we had told it and short enough for a log line. */
-function redact(message: string, secrets: readonly unknown[]): string {
-  return secrets
-    .flatMap((value) => {
-      const text = typeof value === 'string' || typeof value === 'number' ? String(value) : '';
-      if (text.length < 4) return [];
-      return [text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text.toWellFormed())];
-    })
-    .toSorted((a, b) => b.length - a.length)
-    .reduce((text, value) => text.replaceAll(value, '[redacted]'), message)
-    .replaceAll(/\p{Cc}/gu, ' ')
-    .slice(0, 300)
-    .replace(/\.$/, '');
 }
 
 /** An error's code or name: its message may quote what was sent. */

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { allowedKeys, requiredKeys } from '../core/catalogue.ts';
 import type {
   CloudElements,
   ElementInstance,
@@ -10,6 +11,7 @@ import type {
   Sought,
 } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
+import { elementKeySchema, tenantIdSchema, type Configuration } from '../core/instance.ts';
 import { clockSkewMs } from '../core/timing.ts';
 import {
   describe,
@@ -22,6 +24,7 @@ import {
   type Reply,
   type Request,
 } from './cloud-elements-http.ts';
+import type { Relaying } from './relay.ts';
 
 /** Opaque, but it travels in a header whose parts are separated by commas. */
 const elementTokenSchema = z.string().check(z.regex(/^[^\s,\p{Cc}]+$/u));
@@ -67,7 +70,7 @@ export function createCloudElements({
           method: 'POST',
           path: '/instances',
           body: { element: { key: elementKey }, name, tags, configuration },
-          secrets: Object.values(configuration),
+          relaying: relayingOf(elementKey, configuration),
           about: { tenantId, elementKey, ...generationOf(tags) },
         },
         { timeoutMs },
@@ -83,7 +86,7 @@ export function createCloudElements({
           method: 'PATCH',
           path: `/instances/${instanceId}`,
           body: changes,
-          secrets: Object.values(changes.configuration ?? {}),
+          relaying: relayingOf(elementKey, changes.configuration),
           about: { tenantId, elementKey, instanceId },
         },
         { timeoutMs },
@@ -126,10 +129,12 @@ export function createCloudElements({
         .filter((item) => hasTag(item, tag))
         .map(({ id, element, token, valid, disabled, ...item }) => ({
           id,
-          elementKey: element.key,
+          // They are logged, so they have to look like what they are.
+          elementKey: elementKeySchema.safeParse(element.key).data ?? 'unknown',
           tenantId: tagsOf(item)
-            .find((each) => each.startsWith('tenant:'))
-            ?.slice('tenant:'.length),
+            .filter((each) => each.startsWith('tenant:'))
+            .map((each) => tenantIdSchema.safeParse(each.slice('tenant:'.length)).data)
+            .find(Boolean),
           token,
           valid,
           disabled,
@@ -142,6 +147,7 @@ export function createCloudElements({
         {
           method: 'DELETE',
           path: `/instances/${instanceId}`,
+          relaying: relayingOf(elementKey),
           about: { tenantId, elementKey, instanceId },
         },
         { timeoutMs },
@@ -308,6 +314,17 @@ function namesAnother(shown: Shown, { tenantId, owner }: Owned): boolean {
   );
 }
 
+/** An entry that the catalog allows beside the tenant's credentials is none itself. */
+function relayingOf(elementKey: string, configuration: Configuration = {}): Relaying {
+  const allowed = allowedKeys(elementKey);
+  return {
+    names: [elementKey, ...requiredKeys(elementKey), ...allowed],
+    secrets: Object.entries(configuration)
+      .filter(([name]) => !allowed.includes(name))
+      .map(([, value]) => value),
+  };
+}
+
 function listRequest(tag: string, nextPage: string | undefined, sought?: Sought): Request {
   return {
     method: 'GET',
@@ -388,9 +405,12 @@ function refusalIn({ status, refusal }: Answer, what: string): string {
   return `Cloud Elements refused to ${what} (${status})${said}.`;
 }
 
+/** Longer waits help nobody, and a number of more digits than this has may be any. */
+const maxRetryAfterMs = 24 * 60 * 60 * 1_000;
+
 /** RFC 9110: seconds or a date. */
 function retryAfterOf(value: string | undefined, nowMs: number): number {
   if (value === undefined) return 0;
   const delayMs = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return Number.isFinite(delayMs) ? Math.max(0, delayMs) : 0;
+  return delayMs > 0 ? Math.min(delayMs, maxRetryAfterMs) : 0;
 }
