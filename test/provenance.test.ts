@@ -51,6 +51,7 @@ const ofEarlierVersion = (row: InstanceRow, { earlierFingerprint }: InstanceSett
 };
 
 const other = (tenantId: string) => taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
+const formerOf = ({ provisionId, name, createdAt }: InstanceRow) => ({ provisionId, name, createdAt });
 const failedAndQuiet = async (contested = true) => {
   const tenantId = newTenant();
   const killed = await servers.killedWhileCreating(tenantId, 'none');
@@ -191,7 +192,7 @@ describe('a claim over a failed row', () => {
     expect(row).toMatchObject({
       contested: false,
       createdAt: failed.createdAt,
-      formerProvisionIds: [failed.provisionId],
+      formers: [formerOf(failed)],
       checkAt: expect.any(Number),
     });
     await servers.duplicate(failed);
@@ -199,8 +200,19 @@ describe('a claim over a failed row', () => {
     await servers.reconcile();
     const checked = await servers.expectOneActiveInstance(tenantId);
     expect(checked).toMatchObject({ name: 'Other' });
-    expect(checked.formerProvisionIds).toBeUndefined();
+    expect(checked.formers).toBeUndefined();
     expect(checked.checkAt).toBeUndefined();
+  });
+
+  test('the late instance of an earlier generation is found by the recheck also where lists show no tags', async () => {
+    const { tenantId, failed } = await failedAndQuiet();
+    await servers.provision(other(tenantId));
+    await servers.duplicate(failed);
+    servers.simulator.listShape = { tags: 'absent' };
+    servers.simulator.ignoreTagFilter = true;
+    servers.clock.aheadMs += 60_001;
+    await servers.reconcile();
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ name: 'Other' });
   });
 
   test('a claim of other settings whose outcome is unknown does not adopt the late instance of the other', async () => {
@@ -209,7 +221,7 @@ describe('a claim over a failed row', () => {
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
     await servers.duplicate(failed);
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
-    expect(await servers.rowOf(tenantId)).toMatchObject({ formerProvisionIds: [failed.provisionId] });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ formers: [formerOf(failed)] });
   });
 
   test('a claim of the same settings keeps the generation', async () => {
@@ -217,7 +229,7 @@ describe('a claim over a failed row', () => {
     await servers.provision(taxify(tenantId));
     const row = await servers.expectOneActiveInstance(tenantId);
     expect(row).toMatchObject({ provisionId: failed.provisionId, contested: true });
-    expect(row.formerProvisionIds).toBeUndefined();
+    expect(row.formers).toBeUndefined();
   });
 
   test('a claim over a failed row of unknown source begins its own generation for the same settings, too', async () => {
@@ -228,7 +240,7 @@ describe('a claim over a failed row', () => {
     await servers.provision(taxify(tenantId));
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({
       source: 'request',
-      formerProvisionIds: [failed.provisionId],
+      formers: [formerOf(failed)],
     });
   });
 
@@ -237,15 +249,18 @@ describe('a claim over a failed row', () => {
     await servers.provision(other(tenantId));
     const row = await servers.expectOneActiveInstance(tenantId);
     expect(row.provisionId).not.toBe(failed.provisionId);
-    expect(row.formerProvisionIds).toBeUndefined();
+    expect(row.formers).toBeUndefined();
     expect(row.checkAt).toBeUndefined();
   });
 
   test('a claim waits for the recheck of a row with ten earlier generations', async () => {
     const { tenantId, failed } = await failedAndQuiet();
-    const formerProvisionIds = Array.from({ length: 10 }, (_, index) => `former-${index}`);
+    const formers = Array.from({ length: 10 }, (_, index) => ({
+      ...formerOf(failed),
+      provisionId: `former-${index}`,
+    }));
     const checkAt = Date.now() + servers.clock.aheadMs + 30_000;
-    await servers.store.replace({ ...failed, formerProvisionIds, checkAt }, failed);
+    await servers.store.replace({ ...failed, formers, checkAt }, failed);
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
     expect(servers.posts()).toBe(0);
     servers.clock.aheadMs += 30_001;
@@ -257,16 +272,16 @@ describe('a claim over a failed row', () => {
     const { tenantId, failed } = await failedAndQuiet();
     failPost({ effect: 'none', outcome: { kind: 'status', status: 400 } });
     expect((await errorOf(servers.provision(other(tenantId)))).code).toBe('refused-by-cloud-elements');
-    const formerProvisionIds = [failed.provisionId];
+    const formers = [formerOf(failed)];
     expect(await servers.rowOf(tenantId)).toMatchObject({
       status: 'failed',
-      formerProvisionIds,
+      formers,
       checkAt: expect.any(Number),
     });
     await servers.remove(keyOf(tenantId));
     expect(await servers.rowOf(tenantId)).toMatchObject({
       status: 'removed',
-      formerProvisionIds,
+      formers,
       checkAt: expect.any(Number),
     });
     await servers.duplicate(failed);
@@ -280,13 +295,13 @@ test('a claim over a tombstone that awaits its recheck remembers its generation'
   const tenantId = newTenant();
   failPost({ effect: 'applied', outcome: { kind: 'reset' } });
   await servers.provision(taxify(tenantId));
-  const { provisionId, sendDeadline } = await servers.expectOneActiveInstance(tenantId);
-  servers.clock.aheadMs = sendDeadline + 10_001 - Date.now();
+  const before = await servers.expectOneActiveInstance(tenantId);
+  servers.clock.aheadMs = before.sendDeadline + 10_001 - Date.now();
   await servers.remove(keyOf(tenantId));
   await servers.provision(taxify(tenantId));
   const row = await servers.expectOneActiveInstance(tenantId);
-  expect(row).toMatchObject({ formerProvisionIds: [provisionId], checkAt: expect.any(Number) });
-  await servers.duplicate({ ...row, provisionId });
+  expect(row).toMatchObject({ formers: [formerOf(before)], checkAt: expect.any(Number) });
+  await servers.duplicate(before);
   servers.clock.aheadMs += 60_001;
   await servers.reconcile();
   expect((await servers.expectOneActiveInstance(tenantId)).instanceId).toBe(row.instanceId);

@@ -234,14 +234,13 @@ async function requestsThatAreWrong(): Promise<void> {
     ['as a name of the wrong type', (key) => taxify('k', { name: [key] })],
     ['in a tag of ours', (key) => taxify('k', { tags: [`owner:${key}`] })],
     ['in a name with markup', (key) => taxify('k', { name: `<${key}>` })],
-    [
-      'where it may not be set',
-      (key) => ({ element: { key: 'taxify' }, configuration: { 'partner.key': key } }),
-    ],
+    ['in place of an entry’s name', (key) => ({ ...taxify('k'), configuration: { [key]: 'x' } })],
   ];
   for (const [what, body] of wrong) {
     await expectAnswer(what, 400, service.post(newTenant(), body(plantKey(what))), 'invalid-request');
   }
+  const partly = { element: { key: 'taxify' }, configuration: { 'partner.key': plantKey('of a part') } };
+  await expectAnswer('a part', 400, service.post(newTenant(), partly), 'missing-configuration');
   const text = plantKey('of another media type');
   await expectAnswer('415', 415, service.post(newTenant(), text, 'text/plain'), 'unsupported-media-type');
   const long = taxify(plantKey('of a body that is too large').repeat(2_000));
@@ -366,6 +365,7 @@ async function events(): Promise<void> {
     tenantOnboarded(newTenant()),
     tenantOnboarded(outspoken, { configuration }),
     tenantOnboarded('malformed', { apiKey: plantKey('in a malformed event') }),
+    tenantOnboarded('misplaced', { configuration: { [plantKey('as a name in an event')]: 'x' } }),
     tenantOnboarded(plantKey('as a tenant id')),
     tenantOnboarded('misplaced', { [plantKey('in the place of a field in an event')]: 'x' }),
     eventOf('sbt.control.plane', 'sbt_aws_onboardingRequest', {
@@ -400,7 +400,9 @@ async function changesAndRemovals(): Promise<void> {
   const change = (what: string) => ({ configuration: { 'api.key': plantKey(what) }, name: 'Changed' });
   await expectAnswer('changed', 200, service.patch(path, change('of a change')));
   const evil = { configuration: { 'base.url': plantKey('as a URL in a change') } };
-  await expectAnswer('wrong change', 400, service.patch(path, evil), 'invalid-request');
+  await expectAnswer('wrong change', 400, service.patch(path, evil), 'missing-configuration');
+  const misplaced = { configuration: { [plantKey('as a name in a change')]: 'x' } };
+  await expectAnswer('misplaced', 400, service.patch(path, misplaced), 'invalid-request');
   service.simulator.fail({
     on: 'PATCH /instances/{id}',
     effect: 'none',
@@ -408,8 +410,19 @@ async function changesAndRemovals(): Promise<void> {
   });
   const refused = service.patch(path, change('of a refused change'));
   await expectAnswer('refused change', 400, refused, 'refused-by-cloud-elements');
-  await service.putTenantSecret(tenantId, { 'api.key': plantKey('that was rotated in the secret') });
-  await expectAnswer('secret sent anew', 200, service.patch(path, { configuration: {} }));
+  const sendSecret = { configuration: {} };
+  await service.putTenantSecret(tenantId, { 'api.key': plantKey('beside a request’s') });
+  await expectAnswer('not sent', 409, service.patch(path, sendSecret), 'configuration-from-request');
+  const rotated = newTenant();
+  const itsPath = `/tenants/${rotated}/instances/taxify`;
+  await service.putTenantSecret(rotated, { 'api.key': plantKey('before a rotation') });
+  await expectAnswer('to rotate', 201, service.post(rotated, { element: { key: 'taxify' } }));
+  await expectAnswer('beside', 400, service.patch(itsPath, evil), 'invalid-request');
+  await service.putTenantSecret(rotated, { 'api.key': plantKey('that was rotated in the secret') });
+  await expectAnswer('secret sent anew', 200, service.patch(itsPath, sendSecret));
+  await service.putTenantSecret(rotated, { [plantKey('as a name in the secret')]: null });
+  const unusable = service.patch(itsPath, sendSecret);
+  await expectAnswer('unusable secret', 503, unusable, 'tenant-credentials-unusable');
 
   service.simulator.fail({
     on: 'DELETE /instances/{id}',

@@ -217,6 +217,10 @@ export function fingerprintOf({
     .digest('base64url');
 }
 
+/** What finds the instances of a generation that was given up: `name` and `createdAt` as its row had them. */
+const formerSchema = z.object({ provisionId: z.string(), name: z.string(), createdAt: z.number() });
+export type Former = z.infer<typeof formerSchema>;
+
 /** `removed`: a tombstone, which no answer shows; it tells late events of before the removal from new ones. */
 const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']);
 
@@ -292,7 +296,7 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(z.number()),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
-  formerProvisionIds: z.optional(z.array(z.string())),
+  formers: z.optional(z.array(formerSchema)),
   /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */
   expiresAt: z.optional(z.number()),
 });
@@ -300,7 +304,7 @@ export type InstanceRow = z.infer<typeof instanceRowSchema>;
 
 export const maxNotices = 10;
 
-export const maxFormerProvisionIds = 10;
+export const maxFormers = 10;
 
 /** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
 export const wholeTenant = '*';

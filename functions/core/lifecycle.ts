@@ -1,9 +1,10 @@
 import type { OnboardingError } from './errors.ts';
 import {
-  maxFormerProvisionIds,
+  maxFormers,
   maxNotices,
   momentOf,
   type EventOrigin,
+  type Former,
   type InstanceKey,
   type InstanceRow,
   type InstanceSettings,
@@ -141,7 +142,7 @@ export type Verdict =
        */
       earlier: 'nothing' | 'to-adopt' | 'to-remove' | 'removed';
       /** Earlier generations to remember if the claim begins one of its own; absent if it keeps the row's. */
-      formers?: string[];
+      formers?: Former[];
       /** Whatever earlier attempts sent has taken effect by now or never will. */
       mayCreate: boolean;
     };
@@ -204,10 +205,12 @@ function inNewGeneration(
   verdict: Extract<Verdict, { kind: 'take-over' }>,
   nowMs: number,
 ): Verdict {
-  const formers = [...(row.formerProvisionIds ?? [])];
+  const { provisionId, name, createdAt } = row;
+  const formers = [...(row.formers ?? [])];
   // A tombstone without `checkAt` has been looked at again already.
-  if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined)) formers.push(row.provisionId);
-  if (formers.length <= maxFormerProvisionIds) return { ...verdict, formers };
+  if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined))
+    formers.push({ provisionId, name, createdAt });
+  if (formers.length <= maxFormers) return { ...verdict, formers };
   return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
 }
 
@@ -258,7 +261,7 @@ export function takeOver(
   return {
     ...claim(claimant, row.provisionId, timing, row),
     ...(isUnknown && { fingerprint, source: undefined, requestEntries, requestDigest: undefined }),
-    formerProvisionIds: row.formerProvisionIds,
+    formers: row.formers,
     contested: isUncertain(row),
     instanceId: row.instanceId,
     sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,
@@ -272,15 +275,14 @@ export function takeOver(
 export function succeed(
   row: InstanceRow,
   claimant: Claimant,
-  { provisionId, formers }: { provisionId: string; formers: readonly string[] },
+  { provisionId, formers }: { provisionId: string; formers: readonly Former[] },
   timing: Timing,
 ): InstanceRow {
   const fresh = claim(claimant, provisionId, timing, row);
-  const formerProvisionIds = formers.length > 0 ? [...formers] : undefined;
-  if (row.status === 'removed') return { ...fresh, formerProvisionIds };
+  const begun = { ...fresh, formers: formers.length > 0 ? [...formers] : undefined };
+  if (row.status === 'removed') return begun;
   return {
-    ...fresh,
-    formerProvisionIds,
+    ...begun,
     askedBy: claimant.settings.askedBy ?? row.askedBy,
     createdAt: row.createdAt,
     lastError: row.lastError,
@@ -289,11 +291,11 @@ export function succeed(
 
 /** When the reconciler is to look once more for instances that may appear after all. */
 function recheckAt(
-  { contested, formerProvisionIds }: InstanceRow,
+  { contested, formers }: InstanceRow,
   nowMs: number,
   { recheckMs }: Timing,
 ): number | undefined {
-  return contested || formerProvisionIds?.length ? nowMs + recheckMs : undefined;
+  return contested || formers?.length ? nowMs + recheckMs : undefined;
 }
 
 export function activate(

@@ -7,6 +7,7 @@ import {
   momentOf,
   type Configuration,
   type EventOrigin,
+  type Former,
   type InstanceKey,
   type InstanceRow,
   type InstanceSettings,
@@ -249,7 +250,7 @@ export function createProvisioning({
   async function takeOverCleaned(
     before: InstanceRow,
     by: Claimant,
-    begun: { provisionId: string; formers: string[] } | undefined,
+    begun: { provisionId: string; formers: Former[] } | undefined,
     deadlineAt: number,
   ) {
     const leased = lease(before, by, timing);

@@ -156,7 +156,7 @@ export function createReconciling({
     // An uncertain look-up is repeated.
     const isCertain = found.isCertain && formers.areCertain;
     const settled = isCertain
-      ? { ...release(row, undefined), formerProvisionIds: undefined }
+      ? { ...release(row, undefined), formers: undefined }
       : release(row, now() + timing.recheckMs);
     await endClaim(row, () => store.replace(settled, heldBy(row)));
     return 'checked';
@@ -172,8 +172,8 @@ export function createReconciling({
     deadlineAt: number,
   ): Promise<{ areCertain: boolean } | undefined> {
     let areCertain = true;
-    for (const provisionId of row.formerProvisionIds ?? []) {
-      const found = await lookUp({ ...row, provisionId, instanceId: undefined }, { besides: keptId });
+    for (const former of row.formers ?? []) {
+      const found = await lookUp({ ...row, ...former, instanceId: undefined }, { besides: keptId });
       if (!found) return undefined;
       const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return undefined;

@@ -12,6 +12,7 @@ const stateSchema = z.pick(instanceRowSchema, {
   elementKey: true,
   status: true,
   fingerprint: true,
+  source: true,
   askedBy: true,
   lastError: true,
 });
@@ -79,7 +80,12 @@ const stateOnly = {
 /** How the row answers an ask before anything is sent for it: undefined when it is to be sent. */
 export function endBeforeAsking(ask: Ask, state: State | undefined): End | undefined {
   if (state?.status !== 'active') return undefined;
-  return state.fingerprint === ask.fingerprint ? { outcome: 'active', asked: false } : conflict(false);
+  return isSame(ask, state) ? { outcome: 'active', asked: false } : conflict(false);
+}
+
+/** A row of an earlier version does not know its source, and has a fingerprint without it. */
+function isSame(ask: Ask, { fingerprint, source }: State): boolean {
+  return fingerprint === (source === undefined ? ask.earlierFingerprint : ask.fingerprint);
 }
 
 /** How the ask has ended, by the row; undefined as long as that is open. `eventId`: of the event that asked. */
@@ -90,9 +96,7 @@ export function endAfterAsking(ask: Ask, eventId: string, state: State | undefin
     case 'active':
       // Ours with other settings has been changed since. Others' with other settings is left as it is by the service,
       // which records nothing in this case.
-      return isOurs || state.fingerprint === ask.fingerprint
-        ? { outcome: 'active', asked: true }
-        : conflict(true);
+      return isOurs || isSame(ask, state) ? { outcome: 'active', asked: true } : conflict(true);
     case 'failed': {
       // Of an earlier event, or still to be delivered again.
       if (!isOurs || !state.lastError || !finalCodes.has(state.lastError.code)) return undefined;
@@ -130,6 +134,8 @@ function conflict(asked: boolean): End {
     outcome: 'failed',
     asked,
     code: 'settings-conflict' satisfies ErrorCode,
-    why: 'It is active with another name, other tags or other configuration. Change it by PATCH, or remove it first.',
+    why:
+      'It is active with another name, other tags or other configuration, or a request has brought its credentials. ' +
+      'Change it by PATCH, or remove it first.',
   };
 }
