@@ -239,7 +239,7 @@ async function expectNothingSentNorStored(itemsBefore: unknown): Promise<void> {
   expect(service.simulator.requests).toEqual([]);
 }
 
-/** Of no form that a name has. */
+/** Does not look like a name. */
 const misplacedKey = 'f3a9c17be2d04f5586aa';
 const unnamed = (detail: string) =>
   `one of its fields${detail} (its name is not repeated: it may be a credential)`;

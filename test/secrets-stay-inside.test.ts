@@ -234,7 +234,6 @@ async function requestsThatAreWrong(): Promise<void> {
     ['as a name of the wrong type', (key) => taxify('k', { name: [key] })],
     ['in a tag of ours', (key) => taxify('k', { tags: [`owner:${key}`] })],
     ['in a name with markup', (key) => taxify('k', { name: `<${key}>` })],
-    ['in place of an entry’s name', (key) => ({ ...taxify('k'), configuration: { [key]: 'x' } })],
   ];
   for (const [what, body] of wrong) {
     await expectAnswer(what, 400, service.post(newTenant(), body(plantKey(what))), 'invalid-request');
@@ -433,9 +432,20 @@ async function changesAndRemovals(): Promise<void> {
   await expectAnswer('removed', 204, service.delete(path));
 
   const leaving = newTenant();
-  await service.putTenantSecret(leaving, { 'api.key': plantKey('of a tenant that leaves') });
+  const stored = plantKey('of a tenant that leaves');
+  await service.putTenantSecret(leaving, { 'api.key': stored });
   await service.putEvents(tenantOnboarded(leaving));
   await service.idle();
+  const ownPath = `/tenants/${leaving}/instances/taxify`;
+  for (const quotation of [stored, inSmallPercents(stored), Buffer.from(`u:${stored}`).toString('base64')]) {
+    service.simulator.fail({
+      on: 'PATCH /instances/{id}',
+      effect: 'none',
+      outcome: { kind: 'status', status: 400, body: { message: `Invalid value: ${quotation}` } },
+    });
+    const renamed = service.patch(ownPath, { name: 'Renamed' });
+    await expectAnswer('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
+  }
   const offboarded = { tenantId: leaving, note: plantKey('in an off-boarding event that is malformed') };
   await service.putEvents(
     eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),

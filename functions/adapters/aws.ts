@@ -33,7 +33,7 @@ export async function callAws<T>(what: string, call: () => Promise<T>): Promise<
   }
 }
 
-/** Of the SDK itself. */
+/** Errors of the SDK itself, whose messages quote nothing. */
 const toldNames = new Set(['TimeoutError', 'AbortError', 'CredentialsProviderError']);
 
 /**

@@ -405,7 +405,7 @@ function refusalIn({ status, refusal }: Answer, what: string): string {
   return `Cloud Elements refused to ${what} (${status})${said}.`;
 }
 
-/** Longer waits help nobody, and a number of more digits than this has may be any. */
+/** No caller waits longer, and a number with more digits could be a credential. */
 const maxRetryAfterMs = 24 * 60 * 60 * 1_000;
 
 /** RFC 9110: seconds or a date. */

@@ -2,7 +2,7 @@ import { relayedWords } from './relayed-words.ts';
 
 /** What of a call decides which words of its answer may be relayed. */
 export type Relaying = {
-  /** The element's key and the names of its documented entries: relayed whatever the credentials are. */
+  /** The element's key and the names of its documented entries. Relayed even where a credential equals one. */
   names?: readonly string[] | undefined;
   /** Values that must not come back: credentials of the request and of the platform. */
   secrets?: readonly unknown[] | undefined;
@@ -10,37 +10,37 @@ export type Relaying = {
 
 const withheld = '…';
 
-/** The rest of a longer message is not read, and not more than this of it is relayed. */
+/** A longer message is cut before it is read, and the relayed text once more. */
 const maxReadCharacters = 2_000;
 const maxRelayedCharacters = 300;
 
-/** By chance, a credential and a sentence hardly ever have so many letters of whole words in common. */
+/** Words with this many letters in all hardly ever occur in a credential by chance. */
 const telltaleLetters = 4;
 
-/** A chunk between two white spaces: quotes and brackets, what is between them, and the punctuation after it. */
+/** A chunk without white space: opening quotes and brackets, the words, and the punctuation after them. */
 const chunkPattern = /^(["'([{]{0,2})(.*?)(["')\]}.,:;!?]{0,2})$/;
 
-/** Joins words to one chunk: `oauth.api.key`, `user/organization`, `re-authenticate`. */
+/** Joins words to a chunk: `oauth.api.key`, `user/organization`, `re-authenticate`. */
 const joint = /[-./,:;_]/;
 
-/** Words of one chunk, lower-case letters alone; a name counts as none. */
+/** `words`: the words of the chunk in lower case, names left out. */
 type Relayable = { text: string; words: string[] };
 
 /**
- * Relays what Cloud Elements says word by word: the words of a fixed list, the element's key and its entries' names as
- * they are, and "…" for everything else, numbers too. So a credential cannot come back in it, in whatever encoding, cut
- * or quoted: between two white spaces there must be nothing but listed words and plain punctuation, in the letter case
- * of a sentence.
+ * Relays a message of Cloud Elements word by word. Listed words, the element's key and the names of its entries stay as
+ * they are; everything else, numbers included, becomes "…". No list of encodings could be complete, but an encoded, cut
+ * or quoted credential is no sequence of listed words and plain punctuation, in a sentence's letter case.
  *
- * A credential that is made of listed words would get through, so words that occur in one become "…" as well. That takes
- * knowing it: of one that Cloud Elements has stored and this request did not send, listed words do get through.
+ * A credential that is made of listed words would be, so words that occur in a credential become "…" as well. The limit:
+ * a credential that Cloud Elements has stored and that this request did not send is not known here, and its listed
+ * words are relayed.
  *
- * @returns undefined when not one word can be relayed
+ * @returns undefined if no word can be relayed
  */
 export function relay(message: string, { names = [], secrets = [] }: Relaying): string | undefined {
   const credentials = secrets.map(credentialOf);
   const chunks = message.slice(0, maxReadCharacters).split(/\s+/).filter(Boolean);
-  // The last one may have been cut in two, and be a word by that.
+  // The cut may have made a listed word of the last one.
   if (message.length > maxReadCharacters) chunks[chunks.length - 1] = withheld;
   const relayable = chunks.map((chunk) => relayableOf(chunk, names));
 

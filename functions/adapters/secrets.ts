@@ -118,7 +118,7 @@ function parseSecret(text: string): unknown {
 function faultsOf(error: z.core.$ZodError, text: string): string {
   const json = parseSecret(text);
   if (json === undefined) return 'is not JSON';
-  // Short enough for what is to be done about it, which comes after it.
+  // Leaves room for the advice that follows it in the message.
   return cutToBytes(sentenceOf(problemsOf(error, json), pointerTo), 600);
 }
 

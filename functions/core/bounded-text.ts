@@ -9,7 +9,7 @@ export function cutToBytes(text: string, maxBytes: number): string {
   return text.slice(0, read) + ellipsis;
 }
 
-/** So many problems are named at most, of a request, an event or a row. */
+/** At most this many problems of a request, an event or a row are named. */
 export const maxNamed = 20;
 
 /** Joins the first 20 of a list, and says how many more there are. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { joinNamed } from './bounded-text.ts';
 import { allowedKeys, requiredKeys } from './catalogue.ts';
 import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
@@ -62,7 +63,7 @@ export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): v
   const missing = requiredKeys(elementKey).filter((name) => !Object.hasOwn(configuration, name));
   if (missing.length === 0) return;
   throw missingConfiguration(
-    `The request sets ${outside.join(', ')}, so the tenant's secret is not used and the request must bring ` +
+    `The request sets ${joinNamed(outside, ', ')}, so the tenant's secret is not used and the request must bring ` +
       `${missing.join(', ')} as well. Beside the tenant's secret a request may set ${allowedInWords(elementKey)}.`,
     missing,
   );
@@ -122,8 +123,8 @@ export async function changedConfiguration(
       const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();
       if (missing.length === 0) return configuration;
       throw missingConfiguration(
-        `${nameOf(row)} got its configuration from requests, and ${outside.join(', ')} can only be changed together ` +
-          `with everything else that they have set: ${missing.join(', ')} is missing.`,
+        `${nameOf(row)} got its configuration from requests, and ${joinNamed(outside, ', ')} can only be changed together ` +
+          `with everything else that they have set: ${joinNamed(missing, ', ')} is missing.`,
         missing,
       );
     }
@@ -224,7 +225,7 @@ function notAllowed(elementKey: string, names: readonly string[]): OnboardingErr
   const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
   const rule = `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
   // Names the entries itself: of a refused event the message is all that is kept.
-  return new OnboardingError('invalid-request', `The configuration ${names.join(', ')} ${rule}.`, {
+  return new OnboardingError('invalid-request', `The configuration ${joinNamed(names, ', ')} ${rule}.`, {
     problems: names.map((name) => ({ pointer: pointerTo(['configuration', name]), detail: rule })),
   });
 }
@@ -242,7 +243,7 @@ const waysToTheSecret =
 function configurationFromRequest(row: Configured, names: readonly string[]): OnboardingError {
   return new OnboardingError(
     'configuration-from-request',
-    `${nameOf(row)} got configuration from requests (${names.join(', ')}), so the tenant's secret is never sent to ` +
+    `${nameOf(row)} got configuration from requests (${joinNamed(names, ', ')}), so the tenant's secret is never sent to ` +
       `it. ${waysToTheSecret}`,
   );
 }

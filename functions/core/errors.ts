@@ -84,7 +84,7 @@ export type ErrorCode = keyof typeof errorCodes;
 /** One thing wrong with a request: in its body (`pointer`, a JSON Pointer fragment) or in its path (`parameter`). */
 export type Problem = { detail: string } & ({ pointer: string } | { parameter: string });
 
-/** A row keeps the message, an event carries it, and the list of a tenant's instances shows one of each. */
+/** A row keeps the message, an event carries it, and a list shows one for each instance. */
 const maxMessageBytes = 1_000;
 
 export type ErrorFacts = {
@@ -132,7 +132,7 @@ export class OnboardingError extends Error {
   }
 }
 
-/** Whatever the input was, of what it says about it there is only so much. */
+/** Keeps the facts short, however long the input was. */
 function bounded({ problems, missing }: ErrorFacts): ErrorFacts {
   return {
     ...(problems && { problems: problems.slice(0, maxNamed) }),

@@ -35,7 +35,7 @@ export function pointerTo(path: Path): string {
 
 /**
  * Every problem that a schema found, each with what was expected instead. Never quotes a value, nor a name that may be
- * a credential in the wrong place: its problem is told of its parent.
+ * a credential in the wrong place: the parent gets the problem instead.
  */
 export function problemsOf(error: z.core.$ZodError, input: unknown): Fault[] {
   const faults = faultsOf(error, input).map(({ path, detail }) => {
@@ -44,11 +44,11 @@ export function problemsOf(error: z.core.$ZodError, input: unknown): Fault[] {
     const what = `one of its fields${detail.startsWith('is ') ? '' : ':'} ${detail}`;
     return { path: repeated, detail: `${what} (its name is not repeated: it may be a credential)` };
   });
-  // Without their names many are the same.
+  // Several problems of unnamed fields are the same.
   return [...new Map(faults.map((fault) => [JSON.stringify(fault), fault])).values()];
 }
 
-/** As `problemsOf`, with names as they are: for input whose names are our own. */
+/** As `problemsOf`, but names every field: for input whose names are our own. */
 export function faultsOf(error: z.core.$ZodError, input: unknown): Fault[] {
   return error.issues.flatMap((issue) => describe(issue, input));
 }
@@ -83,7 +83,7 @@ function valueAt(input: unknown, path: Path): unknown {
   );
 }
 
-/** Problems in one sentence: the first 20, and how many more there are. */
+/** Joins problems to one sentence: the first 20, and how many more there are. */
 export function sentenceOf(faults: readonly Fault[], nameOf: (path: Path) => string): string {
   const described = faults.map(({ path, detail }) =>
     path.length > 0 ? `${nameOf(path)} ${detail}` : detail,

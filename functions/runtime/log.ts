@@ -19,11 +19,11 @@ function writer(level: string) {
   };
 }
 
-/** Of one line. What arrives may be a hundred times as long, and is delivered ten times. */
+/** The longest line. A message may be 16 times as long, and is delivered ten times. */
 const maxLineBytes = 16 * 1_024;
 const maxTextBytes = 200;
 
-/** JSON. Of a line that would be too long, texts and lists are cut; should it still be, what has parts of its own goes. */
+/** Writes the line as JSON. If it is too long, cuts texts and lists; if it still is, leaves out objects and lists. */
 function textOf(line: object): string {
   const whole = JSON.stringify(line);
   if (isShort(whole)) return whole;
@@ -41,7 +41,7 @@ function cutter(_name: string, value: unknown): unknown {
   return Array.isArray(value) ? value.slice(0, maxNamed) : value;
 }
 
-/** Metrics, whose length is bounded by what is measured. */
+/** Writes metrics, whose number bounds the line's length. */
 export const writeLine = (line: object): void => write(JSON.stringify(line));
 
 /** Past `console`, to which Lambda adds words of its own. */

@@ -37,20 +37,20 @@ function refuseNext(type: string, message: string): void {
   next = { status: 400, body: JSON.stringify({ __type: type, message }) };
 }
 
-test('AWS’ own words are told', async () => {
+test('a message of AWS is passed on', async () => {
   const message = 'User: arn:aws:sts::1:role/x is not authorized to perform: secretsmanager:ListSecrets';
   refuseNext('AccessDeniedException', message);
   expect(await causeOf(call)).toEqual({ name: 'AccessDeniedException', message });
 });
 
-test('AWS’ own words are cut', async () => {
+test('a long message of AWS is cut', async () => {
   refuseNext('ValidationException', 'é'.repeat(10_000));
   const { message = '' } = (await causeOf(call)) ?? {};
   expect(Buffer.byteLength(message)).toBeLessThanOrEqual(500);
   expect(message).toMatch(/^é+…$/);
 });
 
-test('a value that a validator of AWS quotes is not told', async () => {
+test('a value quoted by a validator of AWS is not passed on', async () => {
   const failed = "at 'plaintext' failed to satisfy constraint";
   refuseNext('ValidationException', `1 validation error detected: Value 'it's hush' ${failed}`);
   expect(await causeOf(call)).toEqual({
@@ -59,7 +59,7 @@ test('a value that a validator of AWS quotes is not told', async () => {
   });
 });
 
-test('what code says about a message that it cannot read is not told', async () => {
+test('an error of a parser or serializer is not passed on', async () => {
   for (const error of [new SyntaxError('hush'), new TypeError('hush'), new Error('Unsupported type: hush')]) {
     expect((await causeOf(() => Promise.reject(error)))?.message).toBe('the answer cannot be read');
   }
@@ -71,7 +71,7 @@ test('what code says about a message that it cannot read is not told', async () 
   expect(JSON.stringify(await causeOf(call))).not.toContain('hush');
 });
 
-test('a connection that fails is told', async () => {
+test('a failed connection is named', async () => {
   const own = createServer();
   const endpoint = await listenOnLoopback(own, 0);
   await closeServer(own);
@@ -81,7 +81,7 @@ test('a connection that fails is told', async () => {
   expect(cause?.message).toContain('ECONNREFUSED');
 });
 
-test('a time-out is told', async () => {
+test('a timeout is named', async () => {
   const late = Object.assign(new Error('a request has exceeded 1500 ms'), { name: 'TimeoutError' });
   const cause = await causeOf(() => Promise.reject(late));
   expect(cause).toEqual({ name: 'TimeoutError', message: 'a request has exceeded 1500 ms' });

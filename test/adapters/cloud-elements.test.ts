@@ -54,15 +54,15 @@ function answerNext(on: Fault['on'], answer: Answered): void {
   simulator.fail({ on, effect: 'none', outcome: { kind: 'status', ...answer } });
 }
 
-/** All that goes on from here: into answers, rows, events and logs. */
+/** Everything that can reach answers, rows, events and logs. */
 const toldOf = (outcome: object): string => {
   const error =
     'error' in outcome && outcome.error instanceof Error ? [outcome.error, outcome.error.message] : [];
   return JSON.stringify([outcome, error, calls]);
 };
 
-describe('a refusal', () => {
-  test('of an update that sends no configuration does not bring the stored key out', async () => {
+describe('relayed refusals', () => {
+  test('a refused rename that quotes the stored key does not bring it out', async () => {
     const message = `The value ${storedKey} of api.key is not valid for taxify`;
     answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     const outcome = await rename();
@@ -74,34 +74,34 @@ describe('a refusal', () => {
     expect(toldOf(outcome)).not.toContain('pX7');
   });
 
-  test('says "…" in the place of listed words that are in a credential, and repeats allowed values', async () => {
+  test('a listed word is withheld if a credential contains it, not if an allow-listed value does', async () => {
     const message = 'The token is not valid';
     answerNext('POST /instances', { status: 400, body: { requestId, message } });
     expect(toldOf(await create())).toContain('(400): The … is not valid. Correct');
   });
 
-  test('does not quote the user and organization secret', async () => {
+  test('a refusal does not quote the user and organization secret', async () => {
     const quoted = Buffer.from(`${secrets.userSecret}:${secrets.organizationSecret}`).toString('base64');
     const message = `Request failed for ${secrets.userSecret} ${secrets.organizationSecret} ${quoted}`;
     answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     expect(toldOf(await rename())).toContain('(400): Request failed for …. Correct');
   });
 
-  test('of which no word can be relayed is told without a reason', async () => {
+  test('a refusal without any listed word has no reason', async () => {
     answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message: storedKey } });
     expect(toldOf(await rename())).toContain('tenant acme (400). Correct');
   });
 });
 
-describe('an outcome that is unknown', () => {
-  test.each([409, 500])('has what Cloud Elements says with status %i for its reason', async (status) => {
+describe('unknown outcomes', () => {
+  test.each([409, 500])('a create answered %i gives the relayed message as reason', async (status) => {
     const message = `The element instance ${storedKey} already exists`;
     answerNext('POST /instances', { status, body: { requestId, message } });
     const reason = `HTTP ${status} from Cloud Elements, request ${requestId}: The element instance … already exists`;
     expect(await create()).toEqual({ kind: 'unknown', reason, requestId });
   });
 
-  test('of a look-up does not repeat what an instance shows of itself', async () => {
+  test('a failed look-up does not repeat names and tags of instances', async () => {
     const tags = ['provision:1', `tenant:${storedKey}`];
     const listed = [{ id: 7, token: 'x', element: { key: storedKey }, tags, name: storedKey }];
     answerNext('GET /instances', { status: 200, body: listed });
@@ -110,7 +110,7 @@ describe('an outcome that is unknown', () => {
   });
 });
 
-test('a deletion that is refused says what Cloud Elements says', async () => {
+test('a refused deletion gives the relayed message', async () => {
   const message = `The taxify instance ${storedKey} is used by formula 17 and cannot be deleted`;
   answerNext('DELETE /instances/{id}', { status: 409, body: { requestId, message } });
   const outcome = await cloudElements.remove({ ...key, instanceId }, options);
@@ -120,7 +120,7 @@ test('a deletion that is refused says what Cloud Elements says', async () => {
   );
 });
 
-test('a list names tenants and elements only where they have the form of such', async () => {
+test('a list leaves out tenant ids and element keys of another form', async () => {
   const owned = ['owner:tests'];
   answerNext('GET /instances', {
     status: 200,
@@ -139,29 +139,33 @@ test('a list names tenants and elements only where they have the form of such', 
   });
 });
 
-describe('the request id', () => {
+describe('request ids', () => {
   const uuid = '5f0c7f5a-4c8e-4c53-a5a2-0b9d5f3f7c11';
 
   test.each<[string, Answered, string | undefined]>([
-    ['of the body', { status: 400, body: { requestId, message: 'No' } }, requestId],
+    ['a valid id in the body is relayed', { status: 400, body: { requestId, message: 'No' } }, requestId],
     [
-      'of the header',
+      'a valid id in the header is relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
     [
-      'of the header, beside another form of one in the body',
+      'a valid id in the header replaces an invalid one in the body',
       { status: 400, body: { requestId: 'k-1', message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
-    ['of another form', { status: 400, body: { requestId: 'secret-1', message: 'No' } }, undefined],
     [
-      'of another form in the header',
+      'an invalid id is not relayed',
+      { status: 400, body: { requestId: 'secret-1', message: 'No' } },
+      undefined,
+    ],
+    [
+      'an invalid id in the header is not relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': 'secret-1' } },
       undefined,
     ],
     [
-      'that is the organization secret in the form of a UUID',
+      'the organization secret in the form of a UUID is not relayed',
       { status: 400, body: { requestId: '58168435-e3b9-959a-929e-b04b6218b9a2', message: 'No' } },
       undefined,
     ],

@@ -6,7 +6,7 @@ import { allowedKeys, requiredKeys } from '../../functions/core/catalogue.ts';
 
 const names = ['taxify', ...requiredKeys('taxify'), ...allowedKeys('taxify')];
 
-/** What Cloud Elements is known to say, and what a caller gets to read of it. */
+/** Messages of Cloud Elements, and what is relayed of each. */
 const documented: [said: string, relayed: string][] = [
   // Help center and devportal, "Error Codes".
   ['No account found with ID 123456', 'No account found with ID …'],
@@ -94,18 +94,18 @@ const documented: [said: string, relayed: string][] = [
   ['(refresh_interval) is required!', '(refresh_interval) is required!'],
 ];
 
-test.each(documented)('%s', (said, relayed) => {
+test.each(documented)('relays "%s"', (said, relayed) => {
   expect(relay(said, { names })).toBe(relayed);
 });
 
 const lengthOf = (texts: string[]): number => texts.join('').replaceAll('…', '').length;
 
-test('callers get to read at least nine tenths of what Cloud Elements is known to say', () => {
+test('at least nine tenths of the known messages are relayed', () => {
   const share = lengthOf(documented.map(([, to]) => to)) / lengthOf(documented.map(([said]) => said));
   expect(share).toBeGreaterThan(0.9);
 });
 
-describe('a message', () => {
+describe('relayed messages', () => {
   test.each([
     ['a number', 'Element 320 is disabled', 'Element … is disabled'],
     ['several withheld words in a row', 'Invalid a1 b2 c3 value x9', 'Invalid … value …'],
@@ -124,17 +124,17 @@ describe('a message', () => {
     ['nothing but punctuation', 'invalid - key', 'invalid … key'],
     ['letters spelled out', 'k e y found', '… found'],
     ['another element’s key', 'No element found with key freshdeskv2', 'No element found with key …'],
-  ])('with %s', (_what, said, relayed) => {
+  ])('a message with %s is relayed in part', (_what, said, relayed) => {
     expect(relay(said, { names })).toBe(relayed);
   });
 
-  test('of which nothing can be relayed counts as none', () => {
+  test('a message without any listed word counts as none', () => {
     expect(relay('', {})).toBeUndefined();
     expect(relay(' \n', {})).toBeUndefined();
     expect(relay('8f3a 77b1', {})).toBeUndefined();
   });
 
-  test('without end is cut, and a word that was cut in two is no word', () => {
+  test('a long message is cut, and so is its last word', () => {
     const relayed = relay('invalid key '.repeat(10_000), {});
     expect(relayed?.length).toBeLessThanOrEqual(302);
     expect(relayed).toMatch(/^(invalid key )+…$/);
@@ -142,7 +142,7 @@ describe('a message', () => {
   });
 });
 
-describe('a credential of listed words', () => {
+describe('credentials made of listed words', () => {
   test.each([
     ['one word', 'password', 'The password is invalid', 'The … is invalid'],
     ['a short word', 'key', 'The key is invalid', 'The … is invalid'],
@@ -157,17 +157,17 @@ describe('a credential of listed words', () => {
     ['a number', 1234, 'Error 1234 occurred', 'Error … occurred'],
     ['a value in JSON', '{"login":"welcome token"}', 'Invalid token', 'Invalid …'],
     ['a value in an object', { login: ['welcome', 'token'] }, 'Invalid token', 'Invalid …'],
-  ])('does not come back: %s', (_what, secret, said, relayed) => {
+  ])('a credential is withheld: %s', (_what, secret, said, relayed) => {
     expect(relay(said, { names, secrets: [secret] })).toBe(relayed);
   });
 
-  test('gives way to the element’s key and the names of its entries', () => {
+  test('the element’s key and the names of its entries are relayed even if a credential equals one', () => {
     const secrets = ['taxify', 'api.key'];
     const said = 'No element found with key taxify: provide api.key';
     expect(relay(said, { names, secrets })).toBe('No element found with … taxify: provide api.key');
   });
 
-  test('leaves the rest of a message alone, however many digits it has', () => {
+  test('a random credential changes no known message', () => {
     const secrets = ['58168435e3b9959a929eb04b6218b9a2', 'sAfK7LJGNz5ZHcNrvdJvLI=f03WbTbH6aRKc0HJ3oOIi'];
     for (const [said, relayed] of documented) expect(relay(said, { names, secrets })).toBe(relayed);
   });
@@ -182,7 +182,7 @@ const numeric = (text: string) => text.replaceAll(/[^\w]/g, (c) => `&#${c.codePo
 const escaped = (text: string) =>
   text.replaceAll(/[^\w]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-/** How a server may write a credential that it quotes. */
+/** Ways to quote a credential. */
 const encodings: Record<string, (secret: string) => string> = {
   'as it is': (secret) => secret,
   trimmed: (secret) => secret.trim(),
@@ -223,7 +223,7 @@ const sentence = fc
     const words = said.split(' ');
     return [words.slice(0, at).join(' '), words.slice(at).join(' ')] as const;
   });
-/** Between what the quotation stands. */
+/** What stands before and after the quotation. */
 const quotes = fc.constantFrom(
   ['', ''],
   ['"', '"'],
@@ -252,7 +252,7 @@ const isListedWord = (word: string): boolean =>
   relayedWords.has(word.toLowerCase()) || relayedWords.has(word);
 const wordsIn = (text: string): Set<string> => new Set(text.split(/[^A-Za-z']+/));
 
-describe('whatever Cloud Elements quotes', () => {
+describe('quoted credentials', () => {
   const alphabets = [
     'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=',
     '0123456789abcdef',
@@ -266,7 +266,7 @@ describe('whatever Cloud Elements quotes', () => {
       fc.string({ unit: fc.constantFrom(...Array.from(alphabet)), minLength: runLength, maxLength: 44 }),
     );
 
-  test('of a random credential, in whatever encoding, not four characters come back', () => {
+  test('no four characters of a random credential come back, in any encoding', () => {
     fc.assert(
       fc.property(secret, encoding, sentence, quotes, (value, encode, [before, after], [open, close]) => {
         const quotation = encode(value);
@@ -281,7 +281,7 @@ describe('whatever Cloud Elements quotes', () => {
     );
   });
 
-  test('nothing of a credential that the request did not send comes back, unless it is a listed word', () => {
+  test('a credential that the request did not send does not come back, unless it has listed words', () => {
     fc.assert(
       fc.property(secret, encoding, sentence, quotes, (value, encode, [before, after], [open, close]) => {
         const quotation = encode(value);
@@ -294,7 +294,7 @@ describe('whatever Cloud Elements quotes', () => {
     );
   });
 
-  test('of a credential made of listed words none comes back', () => {
+  test('no word of a credential made of listed words comes back', () => {
     const words = fc.array(fc.constantFrom(...listed), { minLength: 1, maxLength: 6 });
     const separator = fc.constantFrom(' ', '-', '_', '.', '/', ', ', '', '7');
     const ways = ['as it is', 'in JSON', 'in small letters', 'backwards', 'form-encoded', 'percent-encoded'];
@@ -305,7 +305,7 @@ describe('whatever Cloud Elements quotes', () => {
         const said = `${open}${encode(value)}${close} ${parts.join(' ')}`;
         const relayed = relay(said, { names, secrets: [value] })?.toLowerCase() ?? '';
         const seen = new Set(relayed.split(/[^a-z']+/));
-        // One letter, and shorter than four where nothing stands between the words, is not told apart.
+        // Single letters, and words of up to three letters without a separator, are not recognized.
         const isTelltale = (part: string) => part.length >= 4 || (between !== '' && part.length > 1);
         expect(parts.filter((part) => isTelltale(part) && seen.has(part.toLowerCase()))).toEqual([]);
       }),
@@ -314,7 +314,7 @@ describe('whatever Cloud Elements quotes', () => {
   });
 });
 
-describe('the request id', () => {
+describe('request ids', () => {
   test.each([
     ['58b46b1be4b0e5a9b7d19c49', true],
     ['58B46B1BE4B0E5A9B7D19C49', true],
@@ -326,11 +326,11 @@ describe('the request id', () => {
     ['request-1', false],
     ['58b46b1be4b0e5a9b7d19c49\n', false],
     ['', false],
-  ])('%j is relayed: %s', (id, isRelayed) => {
+  ])('request id %j is relayed: %s', (id, isRelayed) => {
     expect(relayRequestId(id, {})).toBe(isRelayed ? id : undefined);
   });
 
-  test('that is a credential is withheld', () => {
+  test('a request id that is a credential is withheld', () => {
     const key = '58b46b1be4b0e5a9b7d19c49';
     expect(relayRequestId(key.toUpperCase(), { secrets: [`key-${key}`] })).toBeUndefined();
     expect(relayRequestId(key, { secrets: ['other'] })).toBe(key);

@@ -22,7 +22,7 @@ function refusalOf(input: unknown): OnboardingError {
 
 const problemsOf = (input: unknown) => refusalOf(input).facts.problems;
 
-/** Of no form that a name has. */
+/** Does not look like a name. */
 const misplaced = 'f3a9c17be2d04f5586aa';
 const withheld = '(its name is not repeated: it may be a credential)';
 
@@ -75,7 +75,7 @@ test('a pointer ends before what does not look like a name', () => {
   expect(pointerTo([])).toBe('#');
 });
 
-test('of thousands of problems twenty are named, and the others counted', () => {
+test('twenty of thousands of problems are named, and the others counted', () => {
   const names = Array.from({ length: 4_999 }, (_, index) =>
     Array.from(String(index).padStart(4, '0'), (digit) => 'abcdefghij'.charAt(Number(digit))).join(''),
   );
@@ -86,7 +86,7 @@ test('of thousands of problems twenty are named, and the others counted', () => 
   );
 });
 
-test('of one problem the message says that it is named', () => {
+test('the message counts a single problem', () => {
   expect(refusalOf({ name: 'x' }).message).toBe(
     'One thing is wrong with the body; each is named in "errors".',
   );

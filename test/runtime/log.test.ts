@@ -26,7 +26,7 @@ test('a line that is short enough is written as it is', () => {
   expect(written({ tenantId: 'acme', error })).toMatchObject({ level: 'WARN', tenantId: 'acme', error });
 });
 
-test('a line that would be too long is cut in its texts and lists, and says so', () => {
+test('texts and lists of a long line are cut, and the line says so', () => {
   const problems = Array.from({ length: 500 }, (_, index) => ({
     pointer: `#/${index}`,
     detail: '😀'.repeat(80),
@@ -38,7 +38,7 @@ test('a line that would be too long is cut in its texts and lists, and says so',
   expect(line.error.message).toMatch(/^é+…$/);
 });
 
-test('a line that would be too long even so loses what has parts', () => {
+test('a line that is still too long loses objects and lists', () => {
   const names = Object.fromEntries(
     Array.from({ length: 5_000 }, (_, index) => [`name${index}`, '\u0001'.repeat(300)]),
   );
@@ -47,7 +47,7 @@ test('a line that would be too long even so loses what has parts', () => {
   expect(line).not.toHaveProperty('error');
 });
 
-test('an error that a parser threw is logged without what the parser quotes', () => {
+test('a parser’s error is logged without the text that it quotes', () => {
   const error = (() => {
     try {
       return JSON.parse('{"api.key": hush}');
