@@ -52,6 +52,7 @@ async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Prom
 }
 const unknown = { source: undefined, requestEntries: undefined, requestDigest: undefined };
 
+const patches = () => servers.simulator.requests.filter(({ method }) => method === 'PATCH').length;
 const configurationAt = (tenantId: string) => instanceOf(tenantId)?.configuration;
 const patch = (tenantId: string, configuration: Configuration, elementKey = 'taxify') =>
   servers.change({ tenantId, elementKey }, { configuration });
@@ -118,7 +119,7 @@ describe('a change', () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 150;
     const first = servers.change(keyOf(tenantId), { name: 'First' });
-    await expect.poll(() => servers.simulator.requests.length).toBe(1);
+    await expect.poll(() => patches()).toBe(1);
     expect((await errorOf(servers.change(keyOf(tenantId), { name: 'Second' }))).code).toBe('busy');
     expect((await errorOf(servers.remove(keyOf(tenantId)))).code).toBe('busy');
     expect(await first).toMatchObject({ name: 'First' });
@@ -132,7 +133,7 @@ describe('a change', () => {
       servers.simulator.fail({ on: 'PATCH /instances/{id}', effect, outcome: { kind: 'reset' } });
       await servers.change(keyOf(tenantId), { name: 'Store' });
       expect(instanceOf(tenantId)?.name).toBe('Store');
-      expect(servers.simulator.requests).toHaveLength(2);
+      expect(patches()).toBe(2);
     },
   );
 
@@ -145,9 +146,70 @@ describe('a change', () => {
   ])('%s leaves the row as it was', async (_what, status, code) => {
     const tenantId = await provisioned();
     const before = await servers.rowOf(tenantId);
-    servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status } });
+    servers.simulator.faultFor = ({ method }) =>
+      method === 'PATCH' ? { effect: 'none', outcome: { kind: 'status', status } } : undefined;
     expect((await errorOf(servers.change(keyOf(tenantId), { name: 'Store' }))).code).toBe(code);
     expect(await servers.rowOf(tenantId)).toEqual({ ...before, attemptId: expect.any(String) });
+  });
+});
+
+/** Tags edited by hand at Cloud Elements. */
+const retag = (tenantId: string, change: (tags: readonly string[]) => readonly string[]) => {
+  const instance = instanceOf(tenantId);
+  if (!instance) throw new Error('no instance');
+  instance.tags = change(instance.tags);
+  return instance;
+};
+const marked = (tenantId: string) => [`tenant:${tenantId}`, 'owner:tests'];
+
+describe('an instance is read before it is changed', () => {
+  test.each([
+    ['tenant', ['tenant:another', 'owner:tests']],
+    ['stage', ['owner:another']],
+  ])('PATCH sends nothing, and no secret, to an instance of another %s', async (_what, tags) => {
+    const tenantId = await provisionedFromSecret();
+    const before = await servers.rowOf(tenantId);
+    const instance = retag(tenantId, () => tags);
+    for (const changes of [{ configuration: {} }, { name: 'x' }, { tags: ['x'] }]) {
+      const error = await errorOf(servers.change(keyOf(tenantId), changes));
+      expect(error).toMatchObject({ code: 'not-ours', status: 409, retryable: false });
+    }
+    expect(patches()).toBe(0);
+    expect(instance.tags).toEqual(tags);
+    expect(await servers.rowOf(tenantId)).toEqual(before);
+    expect(servers.observations).toContainEqual({ kind: 'not-ours', instanceId: instance.id });
+  });
+
+  test('PATCH of tags is refused where the instance shows no markers; name and key can be changed', async () => {
+    const tenantId = await provisionedFromSecret();
+    const instance = retag(tenantId, (tags) => tags.filter((tag) => !marked(tenantId).includes(tag)));
+    const tags = [...instance.tags];
+    const error = await errorOf(servers.change(keyOf(tenantId), { name: 'Store', tags: ['gold'] }));
+    expect(error).toMatchObject({ code: 'markers-not-shown', status: 409 });
+    expect(patches()).toBe(0);
+    await servers.change(keyOf(tenantId), { name: 'Store', configuration: {} });
+    expect(instance).toMatchObject({ name: 'Store', tags });
+  });
+
+  test('a read that fails once is repeated', async () => {
+    const tenantId = await provisioned();
+    servers.simulator.fail({ on: 'GET /instances/{id}', effect: 'none', outcome: { kind: 'reset' } });
+    expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+  });
+
+  test.each([
+    [500, 'cloud-elements-unreachable'],
+    [401, 'platform-credentials-refused'],
+    [429, 'cloud-elements-busy'],
+    [404, 'gone-at-cloud-elements'],
+  ])('PATCH after a read that is answered %d changes nothing: %s', async (status, code) => {
+    const tenantId = await provisioned();
+    const before = await servers.rowOf(tenantId);
+    servers.simulator.faultFor = ({ method }) =>
+      method === 'GET' ? { effect: 'none', outcome: { kind: 'status', status } } : undefined;
+    expect((await errorOf(patch(tenantId, { 'pagination.max': 5 }))).code).toBe(code);
+    expect(patches()).toBe(0);
+    expect(await servers.rowOf(tenantId)).toEqual(before);
   });
 });
 
@@ -334,7 +396,7 @@ describe('entries outside the allow-list', () => {
     let whileSent: InstanceRow | undefined;
     servers.simulator.latencyMs = 100;
     const change = errorOf(patch(tenantId, { 'api.key': 'own', 'base.url': 'https://one.example' }));
-    await expect.poll(() => servers.simulator.requests.length).toBe(1);
+    await expect.poll(() => patches()).toBe(1);
     whileSent = await servers.rowOf(tenantId);
     expect(whileSent?.requestEntries).toEqual(['api.key', 'base.url']);
     expect((await change).code).toBe('refused-by-cloud-elements');
@@ -396,7 +458,7 @@ describe('the doubt about an update that a request has configured', () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 100;
     const change = patch(tenantId, all);
-    await expect.poll(() => servers.simulator.requests.length).toBe(1);
+    await expect.poll(() => patches()).toBe(1);
     // All that may still be sent is sent by the deadline, less the reserve, and takes effect in 10 s.
     expect(await doubtOf(tenantId)).toBeGreaterThan(Date.now() + 10_000);
     await change;

@@ -251,14 +251,19 @@ export function createCloudElements({
     const shown = successOf(reply, shownSchema);
     // Another instance than the one asked for is no answer.
     if (shown?.id === instanceId) return shown;
-    return { kind: 'unknown', reason: describe(reply) };
+    const mishap = mishapOf(reply, `show instance ${instanceId}`, now());
+    return {
+      kind: 'unknown',
+      reason: describe(reply),
+      ...(mishap.kind !== 'unknown' && { error: mishap.error }),
+    };
   }
 }
 
 /** More instances without tags are not read: nothing is concluded of such a list. */
 const mostReadById = 20;
 
-type Unknown = { kind: 'unknown'; reason: string };
+type Unknown = { kind: 'unknown'; reason: string; error?: OnboardingError };
 
 /** `isFiltered`: all that was listed was asked for. */
 type Walk = { kind: 'walked'; ids: Set<number>; instances: ElementInstance[]; isFiltered: boolean };

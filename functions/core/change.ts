@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { ChangeOutcome, Parts } from './collaborators.ts';
+import type { ChangeOutcome, Parts, ReadOutcome } from './collaborators.ts';
 import { changedConfiguration, updatedDigest, withRequestEntries } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import {
@@ -13,7 +13,7 @@ import {
 import { isLeased, lease, release } from './lifecycle.ts';
 import { notFound } from './read.ts';
 import { busy, otherOrigin } from './remove.ts';
-import { asRead, heldBy, markerTags, wonBy } from './settle.ts';
+import { asRead, heldBy, markerTags, notOurs, wonBy } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
 /** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */
@@ -71,8 +71,9 @@ export function createChanging({
     const configuration =
       changes.configuration &&
       (await changedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
-
     const untilMs = deadlineAt - timing.commitReserveMs;
+    await assertOurs(row, row.instanceId, changes, untilMs);
+
     const leased = {
       ...lease(row, { attemptId: newId(), nowMs: now() }, timing),
       ...inDoubt(row, changes.configuration, untilMs),
@@ -83,7 +84,7 @@ export function createChanging({
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
     // An earlier update's doubt stays.
     const updateInDoubtUntil = outcome.isCertain ? row.updateInDoubtUntil : leased.updateInDoubtUntil;
-    if (outcome.kind !== 'changed') {
+    if (outcome.error) {
       await giveBack({ ...leased, updateInDoubtUntil });
       throw outcome.error;
     }
@@ -92,6 +93,53 @@ export function createChanging({
     if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
     return changed;
   };
+
+  /**
+   * An instance that shows to be another's is left alone. One that shows no markers may be another's: tags would mark it
+   * as the row's.
+   */
+  async function assertOurs(
+    row: InstanceRow,
+    instanceId: number,
+    { tags }: Changes,
+    untilMs: number,
+  ): Promise<void> {
+    const { tenantId, elementKey } = row;
+    const { outcome, error } = await repeatedly(
+      (timeoutMs) => cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs }),
+      (shown) => (shown.kind === 'unknown' ? unreadable(row, shown) : undefined),
+      { row, callMs: timing.lookUpTimeoutMs, untilMs },
+    );
+    if (error) throw error;
+    if (outcome.kind === 'absent') throw errorOf(row, outcome);
+    if (outcome.kind !== 'read' || outcome.owned === 'ours') return;
+    if (outcome.owned === 'not-ours') {
+      observe({ kind: 'not-ours', instanceId }, row);
+      throw notOurs(row, instanceId);
+    }
+    if (tags) throw markersNotShown(row);
+  }
+
+  /** Repeats a call that has failed while that may help and time is left. */
+  async function repeatedly<T>(
+    call: (timeoutMs: number) => Promise<T>,
+    failureOf: (outcome: T) => Failure | undefined,
+    { row, callMs, untilMs }: { row: InstanceRow; callMs: number; untilMs: number },
+  ): Promise<{ outcome: T; error?: never } | { outcome?: never; error: OnboardingError }> {
+    let error: OnboardingError | undefined;
+    for (const delayMs of retryDelaysMs) {
+      const timeoutMs = Math.min(callMs, untilMs - now());
+      if (timeoutMs <= 0) break;
+      const outcome = await call(timeoutMs);
+      const failure = failureOf(outcome);
+      if (!failure) return { outcome };
+      error = failure.error;
+      const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
+      if (!failure.isWorthRepeating || now() + waitMs >= untilMs) break;
+      await sleep(waitMs);
+    }
+    return { error: error ?? outOfTime(row) };
+  }
 
   /**
    * What a row remembers from before an update is sent that a request has configured: it may take effect although its
@@ -120,21 +168,18 @@ export function createChanging({
     };
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
     let isCertain = true;
-    let error: OnboardingError | undefined;
-    for (const delayMs of retryDelaysMs) {
-      const timeoutMs = Math.min(timing.createTimeoutMs, untilMs - now());
-      if (timeoutMs <= 0) break;
-      const outcome = await cloudElements.change(who, wanted, { timeoutMs });
-      if (outcome.kind === 'unknown') isCertain = false;
-      if (outcome.kind === 'changed') return { ...outcome, isCertain };
-      error = errorOf(row, outcome);
-      const isWorthRepeating =
-        outcome.kind === 'unknown' || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
-      const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
-      if (!isWorthRepeating || now() + waitMs >= untilMs) break;
-      await sleep(waitMs);
-    }
-    return { kind: 'failed' as const, isCertain, error: error ?? outOfTime(row) };
+    const { error } = await repeatedly(
+      (timeoutMs) => cloudElements.change(who, wanted, { timeoutMs }),
+      (outcome) => {
+        if (outcome.kind === 'changed') return undefined;
+        if (outcome.kind === 'unknown') isCertain = false;
+        const isWorthRepeating =
+          outcome.kind === 'unknown' || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
+        return { error: errorOf(row, outcome), isWorthRepeating };
+      },
+      { row, callMs: timing.createTimeoutMs, untilMs },
+    );
+    return { error, isCertain };
   }
 
   async function giveBack(leased: InstanceRow): Promise<void> {
@@ -180,6 +225,32 @@ function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'chan
     case 'not-done':
       return outcome.error;
   }
+}
+
+type Failure = { error: OnboardingError; isWorthRepeating: boolean };
+
+/** Nothing has been sent yet. */
+function unreadable(
+  { tenantId, elementKey }: InstanceRow,
+  { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
+): Failure {
+  if (error) return { error, isWorthRepeating: error.facts.retryAfterMs !== undefined };
+  return {
+    error: new OnboardingError(
+      'cloud-elements-unreachable',
+      `Cloud Elements did not show the ${elementKey} instance of tenant ${tenantId} (${reason}). Nothing was changed; ` +
+        'retry.',
+    ),
+    isWorthRepeating: true,
+  };
+}
+
+function markersNotShown({ tenantId, elementKey, instanceId }: InstanceRow): OnboardingError {
+  return new OnboardingError(
+    'markers-not-shown',
+    `Instance ${instanceId} does not show the tags by which this service knows the ${elementKey} instance of tenant ` +
+      `${tenantId}, so its tags are left alone. Name and configuration can be changed.`,
+  );
 }
 
 function notActive({ tenantId, elementKey, status }: InstanceRow): OnboardingError {

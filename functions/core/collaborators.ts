@@ -89,7 +89,8 @@ export type ReadOutcome =
     }
   /** Cloud Elements itself says that there is no such instance. */
   | { kind: 'absent' }
-  | { kind: 'unknown'; reason: string };
+  /** `error`: absent if the next call may well be answered. With `retryAfterMs` in it the call may be repeated then. */
+  | { kind: 'unknown'; reason: string; error?: OnboardingError };
 
 /** What is searched for: the instances of one generation of a row. */
 export type Sought = Owned & {

@@ -29,6 +29,11 @@ export const errorCodes = {
     title: "The source of the instance's configuration is not known",
   },
   'gone-at-cloud-elements': { status: 409, retryable: false, title: 'Cloud Elements has lost the instance' },
+  'markers-not-shown': {
+    status: 409,
+    retryable: false,
+    title: 'The instance at Cloud Elements does not show the tags of this service',
+  },
   'not-ours': {
     status: 409,
     retryable: false,

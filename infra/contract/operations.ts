@@ -117,6 +117,8 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'missing-configuration',
       'configuration-from-request',
       'configuration-unknown',
+      'markers-not-shown',
+      'not-ours',
       'gone-at-cloud-elements',
       'outcome-unknown',
     ],

@@ -149,6 +149,14 @@ export function createSituations(service: Service, ask: Ask) {
     await patch(await somebody(), secretAnew);
     await patch(await somebody(), { configuration: { 'base.url': 'https://elsewhere.example' } });
     await patch(await somebody({ source: undefined }), secretAnew);
+    for (const tags of [['eu'], ['owner:another']]) {
+      const path = await somebody();
+      const instance = service.simulator.instances.at(-1);
+      if (instance) instance.tags = tags;
+      await patch(path, { tags: ['gold'] });
+    }
+    const unread = await somebody();
+    await failing('GET /instances/{id}', refusal(401), () => patch(unread));
   }
 
   /** What is fetched in the place of the refused credentials is of no use. Nothing works from then on. */
@@ -186,6 +194,13 @@ export function createSituations(service: Service, ask: Ask) {
         }),
       }),
     );
+    const shown = { id: row['instanceId'], element: { key: 'taxify' } };
+    service.simulator.fail({
+      on: 'GET /instances/{id}',
+      times: 10,
+      effect: 'none',
+      outcome: { kind: 'status', status: 200, body: shown },
+    });
     service.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...reset });
     await patch(path);
     await service.putTenantSecret(tenantId, { 'api.key': 'any' });
