@@ -138,7 +138,7 @@ describe('a change', () => {
   );
 
   test.each([
-    ['that stays unknown', 500, 'outcome-unknown'],
+    ['that stays unknown', 500, 'update-outcome-unknown'],
     ['that is refused', 400, 'refused-by-cloud-elements'],
     ['of an instance that Cloud Elements has lost', 404, 'gone-at-cloud-elements'],
     ['with secrets that are refused', 401, 'platform-credentials-refused'],
@@ -476,7 +476,7 @@ describe('the doubt about an update that a request has configured', () => {
   });
 
   test.each([
-    ['unknown', 10, 'outcome-unknown'],
+    ['unknown', 10, 'update-outcome-unknown'],
     ['unknown at first, and then done', 1, 'done'],
   ] as const)('the doubt stays when the outcome is %s', async (_what, times, code) => {
     const tenantId = await provisioned();

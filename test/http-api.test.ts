@@ -998,7 +998,7 @@ test('a create whose outcome stays unknown is answered 202, and adopted by who a
     headers: { location: `/tenants/${tenantId}/instances/taxify`, 'retry-after': '5' },
     json: {
       status: 'provisioning',
-      lastError: { code: 'outcome-unknown', detail: expect.stringContaining('is not known') },
+      lastError: { code: 'outcome-unknown', detail: expect.stringContaining('Outcome unknown') },
     },
   });
   own.simulator.listLagMs = 0;

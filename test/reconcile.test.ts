@@ -40,6 +40,34 @@ describe('the reconciler', () => {
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
   });
 
+  test('keeps what Cloud Elements said about a create that it did not make', async () => {
+    const tenantId = newTenant();
+    const requestId = '0123456789abcdef01234567';
+    servers.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: {
+        kind: 'status',
+        status: 409,
+        body: { requestId, message: 'A resource being created already exists' },
+      },
+    });
+    const { row } = await servers.provision(taxify(tenantId));
+    const said = 'Cloud Elements said: A resource being created already exists';
+    expect(row.lastError).toMatchObject({
+      code: 'outcome-unknown',
+      detail: `Outcome unknown: the instance may or may not exist. ${said}`,
+      requestId,
+    });
+    servers.clock.aheadMs = row.sendDeadline + 10_001 - Date.now();
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect((await servers.rowOf(tenantId))?.lastError).toMatchObject({
+      code: 'not-created',
+      detail: `Cloud Elements did not create the instance. ${said}`,
+      requestId,
+    });
+  });
+
   test('never creates: a dead claim that made nothing fails once that is certain', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'none');

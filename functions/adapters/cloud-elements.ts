@@ -388,7 +388,8 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
     return { kind: 'not-done', error };
   }
   const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 409;
-  if (!isRefusal) return { kind: 'unknown', reason: describe(reply), requestId };
+  if (!isRefusal)
+    return { kind: 'unknown', reason: describe(reply), requestId, said: reply.refusal?.message };
   if (!reply.refusal) {
     const error = new OnboardingError(
       'cloud-elements-unreadable',

@@ -217,9 +217,9 @@ function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'chan
       );
     case 'unknown':
       return new OnboardingError(
-        'outcome-unknown',
+        'update-outcome-unknown',
         `The ${who} may or may not have been changed (${outcome.reason}). Ask again.`,
-        { requestId: outcome.requestId },
+        { requestId: outcome.requestId, said: outcome.said },
       );
     case 'refused':
     case 'not-done':

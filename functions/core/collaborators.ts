@@ -51,7 +51,7 @@ export type ListedInstance = {
 /** What else than success a request that changes something can come to. */
 export type Mishap =
   /** It may have taken effect, or may in a while. */
-  | { kind: 'unknown'; reason: string; requestId?: string | undefined }
+  | { kind: 'unknown'; reason: string; requestId?: string | undefined; said?: string | undefined }
   /** Cloud Elements has decided: it had no effect, and will have none as it is. */
   | { kind: 'refused'; error: OnboardingError }
   /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */

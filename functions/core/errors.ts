@@ -53,7 +53,7 @@ export const errorCodes = {
   'outcome-unknown': {
     status: 502,
     retryable: true,
-    title: 'Whether Cloud Elements made the instance is not known yet',
+    title: 'Outcome unknown: the instance may or may not exist',
   },
   'update-outcome-unknown': {
     status: 502,
@@ -100,6 +100,8 @@ export type ErrorFacts = {
   /** Cloud Elements' id of the request that it refused; its support asks for it. */
   requestId?: string | undefined;
   retryAfterMs?: number | undefined;
+  /** Words of Cloud Elements that may be shown, also where the message may not. */
+  said?: string | undefined;
   /** Only what may be logged: never an object that holds a stored item, a secret or an answer's body. */
   cause?: { name: string; message: string } | undefined;
 };
@@ -131,9 +133,11 @@ export class OnboardingError extends Error {
     return errorCodes[this.code].title;
   }
 
-  /** What anybody but the operator may read: above 499 the title alone. */
+  /** The part that callers may read: above 499 the title and the words of Cloud Elements alone. */
   get publicDetail(): string {
-    return this.status < 500 ? this.message : this.title;
+    if (this.status < 500) return this.message;
+    const { said } = this.facts;
+    return said === undefined ? this.title : `${this.title}. Cloud Elements said: ${said}`;
   }
 }
 

@@ -228,6 +228,8 @@ const lastErrorSchema = z.object({
   code: z.string(),
   detail: z.string(),
   requestId: z.optional(z.string()),
+  /** Words of Cloud Elements that are in `detail`, for the error after this one. */
+  said: z.optional(z.string()),
   /** ms since the epoch */
   at: z.number(),
 });
@@ -320,6 +322,10 @@ export function instanceView(row: InstanceSummary) {
     status: row.status,
     createdDate: new Date(row.createdAt).toISOString(),
     updatedDate: new Date(row.updatedAt).toISOString(),
-    lastError: row.lastError && { ...row.lastError, at: new Date(row.lastError.at).toISOString() },
+    lastError: row.lastError && lastErrorView(row.lastError),
   };
+}
+
+export function lastErrorView({ code, detail, requestId, at }: z.infer<typeof lastErrorSchema>) {
+  return { code, detail, requestId, at: new Date(at).toISOString() };
 }

@@ -370,7 +370,8 @@ export function park(
 
 export function withError(row: InstanceRow, error: OnboardingError, nowMs: number): InstanceRow {
   const { code, publicDetail: detail, facts } = error;
-  return { ...row, updatedAt: nowMs, lastError: { code, detail, requestId: facts.requestId, at: nowMs } };
+  const { requestId, said } = facts;
+  return { ...row, updatedAt: nowMs, lastError: { code, detail, requestId, said, at: nowMs } };
 }
 
 /** As if this claim had never been made, but for the fence: a late write of an earlier attempt stays refused. */

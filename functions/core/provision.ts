@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Parts, Write } from './collaborators.ts';
+import type { Mishap, Parts, Write } from './collaborators.ts';
 import { assertAllowed, configurationFor } from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import {
@@ -295,11 +295,12 @@ export function createProvisioning({
 
   async function searchAndAdopt(
     row: InstanceRow,
-    unknown: { reason: string; requestId?: string | undefined },
+    unknown: Unknown,
     by: Claimant,
     deadlineAt: number,
   ): Promise<Provisioned> {
-    observe({ ...unknown, kind: 'outcome-unknown' }, row);
+    const { reason, requestId } = unknown;
+    observe({ kind: 'outcome-unknown', reason, requestId }, row);
     const contested = { ...row, contested: true };
     for (const delayMs of lookUpDelaysMs) {
       const leftMs = row.sendDeadline - now() - delayMs;
@@ -411,6 +412,8 @@ export function createProvisioning({
   }
 }
 
+type Unknown = Extract<Mishap, { kind: 'unknown' }>;
+
 function waitFor(row: InstanceRow): Provisioned {
   return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
 }
@@ -425,13 +428,10 @@ function outOfTime(row: InstanceRow): OnboardingError {
   );
 }
 
-function outcomeUnknown(
-  row: InstanceRow,
-  { reason, requestId }: { reason: string; requestId?: string | undefined },
-): OnboardingError {
+function outcomeUnknown(row: InstanceRow, { reason, requestId, said }: Unknown): OnboardingError {
   return new OnboardingError(
     'outcome-unknown',
-    `${nameOf(row)} may or may not have been made (${reason}). Ask again: it is looked up first.`,
-    { requestId },
+    `${nameOf(row)} may or may not exist (${reason}). Retry: it is looked up first.`,
+    { requestId, said },
   );
 }

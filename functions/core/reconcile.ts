@@ -210,7 +210,7 @@ function neverSeen({ tenantId, elementKey, lastError }: InstanceRow): Onboarding
   return new OnboardingError(
     'outcome-unknown',
     `Cloud Elements does not show the ${elementKey} instance of tenant ${tenantId} yet. Retry: it is looked up first.`,
-    { requestId: lastError?.requestId },
+    { requestId: lastError?.requestId, said: lastError?.said },
   );
 }
 
@@ -218,6 +218,6 @@ function notCreated({ tenantId, elementKey, lastError }: InstanceRow): Onboardin
   return new OnboardingError(
     'not-created',
     `Cloud Elements did not create the ${elementKey} instance of tenant ${tenantId}. Request it again.`,
-    { requestId: lastError?.requestId },
+    { requestId: lastError?.requestId, said: lastError?.said },
   );
 }

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { defaultElementKey } from './catalogue.ts';
 import {
   instanceRowSchema,
+  lastErrorView,
   wholeTenant,
   type InstanceKey,
   type Notice,
@@ -146,7 +147,7 @@ export function resultDetail({ eventId, lastError }: Omit<Answer, 'name' | 'regi
     tags: row.tags,
     status: row.status,
     revision: timeOf(row),
-    lastError: lastError && { ...lastError, at: new Date(lastError.at).toISOString() },
+    lastError: lastError && lastErrorView(lastError),
     request: eventId === undefined ? undefined : { eventId },
   };
 }

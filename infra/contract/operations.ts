@@ -120,7 +120,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'markers-not-shown',
       'not-ours',
       'gone-at-cloud-elements',
-      'outcome-unknown',
+      'update-outcome-unknown',
     ],
   },
   'remove-instance': {
