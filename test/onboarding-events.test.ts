@@ -320,18 +320,19 @@ async function expectShortLines(...texts: string[]): Promise<void> {
   expect(lines.filter((line) => Buffer.byteLength(line) > 16 * 1_024)).toEqual([]);
 }
 
-describe('an event with ten thousand wrong fields', () => {
+describe('an event with thousands of wrong fields', () => {
   const names = Array.from(
-    { length: 10_000 },
+    { length: 4_000 },
     (_, index) => `field${index.toString(8).replaceAll(/\d/g, (digit) => 'abcdefgh'.charAt(Number(digit)))}`,
   );
-  const fields = Object.fromEntries(names.map((name) => [name, 'x']));
+  const fields = Object.fromEntries(names.map((name) => [name, 'x'.repeat(40)]));
 
-  test('leaves no long line when it cannot be read', async () => {
+  // Parsed by each of its deliveries.
+  test('leaves no long line when it cannot be read', { timeout: 20_000 }, async () => {
     await service.putEvents(tenantOnboarded('crowded', fields));
     await service.idle();
     expect(await service.deadLetters()).toHaveLength(1);
-    await expectShortLines('10000 things are wrong', 'fielda');
+    await expectShortLines('4000 things are wrong', 'fielda');
   });
 
   test('leaves no long line, row or result when it is refused', async () => {
@@ -339,7 +340,7 @@ describe('an event with ten thousand wrong fields', () => {
     await service.putEvents(tenantOnboarded(tenantId, { configuration: fields }));
     await service.idle();
     const row = await service.rowOf(tenantId);
-    const detail = expect.stringContaining('and 9980 more cannot be set where');
+    const detail = expect.stringContaining('and 3980 more cannot be set where');
     expect(row).toMatchObject({ status: 'failed', lastError: { code: 'invalid-request', detail } });
     expect(Buffer.byteLength(row?.['lastError'].detail)).toBeLessThanOrEqual(1_000);
     await expectShortLines(tenantId);
