@@ -132,7 +132,7 @@ describe('trust is refused', () => {
       outcome: { kind: 'reset' },
     });
     const change = servers.change(keyOf(tenantId), { configuration: late });
-    expect((await errorOf(change)).code).toBe('outcome-unknown');
+    expect((await errorOf(change)).code).toBe('update-outcome-unknown');
     servers.reset();
     expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'refused' });
     const until = (await servers.rowOf(tenantId))?.updateInDoubtUntil ?? 0;

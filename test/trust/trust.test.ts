@@ -20,10 +20,16 @@ const program = fileURLToPath(new URL('../../infra/trust/trust.ts', import.meta.
 
 // Each command is a process of its own, which takes a second to start on a busy machine.
 describe('the command', { timeout: 30_000 }, () => {
+  const operator = 'trusting-operator';
+  const targets = new Set<string>();
   let service: Service;
   let directory: string;
   beforeAll(async () => {
     service = await startService();
+    service.stack.failEach(({ target, signer }) => {
+      if (signer === operator) targets.add(target);
+      return undefined;
+    });
     directory = mkdtempSync(join(tmpdir(), 'trust-'));
   });
   afterAll(async () => {
@@ -39,7 +45,7 @@ describe('the command', { timeout: 30_000 }, () => {
       process.execPath,
       ['--disable-warning=ExperimentalWarning', program, file, ...where, ...args],
       {
-        env: { PATH: process.env['PATH'], ...service.stack.environment },
+        env: { PATH: process.env['PATH'], ...service.stack.environment, AWS_ACCESS_KEY_ID: operator },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
@@ -89,6 +95,8 @@ describe('the command', { timeout: 30_000 }, () => {
     });
     expect((await service.get(`${path}/token`)).json).toEqual(token);
     expect((await run(file, '--yes')).stdout).toContain('0 trusted, 1 as before, 0 refused');
+    // As the policy in the README permits it.
+    expect([...targets].toSorted()).toEqual(['DynamoDB_20120810.GetItem', 'DynamoDB_20120810.PutItem']);
     expect(JSON.stringify([shown, done])).not.toMatch(/key-for-tests|one\.example/);
   });
 
