@@ -42,13 +42,14 @@ export async function findTarget(where: Where): Promise<Target> {
   return targetOf(`table ${where.tableName}`, where);
 }
 
-const onThisMachine = (port: number): ClientSettings => ({
+/** A service of the local stack. */
+export const onThisMachine = (port: number): ClientSettings => ({
   endpoint: `http://127.0.0.1:${port}`,
   region: 'us-east-1',
   credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
 });
 
-type ClientSettings = {
+export type ClientSettings = {
   endpoint?: string;
   region?: string;
   credentials?: { accessKeyId: string; secretAccessKey: string };

@@ -118,3 +118,12 @@ test('the control plane’s lets it write the secrets of tenants, and neither re
   const others = [platform, `${prefix}x/acme/taxify`, prefix.replace('prod', 'dev'), 'of-another-service'];
   expect([...written, ...others].filter((name) => isMatch(Resource, secretArn(name)))).toEqual(written);
 });
+
+test('the operator’s who vouches for configuration lets them read and write rows of one table', () => {
+  const { Action, Resource } = statementNamed('TrustConfiguration');
+  expect(Action).toEqual(['dynamodb:GetItem', 'dynamodb:PutItem']);
+  // CloudFormation ends it with characters of its own.
+  const stackName = 'element-onboarding-prod';
+  const name = `${stackName}-${only('AWS::DynamoDB::Table', production).id}`;
+  expect(Resource).toMatch(new RegExp(`^arn:aws:dynamodb:${inAccount}:table/${name}-[A-Z0-9]+$`));
+});

@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import type { InstanceStore } from './collaborators.ts';
+import { outsideAllowList } from './configuration.ts';
+import { fingerprintOf, type InstanceKey, type InstanceRow } from './instance.ts';
+import { isLeased } from './lifecycle.ts';
+import { asRead, wonBy } from './settle.ts';
+
+/** Where an instance's configuration came from before an operator vouched for it. */
+export type Source = NonNullable<InstanceRow['source']> | 'unknown';
+
+export type Trusted =
+  /** `entries`: names outside the allow-list that requests have set, and the operator vouches for. */
+  | { kind: 'trusted' | 'would-be-trusted'; was: Source; entries: string[]; row: InstanceRow }
+  /** The tenant's secret is sent to it already. */
+  | { kind: 'unchanged'; was: Source }
+  | { kind: 'refused'; was?: Source; reason: string };
+
+export type Trust = (key: InstanceKey, options: { isDryRun: boolean }) => Promise<Trusted>;
+
+/**
+ * Makes the tenant's secret the source of an instance's configuration, for an operator who vouches for what is
+ * configured at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance, whose
+ * id and token stay.
+ */
+export function createTrusting({
+  store,
+  now = Date.now,
+  newId = randomUUID,
+}: {
+  store: Pick<InstanceStore, 'get' | 'replace'>;
+  now?: () => number;
+  newId?: () => string;
+}): Trust {
+  return async function trust(key, { isDryRun }) {
+    const row = await store.get(key);
+    if (!row || row.status === 'removed') return { kind: 'refused', reason: 'there is no such instance' };
+    const was = row.source ?? 'unknown';
+    const reason = refusalOf(row, now());
+    if (reason) return { kind: 'refused', was, reason };
+    const entries = outsideAllowList(row.elementKey, row.requestEntries ?? []);
+    if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
+    const trusted = vouchedFor(row, newId());
+    if (isDryRun) return { kind: 'would-be-trusted', was, entries, row: trusted };
+    const written = await store.replace(trusted, asRead(row));
+    if (wonBy(written, trusted)) return { kind: 'trusted', was, entries, row: trusted };
+    return { kind: 'refused', was, reason: 'it has just been changed; run the command again' };
+  };
+}
+
+function refusalOf(row: InstanceRow, nowMs: number): string | undefined {
+  if (row.status !== 'active') return `it is ${row.status}`;
+  if (isLeased(row, nowMs)) return 'a request is at work on it; run the command again in half a minute';
+  // A value that the operator has not seen could still come beside the secret's.
+  if (row.updateInDoubtUntil !== undefined && row.updateInDoubtUntil > nowMs) {
+    const until = new Date(row.updateInDoubtUntil).toISOString();
+    return `a request's update of unknown outcome may take effect until ${until}; run the command again then`;
+  }
+  return undefined;
+}
+
+/** Takes a new fencing token, so that earlier readers must read the row again. */
+function vouchedFor(row: InstanceRow, attemptId: string): InstanceRow {
+  const outside = new Set(outsideAllowList(row.elementKey, row.requestEntries ?? []));
+  const trusted: InstanceRow = {
+    ...row,
+    attemptId,
+    source: 'secret',
+    requestEntries: (row.requestEntries ?? []).filter((name) => !outside.has(name)),
+    requestDigest: undefined,
+    updateInDoubtUntil: undefined,
+  };
+  return { ...trusted, fingerprint: fingerprintOf(trusted) };
+}

@@ -1,0 +1,85 @@
+import { parseArgs } from 'node:util';
+import { UsageError } from '../onboard/options.ts';
+
+export type Options = {
+  file: string;
+  where: { stage: string } | { localPort: number } | { tableName: string };
+  /** False: nothing is changed. */
+  yes: boolean;
+  json: boolean;
+};
+
+export const help = `Makes tenants' secrets the source of their instances' configuration, for tenants that you vouch for.
+
+  npm run trust -- <tenants.csv> --stage <stage> [options]
+
+The file is CSV with a header: tenantId and, if it is not taxify, elementKey.
+
+An instance that a request has configured never gets the tenant's secret, because the request may have set the address
+that credentials are sent to; nor does one that an earlier version of this service has made. Look at the configuration
+of the instance at Cloud Elements first, its addresses above all: whatever is there stays, and the stored key is sent
+beside it from then on. Id and token stay, too. After that, a new key is put into the tenant's secret and sent by
+PATCH {"configuration":{}}.
+
+Where; one of
+  --stage <stage>   a deployed stage, by the outputs of its CloudFormation stack
+  --local           the stack of npm start on this machine (PORT, if it was started with another)
+  --table <name>    a table by its name
+
+Options
+  --yes             do it; without it the command shows what it would do, and changes nothing
+  --json            one JSON object per tenant, for an audit trail
+
+An instance is refused, and named with the reason, if it does not exist, is not active, is being worked on, or if a
+request's update of unknown outcome may still take effect. Run the command again for those.
+
+Exit status: 0 all done, or nothing to do · 1 some refused · 2 command line or file wrong, nothing was changed · 3 AWS
+cannot be worked with, run it again.
+`;
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | 'help' {
+  const { values, positionals } = parse(args);
+  if (values.help) return 'help';
+  const [file, ...more] = positionals;
+  if (file === undefined || more.length > 0) throw new UsageError('Name one file of tenants.');
+  return { file, where: whereOf(values, environment), yes: values.yes, json: values.json };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        stage: { type: 'string' },
+        table: { type: 'string' },
+        local: { type: 'boolean', default: false },
+        yes: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function whereOf(
+  { stage, table, local }: ReturnType<typeof parse>['values'],
+  environment: NodeJS.ProcessEnv,
+): Options['where'] {
+  const ways = [stage !== undefined, table !== undefined, local].filter(Boolean).length;
+  if (ways === 1) {
+    if (stage !== undefined) return { stage };
+    if (table !== undefined) return { tableName: table };
+    return { localPort: portOf(environment['PORT']) };
+  }
+  throw new UsageError('Say where: --stage <stage>, --local or --table <name>.');
+}
+
+function portOf(text = '8080'): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port > 0 && port <= 65_532) return port;
+  throw new UsageError(`Expected PORT to be an integer from 1 to 65532, got "${text}".`);
+}

@@ -1,0 +1,106 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { createInstanceStore } from '../../functions/adapters/instance-store.ts';
+import { OnboardingError } from '../../functions/core/errors.ts';
+import type { InstanceKey } from '../../functions/core/instance.ts';
+import { createTrusting, type Trusted } from '../../functions/core/trust.ts';
+import { bad, bold, dim, print } from '../local/terminal.ts';
+import { UsageError } from '../onboard/options.ts';
+import { number } from '../onboard/progress.ts';
+import {
+  onThisMachine,
+  outputsOf,
+  requestHandler,
+  TargetError,
+  type ClientSettings,
+} from '../onboard/target.ts';
+import { followClock } from './clock.ts';
+import { help, parseOptions, type Options } from './options.ts';
+import { jsonOf, linesOf } from './output.ts';
+import { readTenants, TenantsError } from './tenants.ts';
+
+/** `npm run trust`: makes the tenant's secret the source of an instance's configuration. `--help` tells all. */
+
+process.exitCode = await main().catch((error: unknown) => {
+  if (error instanceof UsageError) return refuse(`${error.message}\n\n${help}`, 2);
+  if (error instanceof TenantsError) return refuse(error.message, 2);
+  if (error instanceof TargetError) return refuse(error.message, 3);
+  if (error instanceof OnboardingError) {
+    const { cause } = error.facts;
+    const why = cause ? ` (${cause.name}: ${cause.message})` : '';
+    return refuse(`${error.message}${why}\nRun the command again: what is done stays done.`, 3);
+  }
+  throw error;
+});
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2), process.env);
+  if (options === 'help') {
+    print(help);
+    return 0;
+  }
+  const keys = await readTenants(options.file);
+  const { tableName, settings } = await tableOf(options.where);
+  const client = new DynamoDBClient({ ...settings, requestHandler, maxAttempts: 8 });
+  const clock = followClock(client);
+  const trust = createTrusting({ store: createInstanceStore({ client, tableName }), now: clock.now });
+  if (!options.json) print(`${options.file}: ${number(keys.length)} instances in table ${tableName}\n`);
+  const done: { key: InstanceKey; trusted: Trusted }[] = [];
+  try {
+    for (const key of keys) {
+      const trusted = await readable(() => trust(key, { isDryRun: !options.yes }));
+      done.push({ key, trusted });
+      if (options.json) print(jsonOf(key, trusted, clock.now()));
+    }
+  } finally {
+    client.destroy();
+    // Also when AWS fails half-way: what has been changed is named.
+    if (!options.json) for (const line of linesOf(done)) print(line);
+  }
+  return summarize(
+    options,
+    done.map(({ trusted }) => trusted),
+  );
+}
+
+/** A row that another version has written is refused like any other; the rest goes on. */
+async function readable(trust: () => Promise<Trusted>): Promise<Trusted> {
+  try {
+    return await trust();
+  } catch (error) {
+    if (error instanceof OnboardingError && error.code === 'internal') {
+      return { kind: 'refused', reason: error.message };
+    }
+    throw error;
+  }
+}
+
+function summarize({ yes, json }: Options, all: readonly Trusted[]): number {
+  const count = (kind: Trusted['kind']) => all.filter((each) => each.kind === kind).length;
+  if (!json) {
+    const trusted = yes
+      ? `${number(count('trusted'))} trusted`
+      : `${number(count('would-be-trusted'))} would be trusted`;
+    print(bold(`\n${trusted}, ${number(count('unchanged'))} as before, ${number(count('refused'))} refused`));
+    if (!yes && count('would-be-trusted') > 0) {
+      print(
+        dim(
+          'Nothing was changed. --yes does it: the stored key is sent beside what is at Cloud Elements then.',
+        ),
+      );
+    }
+  }
+  return count('refused') > 0 ? 1 : 0;
+}
+
+async function tableOf(where: Options['where']): Promise<{ tableName: string; settings: ClientSettings }> {
+  if ('localPort' in where) {
+    return { tableName: 'element-onboarding', settings: onThisMachine(where.localPort + 2) };
+  }
+  if ('tableName' in where) return { tableName: where.tableName, settings: {} };
+  return { tableName: (await outputsOf(where.stage))('TableName'), settings: {} };
+}
+
+function refuse(message: string, exitStatus: number): number {
+  process.stderr.write(`${bad(message)}\n`);
+  return exitStatus;
+}
