@@ -580,59 +580,176 @@ describe('a credential in place of an entry’s name', () => {
 const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
 const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.configuration;
 
+const pathOfFreshdesk = (tenantId: string) => `/tenants/${tenantId}/instances/freshdeskv2`;
+
+/** Every configuration that Cloud Elements has received for the tenant's instances of today, as text. */
+function configurationsSent(tenantId: string): string[] {
+  const paths = service.instancesOf(tenantId).map(({ id }) => `/instances/${id}`);
+  return service.simulator.requests
+    .filter(
+      ({ method, path, body }) =>
+        (method === 'POST' && JSON.stringify(body).includes(`"tenant:${tenantId}"`)) ||
+        (method === 'PATCH' && paths.some((each) => path.endsWith(each))),
+    )
+    .map(({ body }) => JSON.stringify(Object(body).configuration ?? {}));
+}
+
+const missing = (...names: string[]) =>
+  problem(400, 'missing-configuration', { missing: names.map((name) => `configuration.${name}`) });
+
 describe('the tenant’s stored key and an address that a caller chose', () => {
   const address = 'https://elsewhere.example';
   const stored = { 'api.key': 'stored-key-for-tests', 'partner.key': 'second-key-for-tests' };
-  const expectApart = (tenantId: string) => {
-    const values = Object.values(configurationOf(tenantId) ?? {});
-    const isStored = Object.values(stored).some((key) => values.includes(key));
-    expect([isStored, values.includes(address)]).not.toEqual([true, true]);
-  };
+  const own = { 'api.key': 'x', 'base.url': address };
   const trusted = { element: { key: 'taxify' } };
 
-  test('PATCH of the address and then of the key does not send the stored key there', async () => {
+  /** Cloud Elements merges what it gets: a stored value and an address are never sent to one instance, in no order. */
+  function expectApart(tenantId: string): void {
+    const sent = configurationsSent(tenantId).join('\n');
+    expect(sent).not.toBe('');
+    const isStoredSent = Object.values(stored).some((key) => sent.includes(key));
+    expect({ isStoredSent, isAddressSent: sent.includes('elsewhere') }).not.toEqual({
+      isStoredSent: true,
+      isAddressSent: true,
+    });
+  }
+
+  async function newTenantFromSecret(): Promise<string> {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, stored);
-    await service.post(tenantId, trusted);
-    const own = { configuration: { 'api.key': 'x', 'base.url': address } };
-    expect(await service.patch(pathOf(tenantId), own)).toMatchObject({ status: 400 });
-    expectApart(tenantId);
+    expect((await service.post(tenantId, trusted)).status).toBe(201);
+    return tenantId;
+  }
+
+  async function newTenantFromRequest(configuration: object): Promise<string> {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, stored);
+    expect((await service.post(tenantId, { ...trusted, configuration })).status).toBe(201);
+    return tenantId;
+  }
+
+  test.each([
+    ['the address alone', { 'base.url': address }],
+    ['an own key and the address', own],
+    ['an own value for each stored one and the address', { ...own, 'partner.key': 'y' }],
+    ['a mask in place of the key and the address', { 'api.key': '********', 'base.url': address }],
+    ['where to send events', { 'event.notification.callback.url': address }],
+  ])('PATCH of %s is refused beside the stored key, and PATCH {} goes on working', async (_what, asked) => {
+    const tenantId = await newTenantFromSecret();
+    expect(await service.patch(pathOf(tenantId), { configuration: asked })).toMatchObject({
+      status: 400,
+      json: { code: 'invalid-request' },
+    });
+    const rotated = { ...stored, 'api.key': 'rotated-key-for-tests' };
+    await service.putTenantSecret(tenantId, rotated);
     expect((await service.patch(pathOf(tenantId), { configuration: {} })).status).toBe(200);
+    expect(configurationOf(tenantId)).toMatchObject(rotated);
     expectApart(tenantId);
   });
 
   test('an instance that a caller has configured never gets the stored key', async () => {
-    const tenantId = newTenant();
-    await service.putTenantSecret(tenantId, stored);
-    const own = { ...trusted, configuration: { 'api.key': 'x', 'base.url': address } };
-    expect((await service.post(tenantId, own)).status).toBe(201);
+    const tenantId = await newTenantFromRequest(own);
+    const harmless = { configuration: { 'pagination.max': 5 } };
+    expect((await service.patch(pathOf(tenantId), harmless)).status).toBe(200);
+    // The recipe for a new key in the secret.
+    await service.putTenantSecret(tenantId, { ...stored, 'api.key': 'stored-key-for-tests-2' });
     expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(
       problem(409, 'configuration-from-request'),
     );
-    const harmless = { configuration: { 'pagination.max': 5 } };
-    expect((await service.patch(pathOf(tenantId), harmless)).status).toBe(200);
-    expectApart(tenantId);
     expect(await service.post(tenantId, trusted)).toEqual(problem(409, 'settings-conflict'));
+    expect(configurationOf(tenantId)).toMatchObject(own);
+    expectApart(tenantId);
   });
 
-  test('PATCH of the address of an element outside the catalogue is refused beside its stored key', async () => {
-    const tenantId = newTenant();
-    await service.putTenantSecret(tenantId, { subdomain: 'shop', username: 'stored-key' }, 'freshdeskv2');
-    await service.post(tenantId, { element: { key: 'freshdeskv2' } });
-    const answer = await service.patch(`/tenants/${tenantId}/instances/freshdeskv2`, {
-      configuration: { subdomain: 'elsewhere' },
+  test('a new key in the body works, beside everything else that requests have set', async () => {
+    const tenantId = await newTenantFromRequest({ 'api.key': 'x' });
+    const token = async () => Object((await service.get(`${pathOf(tenantId)}/token`)).json).token;
+    const before = await token();
+    const patch = (configuration: object) => service.patch(pathOf(tenantId), { configuration });
+    expect((await patch({ 'api.key': 'x-2' })).status).toBe(200);
+    expect((await patch(own)).status).toBe(200);
+    // From here on the address is one of the entries.
+    expect(await patch({ 'api.key': 'x-3' })).toEqual(missing('base.url'));
+    expect(await patch({ 'base.url': `${address}/other` })).toEqual(missing('api.key'));
+    const renewed = { 'api.key': 'x-4', 'base.url': `${address}/other` };
+    expect((await patch(renewed)).status).toBe(200);
+    expect(configurationOf(tenantId)).toEqual(renewed);
+    expect(await patch({})).toEqual(problem(409, 'configuration-from-request'));
+    expect(await token()).toBe(before);
+    expectApart(tenantId);
+  });
+
+  test('PATCH that took effect and was answered as refused is remembered', async () => {
+    const tenantId = await newTenantFromRequest({ 'api.key': 'x' });
+    service.simulator.fail({
+      on: 'PATCH /instances/{id}',
+      effect: 'applied',
+      outcome: { kind: 'status', status: 400 },
     });
-    expect(answer).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
-    expect(configurationOf(tenantId)).toMatchObject({ subdomain: 'shop' });
+    expect((await service.patch(pathOf(tenantId), { configuration: own })).status).toBe(400);
+    expect(configurationOf(tenantId)).toMatchObject({ 'base.url': address });
+    const configuration = { 'api.key': 'x-2' };
+    expect(await service.patch(pathOf(tenantId), { configuration })).toEqual(missing('base.url'));
+    expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(
+      problem(409, 'configuration-from-request'),
+    );
+    expectApart(tenantId);
+  });
+
+  test('DELETE and POST without configuration moves to the stored key, with another token', async () => {
+    const tenantId = await newTenantFromRequest(own);
+    const [{ token } = { token: '' }] = service.instancesOf(tenantId);
+    expect((await service.delete(pathOf(tenantId))).status).toBe(204);
+    service.simulator.reset();
+    expect((await service.post(tenantId, trusted)).status).toBe(201);
+    expect(configurationOf(tenantId)).toEqual(stored);
+    expect(service.instancesOf(tenantId)[0]?.token).not.toBe(token);
+    expect((await service.patch(pathOf(tenantId), { configuration: {} })).status).toBe(200);
+    expectApart(tenantId);
+  });
+
+  describe('of an element outside the catalogue', () => {
+    const freshdesk = { element: { key: 'freshdeskv2' } };
+    const storedPair = { subdomain: 'shop', username: stored['api.key'] };
+
+    test('PATCH of the address is refused beside the stored key', async () => {
+      const tenantId = newTenant();
+      await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
+      expect((await service.post(tenantId, freshdesk)).status).toBe(201);
+      for (const configuration of [{ subdomain: 'elsewhere' }, { subdomain: 'elsewhere', username: 'x' }]) {
+        const answer = await service.patch(pathOfFreshdesk(tenantId), { configuration });
+        expect(answer).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
+      }
+      expect((await service.patch(pathOfFreshdesk(tenantId), { configuration: {} })).status).toBe(200);
+      expect(configurationOf(tenantId)).toEqual(storedPair);
+      expectApart(tenantId);
+    });
+
+    test('POST of the address does not take the stored key along', async () => {
+      const tenantId = newTenant();
+      await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
+      const alone = { ...freshdesk, configuration: { subdomain: 'elsewhere' } };
+      expect(await service.post(tenantId, alone)).toMatchObject({
+        status: 400,
+        json: { code: 'refused-by-cloud-elements' },
+      });
+      const configuration = { subdomain: 'elsewhere', username: 'x' };
+      expect((await service.post(tenantId, { ...freshdesk, configuration })).status).toBe(201);
+      const patch = (changes: object) => service.patch(pathOfFreshdesk(tenantId), { configuration: changes });
+      expect(await patch({})).toEqual(problem(409, 'configuration-from-request'));
+      expect(await patch({ username: 'y' })).toEqual(missing('subdomain'));
+      expect((await patch({ ...configuration, username: 'y' })).status).toBe(200);
+      expectApart(tenantId);
+    });
   });
 
   test('a secret without the key is not sent by PATCH', async () => {
-    const tenantId = newTenant();
-    await service.putTenantSecret(tenantId, stored);
-    await service.post(tenantId, trusted);
+    const tenantId = await newTenantFromSecret();
     await service.putTenantSecret(tenantId, { 'base.url': address });
+    expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(missing('api.key'));
+    await service.putTenantSecret(tenantId, { 'api.key': '********', 'base.url': address });
     expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(
-      problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }),
+      problem(503, 'tenant-credentials-unusable'),
     );
     expectApart(tenantId);
   });
@@ -685,14 +802,16 @@ describe('GET of a token', () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     await service.get(`/tenants/${tenantId}/instances/taxify/token`);
-    expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
-      message: 'request',
-      route: 'GET /tenants/{tenantId}/instances/{elementKey}/token',
-      caller: service.callerArn,
-      tenantId,
-      elementKey: 'taxify',
-      status: 200,
-    });
+    await expect
+      .poll(async () => (await service.logsOf(tenantId)).at(-1), patience)
+      .toMatchObject({
+        message: 'request',
+        route: 'GET /tenants/{tenantId}/instances/{elementKey}/token',
+        caller: service.callerArn,
+        tenantId,
+        elementKey: 'taxify',
+        status: 200,
+      });
     const [instance] = service.instancesOf(tenantId);
     expect((await service.logs()).filter((line) => line.includes(instance?.token ?? ''))).toEqual([]);
   });
@@ -804,16 +923,18 @@ describe('a platform secret', () => {
       expect(answer).toEqual(problem(503, 'platform-credentials-unusable'));
       expectNoDetail(answer);
       expect(answer.text).not.toContain('platform secret');
-      expect(await unconfigured.logsOf(tenantId)).toMatchObject([
-        { message: 'cloud-elements', outcome: 'credentials-rejected' },
-        {
-          level: 'ERROR',
-          error: {
-            code: 'platform-credentials-unusable',
-            message: expect.stringContaining(`The platform secret ${platformSecretName} ${fault}. Put {`),
+      await expect
+        .poll(() => unconfigured.logsOf(tenantId), patience)
+        .toMatchObject([
+          { message: 'cloud-elements', outcome: 'credentials-rejected' },
+          {
+            level: 'ERROR',
+            error: {
+              code: 'platform-credentials-unusable',
+              message: expect.stringContaining(`The platform secret ${platformSecretName} ${fault}. Put {`),
+            },
           },
-        },
-      ]);
+        ]);
       expect((await unconfigured.logs()).filter((line) => line.includes('hush'))).toEqual([]);
       expect(await unconfigured.items()).toEqual([]);
       expect(unconfigured.simulator.requests).toEqual([]);
@@ -839,10 +960,12 @@ describe('a platform secret', () => {
     const answer = await service.post(tenantId, instanceJson);
     expect(answer).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
     expectNoDetail(answer);
-    expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
-      level: 'ERROR',
-      error: { message: expect.stringContaining('Put the current ones into the platform secret') },
-    });
+    await expect
+      .poll(async () => (await service.logsOf(tenantId)).at(-1), patience)
+      .toMatchObject({
+        level: 'ERROR',
+        error: { message: expect.stringContaining('Put the current ones into the platform secret') },
+      });
     expect(await service.rowOf(tenantId)).toBeUndefined();
   });
 });
@@ -854,14 +977,16 @@ describe('a failure', () => {
     const answer = await service.post(tenantId, { element: { key: 'taxify' } });
     expect(answer).toEqual(problem(503, 'tenant-credentials-unusable'));
     expectNoDetail(answer);
-    expect((await service.logsOf(tenantId))[0]).toMatchObject({
-      level: 'ERROR',
-      error: {
-        message: expect.stringContaining(
-          `The secret ${service.tenantSecretName(tenantId, 'taxify')} is not JSON`,
-        ),
-      },
-    });
+    await expect
+      .poll(async () => (await service.logsOf(tenantId))[0], patience)
+      .toMatchObject({
+        level: 'ERROR',
+        error: {
+          message: expect.stringContaining(
+            `The secret ${service.tenantSecretName(tenantId, 'taxify')} is not JSON`,
+          ),
+        },
+      });
     expect(await service.rowOf(tenantId)).toBeUndefined();
   });
 

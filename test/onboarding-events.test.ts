@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isDeployed } from './deployed/endpoint.ts';
 import { newTenant } from './real-servers.ts';
-import { eventOf, startService, tenantOnboarded, type Service } from './running-service.ts';
+import { eventOf, startService, tenantOnboarded, type Event, type Service } from './running-service.ts';
 
 /** A message that failed is seen again at once, and is dead after a second and a half; deployed, at SQS's pace. */
 const queue = isDeployed
@@ -150,6 +150,20 @@ describe('an onboarding event', () => {
   });
 });
 
+/** As EventBridge puts an event into the queue, with a time of its sender's. Emulators give every event their own. */
+const messageOf = ({ Source, DetailType, Detail }: Event, sentAt: number): string =>
+  JSON.stringify({
+    version: '0',
+    id: randomUUID(),
+    'detail-type': DetailType,
+    source: Source,
+    account: '000000000000',
+    time: new Date(sentAt).toISOString().replace(/\.\d+Z$/, 'Z'),
+    region: 'us-east-1',
+    resources: [],
+    detail: JSON.parse(Detail),
+  });
+
 describe('an event that comes more than once', () => {
   test('makes one instance, also beside requests over HTTP', async () => {
     const tenantId = await newTenantWithSecret();
@@ -192,17 +206,7 @@ describe('an event that comes more than once', () => {
     const Records = [
       {
         messageId: randomUUID(),
-        body: JSON.stringify({
-          version: '0',
-          id: randomUUID(),
-          'detail-type': 'TenantOnboarded',
-          source: 'crm.example',
-          account: '000000000000',
-          time: new Date().toISOString(),
-          region: 'us-east-1',
-          resources: [],
-          detail: { tenantId },
-        }),
+        body: messageOf(tenantOnboarded(tenantId), Date.now()),
         attributes: { SentTimestamp: String(Date.now()) },
       },
     ];
@@ -217,8 +221,7 @@ describe('an event that comes more than once', () => {
 
   test('stamped ahead of its arrival does not outdate the offboarding after it', async () => {
     const tenantId = await newTenantWithSecret();
-    const Time = new Date(Date.now() + 90_000);
-    await service.putEvents({ ...tenantOnboarded(tenantId), Time });
+    await service.sendToQueue(messageOf(tenantOnboarded(tenantId), Date.now() + 90_000));
     await service.idle();
     await service.expectOneActiveInstance(tenantId);
     await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
@@ -231,7 +234,7 @@ describe('an event that comes more than once', () => {
     await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
     await service.idle();
     const late = tenantOnboarded(tenantId, { element: { key: 'freshdeskv2' } });
-    await service.putEvents({ ...late, Time: new Date(Date.now() - 60_000) });
+    await service.sendToQueue(messageOf(late, Date.now() - 60_000));
     await service.idle();
     expect(service.postsFor(tenantId)).toBe(0);
     expect((await service.deliveriesOf(tenantId)).at(-1)).toMatchObject({

@@ -1,11 +1,14 @@
 import { DynamoDBClient, ScanCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { KMSClient } from '@aws-sdk/client-kms';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import { Client, type Dispatcher } from 'undici';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
+import { createTokenCipher } from '../functions/adapters/token-cipher.ts';
+import type { InstanceKey } from '../functions/core/instance.ts';
 import type { FunctionName } from '../functions/triggers.ts';
-import type { CloudElements } from '../infra/local/cloud-elements.ts';
+import type { CloudElements, PlatformSecrets } from '../infra/local/cloud-elements.ts';
 import type { EventEnvelope } from '../infra/local/event-bus.ts';
 import { isMetricsLine } from '../infra/local/log-line.ts';
 import { startLocalStack, type LocalStack, type LocalStackOptions } from '../infra/local/stack.ts';
@@ -34,14 +37,19 @@ export const tenantOnboarded = (tenantId: string, more: object = {}): Event =>
 /** What tests need of the service wherever it runs: here in memory, or deployed. */
 export type Stack = {
   simulator: CloudElements;
+  /** That the simulator accepts. */
+  platformSecret: PlatformSecrets;
+  stage: string;
   tableName: string;
   busName: string;
+  tokenKeyId: string;
   platformSecretName: string;
   tenantSecretName: (tenantId: string, elementKey: string) => string;
   /** A value that is not a string is stored as JSON. */
   putSecret: (name: string, value: string | object) => Promise<void>;
   dynamoDb: DynamoDBClient;
   eventBridge: EventBridgeClient;
+  kms: KMSClient;
   /** Where the API is connected to, and the headers of a request that is permitted to call it. */
   apiUrl: string;
   authorise: (request: {
@@ -94,6 +102,7 @@ export function serviceOf(stack: Stack) {
   }
 
   const caller = callerOf(stack);
+  const cipher = createTokenCipher({ client: stack.kms, keyId: stack.tokenKeyId });
   const instancesOf = (tenantId: string) =>
     simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
 
@@ -111,7 +120,12 @@ export function serviceOf(stack: Stack) {
 
   return {
     simulator,
+    platformSecret: stack.platformSecret,
+    stage: stack.stage,
+    tableName,
     dynamoDb,
+    /** As the functions store it. */
+    encryptToken: (token: string, key: InstanceKey) => cipher.encrypt(token, key),
     ...caller,
     instancesOf,
     platformSecretName: stack.platformSecretName,
@@ -193,11 +207,18 @@ async function startStackHere(options: LocalStackOptions): Promise<Stack> {
   const region = local.environment.AWS_REGION;
   const dynamoDb = new DynamoDBClient({ endpoint: local.dynamodbUrl, region, credentials });
   const eventBridge = new EventBridgeClient({ endpoint: local.awsUrl, region, credentials });
+  const kms = new KMSClient({ endpoint: local.awsUrl, region, credentials });
   return {
     ...local,
     local,
     dynamoDb,
     eventBridge,
+    kms,
+    stage: 'local',
+    platformSecret: {
+      userSecret: 'local-user-secret',
+      organizationSecret: 'local-organization-secret',
+    },
     putSecret: async (name, value) => local.putSecret(name, value),
     // The gateway here asks nobody who they are.
     authorise: async () => ({}),
@@ -212,6 +233,7 @@ async function startStackHere(options: LocalStackOptions): Promise<Stack> {
     stop: async () => {
       dynamoDb.destroy();
       eventBridge.destroy();
+      kms.destroy();
       await local.stop();
     },
   };

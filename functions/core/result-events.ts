@@ -24,6 +24,7 @@ const imageSchema = z.pick(instanceRowSchema, {
   lastError: true,
   askedBy: true,
   removedBy: true,
+  removedAt: true,
   removedTimes: true,
   registration: true,
   notices: true,
@@ -79,8 +80,11 @@ function stateResult(name: ResultName, row: Image): Answer {
     return { name, eventId: row.askedBy?.eventId, registration: registrationOf(row), lastError };
   }
   const by = removedByOf(row);
-  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone.
-  const registration = row.elementKey === wholeTenant ? registrationOf({ askedBy: by }) : undefined;
+  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone. An earlier version
+  // had no row for that: a removal that it began is answered from its default element.
+  const isEarlierVersions = row.removedTimes === undefined && by?.sentAt === row.removedAt;
+  const isOfTenant = row.elementKey === wholeTenant || isEarlierVersions;
+  const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;
   return { name, eventId: by?.eventId, registration, lastError };
 }
 

@@ -13,6 +13,7 @@ import {
   RemoveTargetsCommand,
   DeleteRuleCommand,
 } from '@aws-sdk/client-eventbridge';
+import { KMSClient } from '@aws-sdk/client-kms';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   CreateSecretCommand,
@@ -79,11 +80,12 @@ export async function startDeployedStack(
   const cloudFormation = new CloudFormationClient(config);
   const dynamoDb = new DynamoDBClient(config);
   const eventBridge = new EventBridgeClient(config);
+  const kms = new KMSClient(config);
   const lambda = new LambdaClient(config);
   const logsClient = new CloudWatchLogsClient(config);
   const secretsManager = new SecretsManagerClient(config);
   const sqs = new SQSClient(config);
-  const clients = [cloudFormation, dynamoDb, eventBridge, lambda, logsClient, secretsManager, sqs];
+  const clients = [cloudFormation, dynamoDb, eventBridge, kms, lambda, logsClient, secretsManager, sqs];
 
   const simulator = await startCloudElements(platformSecret);
   const stage = `dev-${randomUUID().slice(0, 8)}`;
@@ -125,16 +127,18 @@ export async function startDeployedStack(
     return Attributes;
   }
   // Deployed a message that failed is seen again after 174 s.
-  const { QueueArn: deadLetterTargetArn } = await attributesOf(deadLetterUrl);
-  await sqs.send(
-    new SetQueueAttributesCommand({
-      QueueUrl: queueUrl,
-      Attributes: {
-        VisibilityTimeout: String(Math.ceil(visibilityTimeoutMs / 1_000)),
-        RedrivePolicy: JSON.stringify({ deadLetterTargetArn, maxReceiveCount }),
-      },
-    }),
-  );
+  for (const QueueUrl of queueUrls) {
+    const { RedrivePolicy = '{}' } = await attributesOf(QueueUrl);
+    await sqs.send(
+      new SetQueueAttributesCommand({
+        QueueUrl,
+        Attributes: {
+          VisibilityTimeout: String(Math.ceil(visibilityTimeoutMs / 1_000)),
+          RedrivePolicy: JSON.stringify({ ...JSON.parse(RedrivePolicy), maxReceiveCount }),
+        },
+      }),
+    );
+  }
 
   const secrets = new Set<string>();
   async function putSecret(name: string, value: string | object): Promise<void> {
@@ -275,13 +279,17 @@ export async function startDeployedStack(
     },
     areQueuesEmpty,
     simulator,
+    platformSecret,
+    stage,
     tableName: output('TableName'),
     busName,
+    tokenKeyId: idOf('AWS::KMS::Key', 'TokenKey'),
     platformSecretName,
     tenantSecretName: (tenantId, elementKey) => `${output('TenantSecretPrefix')}/${tenantId}/${elementKey}`,
     putSecret,
     dynamoDb,
     eventBridge,
+    kms,
     // The name of an API need not resolve where an emulator answers for it.
     apiUrl: endpoint,
     async authorise({ method, path, body }) {

@@ -2,7 +2,8 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { serviceOf, type Service } from '../running-service.ts';
+import { eventOf, serviceOf, tenantOnboarded, type Service } from '../running-service.ts';
+import { testEarlierRows, writeEarlierRows, type EarlierRows } from '../upgrade/earlier-row-tests.ts';
 import { startDeployedStack } from './deployed-stack.ts';
 import { credentials, endpointUrl, previousDirectory, region } from './endpoint.ts';
 
@@ -11,11 +12,14 @@ const patience = { timeout: 80_000, interval: 1_000 };
 
 const body = { element: { key: 'taxify' }, configuration: { 'api.key': 'taxify-key-for-tests' } };
 
+const offboarded = (tenantId: string) => eventOf('crm.example', 'TenantOffboarded', { tenantId });
+
 /** Each goes on where the one before ended. */
 describe('a stack', () => {
   const cloudFormation = new CloudFormationClient({ endpoint: endpointUrl().origin, region, credentials });
   let stack: Awaited<ReturnType<typeof startDeployedStack>>;
   let service: Service;
+  let earlierRows: EarlierRows;
   let isStopped = false;
   async function stop(): Promise<void> {
     isStopped = true;
@@ -44,9 +48,37 @@ describe('a stack', () => {
     return all.find(({ LogicalResourceId = '' }) => LogicalResourceId.includes(word))?.PhysicalResourceId;
   }
 
+  const registrationId = 'registration-of-before';
+  const sbt = (type: string) =>
+    eventOf('sbt.control.plane', type, { tenantId: 'registered', tenantRegistrationId: registrationId });
+  const withoutKey = { element: body.element };
+  const refused = { ...body, configuration: { 'api.key': 'refused-key-for-tests' } };
+
+  /** One tenant of each kind, by requests and events. */
+  async function writeByItsApi(): Promise<void> {
+    for (const tenantId of ['from-secret', 'onboarded', 'registered']) {
+      await service.putTenantSecret(tenantId, body.configuration);
+    }
+    expect((await service.post('requested', body)).status).toBe(201);
+    expect((await service.post('from-secret', withoutKey)).status).toBe(201);
+    expect((await service.post('failed', refused)).status).toBe(400);
+    expect((await service.post('removed', body)).status).toBe(201);
+    expect((await service.delete('/tenants/removed/instances/taxify')).status).toBe(204);
+    await service.putEvents(
+      tenantOnboarded('onboarded'),
+      sbt('sbt_aws_onboardingRequest'),
+      offboarded('offboarded'),
+    );
+    await service.idle();
+  }
+
+  const itemsByTenant = async () =>
+    Object.groupBy(await service.items(), (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`);
+
   test('of the version before is replaced by this version, and keeps its data', async () => {
-    expect((await service.post('before', body)).status).toBe(201);
-    const before = await service.rowOf('before');
+    await writeByItsApi();
+    earlierRows = await writeEarlierRows(service);
+    const before = await itemsByTenant();
     const rolesBefore = await roles();
 
     const { outputs } = await stack.redeploy();
@@ -58,12 +90,41 @@ describe('a stack', () => {
     process.stdout.write(`Deployed: ${resources.length} resources\n${lines.toSorted().join('\n')}\n`);
     expect(resources.length).toBeGreaterThan(50);
 
-    expect(await service.rowOf('before')).toEqual(before);
-    await service.expectOneActiveInstance('before');
-    expect((await service.post('before', body)).status).toBe(200);
+    expect(await itemsByTenant()).toEqual(before);
     // The key's policy names one of them by its ARN.
     expect(rolesBefore).not.toEqual({});
     expect(await roles()).toMatchObject(rolesBefore);
+  });
+
+  test('serves the tenants that the version before has provisioned, refused and removed', async () => {
+    for (const tenantId of ['requested', 'from-secret', 'onboarded', 'registered']) {
+      await service.expectOneActiveInstance(tenantId);
+      const again = tenantId === 'requested' ? body : withoutKey;
+      expect((await service.post(tenantId, again)).status).toBe(200);
+      const path = `/tenants/${tenantId}/instances/taxify`;
+      expect((await service.patch(path, { tags: ['eu'] })).status).toBe(200);
+      expect(service.postsFor(tenantId)).toBe(1);
+    }
+    for (const tenantId of ['failed', 'removed', 'offboarded']) {
+      expect((await service.post(tenantId, body)).status).toBe(201);
+      await service.expectOneActiveInstance(tenantId);
+    }
+    await service.putEvents(offboarded('onboarded'), sbt('sbt_aws_offboardingRequest'));
+    await service.idle();
+    for (const tenantId of ['onboarded', 'registered']) {
+      expect(service.instancesOf(tenantId)).toEqual([]);
+      expect((await service.get(`/tenants/${tenantId}/instances`)).json).toEqual([]);
+    }
+    expect(await service.events()).toContainEqual(
+      expect.objectContaining({
+        'detail-type': 'sbt_aws_deprovisionSuccess',
+        detail: expect.objectContaining({ tenantRegistrationId: registrationId }),
+      }),
+    );
+  });
+
+  describe('with rows of the version before', () => {
+    testEarlierRows(() => ({ service, rows: earlierRows }));
   });
 
   test('the token key’s policy denies decryption to every principal but the role of read-token', async () => {
