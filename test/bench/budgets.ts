@@ -6,7 +6,7 @@ export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'list-instances': 223_000,
   'get-instance': 223_000,
   'read-token': 253_000,
-  'change-instance': 431_000,
+  'change-instance': 434_000,
   'remove-instance': 431_000,
   'onboard-tenants': 472_000,
   'offboard-tenants': 435_000,

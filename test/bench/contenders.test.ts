@@ -62,12 +62,13 @@ test('a token read is one read and one KMS call', async () => {
   expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
 });
 
-test('a batch of events costs what its tenants cost, each of them one secret more', async () => {
+test('a batch of events costs what its tenants cost, each of them one secret and one tombstone more', async () => {
   await using container = await workshop.startWarm(site.ours('onboard-tenants'));
   const tenantIds = ['one', 'two', 'three'];
   for (const tenantId of tenantIds) site.putTenantSecret(tenantId);
   expect(await callsOf(container, queueEvent('TenantOnboarded', tenantIds))).toEqual({
     'POST /instances': 3,
+    [getItem]: 3,
     [putItem]: 6,
     'TrentService.Encrypt': 3,
     [readSecret]: 3 + 1,

@@ -14,7 +14,7 @@ const lookUpTimeoutMs = 300;
 const createTimeoutMs = 400;
 
 /** One clock, so what may differ is only how late a process hears of its end. */
-const clockSkewMs = 300;
+export const clockSkewMs = 300;
 
 /** The simulator applies the latest create this long after it has arrived, and lists it this long after that. */
 export const latestEffectMs = 500;
