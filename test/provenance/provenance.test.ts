@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Fault } from '../infra/local/cloud-elements.ts';
-import { settingsFromEvent } from '../functions/core/events.ts';
-import type { InstanceRow, InstanceSettings } from '../functions/core/instance.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from './real-servers.ts';
+import type { Fault } from '../../infra/local/cloud-elements.ts';
+import { settingsFromEvent } from '../../functions/core/events.ts';
+import type { InstanceRow, InstanceSettings } from '../../functions/core/instance.ts';
+import { errorOf, keyOf, newTenant, startServers, taxify } from '../real-servers.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
