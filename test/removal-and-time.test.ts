@@ -103,12 +103,12 @@ describe.each([
       effect: method === 'POST' ? 'applied' : 'none',
       outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
     });
-    const { fingerprint: _, ...settings } = taxify(tenantId);
+    const { name, source, requestDigest } = taxify(tenantId);
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
     servers.simulator.reset();
-    const event = message('TenantOnboarded', tenantId, { sentAtS: -60, detail: { name: settings.name } });
+    const event = message('TenantOnboarded', tenantId, { sentAtS: -60, detail: { name } });
     const older = settingsFromEvent(event.event, event.arrivedAt);
-    const adopted = await servers.onboard({ ...older, fingerprint: taxify(tenantId).fingerprint });
+    const adopted = await servers.onboard({ ...older, source, requestDigest });
     expect(adopted.outcome).toBe('created');
     expect(await offboard(tenantId, { sentAtS: -30, detail })).toBe('outdated');
     await servers.expectOneActiveInstance(tenantId);

@@ -154,8 +154,6 @@ export type InstanceSettings = InstanceKey &
     /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
     harmless: Record<string, string>;
     fingerprint: string;
-    /** To compare with a row whose source is not known. */
-    earlierFingerprint: string;
     askedBy?: EventOrigin | undefined;
   };
 
@@ -177,13 +175,7 @@ export function settingsOf(
     harmless: harmlessOf(key.elementKey, configuration),
     ...provenanceOf({ elementKey: key.elementKey, configuration, askedBy }),
   };
-  return {
-    ...settings,
-    configuration,
-    fingerprint: fingerprintOf(settings),
-    earlierFingerprint: fingerprintOf({ ...settings, source: undefined }),
-    askedBy,
-  };
+  return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
 }
 
 export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
@@ -196,24 +188,19 @@ export function harmlessOf(elementKey: string, configuration: Configuration): Re
 }
 
 /**
- * Tells whether two requests ask for the same instance: SHA-256 over element, name, tags, the configuration that the
- * catalogue lists as harmless, and where the rest comes from. A credential never enters it, not even hashed: short keys
- * could be guessed back. A row whose source is not known has the fingerprint of earlier versions, without the source.
+ * Tells, beside the source of the rest, whether two requests ask for the same instance: SHA-256 over element, name, tags
+ * and the configuration that the catalogue lists as harmless. A credential never enters it, not even hashed: short keys
+ * could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
  */
 export function fingerprintOf({
   elementKey,
   name,
   tags,
   harmless,
-  source,
-  requestDigest,
-}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless' | 'source' | 'requestDigest'> & {
-  tags: readonly string[];
-}): string {
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless'> & { tags: readonly string[] }): string {
   const entries = Object.entries(harmless).toSorted(([a], [b]) => a.localeCompare(b));
-  const provenance = source === undefined ? [] : [source, requestDigest ?? ''];
   return createHash('sha256')
-    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries, ...provenance]))
+    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries]))
     .digest('base64url');
 }
 

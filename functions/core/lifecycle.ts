@@ -186,9 +186,10 @@ export function judge(
   return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
 }
 
-/** A row whose source is not known has the fingerprint of earlier versions, which leaves the source out. */
+/** A source that is not known, as in rows of earlier versions, may be that of any request. */
 function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
-  return row.fingerprint === (row.source === undefined ? settings.earlierFingerprint : settings.fingerprint);
+  const isOfSameSource = row.source === settings.source && row.requestDigest === settings.requestDigest;
+  return row.fingerprint === settings.fingerprint && (row.source === undefined || isOfSameSource);
 }
 
 /**
@@ -257,10 +258,13 @@ export function takeOver(
   timing: Timing,
 ): InstanceRow {
   const isUnknown = row.status === 'provisioning' && row.source === undefined;
-  const { fingerprint, requestEntries } = row;
   return {
     ...claim(claimant, row.provisionId, timing, row),
-    ...(isUnknown && { fingerprint, source: undefined, requestEntries, requestDigest: undefined }),
+    ...(isUnknown && {
+      source: undefined,
+      requestEntries: row.requestEntries,
+      requestDigest: undefined,
+    }),
     formers: row.formers,
     contested: isUncertain(row),
     instanceId: row.instanceId,

@@ -83,9 +83,9 @@ export function endBeforeAsking(ask: Ask, state: State | undefined): End | undef
   return isSame(ask, state) ? { outcome: 'active', asked: false } : conflict(false);
 }
 
-/** A row of an earlier version does not know its source, and has a fingerprint without it. */
+/** The instance of an ask has its credentials from the tenant's secret; a row of an earlier version does not know. */
 function isSame(ask: Ask, { fingerprint, source }: State): boolean {
-  return fingerprint === (source === undefined ? ask.earlierFingerprint : ask.fingerprint);
+  return fingerprint === ask.fingerprint && source !== 'request';
 }
 
 /** How the ask has ended, by the row; undefined as long as that is open. `eventId`: of the event that asked. */

@@ -12,7 +12,6 @@ import { configurationSchema, entryNameSchema, type InstanceKey } from '../../fu
 export type Ask = InstanceKey & {
   id: string;
   fingerprint: string;
-  earlierFingerprint: string;
   /** JSON, as the event carries it. */
   detail: string;
 };
@@ -220,10 +219,9 @@ function checked({ line, given, detail, faults: before }: Draft, format: Format)
   }
   const json = JSON.stringify(detail);
   if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
-  const { tenantId, elementKey, fingerprint, earlierFingerprint } = settings.value;
-  // A row asks for nothing that the earlier one leaves out, so journals of earlier versions go on.
-  const id = `${tenantId}/${elementKey}/${earlierFingerprint}`;
-  return { line, given, ask: { id, tenantId, elementKey, fingerprint, earlierFingerprint, detail: json } };
+  const { tenantId, elementKey, fingerprint } = settings.value;
+  const id = `${tenantId}/${elementKey}/${fingerprint}`;
+  return { line, given, ask: { id, tenantId, elementKey, fingerprint, detail: json } };
 }
 
 const credentialsSchema = z.object({

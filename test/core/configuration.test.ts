@@ -13,8 +13,11 @@ import { problemsOf } from '../../functions/core/problems.ts';
 const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
 const settings = (configuration: Configuration, elementKey = 'taxify') =>
   settingsOf({ tenantId: 'acme', elementKey }, { configuration });
-const fingerprint = (configuration: Configuration, elementKey?: string) =>
-  settings(configuration, elementKey).fingerprint;
+/** What two requests are compared by. */
+function compared(configuration: Configuration, elementKey?: string) {
+  const { fingerprint, source, requestDigest } = settings(configuration, elementKey);
+  return { fingerprint, source, requestDigest };
+}
 
 function problemsWith(schema: typeof configurationSchema, input: Configuration) {
   const { error } = schema.safeParse(input);
@@ -46,7 +49,7 @@ describe('the source of a configuration', () => {
   });
 });
 
-describe('a fingerprint', () => {
+describe('a comparison of two requests', () => {
   const one = { 'api.key': 'one', 'base.url': 'https://one.example/path' };
 
   test.each<[string, Configuration]>([
@@ -55,8 +58,8 @@ describe('a fingerprint', () => {
     ['a query in the address', { ...one, 'base.url': 'https://one.example/path?key=secret' }],
     ['a fragment in the address', { ...one, 'base.url': ' https://one.example/path#secret ' }],
     ['the default port', { ...one, 'base.url': 'HTTPS://One.Example:443/path' }],
-  ])('the fingerprint stays the same with %s', (_what, configuration) => {
-    expect(fingerprint(configuration)).toBe(fingerprint(one));
+  ])('two requests are the same with %s', (_what, configuration) => {
+    expect(compared(configuration)).toEqual(compared(one));
   });
 
   test.each<[string, Configuration]>([
@@ -67,14 +70,14 @@ describe('a fingerprint', () => {
     ['one entry more', { ...one, 'partner.key': 'p' }],
     ['one entry less', { 'api.key': 'one' }],
     ['the secret as its source', {}],
-  ])('the fingerprint changes with %s', (_what, configuration) => {
-    expect(fingerprint(configuration)).not.toBe(fingerprint(one));
+  ])('two requests are not the same with %s', (_what, configuration) => {
+    expect(compared(configuration)).not.toEqual(compared(one));
   });
 
-  test('the fingerprint of earlier versions knows neither source nor address', () => {
-    expect(settings(one).earlierFingerprint).toBe(settings({}).earlierFingerprint);
+  test('the fingerprint is the one of earlier versions, which know neither source nor address', () => {
+    expect(settings(one).fingerprint).toBe(settings({}).fingerprint);
     // As that version has written it.
-    expect(settings({}).earlierFingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
+    expect(settings({}).fingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
   });
 
   test.each([
@@ -82,11 +85,9 @@ describe('a fingerprint', () => {
     ['shop', ' shop'],
     ['not a host?secret', 'not a host'],
   ])('%s and %s are the same address', (a, b) => {
-    const [first, same, other] = [a, b, 'elsewhere.example'].map((site) =>
-      fingerprint({ site }, 'freshdeskv2'),
-    );
-    expect(first).toBe(same);
-    expect(first).not.toBe(other);
+    const [first, same, other] = [a, b, 'elsewhere.example'].map((site) => compared({ site }, 'freshdeskv2'));
+    expect(first).toEqual(same);
+    expect(first).not.toEqual(other);
   });
 });
 

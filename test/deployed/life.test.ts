@@ -75,26 +75,30 @@ describe('a stack', () => {
   const itemsByTenant = async () =>
     Object.groupBy(await service.items(), (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`);
 
-  test('of the version before is replaced by this version, and keeps its data', async () => {
-    await writeByItsApi();
-    earlierRows = await writeEarlierRows(service);
-    const before = await itemsByTenant();
-    const rolesBefore = await roles();
+  test(
+    'of the version before is replaced by this version, and keeps its data',
+    { timeout: 240_000 },
+    async () => {
+      await writeByItsApi();
+      earlierRows = await writeEarlierRows(service);
+      const before = await itemsByTenant();
+      const rolesBefore = await roles();
 
-    const { outputs } = await stack.redeploy();
-    // Callers have the address of the API, senders the name of the bus, and operators the rest.
-    expect(outputs).toMatchObject(stack.outputs);
-    const resources = await stack.listResources();
-    const byType = Map.groupBy(resources, ({ ResourceType = '' }) => ResourceType.replace('AWS::', ''));
-    const lines = [...byType].map(([type, { length }]) => `${String(length).padStart(3)}  ${type}`);
-    process.stdout.write(`Deployed: ${resources.length} resources\n${lines.toSorted().join('\n')}\n`);
-    expect(resources.length).toBeGreaterThan(50);
+      const { outputs } = await stack.redeploy();
+      // Callers have the address of the API, senders the name of the bus, and operators the rest.
+      expect(outputs).toMatchObject(stack.outputs);
+      const resources = await stack.listResources();
+      const byType = Map.groupBy(resources, ({ ResourceType = '' }) => ResourceType.replace('AWS::', ''));
+      const lines = [...byType].map(([type, { length }]) => `${String(length).padStart(3)}  ${type}`);
+      process.stdout.write(`Deployed: ${resources.length} resources\n${lines.toSorted().join('\n')}\n`);
+      expect(resources.length).toBeGreaterThan(50);
 
-    expect(await itemsByTenant()).toEqual(before);
-    // The key's policy names one of them by its ARN.
-    expect(rolesBefore).not.toEqual({});
-    expect(await roles()).toMatchObject(rolesBefore);
-  });
+      expect(await itemsByTenant()).toEqual(before);
+      // The key's policy names one of them by its ARN.
+      expect(rolesBefore).not.toEqual({});
+      expect(await roles()).toMatchObject(rolesBefore);
+    },
+  );
 
   test('serves the tenants that the version before has provisioned, refused and removed', async () => {
     for (const tenantId of ['requested', 'from-secret', 'onboarded', 'registered']) {

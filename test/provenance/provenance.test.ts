@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../infra/local/cloud-elements.ts';
 import { settingsFromEvent } from '../../functions/core/events.ts';
-import type { InstanceRow, InstanceSettings } from '../../functions/core/instance.ts';
+import type { InstanceRow } from '../../functions/core/instance.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../real-servers.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
@@ -45,9 +45,9 @@ const withSecret = () => {
   servers.putTenantSecret(tenantId, '{"api.key": "stored"}');
   return tenantId;
 };
-const ofEarlierVersion = (row: InstanceRow, { earlierFingerprint }: InstanceSettings): InstanceRow => {
+const ofEarlierVersion = (row: InstanceRow): InstanceRow => {
   const { source: _source, requestEntries: _entries, requestDigest: _digest, ...earlier } = row;
-  return { ...earlier, fingerprint: earlierFingerprint };
+  return earlier;
 };
 
 const other = (tenantId: string) => taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
@@ -116,7 +116,7 @@ describe('where the configuration comes from', () => {
       const settings = taxify(tenantId, { configuration });
       await servers.provision(settings);
       const row = await servers.expectOneActiveInstance(tenantId);
-      await servers.store.replace(ofEarlierVersion(row, settings), row);
+      await servers.store.replace(ofEarlierVersion(row), row);
       for (const repeated of [settings, taxify(tenantId, {}), event(tenantId), toolkit(tenantId, 'r')]) {
         expect((await servers.provision(repeated, recorded)).outcome).toBe('replayed');
       }
@@ -129,18 +129,17 @@ describe('where the configuration comes from', () => {
   test('the source stays unknown when the instance of an earlier version’s claim is adopted', async () => {
     const tenantId = withSecret();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
-    await servers.store.replace(ofEarlierVersion(killed, taxify(tenantId)), killed);
+    await servers.store.replace(ofEarlierVersion(killed), killed);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId, {}))).outcome).toBe('created');
     const row = await servers.expectOneActiveInstance(tenantId);
     expect(row.source).toBeUndefined();
-    expect(row.fingerprint).toBe(taxify(tenantId, {}).earlierFingerprint);
   });
 
   test('the source becomes known when an earlier version’s claim has made nothing and the next one creates', async () => {
     const tenantId = withSecret();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
-    await servers.store.replace(ofEarlierVersion(killed, taxify(tenantId)), killed);
+    await servers.store.replace(ofEarlierVersion(killed), killed);
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
     servers.simulator.latencyMs = 100;
     const provisioned = servers.provision(taxify(tenantId, {}));
@@ -234,9 +233,7 @@ describe('a claim over a failed row', () => {
 
   test('a claim over a failed row of unknown source begins its own generation for the same settings, too', async () => {
     const { tenantId, failed } = await failedAndQuiet();
-    const { source: _source, ...earlier } = failed;
-    const fingerprint = taxify(tenantId).earlierFingerprint;
-    await servers.store.replace({ ...earlier, fingerprint }, failed);
+    await servers.store.replace(ofEarlierVersion(failed), failed);
     await servers.provision(taxify(tenantId));
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({
       source: 'request',

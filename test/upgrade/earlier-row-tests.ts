@@ -306,6 +306,18 @@ const cases: Case[] = [
   },
 
   {
+    kind: 'active from a request',
+    title: 'a request of the toolkit is content with it, whatever its settings',
+    async check(service, row) {
+      const { registrationId } = row;
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
+      });
+      expect(answers.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
+      await expectKept(service, row);
+    },
+  },
+  {
     kind: 'active by a request of the toolkit',
     title: 'the registration again is a repeat, also from an event with another id',
     async check(service, row) {
@@ -403,7 +415,7 @@ const cases: Case[] = [
       expect(service.instancesOf(row.tenantId)[0]?.id).not.toBe(late?.id);
       expect(await service.rowOf(row.tenantId)).toMatchObject({
         provisionId: expect.not.stringContaining(row.provisionId),
-        formerProvisionIds: [row.provisionId],
+        formers: [{ provisionId: row.provisionId }],
       });
     },
   },
@@ -455,17 +467,18 @@ const cases: Case[] = [
 
   {
     kind: 'being deleted for a request',
-    title:
-      'DELETE finishes it untold to the toolkit, and the event that had asked for the instance is too late',
+    title: 'the reconciler finishes it without an answer to the toolkit, whose onboarding comes too late',
     async check(service, row) {
       expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
         status: 409,
         json: { code: 'being-deleted' },
       });
       const answers = await heard(service, row, async () => {
-        expect((await service.delete(pathOf(row))).status).toBe(204);
+        await reconcileNow(service, row.tenantId);
+        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
       });
       expect(answers.map(([type]) => type)).toEqual(['InstanceRemoved']);
+      expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
       const { registrationId, askedAt: sentAt } = row;
