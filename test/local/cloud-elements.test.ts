@@ -101,6 +101,9 @@ describe('authorization', () => {
     await call('PATCH', '/instances', { name: 'Renamed' }, headers);
     await call('DELETE', '/instances/enabled', undefined, headers);
     expect(server.instances).toMatchObject([{ name: 'Acme' }, { name: 'Renamed', disabled: true }]);
+    await call('PUT', '/instances', { ...taxify, name: 'Replaced' }, headers);
+    await call('PUT', '/instances/enabled', undefined, headers);
+    expect(server.instances).toMatchObject([{ name: 'Acme' }, { name: 'Replaced', disabled: false }]);
 
     expect(await call('DELETE', '/instances', undefined, headers)).toMatchObject({ status: 200 });
     expect(server.instances).toMatchObject([{ id: kept.id }]);
@@ -385,6 +388,7 @@ describe('one instance', () => {
     const { json: replaced } = await call('PUT', `/instances/${id}`, { ...taxify, configuration });
     expect(replaced).toMatchObject({ configuration });
     expect(server.instances[0]?.configuration).toMatchObject(taxify.configuration);
+    expect(Object.values(server.instances[0]?.configuration ?? {})).not.toContain('********');
   });
 
   test('has its configuration replaced by PUT, what is masked excepted, and its tags cleared', async () => {

@@ -209,6 +209,19 @@ describe('GET /elements', () => {
     expect(required.map((entry) => entry.key).toSorted()).toEqual(requiredOf(key).toSorted());
   });
 
+  test('shows the default of an entry that has one', async () => {
+    const { json } = await call('GET', '/elements/taxify/configuration');
+    const byKey = Object.fromEntries(
+      z
+        .array(entrySchema)
+        .parse(json)
+        .map((entry) => [entry.key, entry]),
+    );
+    expect(byKey['pagination.max']).toMatchObject({ defaultValue: '100', required: false });
+    expect(byKey['api.key']).toMatchObject({ type: 'PASSWORD', required: true });
+    expect(byKey['api.key']).not.toHaveProperty('defaultValue');
+  });
+
   test.each(['/elements/unknown', '/elements/unknown/configuration', '/elements/unknown/instances'])(
     'GET %s is a 404 that names the element',
     async (path) => {
