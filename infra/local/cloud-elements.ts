@@ -2,29 +2,18 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  answerHtml,
-  misbehave,
-  operations,
-  refuse,
-  send,
-  type Answer,
-  type Fault,
-  type Mishap,
-  type ReceivedRequest,
-} from './cloud-elements-faults.ts';
-import {
-  createInstanceOperations,
-  invalidSecrets,
-  type Instance,
-  type Listing,
-} from './cloud-elements-instances.ts';
+import { answerHtml, refuse, send, type Answer } from './cloud-elements/answers.ts';
+import { misbehave, type Fault, type Mishap, type ReceivedRequest } from './cloud-elements/faults.ts';
+import type { Listing } from './cloud-elements/instances.ts';
+import { createOperations, invalidSecrets } from './cloud-elements/operations.ts';
+import { findRoute, isKnownPath, prefix } from './cloud-elements/routes.ts';
+import type { Instance } from './cloud-elements/shown.ts';
 import { closeServer, listenOnLoopback } from './loopback.ts';
 
-export type { Fault, Mishap, Operation, Outcome, ReceivedRequest } from './cloud-elements-faults.ts';
-export type { Instance } from './cloud-elements-instances.ts';
+export type { Fault, Mishap, Outcome, ReceivedRequest } from './cloud-elements/faults.ts';
+export type { Operation } from './cloud-elements/routes.ts';
+export type { Instance } from './cloud-elements/shown.ts';
 
-const prefix = '/elements/api-v2';
 const maxBodyBytes = 8 * 1024 * 1024;
 
 export type PlatformSecrets = { readonly userSecret: string; readonly organizationSecret: string };
@@ -87,38 +76,37 @@ export async function startCloudElements({
     faultFor,
   };
   const settings = { ...defaults };
-  const handlers = createInstanceOperations({ instances, listing: settings, now });
+  const handlers = createOperations({ instances, listing: settings, now });
 
   /** The correct answer; the request takes effect here and nowhere else. */
-  function perform({ operation, path, query, headers, body }: ReceivedRequest): Answer {
+  function perform({ operation, path, parameters, query, headers, body }: ReceivedRequest): Answer {
     // A wrong base URL meets the front proxy, which knows nothing of the platform's error bodies.
     if (!path.startsWith(`${prefix}/`)) return answerHtml(404, '<html><body>404 Not Found</body></html>');
 
     const credentials = readAuthorization(headers.authorization);
     const userId = userIdOf(credentials.get('User'));
-    if (userId === undefined || credentials.get('Organization') !== secrets.organizationSecret) {
+    const elementToken = credentials.get('Element');
+    // Guides call an element with a User and an Element part alone.
+    const isOrganizationImplied = elementToken !== undefined && operation?.endsWith('/ping');
+    const organization =
+      credentials.get('Organization') ?? (isOrganizationImplied && secrets.organizationSecret);
+    if (userId === undefined || organization !== secrets.organizationSecret) {
       return refuse(401, invalidSecrets);
     }
-    if (!operation) {
-      return routes.some(({ pattern }) => pattern.test(path))
-        ? refuse(405, 'Method not allowed')
-        : refuse(404, 'Not found');
-    }
+    if (!operation) return isKnownPath(path) ? refuse(405, 'Method not allowed') : refuse(404, 'Not found');
     if (!/application\/(json|\*)|\*\/\*/.test(headers.accept ?? '*/*')) return refuse(406, 'Not acceptable');
     if (body !== undefined) {
       if (!/^application\/json\b/i.test(headers['content-type'] ?? '')) {
         return refuse(415, 'Unsupported media type');
       }
-      // Too large is a 429 here, which no waiting cures.
+      // Too large is a 429, which no waiting cures: for what is sent as for what is answered.
       if (Number(headers['content-length'] ?? 0) > maxBodyBytes) return refuse(429, 'Payload too large');
     }
 
-    // An element token changes what a path means: it names the instance where there is no id, and has no place elsewhere.
-    const elementToken = credentials.get('Element');
-    if (elementToken !== undefined && (operation.includes('{id}') || /^(POST|GET) /.test(operation))) {
-      return refuse(400, 'An Element token is not accepted on this path');
-    }
-    return handlers[operation]({ body, query, userId, id: idIn(path), elementToken });
+    // An element token names the instance where the path has no id. Elsewhere it is ignored, whatever it is.
+    const answer = handlers[operation]({ body, query, userId, parameters, elementToken });
+    const isTooLarge = operation.startsWith('GET ') && Buffer.byteLength(answer.body) > maxBodyBytes;
+    return isTooLarge ? refuse(429, 'Payload too large') : answer;
   }
 
   function userIdOf(secret: string | undefined): number | undefined {
@@ -193,25 +181,13 @@ export async function startCloudElements({
   });
 }
 
-const routes = operations.map((operation) => {
-  const [method = '', path = ''] = operation.split(' ');
-  // Not URLPattern, which Node 22 lacks.
-  return { operation, method, pattern: new RegExp(`^${prefix}${path.replace('{id}', '\\d+')}$`) };
-});
-
-function idIn(path: string): number | undefined {
-  const [, id] = /\/instances\/(\d+)/.exec(path) ?? [];
-  return id === undefined ? undefined : Number(id);
-}
-
 function describeRequest({ method = '', url = '', headers }: IncomingMessage, body: string) {
-  const [path = '', search = ''] = url.split('?', 2);
-  const route = routes.find((each) => each.method === method && each.pattern.test(path));
+  const [path = '', ...search] = url.split('?');
   return {
-    operation: route?.operation,
+    ...findRoute(method, path),
     method,
     path,
-    query: new URLSearchParams(search),
+    query: new URLSearchParams(search.join('?')),
     headers,
     body: body === '' ? undefined : parseJson(body),
   };

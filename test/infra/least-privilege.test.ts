@@ -4,7 +4,7 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { wholeTenant } from '../../functions/core/instance.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
-import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements-faults.ts';
+import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
 import { newTenant } from '../real-servers.ts';
 import { permissionsOf } from './template.ts';

@@ -7,6 +7,7 @@ import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { startCloudElements, type CloudElements } from '../../infra/local/cloud-elements.ts';
+import { callPlatform, instanceSchema } from './cloud-elements/call-platform.ts';
 
 const secrets = {
   userSecret: 'user-secret-for-tests=',
@@ -21,14 +22,6 @@ const taxify = {
   tags: ['acme'],
   configuration: { 'api.key': 'taxify-key-for-tests' },
 };
-
-/** What a client relies on in an answer. */
-const instanceSchema = z.looseObject({ id: z.int(), token: z.string(), name: z.string() });
-const errorSchema = z.strictObject({
-  requestId: z.string().check(z.regex(/^[0-9a-f]{24}$/)),
-  message: z.string(),
-  providerMessage: z.optional(z.string()),
-});
 
 let server: CloudElements;
 let clockMs = 0;
@@ -82,14 +75,24 @@ describe('authorization', () => {
     expect(server.instances).toHaveLength(1);
   });
 
-  test('has no place for an Element part where an id or a body names the instance', async () => {
-    const { id, token } = await create();
-    const headers = { authorization: `${authorization}, Element ${token}` };
-    expect(await call('POST', '/instances', taxify, headers)).toMatchObject({ status: 400 });
-    expect(await call('GET', '/instances', undefined, headers)).toMatchObject({ status: 400 });
-    expect(await call('DELETE', `/instances/${id}`, undefined, headers)).toMatchObject({ status: 400 });
-    expect(server.instances).toHaveLength(1);
-  });
+  test.each(['of an instance', 'of none'])(
+    'an Element part %s is ignored where the path has an id or needs none',
+    async (whose) => {
+      const { id, token } = await create();
+      const headers = {
+        authorization: `${authorization}, Element ${whose === 'of none' ? 'stale=' : token}`,
+      };
+      const other = await call('POST', '/instances', taxify, headers);
+      expect(other).toMatchObject({ status: 200 });
+      expect(await call('GET', '/instances', undefined, headers)).toMatchObject({ json: [{ id }, {}] });
+      const path = `/instances/${instanceSchema.parse(other.json).id}`;
+      expect(await call('GET', path, undefined, headers)).toMatchObject({ status: 200 });
+      expect(await call('PATCH', path, { name: 'Renamed' }, headers)).toMatchObject({ status: 200 });
+      expect(await call('PUT', `${path}/enabled`, undefined, headers)).toMatchObject({ status: 200 });
+      expect(await call('DELETE', path, undefined, headers)).toMatchObject({ status: 200 });
+      expect(server.instances).toMatchObject([{ id, name: 'Acme' }]);
+    },
+  );
 
   test('lets an Element part name the instance where the path has no id', async () => {
     const kept = await create();
@@ -98,6 +101,9 @@ describe('authorization', () => {
     await call('PATCH', '/instances', { name: 'Renamed' }, headers);
     await call('DELETE', '/instances/enabled', undefined, headers);
     expect(server.instances).toMatchObject([{ name: 'Acme' }, { name: 'Renamed', disabled: true }]);
+    await call('PUT', '/instances', { ...taxify, name: 'Replaced' }, headers);
+    await call('PUT', '/instances/enabled', undefined, headers);
+    expect(server.instances).toMatchObject([{ name: 'Acme' }, { name: 'Replaced', disabled: false }]);
 
     expect(await call('DELETE', '/instances', undefined, headers)).toMatchObject({ status: 200 });
     expect(server.instances).toMatchObject([{ id: kept.id }]);
@@ -143,6 +149,13 @@ describe('requests that the platform does not know', () => {
     const answer = await call('POST', '/instances', { ...taxify, name: 'x'.repeat(8 * 1024 * 1024) });
     expect(answer).toMatchObject({ status: 429 });
   });
+
+  test('get 429 for a page of more than 8 MB, and a smaller one', async () => {
+    const large = { ...taxify, name: 'x'.repeat(1024 * 1024) };
+    for (let count = 0; count < 8; count += 1) await create(large);
+    expect(await call('GET', '/instances')).toMatchObject({ status: 429 });
+    expect(await call('GET', '/instances?pageSize=4')).toMatchObject({ status: 200 });
+  });
 });
 
 describe('POST /instances', () => {
@@ -158,8 +171,14 @@ describe('POST /instances', () => {
       id: expect.any(Number),
       name: 'Acme',
       createdDate: '2026-11-23T10:20:30Z',
-      element: { id: 320, key: 'taxify', name: 'Taxify', resources: [] },
+      element: { id: 320, key: 'taxify', name: 'Taxify', hub: 'finance', resources: [] },
       tags: ['acme'],
+      user: {
+        id: 1,
+        emailAddress: expect.stringContaining('@'),
+        firstName: expect.any(String),
+        lastName: expect.any(String),
+      },
       provisionInteractions: [],
       valid: true,
       disabled: false,
@@ -174,6 +193,23 @@ describe('POST /instances', () => {
     expect(token).toHaveLength(44);
     expect(Buffer.from(token, 'base64')).toHaveLength(32);
     expect(server.instances).toMatchObject([{ token, element: { key: 'taxify' }, configuration }]);
+  });
+
+  test('an object and a list in the configuration are taken, and shown as JSON text', async () => {
+    const poller = { contacts: { url: '/hubs/helpdesk/contacts', idField: 'id' } };
+    const configuration = { ...taxify.configuration, 'event.poller.configuration': poller, list: ['a', 1] };
+    const { status, json } = await call('POST', '/instances', { ...taxify, configuration });
+    expect(status).toBe(200);
+    const shown = { 'event.poller.configuration': JSON.stringify(poller), list: '["a",1]' };
+    expect(json).toMatchObject({ configuration: shown });
+    expect(await call('GET', '/instances')).toMatchObject({ json: [{ configuration: shown }] });
+    expect(server.instances[0]?.configuration).toEqual(configuration);
+  });
+
+  test('empty text and null are taken for entries that are not required', async () => {
+    const configuration = { ...taxify.configuration, 'event.poller.urls': '', 'event.objects': null };
+    const { json } = await call('POST', '/instances', { ...taxify, configuration });
+    expect(json).toMatchObject({ configuration: { 'event.poller.urls': '', 'event.objects': null } });
   });
 
   test('makes another instance of the same request each time', async () => {
@@ -246,9 +282,11 @@ describe('GET /instances', () => {
 
   test('finds by tags, all of them, and by a part of the name or the element key', async () => {
     await create({ ...taxify, name: 'one', tags: ['a', 'b'] });
-    await create({ ...taxify, name: 'two', tags: ['a'] });
+    await create({ ...taxify, name: 'two', tags: ['a', 'c?d'] });
     expect(await names('tags[]=a')).toEqual(['one', 'two']);
-    expect(await names('tags[]=a&tags%5B%5D=b')).toEqual(['one']);
+    expect(await names('tags[]=a&tags[]=b')).toEqual(['one']);
+    expect(await names('tags%5B%5D=a&tags%5B%5D=b')).toEqual(['one']);
+    expect(await names('tags[]=c?d')).toEqual(['two']);
     expect(await names('searchText=tw')).toEqual(['two']);
     expect(await names('searchText=taxi&tags[]=b')).toEqual(['one']);
     expect(await names('searchText=three')).toEqual([]);
@@ -341,6 +379,16 @@ describe('one instance', () => {
     expect(refused.error().providerMessage).toContain('@');
     expect(await call('PATCH', `/instances/${id}`, { name: 7 })).toMatchObject({ status: 400 });
     expect(server.instances).toMatchObject([{ name: 'Acme', configuration: taxify.configuration }]);
+  });
+
+  test('keeps a masked default that is sent back', async () => {
+    const { id } = await create();
+    const { json } = await call('GET', `/instances/${id}`);
+    const { configuration } = z.object({ configuration: z.record(z.string(), z.unknown()) }).parse(json);
+    const { json: replaced } = await call('PUT', `/instances/${id}`, { ...taxify, configuration });
+    expect(replaced).toMatchObject({ configuration });
+    expect(server.instances[0]?.configuration).toMatchObject(taxify.configuration);
+    expect(Object.values(server.instances[0]?.configuration ?? {})).not.toContain('********');
   });
 
   test('has its configuration replaced by PUT, what is masked excepted, and its tags cleared', async () => {
@@ -603,45 +651,15 @@ function authorize(userSecret: string): string {
   return `User ${userSecret}, Organization ${secrets.organizationSecret}`;
 }
 
-/** A body that is a string is sent as it is. */
-async function call(
+function call(
   method: string,
   path: string,
   body?: object | string,
   headers: Record<string, string> = {},
   { signal = AbortSignal.timeout(2_000), url = server.url } = {},
 ) {
-  const answer = await request(`${url}/elements/api-v2${path}`, {
-    method,
-    headers: {
-      ...(!('AUTHORIZATION' in headers) && { authorization }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    body: typeof body === 'object' ? JSON.stringify(body) : (body ?? null),
-    signal,
-  });
-  const text = await answer.body.text();
-  return {
-    status: answer.statusCode,
-    headers: answer.headers,
-    text,
-    json: answer.headers['content-type'] === 'application/json' ? readable(text) : undefined,
-    /** The error in the platform's form that the answer must hold. */
-    error() {
-      const error = errorSchema.parse(JSON.parse(text));
-      expect(answer.headers['elements-request-id']).toBe(error.requestId);
-      return error;
-    },
-  };
-}
-
-function readable(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const credentials = 'AUTHORIZATION' in headers ? {} : { authorization };
+  return callPlatform({ url, method, path, body, headers: { ...credentials, ...headers }, signal });
 }
 
 async function create(body: object = taxify) {

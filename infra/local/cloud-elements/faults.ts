@@ -1,26 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { STATUS_CODES, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { answerHtml, refuse, send, writeHead, type Answer } from './answers.ts';
+import type { Operation, PathParameters } from './routes.ts';
 
-/** How the simulated platform can go wrong, and how its answers, right or wrong, get onto the wire. */
-
-export const operations = [
-  'POST /instances',
-  'GET /instances',
-  'GET /instances/{id}',
-  'PUT /instances/{id}',
-  'PATCH /instances/{id}',
-  'DELETE /instances/{id}',
-  'PUT /instances/{id}/enabled',
-  'DELETE /instances/{id}/enabled',
-  // Without an id: these act on the instance that the Element part of the Authorization header names.
-  'PUT /instances',
-  'PATCH /instances',
-  'DELETE /instances',
-  'PUT /instances/enabled',
-  'DELETE /instances/enabled',
-] as const;
-
-export type Operation = (typeof operations)[number];
+/** How the simulated platform can go wrong. */
 
 export type ReceivedRequest = {
   /** Undefined when path and method are none of the platform's. */
@@ -28,6 +10,7 @@ export type ReceivedRequest = {
   readonly method: string;
   /** With the platform's prefix, without the query. */
   readonly path: string;
+  readonly parameters: PathParameters;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   /** Parsed JSON; the text itself where it is not JSON; undefined where there was none. */
@@ -71,47 +54,6 @@ export type Outcome =
   | { readonly kind: 'late-effect'; readonly ms: number }
   /** 400 in the platform's form, its message quoting the whole body that was sent, credentials and all. */
   | { readonly kind: 'echo-credentials' };
-
-export type Answer = {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-};
-
-export function answerJson(value: unknown, headers: Answer['headers'] = {}): Answer {
-  return {
-    status: 200,
-    headers: { 'content-type': 'application/json', 'elements-request-id': newRequestId(), ...headers },
-    body: JSON.stringify(value),
-  };
-}
-
-export function answerNothing(): Answer {
-  return { status: 200, headers: { 'elements-request-id': newRequestId() }, body: '' };
-}
-
-/** An error in the platform's form. `providerMessage` is there only when the vendor behind the element refused. */
-export function refuse(status: number, message: string, providerMessage?: string): Answer {
-  const requestId = newRequestId();
-  const body = { requestId, message, ...(providerMessage !== undefined && { providerMessage }) };
-  return { ...answerJson(body, { 'elements-request-id': requestId }), status };
-}
-
-export function answerHtml(status: number, body: string, headers: Answer['headers'] = {}): Answer {
-  return { status, headers: { 'content-type': 'text/html', ...headers }, body };
-}
-
-export function send(response: ServerResponse, answer: Answer): void {
-  writeHead(response, answer).end(answer.body);
-}
-
-function writeHead(response: ServerResponse, { status, headers, body }: Answer): ServerResponse {
-  return response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
-}
-
-function newRequestId(): string {
-  return randomBytes(12).toString('hex');
-}
 
 /** Answers a request wrongly, as told. `perform` gives the request its effect and returns the correct answer. */
 export async function misbehave(options: {

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type * as z from 'zod/mini';
+
+/** The simulated platform's answers, and how they get onto the wire. */
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+};
+
+export function answerJson(value: unknown, headers: Answer['headers'] = {}): Answer {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json', 'elements-request-id': newRequestId(), ...headers },
+    body: JSON.stringify(value),
+  };
+}
+
+export function answerNothing(): Answer {
+  return { status: 200, headers: { 'elements-request-id': newRequestId() }, body: '' };
+}
+
+/** An error in the platform's form. `providerMessage` is there only when the vendor behind the element refused. */
+export function refuse(status: number, message: string, providerMessage?: string): Answer {
+  const requestId = newRequestId();
+  const body = { requestId, message, ...(providerMessage !== undefined && { providerMessage }) };
+  return { ...answerJson(body, { 'elements-request-id': requestId }), status };
+}
+
+/** 400 that names the fields at fault. */
+export function refuseInput({ issues }: z.core.$ZodError): Answer {
+  const fields = issues.map(({ path }) => path.join('.') || 'body');
+  return refuse(400, `Bad Request: ${fields.join(', ')}`);
+}
+
+export function answerHtml(status: number, body: string, headers: Answer['headers'] = {}): Answer {
+  return { status, headers: { 'content-type': 'text/html', ...headers }, body };
+}
+
+export function send(response: ServerResponse, answer: Answer): void {
+  writeHead(response, answer).end(answer.body);
+}
+
+export function writeHead(response: ServerResponse, { status, headers, body }: Answer): ServerResponse {
+  return response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+}
+
+function newRequestId(): string {
+  return randomBytes(12).toString('hex');
+}

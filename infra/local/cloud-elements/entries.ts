@@ -1,0 +1,45 @@
+import * as z from 'zod/mini';
+import { answerJson, refuseInput, type Answer } from './answers.ts';
+import { changeInstance } from './instances.ts';
+import { showEntry, type Instance } from './shown.ts';
+
+const entryChangeSchema = z.object({ propertyValue: z.string() });
+
+/** Reads and changes an instance's configuration one entry at a time. */
+export function createEntries() {
+  /** By instance and key: an entry keeps its id. */
+  const ids = new Map<string, number>();
+  function idOf({ id }: Instance, key: string): number {
+    const name = `${id} ${key}`;
+    const known = ids.get(name) ?? 5_000_001 + ids.size;
+    ids.set(name, known);
+    return known;
+  }
+
+  function list(instance: Instance): Answer {
+    return answerJson(keysOf(instance).map((key) => showEntry(instance, key, idOf(instance, key))));
+  }
+
+  function read(instance: Instance, key: string): Answer {
+    return answerJson(showEntry(instance, key, idOf(instance, key)));
+  }
+
+  function change(instance: Instance, key: string, body: unknown): Answer {
+    const parsed = entryChangeSchema.safeParse(body);
+    if (!parsed.success) return refuseInput(parsed.error);
+    const configuration = { [key]: parsed.data.propertyValue };
+    const answer = changeInstance(instance, { configuration }, instance.configuration);
+    return answer.status === 200 ? read(instance, key) : answer;
+  }
+
+  function keyOf(instance: Instance, entryId: string): string | undefined {
+    return keysOf(instance).find((key) => String(idOf(instance, key)) === entryId);
+  }
+
+  return { list, read, change, keyOf };
+}
+
+/** Every entry that the element defines, and what was sent beyond. */
+function keysOf({ element, configuration }: Instance): string[] {
+  return [...new Set([...element.entries.map(({ key }) => key), ...Object.keys(configuration)])];
+}

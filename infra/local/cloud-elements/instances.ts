@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import * as z from 'zod/mini';
+import { answerJson, answerNothing, refuse, refuseInput, type Answer } from './answers.ts';
+import { elements, type ElementDefinition } from './catalog.ts';
+import { answerPage } from './pages.ts';
+import { mask, showInstance, stringified, type Instance } from './shown.ts';
+
+/** What the simulated platform does with the instances that it keeps. */
+
+const changesSchema = z.object({
+  name: z.optional(z.string().check(z.minLength(1))),
+  tags: z.optional(z.array(z.string())),
+  /** A value may be an object or a list. */
+  configuration: z.optional(z.record(z.string(), z.unknown())),
+});
+
+// Whether a name may be missing is documented nowhere: refused here, so that no client leans on it.
+const newInstanceSchema = z.extend(changesSchema, {
+  element: z.object({ key: z.string() }),
+  name: z.string().check(z.minLength(1)),
+});
+
+/** What lists show. */
+export type Listing = {
+  /** An instance is listed only this long after it was created. */
+  listLagMs: number;
+  listShape: {
+    readonly tags?: 'strings' | 'objects' | 'empty' | 'absent';
+    readonly token?: 'present' | 'absent';
+  };
+  /** Lists show what `tags[]` should have kept out. */
+  ignoreTagFilter: boolean;
+};
+
+/** A request, as far as its operation is not about one instance. */
+type Call = { readonly body: unknown; readonly query: URLSearchParams; readonly userId: number };
+
+/** What can be done with `instances`, which it changes in place. `listing` is read anew for each list. */
+export function createInstances({
+  instances,
+  listing,
+  now,
+}: {
+  instances: Instance[];
+  listing: Listing;
+  now: () => number;
+}) {
+  let lastId = 1_000_000;
+
+  // Neither names nor tags need be unique, and no key guards against repeats: each create makes one more instance.
+  function create({ body, userId }: Call): Answer {
+    const parsed = newInstanceSchema.safeParse(body);
+    if (!parsed.success) return refuseInput(parsed.error);
+    const { tags, configuration = {} } = parsed.data;
+    const element = elements.find(({ key }) => key === parsed.data.element.key);
+    if (!element) return refuseElement(parsed.data.element.key);
+    const refusal = refusalOf(configuration, element);
+    if (refusal) return refusal;
+
+    const createdAtMs = now();
+    const name = withoutMarkup(parsed.data.name);
+    const instance: Instance = {
+      id: ++lastId,
+      token: randomBytes(32).toString('base64'),
+      element,
+      userId,
+      createdAtMs,
+      createdDate: new Date(createdAtMs).toISOString().replace(/\.\d+Z$/, 'Z'),
+      name,
+      // Without tags the name becomes the only one.
+      tags: tags?.map(withoutMarkup) ?? [name],
+      configuration,
+      valid: true,
+      disabled: false,
+    };
+    instances.push(instance);
+    return answerJson(showInstance(instance, { isNew: true }));
+  }
+
+  // A user sees their own instances only. Of several tags all must be there (documented is neither "and" nor "or").
+  function list({ query, userId }: Call): Answer {
+    const tags = listing.ignoreTagFilter ? [] : query.getAll('tags[]');
+    const searchText = query.get('searchText') ?? '';
+    const matching = listed(userId).filter(
+      (instance) =>
+        tags.every((tag) => instance.tags.includes(tag)) &&
+        (instance.name.includes(searchText) || instance.element.key.includes(searchText)),
+    );
+    return answerList(matching, query, query.get('hydrate') !== 'false');
+  }
+
+  function listOfElement(element: ElementDefinition, { query, userId }: Call): Answer {
+    const matching = listed(userId).filter((instance) => instance.element === element);
+    return answerList(matching, query, true);
+  }
+
+  function answerList(items: readonly Instance[], query: URLSearchParams, hydrated: boolean): Answer {
+    const show = (instance: Instance) => showListed(instance, hydrated);
+    return answerPage({ items, query, show, none: 'No element instances found' });
+  }
+
+  function listed(userId: number): Instance[] {
+    return instances.filter(
+      (instance) => instance.userId === userId && now() - instance.createdAtMs >= listing.listLagMs,
+    );
+  }
+
+  function showListed(instance: Instance, hydrated: boolean): object {
+    const { token, tags, ...full } = showInstance(instance);
+    const { id, name, element } = full;
+    const { tags: tagsAs = 'strings', token: tokenAs = 'present' } = listing.listShape;
+    return {
+      // The light form is known to hold little more than this.
+      ...(hydrated ? full : { id, name, element: { id: element.id, key: element.key } }),
+      ...(tokenAs === 'present' && { token }),
+      ...(tagsAs === 'strings' && { tags }),
+      ...(tagsAs === 'empty' && { tags: [] }),
+      ...(tagsAs === 'objects' && { tags: tags.map((tag, index) => ({ id: index + 1, name: tag })) }),
+    };
+  }
+
+  function remove(instance: Instance): Answer {
+    instances.splice(instances.indexOf(instance), 1);
+    return answerNothing();
+  }
+
+  // An element's resources, the ping among them, are closed while the instance is disabled.
+  function ping({ id, element, valid, disabled }: Instance): Answer {
+    if (disabled) return refuse(403, 'The element instance is disabled');
+    if (element.ping === 'absent') return refuse(404, 'Not found');
+    const dateTime = new Date(now()).toISOString();
+    const pong = { dateTime, endpoint: element.key, ...(element.ping === 'validity' && { valid }) };
+    return answerJson(pong, { 'elements-element-instance-id': `${id}` });
+  }
+
+  return { create, list, listOfElement, remove, ping };
+}
+
+/**
+ * Tags are replaced, and the token stays what it is. `kept` is the configuration that the one sent is merged into.
+ */
+export function changeInstance(instance: Instance, body: unknown, kept: Instance['configuration']): Answer {
+  const parsed = changesSchema.safeParse(body);
+  if (!parsed.success) return refuseInput(parsed.error);
+  const { name, tags, configuration } = parsed.data;
+  if (configuration) {
+    const changed = { ...kept };
+    for (const [key, value] of Object.entries(configuration)) {
+      // A masked value sent back is not stored over the real one, or over a default.
+      if (value !== mask) changed[key] = value;
+      else if (Object.hasOwn(instance.configuration, key)) changed[key] = instance.configuration[key];
+    }
+    // That changed credentials are put to the vendor again is assumed.
+    const refusal = refusalOf(changed, instance.element);
+    if (refusal) return refusal;
+    instance.configuration = changed;
+  }
+  if (name !== undefined) instance.name = withoutMarkup(name);
+  if (tags) instance.tags = tags.map(withoutMarkup);
+  return answerJson(showInstance(instance));
+}
+
+export function refuseElement(keyOrId: string): Answer {
+  return refuse(404, `No element found with key ${keyOrId}`);
+}
+
+function refusalOf(
+  configuration: Instance['configuration'],
+  { entries }: ElementDefinition,
+): Answer | undefined {
+  const missing = entries
+    .filter(({ key, required }) => required && (configuration[key] ?? '') === '')
+    .map(({ key }) => key)
+    .join(', ');
+  // Status and words are documented nowhere; these follow the nearest message seen.
+  if (missing)
+    return refuse(400, `You must provide ${missing} in order to create an instance of this element`);
+
+  // For tests: the vendor refuses a value that begins with refused-, with 401 if with refused-401.
+  const refused = Object.values(configuration)
+    .map(stringified)
+    .find((value) => value?.startsWith('refused-'));
+  if (!refused) return undefined;
+  const providerMessage = '3100 - message=AuthorizationFailed; user=jane.doe@tenant.example';
+  return refused.startsWith('refused-401')
+    ? refuse(401, 'Unauthorized', providerMessage)
+    : refuse(400, 'Bad Request', providerMessage);
+}
+
+function withoutMarkup(value: string): string {
+  return value.replaceAll(/<[^>]*>/g, '');
+}
