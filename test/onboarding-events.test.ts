@@ -88,6 +88,27 @@ describe('an onboarding event', () => {
     expect(await service.rowOf(tenantId)).toMatchObject({ askedBy });
   });
 
+  test.each([
+    ['sbt_aws_onboardingRequest', 'onboard-tenants'],
+    ['sbt_aws_offboardingRequest', 'offboard-tenants'],
+  ] as const)(
+    '%s of AWS Marketplace names no tenant, and is acknowledged as not ours',
+    async (type, name) => {
+      const body = JSON.stringify({
+        id: randomUUID(),
+        'detail-type': type,
+        source: 'sbt.control.plane',
+        time: new Date().toISOString(),
+        detail: { customerIdentifier: 'customer-1', productCode: 'product-1' },
+      });
+      const Records = [{ messageId: randomUUID(), body, attributes: { SentTimestamp: String(Date.now()) } }];
+      expect(await service.invoke(name, { Records })).toEqual({ batchItemFailures: [] });
+      expect((await service.logs()).findLast((line) => line.includes('not-ours'))).toContain(
+        '"level":"INFO"',
+      );
+    },
+  );
+
   test('may name another element, a name, tags and harmless configuration', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, tenantSecret);

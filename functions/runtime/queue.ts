@@ -28,6 +28,8 @@ export function queueHandler<
   Message extends { tenantId: string; elementKey: string | undefined },
 >(consumer: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
+  /** Such a message is done without being parsed. */
+  isNotOurs: (body: unknown) => boolean;
   /** `arrivedAt`: when the message first came into the queue, ms since the epoch. */
   parse: (body: unknown, arrivedAt: number) => Message;
   handle: (message: Message, deadlineAt: number, tools: Tools) => Promise<MessageOutcome>;
@@ -62,9 +64,14 @@ export function queueHandler<
   };
 
   async function work(body: string, arrivedAt: number, deadlineAt: number) {
+    const json = parseJson(body);
+    if (consumer.isNotOurs(json)) {
+      measureOutcome({});
+      return { outcome: 'not-ours', retry: false };
+    }
     let message: Message;
     try {
-      message = consumer.parse(parseJson(body), arrivedAt);
+      message = consumer.parse(json, arrivedAt);
     } catch (error) {
       measureOutcome({ error });
       return { outcome: 'malformed', retry: true, error: malformedFields(error) };
