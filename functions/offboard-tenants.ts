@@ -7,8 +7,8 @@ export const handler = queueHandler({
   open: (environment) => openOffboarding(environment).offboard,
   isNotOurs: concernsNoTenant,
   parse: offboardingFromEvent,
-  handle: async (offboarding, deadlineAt, offboard) => {
-    const outcome = await offboard(offboarding, { deadlineAt });
+  handle: async (offboarding, delivery, offboard) => {
+    const outcome = await offboard(offboarding, delivery);
     return { outcome, retry: outcome === 'in-progress' };
   },
 });

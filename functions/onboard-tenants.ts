@@ -7,8 +7,5 @@ export const handler = queueHandler({
   open: openOnboarding,
   isNotOurs: concernsNoTenant,
   parse: settingsFromEvent,
-  handle: async (settings, deadlineAt, onboard) => {
-    const { outcome, provisionId } = await onboard(settings, { deadlineAt });
-    return { outcome, retry: outcome === 'in-progress', provisionId };
-  },
+  handle: (settings, delivery, onboard) => onboard(settings, delivery),
 });

@@ -78,14 +78,16 @@ const unusable: [string, () => object, string][] = [
 ];
 const outage = refused('InternalServiceError', 'An error occurred on the server side.');
 
-describe('the platform secret', () => {
-  const read = () => createPlatformCredentials({ client, secretId: 'platform' }).get();
+const readPlatformSecret = () => createPlatformCredentials({ client, secretId: 'platform' }).get();
+const readTenantSecret = () =>
+  createTenantSecrets({ client, prefix: 'tests' })({ tenantId: 'acme', elementKey: 'taxify' });
 
+describe('the platform secret', () => {
   test.each([...absent, ...unusable])(
     '%s is unusable, and the operator learns why',
     async (_what, said, fault) => {
       answer = said;
-      const error = await errorOf(read());
+      const error = await errorOf(readPlatformSecret());
       expect(error.code).toBe('platform-credentials-unusable');
       expect(error.message).toContain(`The platform secret platform ${fault}`);
       expect(error.message).not.toContain('hush');
@@ -94,22 +96,23 @@ describe('the platform secret', () => {
 
   test('in an outage of Secrets Manager is not called unusable', async () => {
     answer = outage;
-    expect((await errorOf(read())).code).toBe('aws-unavailable');
+    expect((await errorOf(readPlatformSecret())).code).toBe('aws-unavailable');
   });
 });
 
 describe('a tenant’s secret', () => {
-  const read = () =>
-    createTenantSecrets({ client, prefix: 'tests' })({ tenantId: 'acme', elementKey: 'taxify' });
-
   test.each(absent)('%s is absent', async (_what, said, absence) => {
     answer = said;
-    expect(await read()).toEqual({ name: 'tests/tenants/acme/taxify', configuration: undefined, absence });
+    expect(await readTenantSecret()).toEqual({
+      name: 'tests/tenants/acme/taxify',
+      configuration: undefined,
+      absence,
+    });
   });
 
   test.each(unusable)('%s is unusable, and the log says why', async (_what, said, fault) => {
     answer = said;
-    const error = await errorOf(read());
+    const error = await errorOf(readTenantSecret());
     expect(error.code).toBe('tenant-credentials-unusable');
     expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
     expect(error.message).not.toContain('hush');
@@ -117,6 +120,6 @@ describe('a tenant’s secret', () => {
 
   test('in an outage of Secrets Manager is not called unusable', async () => {
     answer = outage;
-    expect((await errorOf(read())).code).toBe('aws-unavailable');
+    expect((await errorOf(readTenantSecret())).code).toBe('aws-unavailable');
   });
 });

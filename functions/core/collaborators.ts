@@ -181,7 +181,9 @@ export type Observation =
   | { kind: 'orphan'; instanceId: number }
   | { kind: 'token-refilled' }
   /** An onboarding or off-boarding event that came too late or too early to be carried out. */
-  | { kind: 'event-ignored'; reason: string };
+  | { kind: 'event-ignored'; reason: string }
+  /** An onboarding event waits for the tenant's secret, or has waited for it in vain. */
+  | { kind: 'secret-missing'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
 

@@ -51,6 +51,7 @@ const warnings = new Set([
   'instance-lost',
   'orphan',
   'event-ignored',
+  'secret-missing',
 ]);
 
 /** One line per call of Cloud Elements, with its `requestId`. */

@@ -185,7 +185,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
   test('does not ask for what is active, and says so of what is active with other settings', async () => {
     const [same = '', other = ''] = newTenants(2);
     for (const [tenantId, name] of [[same, 'Shop'] as const, [other, 'Another'] as const]) {
-      const body = { element: { key: 'taxify' }, name, configuration: { 'api.key': 'any' } };
+      const body = { element: { key: 'taxify' }, name };
       const headers = { 'content-type': 'application/json' };
       await fetch(pathOf(tenantId), { method: 'POST', headers, body: JSON.stringify(body) });
     }
