@@ -1,13 +1,14 @@
-import { offboardingFromEvent } from './core/events.ts';
+import { concernsNoTenant, offboardingFromEvent } from './core/events.ts';
 import { openOffboarding } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 
 /** Offboarding events, by queue. The message of a removal that is not complete yet comes again. */
 export const handler = queueHandler({
   open: (environment) => openOffboarding(environment).offboard,
+  isNotOurs: concernsNoTenant,
   parse: offboardingFromEvent,
-  handle: async (offboarding, deadlineAt, offboard) => {
-    const outcome = await offboard(offboarding, { deadlineAt });
+  handle: async (offboarding, delivery, offboard) => {
+    const outcome = await offboard(offboarding, delivery);
     return { outcome, retry: outcome === 'in-progress' };
   },
 });

@@ -1,13 +1,11 @@
-import { settingsFromEvent } from './core/events.ts';
+import { concernsNoTenant, settingsFromEvent } from './core/events.ts';
 import { openOnboarding } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 
 /** Onboarding events, by queue. A message whose row another claim holds, or whose outcome is unknown, comes again. */
 export const handler = queueHandler({
   open: openOnboarding,
+  isNotOurs: concernsNoTenant,
   parse: settingsFromEvent,
-  handle: async (settings, deadlineAt, onboard) => {
-    const { outcome, provisionId } = await onboard(settings, { deadlineAt });
-    return { outcome, retry: outcome === 'in-progress', provisionId };
-  },
+  handle: (settings, delivery, onboard) => onboard(settings, delivery),
 });

@@ -903,8 +903,8 @@ describe('a platform secret', () => {
 
   test.each([
     // Emulators give a secret that was made without a value an empty one.
-    ['that is missing', undefined, isDeployed ? 'is not JSON' : 'does not exist or holds no text'],
-    ['that is empty', '', 'is not JSON'],
+    ['that is missing', undefined, isDeployed ? 'is empty' : 'has no value yet'],
+    ['that is empty', '', 'is empty'],
     ['that is not JSON', 'hush-hush', 'is not JSON'],
     ['of another type', '["hush-hush"]', 'expected an object'],
     ['that is incomplete', { userSecret: 'hush-hush' }, '#/organizationSecret is missing: expected text'],

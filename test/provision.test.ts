@@ -358,8 +358,9 @@ describe('the platform secret', () => {
     await using own = await startServers();
     own.failAws({
       target: 'secretsmanager.GetSecretValue',
-      status: 400,
-      type: 'AccessDeniedException',
+      times: 3,
+      status: 500,
+      type: 'InternalServiceError',
       message: 'no',
     });
     expect((await errorOf(own.provision(taxify('acme')))).code).toBe('aws-unavailable');

@@ -200,7 +200,8 @@ export async function startServers() {
     remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
       remove(key, { times: { own: now() }, by: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
     offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
-    onboard: (settings: InstanceSettings) => onboard(settings, { deadlineAt: now() + 3_000 }),
+    onboard: (settings: InstanceSettings, { deliveries = 1 } = {}) =>
+      onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
     change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000 })).tally,

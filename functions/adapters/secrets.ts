@@ -1,5 +1,7 @@
 import {
+  DecryptionFailure,
   GetSecretValueCommand,
+  InvalidRequestException,
   ResourceNotFoundException,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
@@ -64,8 +66,9 @@ export function createPlatformCredentials({
   }
 
   async function fetchCredentials(): Promise<PlatformCredentials> {
-    const text = await readSecret(client, secretId);
-    if (text === undefined) throw unusablePlatformSecret(secretId, 'does not exist or holds no text');
+    const read = await readSecret(client, secretId);
+    if (read.kind !== 'text') throw unusablePlatformSecret(secretId, read.fault);
+    const { text } = read;
     const parsed = platformCredentialsSchema.safeParse(parseSecret(text));
     if (parsed.success) return parsed.data;
     throw unusablePlatformSecret(secretId, faultsOf(parsed.error, text));
@@ -82,29 +85,67 @@ export function createTenantSecrets({
 }): ReadTenantSecret {
   return async ({ tenantId, elementKey }) => {
     const name = `${prefix}/tenants/${tenantId}/${elementKey}`;
-    const text = await readSecret(client, name);
-    if (text === undefined) return { name, configuration: undefined };
+    const read = await readSecret(client, name);
+    if (read.kind === 'absent') return { name, configuration: undefined, absence: read.fault };
+    if (read.kind !== 'text') throw unusableTenantSecret(name, read.fault);
+    const { text } = read;
     const parsed = tenantSecretSchema.safeParse(parseSecret(text));
     if (parsed.success) return { name, configuration: parsed.data };
-    throw new OnboardingError(
-      'tenant-credentials-unusable',
-      `The secret ${name} ${faultsOf(parsed.error, text)}. ` +
-        'Put a JSON object of configuration entries into it, such as {"api.key": "..."}.',
+    throw unusableTenantSecret(
+      name,
+      `${faultsOf(parsed.error, text)}. Put a JSON object of configuration entries into it, such as {"api.key": "..."}`,
     );
   };
 }
 
-async function readSecret(client: SecretsManagerClient, secretId: string): Promise<string | undefined> {
+/** `absent`: it may still be created, or get its value; `unusable`: an operator has to mend it. */
+type SecretText = { kind: 'text'; text: string } | { kind: 'absent' | 'unusable'; fault: string };
+
+/** @throws OnboardingError `aws-unavailable` for all that has nothing to do with this secret */
+async function readSecret(client: SecretsManagerClient, secretId: string): Promise<SecretText> {
   return callAws(`Reading the secret ${secretId}`, async () => {
     try {
-      const { SecretString } = await client.send(new GetSecretValueCommand({ SecretId: secretId }));
-      return SecretString;
+      const { SecretString, SecretBinary } = await client.send(
+        new GetSecretValueCommand({ SecretId: secretId }),
+      );
+      if (SecretString === undefined) {
+        return SecretBinary
+          ? { kind: 'unusable', fault: 'holds binary data in place of text' }
+          : { kind: 'absent', fault: 'has no value yet' };
+      }
+      if (SecretString === '') return { kind: 'unusable', fault: 'is empty' };
+      if (SecretString.startsWith('\uFEFF')) {
+        return { kind: 'unusable', fault: 'begins with a byte order mark, which JSON does not allow' };
+      }
+      return { kind: 'text', text: SecretString };
     } catch (error) {
-      if (error instanceof ResourceNotFoundException) return undefined;
+      const refusal = refusalOf(error);
+      if (refusal) return refusal;
       throw error;
     }
   });
 }
+
+/**
+ * What Secrets Manager's refusals say of the secret. Of its messages only one word is read, to tell a secret without a
+ * value from none: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+ */
+function refusalOf(error: unknown): SecretText | undefined {
+  if (error instanceof ResourceNotFoundException) {
+    const hasNoValue = /secret value/i.test(error.message);
+    return { kind: 'absent', fault: hasNoValue ? 'has no value yet' : 'does not exist' };
+  }
+  if (error instanceof InvalidRequestException)
+    return { kind: 'unusable', fault: 'is scheduled for deletion' };
+  if (error instanceof DecryptionFailure) return { kind: 'unusable', fault: keyFault };
+  if (error instanceof Error && error.name === 'AccessDeniedException') {
+    const isOfKey = /kms/i.test(error.message);
+    return { kind: 'unusable', fault: isOfKey ? keyFault : 'may not be read by this function' };
+  }
+  return undefined;
+}
+
+const keyFault = 'cannot be decrypted: its KMS key is disabled, or does not permit this function to decrypt';
 
 /** Undefined when it is not JSON. The parser's own message would quote the secret. */
 function parseSecret(text: string): unknown {
@@ -120,6 +161,10 @@ function faultsOf(error: z.core.$ZodError, text: string): string {
   if (json === undefined) return 'is not JSON';
   // Leaves room for the advice that follows it in the message.
   return cutToBytes(sentenceOf(problemsOf(error, json), pointerTo), 600);
+}
+
+function unusableTenantSecret(name: string, fault: string): OnboardingError {
+  return new OnboardingError('tenant-credentials-unusable', `The secret ${name} ${fault}.`);
 }
 
 function unusablePlatformSecret(secretId: string, fault: string): OnboardingError {

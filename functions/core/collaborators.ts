@@ -154,10 +154,10 @@ export type TokenCipher = {
   decrypt(ciphertext: Uint8Array, key: InstanceKey): Promise<string>;
 };
 
-/** A tenant's stored credentials; `configuration` is undefined when there is no such secret. */
-export type ReadTenantSecret = (
-  key: InstanceKey,
-) => Promise<{ name: string; configuration: Configuration | undefined }>;
+/** A tenant's stored credentials; `configuration` is undefined when there is none, and `absence` says why. */
+export type ReadTenantSecret = (key: InstanceKey) => Promise<TenantSecret>;
+
+export type TenantSecret = { name: string; configuration: Configuration | undefined; absence?: string };
 
 /** What an operator wants to know of and no answer tells. Logged with tenant, element and provision id. */
 export type Observation =
@@ -182,7 +182,9 @@ export type Observation =
   | { kind: 'orphan'; instanceId: number }
   | { kind: 'token-refilled' }
   /** An onboarding or off-boarding event that came too late or too early to be carried out. */
-  | { kind: 'event-ignored'; reason: string };
+  | { kind: 'event-ignored'; reason: string }
+  /** An onboarding event waits for the tenant's secret, or has waited for it in vain. */
+  | { kind: 'secret-missing'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
 

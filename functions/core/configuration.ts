@@ -1,3 +1,4 @@
+import type { TenantSecret } from './collaborators.ts';
 import { createHash } from 'node:crypto';
 import { joinNamed } from './bounded-text.ts';
 import { allowedKeys, requiredKeys } from './catalogue.ts';
@@ -77,7 +78,7 @@ export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): v
  */
 export async function configurationFor(
   settings: Wanted & InstanceKey & Pick<Provenance, 'source'>,
-  readTenantSecret: () => Promise<{ name: string; configuration: Configuration | undefined }>,
+  readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   assertAllowed(settings);
   if (settings.source === 'request') return settings.configuration;
@@ -88,7 +89,7 @@ export async function configurationFor(
   throw missingConfiguration(
     `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
       `send it in the request's configuration, or put it into the secret ${secret.name} ` +
-      `(${secret.configuration ? 'which lacks it' : 'which does not exist'}) and ask again.`,
+      `(which ${secret.absence ?? 'lacks it'}) and ask again.`,
     missing,
   );
 }
@@ -103,7 +104,7 @@ export async function configurationFor(
 export async function changedConfiguration(
   row: Configured,
   configuration: Configuration,
-  readTenantSecret: () => Promise<{ name: string; configuration: Configuration | undefined }>,
+  readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   const { elementKey } = row;
   const names = Object.keys(configuration);
@@ -132,10 +133,7 @@ export async function changedConfiguration(
 }
 
 /** The tenant's secret as it is sent in an update, without entries of the allow-list that requests have set. */
-function secretFor(
-  row: Configured,
-  secret: { name: string; configuration: Configuration | undefined },
-): Configuration {
+function secretFor(row: Configured, secret: TenantSecret): Configuration {
   const stored = secret.configuration ?? {};
   const missing = requiredKeys(row.elementKey).filter(
     (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.harmless, name),
@@ -146,7 +144,7 @@ function secretFor(
   if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;
   const lacks = missing.length > 0 ? `lacks ${missing.join(', ')}` : 'holds nothing to send';
   throw missingConfiguration(
-    `The secret ${secret.name} ${secret.configuration ? lacks : 'does not exist'}. Put the configuration of the ` +
+    `The secret ${secret.name} ${secret.absence ?? lacks}. Put the configuration of the ` +
       `tenant's ${row.elementKey} instance into it and ask again.`,
     missing,
   );

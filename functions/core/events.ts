@@ -71,6 +71,23 @@ export function offboardingFromEvent(message: unknown, arrivedAt: number): Offbo
 
 const removalBy = (by: EventOrigin): Removal => ({ times: momentsOf(momentOf(by)), by });
 
+/**
+ * Is it a request of the toolkit that concerns no tenant? Its functions for AWS Marketplace send the same detail-types
+ * with neither id, about a customer who has not registered yet (awslabs/sbt-aws): they are not for this service.
+ */
+export function concernsNoTenant(message: unknown): boolean {
+  const { success, data } = toolkitRequestSchema.safeParse(message);
+  return success && data.detail.tenantId === undefined && data.detail.tenantRegistrationId === undefined;
+}
+
+const toolkitRequestSchema = z.object({
+  'detail-type': z.string().check(z.regex(/^(sbt_aws_)?(on|off)boardingRequest$/)),
+  detail: z.object({
+    tenantId: z.optional(z.unknown()),
+    tenantRegistrationId: z.optional(z.unknown()),
+  }),
+});
+
 type Event = Pick<EventOrigin, 'dialect' | 'eventId' | 'sentAt' | 'isCut'> & {
   detail: unknown;
   /** For messages. */

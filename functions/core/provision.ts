@@ -79,8 +79,8 @@ export type Provision = (
   options: {
     /** When the invocation ends, ms since the epoch. */
     deadlineAt: number;
-    /** Leave a `failed` row behind when nothing could be sent: for askers that get no answer. */
-    recordRefusal: boolean;
+    /** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
+    recordRefusal: boolean | ((error: OnboardingError) => boolean);
   },
 ) => Promise<Provisioned>;
 
@@ -128,7 +128,7 @@ export function createProvisioning({
   });
 
   return async function provision(settings, { deadlineAt, recordRefusal }) {
-    if (!recordRefusal) assertAllowed(settings);
+    if (recordRefusal === false) assertAllowed(settings);
     const { askedBy } = settings;
     const claimant: Claimant = {
       settings,
@@ -317,9 +317,14 @@ export function createProvisioning({
   }
 
   /** Ends a claim of which nothing is on its way to Cloud Elements. */
-  async function abandon(held: Held, error: unknown, recordRefusal: boolean): Promise<never> {
+  async function abandon(
+    held: Held,
+    error: unknown,
+    recordRefusal: Parameters<Provision>[1]['recordRefusal'],
+  ): Promise<never> {
+    const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
     await endClaim(held.row, () =>
-      recordRefusal && error instanceof OnboardingError ? recordFailure(held, error) : putBack(held),
+      error instanceof OnboardingError && isRecorded(error) ? recordFailure(held, error) : putBack(held),
     );
     throw error;
   }

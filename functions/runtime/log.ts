@@ -87,6 +87,7 @@ const warnings = new Set([
   'instance-lost',
   'orphan',
   'event-ignored',
+  'secret-missing',
 ]);
 
 /** One line per call of Cloud Elements, with its `requestId`. */

@@ -10,12 +10,18 @@ const queueEventSchema = z.object({
     z.object({
       messageId: z.string(),
       body: z.string(),
-      attributes: z.object({ SentTimestamp: z.string().check(z.regex(/^\d+$/, 'ms since the epoch')) }),
+      attributes: z.object({
+        SentTimestamp: z.string().check(z.regex(/^\d+$/, 'ms since the epoch')),
+        ApproximateReceiveCount: z.string().check(z.regex(/^\d+$/, 'a number')),
+      }),
     }),
   ),
 });
 
-/** `retry`: the message is to come again. */
+/** `deliveries`: how often the message has been delivered, this time included. `deadlineAt`: when the invocation ends. */
+export type Delivery = { deadlineAt: number; deliveries: number };
+
+/** `retry`: the message must come again. */
 export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: string | undefined };
 
 /**
@@ -28,9 +34,11 @@ export function queueHandler<
   Message extends { tenantId: string; elementKey: string | undefined },
 >(consumer: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
+  /** Such a message is done without being parsed. */
+  isNotOurs: (body: unknown) => boolean;
   /** `arrivedAt`: when the message first came into the queue, ms since the epoch. */
   parse: (body: unknown, arrivedAt: number) => Message;
-  handle: (message: Message, deadlineAt: number, tools: Tools) => Promise<MessageOutcome>;
+  handle: (message: Message, delivery: Delivery, tools: Tools) => Promise<MessageOutcome>;
 }) {
   const tools = lazily(consumer.open);
 
@@ -41,7 +49,9 @@ export function queueHandler<
     const outcomes = await Promise.all(
       records.map(async ({ messageId, body, attributes }) => {
         const startedAt = Date.now();
-        const { outcome, retry, ...facts } = await work(body, Number(attributes.SentTimestamp), deadlineAt);
+        const arrivedAt = Number(attributes.SentTimestamp);
+        const deliveries = Number(attributes.ApproximateReceiveCount);
+        const { outcome, retry, ...facts } = await work(body, arrivedAt, { deadlineAt, deliveries });
         log[retry ? 'warn' : 'info']('message', {
           awsRequestId: context.awsRequestId,
           messageId,
@@ -61,17 +71,22 @@ export function queueHandler<
     };
   };
 
-  async function work(body: string, arrivedAt: number, deadlineAt: number) {
+  async function work(body: string, arrivedAt: number, delivery: Delivery) {
+    const json = parseJson(body);
+    if (consumer.isNotOurs(json)) {
+      measureOutcome({});
+      return { outcome: 'not-ours', retry: false };
+    }
     let message: Message;
     try {
-      message = consumer.parse(parseJson(body), arrivedAt);
+      message = consumer.parse(json, arrivedAt);
     } catch (error) {
       measureOutcome({ error });
       return { outcome: 'malformed', retry: true, error: malformedFields(error) };
     }
     const { tenantId, elementKey } = message;
     try {
-      const handled = await consumer.handle(message, deadlineAt, tools());
+      const handled = await consumer.handle(message, delivery, tools());
       measureOutcome({ isPending: handled.retry });
       return { tenantId, elementKey, ...handled };
     } catch (error) {

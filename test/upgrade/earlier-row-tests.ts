@@ -94,7 +94,7 @@ async function deliver(
         }),
   };
   const messageId = randomUUID();
-  const attributes = { SentTimestamp: String(Date.now()) };
+  const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
   await service.invoke(isOnboarding ? 'onboard-tenants' : 'offboard-tenants', {
     Records: [{ messageId, body: JSON.stringify(event), attributes }],
   });
