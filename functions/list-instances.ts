@@ -7,9 +7,14 @@ export const handler = httpHandler({
   open: openStore,
   path: tenantPath,
   body: noBody,
-  handle: async ({ path: { tenantId } }, store) =>
-    jsonAnswer(
+  handle: async ({ path: { tenantId }, note }, store) => {
+    const { instances, unreadable } = await store.list(tenantId);
+    if (unreadable.length > 0) {
+      note({ unreadable: unreadable.map(({ elementKey }) => elementKey) });
+    }
+    return jsonAnswer(
       200,
-      (await store.list(tenantId)).map((row) => instanceView(row)),
-    ),
+      instances.map((row) => instanceView(row)),
+    );
+  },
 });

@@ -68,7 +68,7 @@ export const triggers = {
   'reconcile-instances': {
     schedule: { everyMinutes: 1 },
     uses: {
-      table: ['GetItem', 'PutItem', 'Query'],
+      table: ['GetItem', 'PutItem', 'UpdateItem', 'Query'],
       index: ['Query'],
       secrets: ['platform'],
       tokenKey: ['Encrypt'],
@@ -76,7 +76,8 @@ export const triggers = {
     },
   },
   'audit-instances': {
-    schedule: { everyMinutes: 24 * 60 },
+    // No caller waits for it: it may take as long as Lambda lets a function run, which suffices for 100,000 instances.
+    schedule: { everyMinutes: 24 * 60, timeoutMinutes: 15 },
     uses: {
       table: ['GetItem', 'PutItem', 'Scan'],
       secrets: ['platform'],
@@ -119,7 +120,7 @@ export type StreamTrigger = {
 
 /** What a function may touch: actions of DynamoDB, KMS and EventBridge without their service prefix. */
 export type Uses = {
-  readonly table?: readonly ('GetItem' | 'PutItem' | 'DeleteItem' | 'Query' | 'Scan')[];
+  readonly table?: readonly ('GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'Scan')[];
   /** The table's index of the rows that are not settled. */
   readonly index?: readonly 'Query'[];
   readonly bus?: readonly 'PutEvents'[];
@@ -128,8 +129,11 @@ export type Uses = {
   readonly cloudElements?: boolean;
 };
 
-/** At regular times, whether or not the run before has ended. */
-export type ScheduleTrigger = { readonly everyMinutes: number };
+/**
+ * At regular times, whether or not the run before has ended. `timeoutMinutes`: of a run that leases no row, and so may
+ * last longer than a request.
+ */
+export type ScheduleTrigger = { readonly everyMinutes: number; readonly timeoutMinutes?: number };
 
 type TriggerKinds = {
   readonly http: `${'GET' | 'POST' | 'PATCH' | 'DELETE'} /${string}`;

@@ -248,6 +248,25 @@ function ofAudit(metric: MetricOf): Fault[] {
     },
     {
       ...common,
+      id: 'instances-not-visible',
+      text:
+        'The platform secret does not see most of the instances that tenants have here, so it belongs to another user: no ' +
+        'tenant can be removed, changed or checked. Their tokens still work; delete nothing. Put back the secret of the ' +
+        'user that made the instances.',
+      runbook: 'instances not visible',
+      metric: metric('AuditsNotVisible', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'instances-not-ours',
+      text:
+        "The table gives tenants the token of an instance that shows another tenant's or stage's tags: what the application " +
+        'does for them may happen in the account of another. Find out which of the two is wrong before anything else.',
+      runbook: 'instances not ours',
+      metric: metric('InstancesNotOurs', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
       id: 'unreadable-rows',
       text:
         'The table has rows that this version cannot read: for these tenants every request fails. Deploy the version that has ' +
@@ -268,7 +287,7 @@ function ofAudit(metric: MetricOf): Fault[] {
       ...common,
       id: 'audit-incomplete',
       text:
-        "The daily audit has not seen everything: instances that are lost or nobody's would go unnoticed. Tenants notice " +
+        'The daily audit has not seen everything: instances that are lost or orphaned may go unnoticed. Tenants notice ' +
         'nothing. Run it again, and look at how long it takes.',
       runbook: 'audit incomplete',
       metric: metric('AuditsIncomplete', { statistic: Stats.MAXIMUM }),

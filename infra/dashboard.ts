@@ -69,10 +69,12 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       metrics: latest(
         'Orphans',
         'LostInstances',
+        'InstancesNotOurs',
         'InvalidInstances',
         'DisabledInstances',
         'UnreadableRows',
         'AuditsIncomplete',
+        'AuditsNotVisible',
       ),
     }),
   );

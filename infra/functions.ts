@@ -3,9 +3,9 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { functionTimeoutMs } from '../functions/core/timing.ts';
-import type { Uses } from '../functions/triggers.ts';
+import type { Trigger, Uses } from '../functions/triggers.ts';
 import { environmentFor, type Resources } from './environment.ts';
+import { timeoutMsOf } from './function-timeout.ts';
 
 /** What functions use, as they are told of it and as they are permitted it: here the ids of secret and key are ARNs. */
 export type FunctionResources = Resources & {
@@ -25,9 +25,15 @@ const memoryMb = 512;
 export function addFunction(
   scope: Construct,
   name: string,
-  options: { uses: Uses; code: lambda.Code; resources: FunctionResources; logRemovalPolicy: RemovalPolicy },
+  options: {
+    trigger: Trigger;
+    code: lambda.Code;
+    resources: FunctionResources;
+    logRemovalPolicy: RemovalPolicy;
+  },
 ): lambda.Function {
-  const { uses, code, resources, logRemovalPolicy } = options;
+  const { trigger, code, resources, logRemovalPolicy } = options;
+  const { uses } = trigger;
   const parent = new Construct(scope, name);
   const logGroup = new logs.LogGroup(parent, 'Logs', {
     retention: logs.RetentionDays.ONE_MONTH,
@@ -48,7 +54,7 @@ export function addFunction(
     handler: 'index.handler',
     runtime: lambda.Runtime.NODEJS_24_X,
     architecture: lambda.Architecture.ARM_64,
-    timeout: Duration.millis(functionTimeoutMs),
+    timeout: Duration.millis(timeoutMsOf(trigger)),
     memorySize: memoryMb,
     logGroup,
     role,

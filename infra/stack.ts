@@ -71,9 +71,10 @@ export class OnboardingStack extends Stack {
     const tokenReaders: string[] = [];
     const deadLetterQueues = new Map<string, IQueue>();
     const rows: [string, Trigger][] = Object.entries(triggers);
-    for (const [functionName, { http, queue, schedule, stream, uses }] of rows) {
+    for (const [functionName, trigger] of rows) {
+      const { http, queue, schedule, stream, uses } = trigger;
       const handler = addFunction(this, functionName, {
-        uses,
+        trigger,
         code: code(functionName),
         resources,
         logRemovalPolicy: removalPolicy,

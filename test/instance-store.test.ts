@@ -1,6 +1,14 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import {
+  type AttributeValue,
+  DeleteItemCommand,
+  DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { afterAll, describe, expect, test } from 'vitest';
+import { createAuditProgress } from '../functions/adapters/audit-progress.ts';
 import { createInstanceStore } from '../functions/adapters/instance-store.ts';
+import type { Stored } from '../functions/core/collaborators.ts';
 import type { InstanceRow } from '../functions/core/instance.ts';
 import { startDynamoDb } from '../infra/local/dynamodb.ts';
 import { createInMemoryStore } from './explorer/in-memory-store.ts';
@@ -50,6 +58,14 @@ const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
   const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
   return { ...bare, tags: [], harmless: {}, ...over };
 };
+
+/** How the index shows it. */
+const placeOf = ({ tenantId, elementKey, checkAt }: InstanceRow) => ({
+  tenantId,
+  elementKey,
+  checkAt,
+  shown: String(checkAt),
+});
 
 const asUndefined = {
   token: undefined,
@@ -133,7 +149,8 @@ describe.each([
       expect(await store.replace({ ...next, ...asUndefined }, row)).toEqual({ won: true });
       expect(await store.get(row)).toStrictEqual(next);
       const due = await store.due(Number.MAX_SAFE_INTEGER, 1_000);
-      expect(due.map(({ tenantId }) => tenantId)).not.toContain(row.tenantId);
+      const dueTenants = [...due.first, ...due.later].map(({ tenantId }) => tenantId);
+      expect(dueTenants).not.toContain(row.tenantId);
     });
 
     test.each([
@@ -197,21 +214,21 @@ describe.each([
         lastError,
       };
       expect(await store.getSummary(row)).toStrictEqual(summary);
-      expect(await store.list(tenantId)).toStrictEqual([summary]);
+      expect(await store.list(tenantId)).toStrictEqual({ instances: [summary], unreadable: [] });
     });
 
     test('leave tombstones out', async () => {
       const row = fullRow({ status: 'removed' });
       await store.insert(row);
       expect(await store.getSummary(row)).toBeUndefined();
-      expect(await store.list(row.tenantId)).toEqual([]);
+      expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
       expect(await store.get(row)).toStrictEqual(row);
     });
 
     test('of what is not there are undefined and an empty list', async () => {
       const row = fullRow();
       expect(await store.getSummary(row)).toBeUndefined();
-      expect(await store.list(row.tenantId)).toEqual([]);
+      expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
     });
   });
 
@@ -221,7 +238,8 @@ describe.each([
       for (const elementKey of ['b', 'a_', 'a-', 'a1', 'a'])
         await store.insert(bareRow({ tenantId, elementKey }));
       await store.insert(bareRow());
-      const keys = (await store.list(tenantId)).map(({ elementKey }) => elementKey);
+      const { instances } = await store.list(tenantId);
+      const keys = instances.map(({ elementKey }) => elementKey);
       expect(keys).toEqual(['a', 'a-', 'a1', 'a_', 'b']);
     });
 
@@ -230,12 +248,13 @@ describe.each([
       const name = 'x'.repeat(300_000);
       const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
       await Promise.all(keys.map((elementKey) => store.insert(bareRow({ tenantId, elementKey, name }))));
-      expect((await store.list(tenantId)).map(({ elementKey }) => elementKey)).toEqual(keys);
+      const { instances } = await store.list(tenantId);
+      expect(instances.map(({ elementKey }) => elementKey)).toEqual(keys);
     });
   });
 
   describe('due', () => {
-    test('are rows of any state whose time has come, the longest due first, up to a limit', async () => {
+    test('are rows whose time has come, the longest due first, up to a limit', async () => {
       // Long before whatever other tests have left to be checked.
       const times = [-30, -10, -40, -20];
       const rows = times.map((checkAt, index) =>
@@ -243,19 +262,141 @@ describe.each([
       );
       for (const row of rows) await store.insert(row);
       await store.insert(bareRow());
-      const [second, fourth, first, third] = rows.map(({ tenantId, elementKey, checkAt }) => ({
-        tenantId,
-        elementKey,
-        checkAt,
-      }));
+      const [second, fourth, first, third] = rows.map(placeOf);
 
-      expect(await store.due(-41, 10)).toEqual([]);
-      expect(await store.due(-40, 10)).toStrictEqual([first]);
-      expect(await store.due(-11, 10)).toStrictEqual([first, second, third]);
-      expect(await store.due(0, 2)).toStrictEqual([first, second]);
-      expect(await store.due(0, 10)).toStrictEqual([first, second, third, fourth]);
+      const later = async (nowMs: number, limit: number) => (await store.due(nowMs, limit)).later;
+      expect(await later(-41, 10)).toEqual([]);
+      expect(await later(-40, 10)).toStrictEqual([first]);
+      expect(await later(-11, 10)).toStrictEqual([first, second, third]);
+      expect(await later(0, 2)).toStrictEqual([first, second]);
+      expect(await later(0, 10)).toStrictEqual([first, second, third, fourth]);
       for (const row of rows) await store.remove(row, row);
-      expect(await store.due(0, 10)).toEqual([]);
+      expect(await store.due(0, 10)).toEqual({ first: [], later: [] });
+    });
+
+    test('are apart: rows of tenants that wait for their first look, and all others', async () => {
+      const rows = [
+        bareRow({ checkAt: -60, status: 'provisioning' }),
+        bareRow({ checkAt: -59, status: 'deleting' }),
+        bareRow({ checkAt: -58, status: 'provisioning', lookedAt: 1 }),
+        bareRow({ checkAt: -57, status: 'deleting', lookedAt: 1 }),
+        bareRow({ checkAt: -56, status: 'active' }),
+        bareRow({ checkAt: -55, status: 'failed' }),
+        bareRow({ checkAt: -54, status: 'removed' }),
+      ];
+      for (const row of rows) await store.insert(row);
+      const places = rows.map(placeOf);
+      expect(await store.due(-54, 10)).toStrictEqual({ first: places.slice(0, 2), later: places.slice(2) });
+      expect(await store.due(-54, 1)).toStrictEqual({ first: places.slice(0, 1), later: places.slice(2, 3) });
+      for (const row of rows) await store.remove(row, row);
     });
   });
+});
+
+/** As another hand or a later version may leave it. */
+const oddities: [string, Record<string, AttributeValue>][] = [
+  ['a number that no double holds', { sendDeadline: { N: '12345678901234567890.5' } }],
+  ['a number beyond 2^53', { leaseExpiresAt: { N: '9007199254740993' } }],
+  ['another layout', { v: { N: '2' } }],
+  ['an attribute of another type', { tags: { S: 'eu' } }],
+];
+
+describe.each(oddities)('a row with %s', (_what, oddity) => {
+  const store = createInstanceStore({ client, tableName });
+
+  async function putOdd(over: Record<string, AttributeValue> = {}) {
+    const row = bareRow();
+    await store.insert(row);
+    const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
+    await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, ...oddity, ...over } }));
+    return row;
+  }
+
+  test('is refused by name, and only where it is needed', async () => {
+    const { tenantId, elementKey } = await putOdd();
+    await expect(store.get({ tenantId, elementKey })).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining(tenantId),
+    });
+    await expect(store.insert(bareRow({ tenantId }))).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  test('does not keep the tenant’s other rows from being listed', async () => {
+    const { tenantId } = await putOdd();
+    const other = bareRow({ tenantId, elementKey: 'shopify' });
+    await store.insert(other);
+    const { instances, unreadable } = await store.list(tenantId);
+    // A summary does not show each attribute.
+    const elementKeys = [...instances, ...unreadable].map(({ elementKey }) => elementKey);
+    expect(elementKeys.toSorted()).toEqual(['shopify', 'taxify']);
+    expect(instances).toContainEqual(expect.objectContaining({ elementKey: 'shopify' }));
+  });
+
+  test('is passed over by a walk through all rows, with its key', async () => {
+    const { tenantId, elementKey } = await putOdd();
+    const other = bareRow();
+    await store.insert(other);
+    const all: Stored[] = [];
+    for await (const each of store.all()) all.push(each);
+    expect(all).toContainEqual({ tenantId, elementKey, row: undefined });
+    expect(all.find((each) => each.tenantId === other.tenantId)?.row).toStrictEqual(other);
+  });
+
+  test('is due, and can be moved by its key', async () => {
+    const place = { unsettled: { S: 'first' }, checkAt: { N: '-12345678901234567890.5' } };
+    const { tenantId, elementKey } = await putOdd(place);
+    const others = bareRow({ checkAt: -100, status: 'provisioning' });
+    await store.insert(others);
+    const [due, next] = (await store.due(-100, 10)).first;
+    expect(due).toMatchObject({ tenantId, elementKey, shown: place.checkAt.N });
+    expect(next).toMatchObject({ tenantId: others.tenantId });
+    if (!due) throw new Error('not due');
+
+    await store.postpone({ ...due, shown: '-1' }, -70);
+    expect((await store.due(-100, 10)).first).toContainEqual(due);
+    await store.postpone(due, -70);
+    expect((await store.due(-70, 10)).first.map((each) => each.tenantId)).not.toContain(tenantId);
+    expect((await store.due(-70, 10)).later).toContainEqual({
+      tenantId,
+      elementKey,
+      checkAt: -70,
+      shown: '-70',
+    });
+    await client.send(new DeleteItemCommand({ TableName: tableName, Key: keyOf({ tenantId, elementKey }) }));
+    await store.remove(others, others);
+  });
+});
+
+test('rows that an earlier version has put into the index are due', async () => {
+  const store = createInstanceStore({ client, tableName });
+  const row = bareRow({ checkAt: -80, status: 'provisioning' });
+  await store.insert(row);
+  const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
+  await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, unsettled: { S: 'yes' } } }));
+  expect((await store.due(-80, 10)).later).toContainEqual(
+    expect.objectContaining({ tenantId: row.tenantId }),
+  );
+  expect(await store.replace({ ...row, checkAt: undefined }, row)).toEqual({ won: true });
+  expect(await store.due(-80, 10)).toEqual({ first: [], later: [] });
+});
+
+function keyOf({ tenantId, elementKey }: Pick<InstanceRow, 'tenantId' | 'elementKey'>) {
+  return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
+}
+
+test('an audit’s progress is written only in place of the version that was read', async () => {
+  const progress = createAuditProgress({ client, tableName });
+  const [first, second, third] = [newTenant(), newTenant(), newTenant()].map((tenantId) => ({
+    tenantId,
+    elementKey: 'taxify',
+  }));
+  if (!first || !second || !third) throw new Error('three tenants');
+  expect(await progress.get()).toBeUndefined();
+  await progress.put(first, undefined);
+  await progress.put(second, undefined);
+  const read = await progress.get();
+  expect(read).toEqual({ version: 1, after: first });
+  await progress.put(second, read);
+  await progress.put(third, read);
+  expect(await progress.get()).toEqual({ version: 2, after: second });
 });

@@ -277,8 +277,12 @@ describe.skipIf(isDeployed)('the service tells', () => {
     );
     await reconcile();
     expect(valuesOf('OldestUnsettledAge')[0]).toBeGreaterThanOrEqual(hourMs / 1_000);
-    await audit();
     expect(valuesOf('UnreadableRows')).toEqual([1]);
+    // It had its turn, and keeps no other row from its own.
+    await reconcile();
+    expect(valuesOf('OldestUnsettledAge').at(-1)).toBe(0);
+    await audit();
+    expect(valuesOf('UnreadableRows')).toEqual([1, 1]);
     await service.dynamoDb.send(
       new DeleteItemCommand({ TableName: service.stack.tableName, Key: keyOf(tenantId) }),
     );
@@ -287,7 +291,8 @@ describe.skipIf(isDeployed)('the service tells', () => {
   test('functions fail: a run that ends with an error, and tells no age', async () => {
     service.stack.fail({
       target: 'DynamoDB_20120810.Query',
-      times: 3,
+      // Each of three queries is sent three times.
+      times: 9,
       status: 500,
       type: 'InternalServerError',
     });
@@ -354,18 +359,46 @@ describe.skipIf(isDeployed)('the service tells', () => {
 
     await leaveOpen(lost, 'active');
     await reconcile();
-    expect(valuesOf('UpstreamLatency', { operation: 'GET /instances/{id}' })).toHaveLength(1);
+    expect(valuesOf('UpstreamLatency', { operation: 'GET /instances/{id}' })).toHaveLength(2);
   });
 
-  test('an audit that has not seen everything says only that', async () => {
+  test('an audit that has not seen everything says that, and nothing of what it has not found', async () => {
     service.simulator.fail({
       on: 'GET /instances',
       effect: 'none',
+      times: 3,
       outcome: { kind: 'status', status: 500 },
     });
     await audit();
     expect(valuesOf('AuditsIncomplete')).toEqual([1]);
     expect(valuesOf('Orphans')).toEqual([]);
+    expect(valuesOf('LostInstances')).toEqual([]);
+  }, 15_000);
+
+  test('instances that are not visible: none of them is lost', async () => {
+    await provisioned();
+    service.simulator.faultFor = ({ method }) =>
+      method === 'GET' ? { effect: 'none', outcome: { kind: 'status', status: 404 } } : undefined;
+    await audit();
+    expect(valuesOf('AuditsNotVisible')).toEqual([1]);
+    expect(valuesOf('LostInstances')).toEqual([]);
+    service.simulator.reset();
+    await audit();
+    expect(valuesOf('AuditsNotVisible')).toEqual([1, 0]);
+  });
+
+  test('instances that are not ours: a row records what shows another tenant’s tags', async () => {
+    const { tenantId } = await provisioned();
+    const [instance] = service.instancesOf(tenantId);
+    if (!instance) throw new Error('no instance');
+    const { tags } = instance;
+    Object.assign(instance, { tags: ['tenant:other', 'owner:local'] });
+    await audit();
+    expect(valuesOf('InstancesNotOurs')).toEqual([1]);
+    expect((await service.logsOf(tenantId)).find(({ message }) => message === 'not-ours')?.level).toBe(
+      'WARN',
+    );
+    Object.assign(instance, { tags });
   });
 
   test('what is asked to come again is neither done nor failed', async () => {

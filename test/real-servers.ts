@@ -1,15 +1,17 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { clientOptions } from '../functions/adapters/aws.ts';
+import { createAuditProgress } from '../functions/adapters/audit-progress.ts';
 import { createCloudElementsCaller } from '../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../functions/adapters/cloud-elements.ts';
 import { createInstanceStore } from '../functions/adapters/instance-store.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../functions/adapters/secrets.ts';
 import { createTokenCipher } from '../functions/adapters/token-cipher.ts';
-import type { Observation } from '../functions/core/collaborators.ts';
+import type { Observation, Observe } from '../functions/core/collaborators.ts';
 import {
   settingsOf,
   type InstanceKey,
@@ -78,6 +80,7 @@ export async function startServers() {
   const cipher = createTokenCipher({ client: kmsClient, keyId: kms.keyId });
   let current = firstSecrets;
   const observations: Observation[] = [];
+  const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
 
@@ -96,7 +99,10 @@ export async function startServers() {
       readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
       origin: baseUrl,
       stage: 'tests',
-      observe: (observation: Observation) => observations.push(observation),
+      observe: (observation: Observation, of: Parameters<Observe>[1]) => {
+        observations.push(observation);
+        observed.push({ observation, of });
+      },
       timing,
       now,
       sleep: (delayMs: number) => setTimeout(Math.min(delayMs, 20)),
@@ -115,7 +121,10 @@ export async function startServers() {
   const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
   const change = createChanging(container);
   const { reconcile } = createReconciling(container);
-  const audit = createAuditing(container);
+  const audit = createAuditing({
+    ...container,
+    progress: createAuditProgress({ client: dynamoDbClient, tableName }),
+  });
 
   const rowOf = (tenantId: string) => store.get(keyOf(tenantId));
   const instancesOf = (tenantId: string) =>
@@ -123,6 +132,7 @@ export async function startServers() {
   function reset() {
     clock.aheadMs = 0;
     observations.length = 0;
+    observed.length = 0;
     faults.reset();
     simulator.reset();
   }
@@ -180,6 +190,15 @@ export async function startServers() {
     expect(response.status).toBe(200);
   }
 
+  /** Writes a row with a number in it that no double holds. */
+  async function putOdd(row: InstanceRow, unsettled?: 'first' | 'later'): Promise<void> {
+    const Item = {
+      ...marshall({ ...row, unsettled }, { removeUndefinedValues: true }),
+      sendDeadline: { N: '12345678901234567890.5' },
+    };
+    await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
+  }
+
   async function removeAtCloudElements(instanceId: number | undefined): Promise<void> {
     const { userSecret, organizationSecret } = current;
     const response = await fetch(`${simulator.url}/elements/api-v2/instances/${instanceId}`, {
@@ -204,7 +223,7 @@ export async function startServers() {
       onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
     change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
-    reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000 })).tally,
+    reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
     /** How long the row has waited that has waited longest, as a run of the reconciler tells it. */
     oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,
     /** Counts start anew, nothing fails any more, and it is now again. */
@@ -213,6 +232,9 @@ export async function startServers() {
     cipher,
     clock,
     observations,
+    /** The same with what they are about. */
+    observed,
+    putOdd,
     openProvisioning,
     provision,
     /** Requests to AWS so far, as `x-amz-target` names them. */

@@ -38,7 +38,7 @@ describe('a removal', () => {
     // DynamoDB deletes it some time after this.
     expect(row?.expiresAt).toBeGreaterThan(Date.now() / 1_000 + 900);
     expect(await servers.store.getSummary(keyOf(tenantId))).toBeUndefined();
-    expect(await servers.store.list(tenantId)).toEqual([]);
+    expect((await servers.store.list(tenantId)).instances).toEqual([]);
     expect((await errorOf(readToken(servers, keyOf(tenantId)))).code).toBe('not-found');
   });
 
@@ -123,6 +123,81 @@ describe('a removal', () => {
     const { row } = await servers.provision(taxify(tenantId));
     await servers.store.replace({ ...row, origin: 'http://127.0.0.1:1' }, row);
     expect((await errorOf(servers.remove(keyOf(tenantId)))).code).toBe('origin-changed');
+  });
+});
+
+describe('the instance that a row records', () => {
+  function instanceOf(tenantId: string) {
+    const [instance] = servers.instancesOf(tenantId);
+    if (!instance) throw new Error(`no instance of ${tenantId}`);
+    return instance;
+  }
+
+  test.each([
+    ['shows no tags', []],
+    ['shows only tags of its own', ['eu']],
+    ['shows its tenant alone', ['tenant:<its own>']],
+  ])('is removed when it %s', async (_what, shown) => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    const instance = instanceOf(tenantId);
+    instance.tags = shown.map((tag) => tag.replace('<its own>', tenantId));
+    expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
+    expect(servers.simulator.instances).not.toContain(instance);
+  });
+
+  test.each([
+    ['tenant', ['tenant:another', 'owner:tests']],
+    ['stage', ['owner:another']],
+  ])('is left when it shows another %s, until that is settled', async (_what, tags) => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    const instance = instanceOf(tenantId);
+    const own = instance.tags;
+    instance.tags = tags;
+    expect(await servers.remove(keyOf(tenantId))).toMatchObject({ outcome: 'in-progress' });
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'deleting',
+      leaseExpiresAt: 0,
+      lastError: { code: 'not-ours' },
+    });
+    expect(servers.observations).toContainEqual({ kind: 'not-ours', instanceId: instance.id });
+    expect(servers.simulator.instances).toContain(instance);
+
+    instance.tags = own;
+    servers.clock.aheadMs = 6_000;
+    expect(await servers.reconcile()).toEqual({ removed: 1 });
+    expect(servers.simulator.instances).not.toContain(instance);
+  });
+
+  test('is left when it is another tenant’s, and the removal ends once the row does not record it any more', async () => {
+    const { row: other } = await servers.provision(taxify(newTenant()));
+    const tenantId = newTenant();
+    const { row } = await servers.provision(taxify(tenantId));
+    await servers.removeAtCloudElements(row.instanceId);
+    await servers.store.replace({ ...row, instanceId: other.instanceId }, row);
+    expect(await servers.remove(keyOf(tenantId))).toMatchObject({ outcome: 'in-progress' });
+    expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
+
+    const left = await servers.rowOf(tenantId);
+    if (!left) throw new Error('no row');
+    await servers.store.replace({ ...left, instanceId: undefined }, left);
+    servers.clock.aheadMs = 6_000;
+    expect(await servers.reconcile()).toEqual({ removed: 1 });
+    expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
+  });
+
+  test('is left while Cloud Elements keeps it, and the row says why', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    const requestId = '0123456789abcdef01234567';
+    servers.simulator.fail({
+      on: 'DELETE /instances/{id}',
+      effect: 'none',
+      outcome: { kind: 'status', status: 409, body: { requestId, message: 'The instance is in use' } },
+    });
+    expect(await servers.remove(keyOf(tenantId))).toMatchObject({ outcome: 'in-progress' });
+    expect((await servers.rowOf(tenantId))?.lastError).toMatchObject({ code: 'deletion-refused', requestId });
   });
 });
 

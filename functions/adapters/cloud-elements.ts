@@ -6,12 +6,12 @@ import type {
   LookUp,
   Mishap,
   Owned,
-  Ownership,
   ReadOutcome,
   Sought,
 } from '../core/collaborators.ts';
 import { OnboardingError } from '../core/errors.ts';
-import { elementKeySchema, tenantIdSchema, type Configuration } from '../core/instance.ts';
+import type { Configuration } from '../core/instance.ts';
+import { namesAnother, ownershipOf, provisionTag } from '../core/markers.ts';
 import { clockSkewMs } from '../core/timing.ts';
 import {
   describe,
@@ -118,27 +118,24 @@ export function createCloudElements({
       return { ...search, instances: [...search.instances, { id: instanceId, token, createdDate }] };
     },
 
-    async list({ tag, page }, { timeoutMs }) {
-      const reply = await call(listRequest(tag, page), { timeoutMs });
+    async list({ owner, page }, { timeoutMs }) {
+      const reply = await call(listRequest(`owner:${owner}`, page), { timeoutMs });
       if (isAbsent(reply) && page === undefined) {
         return { kind: 'listed', instances: [], nextPage: undefined };
       }
-      const shown = successOf(reply, z.array(shownSchema));
-      if (!shown) return { kind: 'unknown', reason: describe(reply) };
-      const instances = shown
-        .filter((item) => hasTag(item, tag))
-        .map(({ id, element, token, valid, disabled, ...item }) => ({
-          id,
-          // They are logged, so they have to look like what they are.
-          elementKey: elementKeySchema.safeParse(element.key).data ?? 'unknown',
-          tenantId: tagsOf(item)
-            .filter((each) => each.startsWith('tenant:'))
-            .map((each) => tenantIdSchema.safeParse(each.slice('tenant:'.length)).data)
-            .find(Boolean),
-          token,
-          valid,
-          disabled,
-        }));
+      if (page !== undefined && isPageRefused(reply)) return { kind: 'refused' };
+      const items = successOf(reply, z.array(z.unknown()));
+      if (!items) return { kind: 'unknown', reason: describe(reply) };
+      // One that is not in this form cannot be compared with anything.
+      const shown = items.flatMap((item) => shownSchema.safeParse(item).data ?? []);
+      const instances = shown.map(({ id, element, token, valid, disabled, ...item }) => ({
+        id,
+        elementKey: element.key,
+        tags: tagsOf(item),
+        token,
+        valid,
+        disabled,
+      }));
       return { kind: 'listed', instances, nextPage: nextPageOf(reply) };
     },
 
@@ -232,8 +229,8 @@ export function createCloudElements({
     if ('reason' in shown) return { kind: 'unknown', reason: `instance ${listed.id} cannot be read` };
     if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };
     if (!hasTag(shown, tag)) return { kind: 'unasked' };
-    if (namesAnother(shown, sought)) return { kind: 'none' };
-    if (ownershipOf(shown, sought) !== 'ours') {
+    if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };
+    if (ownershipOf(markedOf(shown), sought) !== 'ours') {
       const reason = `instance ${listed.id} has our tag, but not tenant, owner and element`;
       return { kind: 'unknown', reason };
     }
@@ -293,31 +290,21 @@ function isCandidate(
   return Number.isNaN(createdMs) || createdMs + 1_000 > createdAt - clockSkewMs;
 }
 
-const provisionTag = ({ provisionId }: Sought): string => `provision:${provisionId}`;
-
 function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome {
   if (shown === 'absent') return { kind: 'absent' };
   if ('reason' in shown) return shown;
   const { id: instanceId, element, token, createdDate, valid, disabled } = shown;
   const facts = { instanceId, elementKey: element.key, token, createdDate, valid, disabled };
-  return { kind: 'read', owned: ownershipOf(shown, owned), ...facts };
+  return { kind: 'read', owned: ownershipOf(markedOf(shown), owned), ...facts };
 }
 
-function ownershipOf(shown: Shown, owned: Owned): Ownership {
-  if (shown.element.key !== owned.elementKey || namesAnother(shown, owned)) return 'not-ours';
-  return hasTag(shown, `tenant:${owned.tenantId}`) && hasTag(shown, `owner:${owned.owner}`)
-    ? 'ours'
-    : 'unmarked';
-}
-
-/** Is there a marker of another tenant or stage? */
-function namesAnother(shown: Shown, { tenantId, owner }: Owned): boolean {
-  return tagsOf(shown).some(
-    (tag) =>
-      (tag.startsWith('tenant:') && tag !== `tenant:${tenantId}`) ||
-      (tag.startsWith('owner:') && tag !== `owner:${owner}`),
-  );
-}
+/** For the page itself, not for who asks or how often. */
+const isPageRefused = (reply: Reply): boolean =>
+  reply.kind === 'answer' &&
+  reply.status >= 400 &&
+  reply.status < 500 &&
+  ![401, 408, 429].includes(reply.status) &&
+  reply.refusal !== undefined;
 
 /** An entry that the catalog allows beside the tenant's credentials is none itself. */
 function relayingOf(elementKey: string, configuration: Configuration = {}): Relaying {
@@ -354,6 +341,8 @@ function nextPageOf(reply: Reply): string | undefined {
 function tagsOf({ tags }: Pick<Shown, 'tags'>): string[] {
   return tags?.map((tag) => (typeof tag === 'string' ? tag : tag.name)) ?? [];
 }
+
+const markedOf = (shown: Shown) => ({ elementKey: shown.element.key, tags: tagsOf(shown) });
 
 const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
 

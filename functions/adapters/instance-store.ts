@@ -7,23 +7,33 @@ import {
   QueryCommand,
   ScanCommand,
   type ScanCommandOutput,
+  UpdateItemCommand,
   type QueryCommandOutput,
   type AttributeValue,
   type DynamoDBClient,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { DueInstance, Expected, InstanceStore, Write } from '../core/collaborators.ts';
+import type {
+  DueInstance,
+  DueInstances,
+  Expected,
+  InstanceStore,
+  Stored,
+  Write,
+} from '../core/collaborators.ts';
 import {
+  exactNumber,
   instanceRowSchema,
-  wholeTenant,
   instanceSummarySchema,
+  wholeTenant,
   type InstanceKey,
   type InstanceRow,
   type InstanceSummary,
 } from '../core/instance.ts';
 import { OnboardingError } from '../core/errors.ts';
 import { problemsOf, sentenceOf } from '../core/problems.ts';
+import { awaitsFirstLook } from '../core/lifecycle.ts';
 import { callAws } from './aws.ts';
 
 /** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */
@@ -34,7 +44,7 @@ export function createInstanceStore({
   client: DynamoDBClient;
   tableName: string;
 }): InstanceStore {
-  return { insert, replace, remove, get, getSummary, list, due, all };
+  return { insert, replace, remove, get, getSummary, list, due, postpone, all };
 
   function insert(row: InstanceRow): Promise<Write> {
     return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
@@ -45,7 +55,7 @@ export function createInstanceStore({
   }
 
   function put(row: InstanceRow, condition: Partial<PutItemCommandInput>): Promise<Write> {
-    return conditionally(`PutItem for ${nameOf(row)}`, row, () =>
+    return writeIf(`PutItem for ${nameOf(row)}`, row, () =>
       client.send(
         new PutItemCommand({
           TableName: tableName,
@@ -58,7 +68,7 @@ export function createInstanceStore({
   }
 
   function remove(key: InstanceKey, expected: Expected): Promise<Write> {
-    return conditionally(`DeleteItem for ${nameOf(key)}`, key, () =>
+    return writeIf(`DeleteItem for ${nameOf(key)}`, key, () =>
       client.send(
         new DeleteItemCommand({
           TableName: tableName,
@@ -70,20 +80,8 @@ export function createInstanceStore({
     );
   }
 
-  async function conditionally(
-    what: string,
-    key: InstanceKey,
-    write: () => Promise<unknown>,
-  ): Promise<Write> {
-    const refused = await callAws(what, async () => {
-      try {
-        await write();
-        return undefined;
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) return { item: error.Item };
-        throw error;
-      }
-    });
+  async function writeIf(what: string, key: InstanceKey, write: () => Promise<unknown>): Promise<Write> {
+    const refused = await conditionally(what, write);
     if (!refused) return { won: true };
     // Not every DynamoDB-compatible store sends the item along; there may also be none.
     return { won: false, current: refused.item ? rowOf(refused.item) : await get(key) };
@@ -102,7 +100,8 @@ export function createInstanceStore({
         new GetItemCommand({ TableName: tableName, Key: keyOf(key), ConsistentRead: true, ...summaryOnly }),
       ),
     );
-    return Item && summaryOf(Item)[0];
+    const summary = Item && parse(instanceSummarySchema, Item);
+    return summary?.status === 'removed' ? undefined : summary;
   }
 
   async function list(tenantId: string) {
@@ -124,48 +123,111 @@ export function createInstanceStore({
       items.push(...(page.Items ?? []));
       next = page.LastEvaluatedKey;
     } while (next);
-    return items.flatMap(summaryOf).filter(({ elementKey }) => elementKey !== wholeTenant);
+    const instances: InstanceSummary[] = [];
+    const unreadable: InstanceKey[] = [];
+    for (const item of items) {
+      const key = keySchema.parse(item);
+      if (key.elementKey === wholeTenant) continue;
+      const summary = ifReadable(() => parse(instanceSummarySchema, item));
+      if (!summary) unreadable.push(key);
+      else if (summary.status !== 'removed') instances.push(summary);
+    }
+    return { instances, unreadable };
   }
 
-  async function due(nowMs: number, limit: number): Promise<DueInstance[]> {
+  async function due(nowMs: number, limit: number): Promise<DueInstances> {
+    const [first, later, ofEarlierVersions] = await Promise.all(
+      [partitions.first, partitions.later, partitions.ofEarlierVersions].map((partition) =>
+        dueIn(partition, nowMs, limit),
+      ),
+    );
+    const others = [...(later ?? []), ...(ofEarlierVersions ?? [])];
+    return { first: first ?? [], later: others.toSorted((a, b) => a.checkAt - b.checkAt).slice(0, limit) };
+  }
+
+  async function dueIn(partition: string, nowMs: number, limit: number): Promise<DueInstance[]> {
     const { Items = [] } = await callAws('Query for unsettled instances', () =>
       client.send(
         new QueryCommand({
           TableName: tableName,
           IndexName: unsettledIndex,
           KeyConditionExpression: 'unsettled = :unsettled AND checkAt <= :now',
-          ExpressionAttributeValues: { ':unsettled': { S: unsettled }, ':now': { N: String(nowMs) } },
+          ExpressionAttributeValues: { ':unsettled': { S: partition }, ':now': { N: String(nowMs) } },
           Limit: limit,
         }),
       ),
     );
-    return Items.map((item) => dueSchema.parse(unmarshall(item)));
+    return Items.map((item) => dueSchema.parse(item));
   }
 
-  async function* all(): AsyncGenerator<InstanceRow | undefined> {
+  async function postpone({ tenantId, elementKey, shown }: DueInstance, checkAt: number): Promise<void> {
+    await conditionally(`UpdateItem for ${nameOf({ tenantId, elementKey })}`, () =>
+      client.send(
+        new UpdateItemCommand({
+          TableName: tableName,
+          Key: keyOf({ tenantId, elementKey }),
+          UpdateExpression: 'SET checkAt = :checkAt, unsettled = :unsettled',
+          ConditionExpression: 'checkAt = :shown',
+          ExpressionAttributeValues: {
+            ':checkAt': { N: String(checkAt) },
+            ':unsettled': { S: partitions.later },
+            ':shown': { N: shown },
+          },
+        }),
+      ),
+    );
+  }
+
+  async function* all(): AsyncGenerator<Stored> {
     let next: Record<string, AttributeValue> | undefined;
     do {
       const page: ScanCommandOutput = await callAws('Scan of all instances', () =>
         client.send(new ScanCommand({ TableName: tableName, ExclusiveStartKey: next })),
       );
-      for (const item of page.Items ?? []) yield readable(item);
+      for (const item of page.Items ?? []) {
+        yield { ...keySchema.parse(item), row: ifReadable(() => rowOf(item)) };
+      }
       next = page.LastEvaluatedKey;
     } while (next);
   }
 }
 
-/** The sparse index: rows with a `checkAt` are in it, under one partition key, ordered by that time. */
-const unsettledIndex = 'unsettled';
-const unsettled = 'yes';
-const inIndex = ({ checkAt }: InstanceRow) => (checkAt === undefined ? {} : { unsettled });
-
-const dueSchema = z.object({ tenantId: z.string(), elementKey: z.string(), checkAt: z.number() });
-
-/** None for a tombstone. */
-function summaryOf(item: Record<string, AttributeValue>): InstanceSummary[] {
-  const summary = instanceSummarySchema.parse(unmarshall(item));
-  return summary.status === 'removed' ? [] : [summary];
+/** Undefined when the write was made; otherwise the item that stood against it, if the store sends it along. */
+function conditionally(what: string, write: () => Promise<unknown>) {
+  return callAws(what, async () => {
+    try {
+      await write();
+      return undefined;
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException) return { item: error.Item };
+      throw error;
+    }
+  });
 }
+
+/** The sparse index: rows with a `checkAt` are in it, in one of two partitions, ordered by that time. */
+const unsettledIndex = 'unsettled';
+
+/** Rows that earlier versions have written are in a third one until they are written again. */
+const partitions = { first: 'first', later: 'later', ofEarlierVersions: 'yes' } as const;
+
+function inIndex(row: InstanceRow) {
+  if (row.checkAt === undefined) return {};
+  return { unsettled: awaitsFirstLook(row) ? partitions.first : partitions.later };
+}
+
+/** Keys are always text, whatever else of an item is odd. */
+const textSchema = z.pipe(
+  z.object({ S: z.string() }),
+  z.transform(({ S }) => S),
+);
+const keySchema = z.object({ tenantId: textSchema, elementKey: textSchema });
+
+/** An entry of the index, as it is, because it may belong to a row that cannot be read. */
+const dueSchema = z.pipe(
+  z.extend(keySchema, { checkAt: z.object({ N: z.string() }) }),
+  z.transform(({ checkAt: { N: shown }, ...key }) => ({ ...key, checkAt: Number(shown), shown })),
+);
 
 /** Leaves the token, even encrypted, in the table. Names are aliased because some are DynamoDB's reserved words. */
 const summaryAttributes = Object.keys(instanceSummarySchema.shape);
@@ -174,19 +236,21 @@ const summaryOnly = {
   ExpressionAttributeNames: Object.fromEntries(summaryAttributes.map((name) => [`#${name}`, name])),
 };
 
-function readable(item: Record<string, AttributeValue>): InstanceRow | undefined {
+function ifReadable<T>(read: () => T): T | undefined {
   try {
-    return rowOf(item);
+    return read();
   } catch (error) {
     if (error instanceof OnboardingError) return undefined;
     throw error;
   }
 }
 
+const rowOf = (item: Record<string, AttributeValue>): InstanceRow => parse(instanceRowSchema, item);
+
 /** @throws OnboardingError `internal`: the row was written by a later version, or by another hand */
-function rowOf(item: Record<string, AttributeValue>): InstanceRow {
-  const input = unmarshall(item);
-  const parsed = instanceRowSchema.safeParse(input);
+function parse<T>(schema: z.ZodMiniType<T>, item: Record<string, AttributeValue>): T {
+  const input = unmarshall(item, { wrapNumbers: exactNumber });
+  const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const faults = sentenceOf(problemsOf(parsed.error, input), (path) => path.join('.'));
   const { tenantId, elementKey } = item;

@@ -1,19 +1,34 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './collaborators.ts';
-import type { InstanceRow } from './instance.ts';
+import { setTimeout } from 'node:timers/promises';
+import type { AuditProgressStore, ListedInstance, Ownership, Parts } from './collaborators.ts';
+import { OnboardingError } from './errors.ts';
+import {
+  auditPartition,
+  elementKeySchema,
+  tenantIdSchema,
+  wholeTenant,
+  type InstanceKey,
+  type InstanceRow,
+} from './instance.ts';
 import { isLeased } from './lifecycle.ts';
+import { ownershipOf, showsOwner, tenantIn } from './markers.ts';
 import { asRead } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
-/** How table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
+/** How the table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
 export type Audit = {
-  /** Active rows and instances of this stage that were compared. */
+  /** Active rows, and instances of this stage, that were compared. */
   ours: number;
   theirs: number;
-  /** Active here, gone there: the token opens nothing. */
+  /** Active rows whose instance the list did not show, and how many of those instances were read by their id. */
+  notListed: number;
+  readById: number;
+  /** Active here, and Cloud Elements denies that there is such an instance: the token opens nothing. */
   lost: number;
-  /** There, of this stage, and nobody's here. */
+  /** At Cloud Elements with this stage's tag, but no row owns it. */
   orphaned: number;
+  /** Recorded by a row, but it shows that it belongs to another tenant, stage or element. */
+  notOurs: number;
   /** Cloud Elements says that it does not work, or it was switched off there. */
   invalid: number;
   disabled: number;
@@ -21,16 +36,47 @@ export type Audit = {
   refilled: number;
   /** Rows that this version cannot read. */
   unreadable: number;
-  /** False when time ran out or a list broke off: then the figures are of what was seen. */
+  /** Fewer than half of the instances that active rows record were seen: nothing is concluded of the others. */
+  notVisible: boolean;
+  /** False when time ran out, or a list or a read broke off: then the figures are of what was seen. */
   complete: boolean;
 };
 
+/** What is kept of an active row, of which there may be very many. `twin`: another that records the same instance. */
+type Recorded = InstanceKey & {
+  provisionId: string;
+  attemptId: string;
+  instanceId: number;
+  hasToken: boolean;
+  isSeen: boolean;
+  twin: Recorded | undefined;
+};
+
+type Run = { result: Audit; endsAt: number };
+
+/** Waits before a page is requested again. */
+const pageRetryDelaysMs = [500, 2_000];
+
+/** A list whose page tokens are refused is walked through from its beginning so many times. */
+const mostWalks = 3;
+
+/** Instances read by their ids at the same time. */
+const readsAtOnce = 10;
+
+/** Of so many reads by id most were in vain: more of them would not make the instances visible. */
+const visibilitySample = 100;
+
 /**
- * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a token that is
- * missing is fetched again: what differs without anybody at work on it is for the operator to judge.
+ * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a missing
+ * token is fetched again: every other difference is for the operator to judge.
+ *
+ * The list proves only what is there. An instance that it does not show is read by its id, and is lost only if Cloud
+ * Elements denies it and its row has not changed meanwhile. Reads for which the time does not suffice are left to the
+ * next run, which begins with them.
  */
 export function createAuditing({
   store,
+  progress,
   cloudElements,
   cipher,
   origin,
@@ -38,79 +84,285 @@ export function createAuditing({
   observe,
   timing = defaultTiming,
   now = Date.now,
+  sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
 }: Pick<
   Parts,
-  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
->) {
+  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep' | 'newId'
+> & { progress: AuditProgressStore }) {
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {
     const result: Audit = {
       ours: 0,
       theirs: 0,
+      notListed: 0,
+      readById: 0,
       lost: 0,
       orphaned: 0,
+      notOurs: 0,
       invalid: 0,
       disabled: 0,
       refilled: 0,
       unreadable: 0,
+      notVisible: false,
       complete: true,
     };
-    // Ours first: what is made in between is then theirs alone for a moment, and looked at again before it is counted.
-    const ours = new Map<number, InstanceRow>();
-    for await (const row of store.all()) {
-      if (now() > deadlineAt) return { ...result, complete: false };
-      if (!row) {
-        result.unreadable += 1;
-        continue;
-      }
-      if (row.status !== 'active' || row.instanceId === undefined || row.origin !== origin) continue;
-      result.ours += 1;
-      ours.set(row.instanceId, row);
-    }
-
-    let page: string | undefined;
-    do {
-      const timeoutMs = Math.min(timing.createTimeoutMs, deadlineAt - now());
-      const list = await cloudElements.list({ tag: `owner:${stage}`, page }, { timeoutMs });
-      if (list.kind === 'unknown') return { ...result, complete: false };
-      for (const instance of list.instances) {
-        result.theirs += 1;
-        if (!instance.valid) result.invalid += 1;
-        if (instance.disabled) result.disabled += 1;
-        const row = ours.get(instance.id);
-        ours.delete(instance.id);
-        if (!row && (await isOrphaned(instance))) result.orphaned += 1;
-        if (row && !row.token && instance.token && (await refill(row, instance.token))) result.refilled += 1;
-      }
-      page = list.nextPage;
-    } while (page !== undefined);
-
-    for (const [instanceId, row] of ours) {
-      const current = await store.get(row);
-      if (current?.status !== 'active' || current.instanceId !== instanceId) continue;
-      result.lost += 1;
-      observe({ kind: 'instance-lost', instanceId }, row);
-    }
+    const run = { result, endsAt: deadlineAt - timing.commitReserveMs };
+    // Rows first: what is made in between is there alone for a moment, and its row is read before it is counted.
+    const recorded = await readRows(run);
+    // What is not in a list that broke off may well be there.
+    if (recorded && (await walkList(run, recorded))) await readNotListed(run, recorded);
+    else result.complete = false;
     return result;
   };
 
-  /** Not while a row says that somebody is at work on the tenant's instance, or is going to be. */
-  async function isOrphaned(instance: { id: number; elementKey: string; tenantId: string | undefined }) {
-    const { id: instanceId, elementKey, tenantId } = instance;
-    const row = tenantId === undefined ? undefined : await store.get({ tenantId, elementKey });
-    if (row && (row.instanceId === instanceId || row.checkAt !== undefined || isLeased(row, now())))
-      return false;
-    observe(
-      { kind: 'orphan', instanceId },
-      { tenantId: tenantId ?? 'unknown', elementKey, provisionId: row?.provisionId ?? 'unknown' },
-    );
-    return true;
+  /** The active rows, by their instance; undefined when the time does not suffice. */
+  async function readRows(run: Run): Promise<Map<number, Recorded> | undefined> {
+    const recorded = new Map<number, Recorded>();
+    for await (const { row, ...key } of store.all()) {
+      if (now() > run.endsAt) return undefined;
+      if (key.tenantId === auditPartition || key.elementKey === wholeTenant) continue;
+      if (!row) {
+        run.result.unreadable += 1;
+        observe({ kind: 'row-unreadable' }, { ...key, provisionId: 'not known' });
+        continue;
+      }
+      const { status, instanceId, provisionId, attemptId, token } = row;
+      if (status !== 'active' || instanceId === undefined || row.origin !== origin) continue;
+      run.result.ours += 1;
+      const twin = recorded.get(instanceId);
+      const hasToken = token !== undefined;
+      recorded.set(instanceId, { ...key, instanceId, provisionId, attemptId, hasToken, isSeen: false, twin });
+    }
+    return recorded;
   }
 
-  async function refill(row: InstanceRow, token: string): Promise<boolean> {
-    const filled = { ...row, token: await cipher.encrypt(token, row), attemptId: newId() };
-    if (!(await store.replace(filled, asRead(row))).won) return false;
+  /** @returns whether all of the list was seen */
+  async function walkList(run: Run, recorded: Map<number, Recorded>): Promise<boolean> {
+    const handled = new Set<number>();
+    for (let walks = 0; walks < mostWalks; walks++) {
+      const ended = await walkOnce(run, recorded, handled);
+      if (ended !== 'refused') return ended === 'whole';
+    }
+    return false;
+  }
+
+  /** @param handled what a page has shown already: the list shifts while it is walked through */
+  async function walkOnce(
+    run: Run,
+    recorded: Map<number, Recorded>,
+    handled: Set<number>,
+  ): Promise<'whole' | 'broken-off' | 'refused'> {
+    const pages = new Set<string>();
+    let page: string | undefined;
+    for (;;) {
+      const list = await listPage(run, page);
+      if (list.kind === 'unknown') return 'broken-off';
+      if (list.kind === 'refused') return 'refused';
+      const news = list.instances.filter(({ id }) => !handled.has(id));
+      for (const { id } of news) handled.add(id);
+      await Promise.all(news.map((instance) => compare(run, instance, rowsOf(recorded, instance.id))));
+      page = list.nextPage;
+      if (page === undefined) return 'whole';
+      if (pages.has(page)) return 'broken-off';
+      pages.add(page);
+    }
+  }
+
+  async function listPage(run: Run, page: string | undefined) {
+    for (const delayMs of [...pageRetryDelaysMs, undefined]) {
+      if (now() >= run.endsAt) break;
+      const timeoutMs = Math.min(timing.createTimeoutMs, run.endsAt - now());
+      const list = await cloudElements.list({ owner: stage, page }, { timeoutMs });
+      if (list.kind !== 'unknown' || delayMs === undefined) return list;
+      await sleep(delayMs);
+    }
+    return { kind: 'unknown' as const };
+  }
+
+  /** An instance of the list with the rows that record it: one, if all is well. */
+  async function compare(run: Run, instance: ListedInstance, rows: readonly Recorded[]): Promise<void> {
+    const isOfStage = showsOwner(instance, stage);
+    if (rows.length === 0 && !isOfStage) return;
+    run.result.theirs += 1;
+    let isOwned = false;
+    for (const row of rows) {
+      row.isSeen = true;
+      const owned = ownershipOf(instance, { ...row, owner: stage });
+      isOwned ||= owned !== 'not-ours';
+      await judge(run, row, owned, instance.token);
+    }
+    tellState(run.result, instance, rows[0] ?? { ...keyIn(instance), instanceId: instance.id });
+    if (isOfStage && !isOwned) await attempt(run, keyIn(instance), () => tellOrphan(run.result, instance));
+  }
+
+  /** What an instance shows against a row that records it. */
+  async function judge(run: Run, row: Recorded, owned: Ownership, token: string | undefined): Promise<void> {
+    if (owned === 'not-ours') {
+      run.result.notOurs += 1;
+      observe({ kind: 'not-ours', instanceId: row.instanceId }, row);
+      return;
+    }
+    if (row.hasToken) return;
+    await attempt(run, row, async () => {
+      const own = owned === 'ours' && token !== undefined ? token : await readToken(row);
+      if (own !== undefined && (await refill(row, own))) run.result.refilled += 1;
+    });
+  }
+
+  /** By the id, which shows what a list may leave out. */
+  async function readToken(row: Recorded): Promise<string | undefined> {
+    const found = await readRecorded(row);
+    return found.kind === 'read' && found.owned === 'ours' ? found.token : undefined;
+  }
+
+  function readRecorded({ tenantId, elementKey, instanceId }: Recorded) {
+    const owned = { tenantId, elementKey, owner: stage };
+    return cloudElements.read({ ...owned, instanceId }, { timeoutMs: timing.lookUpTimeoutMs });
+  }
+
+  async function refill(row: Recorded, token: string): Promise<boolean> {
+    const current = await store.get(row);
+    if (!current || !isUnchanged(row, current)) return false;
+    const filled = { ...current, token: await cipher.encrypt(token, row), attemptId: newId() };
+    if (!(await store.replace(filled, asRead(current))).won) return false;
     observe({ kind: 'token-refilled' }, row);
     return true;
   }
+
+  function tellState(
+    result: Audit,
+    { valid, disabled }: { valid: boolean; disabled: boolean },
+    { instanceId, ...of }: InstanceKey & { instanceId: number; provisionId?: string },
+  ): void {
+    const named = { provisionId: 'not known', ...of };
+    if (!valid) {
+      result.invalid += 1;
+      observe({ kind: 'instance-invalid', instanceId }, named);
+    }
+    if (disabled) {
+      result.disabled += 1;
+      observe({ kind: 'instance-disabled', instanceId }, named);
+    }
+  }
+
+  /** Not while its row says that the tenant's instance is being worked on, or is going to be. */
+  async function tellOrphan(result: Audit, instance: ListedInstance): Promise<void> {
+    const { id: instanceId } = instance;
+    const key = keyIn(instance);
+    const row = isKey(key) ? await store.get(key) : undefined;
+    if (row && (owns(row, instanceId) || row.checkAt !== undefined || isLeased(row, now()))) return;
+    result.orphaned += 1;
+    observe({ kind: 'orphan', instanceId }, { ...key, provisionId: row?.provisionId ?? 'not known' });
+  }
+
+  async function readNotListed(run: Run, recorded: Map<number, Recorded>): Promise<void> {
+    const { result, endsAt } = run;
+    const left = [...recorded.keys()].flatMap((id) => rowsOf(recorded, id)).filter(({ isSeen }) => !isSeen);
+    result.notListed = left.length;
+    if (left.length === 0) return;
+    const before = await progress.get();
+    const queue = inTurn(left, before?.after);
+    const denied: Recorded[] = [];
+    const tally = { visible: 0, denied: 0, changed: 0, unknown: 0 };
+    const isMostlyUnseen = () =>
+      2 * (result.ours - left.length + tally.visible) < result.ours - tally.changed;
+    let last: Recorded | undefined;
+    while (result.readById < queue.length) {
+      if (result.readById >= visibilitySample && 2 * tally.visible < result.readById && isMostlyUnseen())
+        break;
+      if (now() + timing.lookUpTimeoutMs > endsAt) {
+        result.complete = false;
+        break;
+      }
+      const chunk = queue.slice(result.readById, result.readById + readsAtOnce);
+      const found = await Promise.all(chunk.map((row) => readOne(run, row)));
+      for (const [index, outcome] of found.entries()) {
+        tally[outcome] += 1;
+        const row = chunk[index];
+        if (row && outcome === 'denied') denied.push(row);
+      }
+      result.readById += chunk.length;
+      last = chunk.at(-1);
+    }
+    if (tally.unknown > 0) result.complete = false;
+    result.notVisible = isMostlyUnseen();
+    if (result.notVisible) return;
+    result.lost = denied.length;
+    for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, row);
+    if (last && result.readById < queue.length) {
+      await progress.put({ tenantId: last.tenantId, elementKey: last.elementKey }, before);
+    }
+  }
+
+  /** `denied`: Cloud Elements says that there is no such instance, and after that the row still records it. */
+  async function readOne(run: Run, row: Recorded): Promise<'visible' | 'denied' | 'changed' | 'unknown'> {
+    const found = await readRecorded(row);
+    if (found.kind === 'read') {
+      tellState(run.result, found, row);
+      await judge(run, row, found.owned, found.token);
+      return 'visible';
+    }
+    if (found.kind === 'unknown') return 'unknown';
+    let outcome: 'denied' | 'changed' | 'unknown' = 'unknown';
+    await attempt(run, row, async () => {
+      const current = await store.get(row);
+      outcome = current && isUnchanged(row, current) ? 'denied' : 'changed';
+    });
+    return outcome;
+  }
+
+  /** One difference that cannot be told must not end the audit of all others. */
+  async function attempt(run: Run, of: InstanceKey, tell: () => Promise<void>): Promise<void> {
+    try {
+      await tell();
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      // A row that cannot be read is counted as such.
+      if (error.code !== 'internal') run.result.complete = false;
+      observe({ kind: 'left-open', reason: error.message }, { ...of, provisionId: 'not known' });
+    }
+  }
 }
+
+function rowsOf(recorded: Map<number, Recorded>, instanceId: number): Recorded[] {
+  const rows: Recorded[] = [];
+  for (let row = recorded.get(instanceId); row; row = row.twin) rows.push(row);
+  return rows;
+}
+
+const isUnchanged = (row: Recorded, { status, provisionId, attemptId, instanceId }: InstanceRow): boolean =>
+  status === 'active' &&
+  provisionId === row.provisionId &&
+  attemptId === row.attemptId &&
+  instanceId === row.instanceId;
+
+/** A tombstone, or a row whose instance could not be made, only remembers an id. */
+const owns = ({ status, instanceId }: InstanceRow, id: number): boolean =>
+  instanceId === id && (status === 'provisioning' || status === 'active' || status === 'deleting');
+
+/** By the instance's tags, which can be anything: what is logged has to look like what it is. */
+function keyIn(instance: ListedInstance): InstanceKey {
+  const { data: tenantId = unknownKey } = tenantIdSchema.safeParse(tenantIn(instance));
+  const { data: elementKey = unknownKey } = elementKeySchema.safeParse(instance.elementKey);
+  return { tenantId, elementKey };
+}
+
+/** No key of a row can be it. */
+const unknownKey = 'not known';
+
+const isKey = ({ tenantId, elementKey }: InstanceKey): boolean =>
+  tenantId !== unknownKey && elementKey !== unknownKey;
+
+/** In order of their keys, beginning after the one at which the audit before stopped. */
+function inTurn(rows: readonly Recorded[], after: InstanceKey | undefined): Recorded[] {
+  const sorted = rows.toSorted(compareKeys);
+  if (!after) return sorted;
+  const start = sorted.findIndex((row) => compareKeys(row, after) > 0);
+  return start < 0 ? sorted : [...sorted.slice(start), ...sorted.slice(0, start)];
+}
+
+function compareKeys(a: InstanceKey, b: InstanceKey): number {
+  return compareText(a.tenantId, b.tenantId) || compareText(a.elementKey, b.elementKey);
+}
+
+const compareText = (a: string, b: string): number => Number(a > b) - Number(a < b);

@@ -11,9 +11,10 @@ import {
   type InstanceRow,
 } from './instance.ts';
 import { isLeased, lease, release } from './lifecycle.ts';
+import { markerTags } from './markers.ts';
 import { notFound } from './read.ts';
 import { busy, otherOrigin } from './remove.ts';
-import { asRead, heldBy, markerTags, notOurs, wonBy } from './settle.ts';
+import { asRead, heldBy, notOurs, wonBy } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
 /** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */

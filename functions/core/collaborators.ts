@@ -14,12 +14,19 @@ export type Write = { won: true } | { won: false; current: InstanceRow | undefin
 export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
   Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
 
-/** `checkAt`: since when, ms since the epoch. */
-export type DueInstance = InstanceKey & { checkAt: number };
+/** As the index shows it. `checkAt`: since when, ms since the epoch; `shown`: the same in the index's own words. */
+export type DueInstance = InstanceKey & { checkAt: number; shown: string };
+
+/** The longest due first. `first`: a tenant waits, and the reconciler has not looked yet; `later`: all others. */
+export type DueInstances = { first: DueInstance[]; later: DueInstance[] };
+
+/** A row of the table; without `row` where this version cannot read it. */
+export type Stored = InstanceKey & { row: InstanceRow | undefined };
 
 /**
- * All of them throw `aws-unavailable` when the outcome of the call is not known. Reads are strongly consistent.
- * Summaries leave tombstones out: for whoever reads them what is removed does not exist.
+ * All of them throw `aws-unavailable` when the outcome of the call is not known, and `internal` for a row that this
+ * version cannot read. Reads are strongly consistent. Summaries leave tombstones out: for their readers what is removed
+ * does not exist.
  */
 export type InstanceStore = {
   insert(row: InstanceRow): Promise<Write>;
@@ -27,22 +34,33 @@ export type InstanceStore = {
   remove(key: InstanceKey, expected: Expected): Promise<Write>;
   get(key: InstanceKey): Promise<InstanceRow | undefined>;
   getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
-  /** In order of the element keys. */
-  list(tenantId: string): Promise<InstanceSummary[]>;
-  /** Rows whose `checkAt` has come, the longest due first. Eventually consistent. */
-  due(nowMs: number, limit: number): Promise<DueInstance[]>;
-  /** Every row, page by page, in no order; undefined for one that cannot be read. */
-  all(): AsyncIterable<InstanceRow | undefined>;
+  /** In order of the element keys. `unreadable`: of rows that this version cannot read. */
+  list(tenantId: string): Promise<{ instances: InstanceSummary[]; unreadable: InstanceKey[] }>;
+  /** Rows whose `checkAt` has come, at most `limit` of either kind. Eventually consistent. */
+  due(nowMs: number, limit: number): Promise<DueInstances>;
+  /** Moves a row that cannot be read to a later time, unless it was written since the index showed it. */
+  postpone(due: DueInstance, checkAt: number): Promise<void>;
+  /** Every row, page by page, in no order. */
+  all(): AsyncIterable<Stored>;
+};
+
+/** Where an audit ran out of time. `after`: the last row whose instance it has read by its id. */
+export type AuditProgress = { version: number; after: InstanceKey };
+
+export type AuditProgressStore = {
+  get(): Promise<AuditProgress | undefined>;
+  /** Writes the version after the one that was read, or nothing, when another audit has done so. */
+  put(after: InstanceKey, read: AuditProgress | undefined): Promise<void>;
 };
 
 /** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
 
-/** As lists show it; `tenantId` from our marker tag. */
+/** As lists show it, which may leave out the tags or the token. */
 export type ListedInstance = {
   id: number;
   elementKey: string;
-  tenantId: string | undefined;
+  tags: readonly string[];
   token: string | undefined;
   valid: boolean;
   disabled: boolean;
@@ -134,12 +152,14 @@ export type CloudElements = {
   read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
   /** Finds only instances that show tenant, owner, element and generation. */
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
-  /** One page of all instances with the tag, of whatever element. */
+  /** One page of all instances of a stage, of whatever element, and perhaps of others: the filter may not hold. */
   list(
-    query: { tag: string; page: string | undefined },
+    query: { owner: string; page: string | undefined },
     options: { timeoutMs: number },
   ): Promise<
     | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined }
+    /** The platform does not take this page's token, or not any more. */
+    | { kind: 'refused' }
     | { kind: 'unknown'; reason: string }
   >;
   remove(
@@ -175,11 +195,16 @@ export type Observation =
   | { kind: 'surplus-removed'; instanceId: number }
   | { kind: 'surplus-left'; instanceId: number; reason: string }
   | { kind: 'claim-left'; reason: string }
-  /** Active here, but not to be found at Cloud Elements. */
+  /** Active here, but Cloud Elements denies that there is such an instance. */
   | { kind: 'instance-lost'; instanceId: number }
   | { kind: 'left-open'; reason: string }
-  /** At Cloud Elements, of this stage, and nobody's here. */
+  /** At Cloud Elements with this stage's tag, but no row owns it. */
   | { kind: 'orphan'; instanceId: number }
+  /** Cloud Elements says that it does not work. */
+  | { kind: 'instance-invalid'; instanceId: number }
+  | { kind: 'instance-disabled'; instanceId: number }
+  /** The table has a row that this version cannot read. */
+  | { kind: 'row-unreadable' }
   | { kind: 'token-refilled' }
   /** An onboarding or off-boarding event that came too late or too early to be carried out. */
   | { kind: 'event-ignored'; reason: string }

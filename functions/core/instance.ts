@@ -264,6 +264,8 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   askedBy: z.optional(eventOriginSchema),
   /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
   checkAt: z.optional(z.number()),
+  /** When it last did, since the latest claim or removal. */
+  lookedAt: z.optional(z.number()),
   /** The later one of `removedTimes`; rows of earlier versions have it alone. */
   removedAt: z.optional(z.number()),
   /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
@@ -294,6 +296,15 @@ export type InstanceRow = z.infer<typeof instanceRowSchema>;
 export const maxNotices = 10;
 
 export const maxFormers = 10;
+
+/** A number of an item, exactly as it is stored; text where no double holds it, which no row's schema accepts. */
+export function exactNumber(text: string): number | string {
+  const value = Number(text);
+  return String(value) === text ? value : text;
+}
+
+/** Stands in place of a tenant's id in the item that the audit keeps beside the rows; no tenant's id can be it. */
+export const auditPartition = '*audit';
 
 /** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
 export const wholeTenant = '*';

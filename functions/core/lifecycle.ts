@@ -217,6 +217,11 @@ function inNewGeneration(
 
 export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolean => leaseExpiresAt > nowMs;
 
+/** Does a tenant wait for the reconciler, which has not looked at its row yet? */
+export function awaitsFirstLook({ status, lookedAt }: InstanceRow): boolean {
+  return (status === 'provisioning' || status === 'deleting') && lookedAt === undefined;
+}
+
 /** May an instance of this row exist at Cloud Elements without the row knowing? So it is after any unfinished claim. */
 export function isUncertain(row: InstanceRow): boolean {
   return row.contested || row.status === 'provisioning';
@@ -408,6 +413,7 @@ export function beginRemoval(
     expiresAt: undefined,
     updatedAt: by.nowMs,
     checkAt: leased.leaseExpiresAt,
+    lookedAt: undefined,
   };
 }
 

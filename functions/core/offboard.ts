@@ -86,15 +86,20 @@ export function createOffboarding(
   async function finishTenant(row: InstanceRow, deadlineAt: number): Promise<Removed['outcome']> {
     const { tenantId } = row;
     const removal: Removal = { times: removedTimesOf(row), by: row.removedBy, isOfTenant: true };
-    const instances = await store.list(tenantId);
+    const { instances, unreadable } = await store.list(tenantId);
     // All come to an end before the error of one is thrown: no work goes on after the function has returned.
     const settled = await Promise.allSettled(
       instances.map(({ elementKey }) => remove({ tenantId, elementKey }, removal, { deadlineAt })),
     );
     const failure = settled.find((each) => each.status === 'rejected');
-    const isOpen = settled.some(
-      (each) => each.status === 'fulfilled' && each.value.outcome === 'in-progress',
-    );
+    if (unreadable.length > 0) {
+      const keys = unreadable.map((each) => each.elementKey).join(', ');
+      observe({ kind: 'left-open', reason: `rows that cannot be read: ${keys}` }, row);
+    }
+    // What cannot be read is not known to be gone.
+    const isOpen =
+      unreadable.length > 0 ||
+      settled.some((each) => each.status === 'fulfilled' && each.value.outcome === 'in-progress');
     if (failure || isOpen) {
       await pause(row);
       if (failure) throw failure.reason;

@@ -33,16 +33,8 @@ import {
   type Verdict,
 } from './lifecycle.ts';
 import { momentsOf } from './moments.ts';
-import {
-  asRead,
-  createSettling,
-  currentOf,
-  heldBy,
-  isNotEmpty,
-  markerTags,
-  wonBy,
-  type Settled,
-} from './settle.ts';
+import { markerTags } from './markers.ts';
+import { asRead, createSettling, currentOf, heldBy, isNotEmpty, wonBy, type Settled } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming } from './timing.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './collaborators.ts';
+import type { DueInstance, Parts } from './collaborators.ts';
 import { OnboardingError } from './errors.ts';
 import { wholeTenant, type InstanceKey, type InstanceRow } from './instance.ts';
 import { askedTimesOf, bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
@@ -10,7 +10,18 @@ import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming, type Timing } from './timing.ts';
 
 /** What became of a row that was due. `skipped`: somebody else is at work on it. */
-export type Reconciled = 'adopted' | 'failed' | 'removed' | 'checked' | 'still-open' | 'skipped';
+export type Reconciled =
+  | 'adopted'
+  | 'failed'
+  | 'removed'
+  | 'checked'
+  | 'still-open'
+  | 'skipped'
+  /** Moved to a later time by its key alone. */
+  | 'unreadable';
+
+/** Rows worked at once, half of them for their first look. Each may have a call of Cloud Elements open. */
+export const reconcileBatchSize = 20;
 
 /** `waitedMs`: for how long the row had been waiting for it. */
 type Settlement = { outcome: Reconciled; waitedMs: number };
@@ -43,13 +54,14 @@ export function createReconciling({
   return { reconcile, settle };
 
   /**
-   * Works through the rows that are due, the longest due first, until none is left or time runs out. What is left is
-   * due at the next run.
-   * @returns how many rows came to what, and for how long the one had waited that had waited longest: 0 when none was due
+   * Works through the rows that are due until none is left or time runs out; the rest is due at the next run. Half of
+   * each batch are rows of tenants that wait for their first look, so that no backlog makes them wait; the longest due
+   * come first in either half.
+   * @returns how many rows came to what, and for how long the row had waited that had waited longest: 0 when none was due
    */
   async function reconcile({
     deadlineAt,
-    batchSize = 10,
+    batchSize = reconcileBatchSize,
   }: {
     deadlineAt: number;
     batchSize?: number;
@@ -57,33 +69,56 @@ export function createReconciling({
     const tally: Partial<Record<Reconciled, number>> = {};
     let oldestUnsettledMs = 0;
     const seen = new Set<string>();
+    const isNew = (due: DueInstance) => !seen.has(nameOf(due));
+    const faults: unknown[] = [];
+    let stale = 0;
     // A row may take a look-up, a removal and a commit.
     const rowMs = 2 * timing.lookUpTimeoutMs + timing.commitReserveMs;
     while (now() + rowMs <= deadlineAt) {
-      const due = await store.due(now(), seen.size + batchSize);
-      const news = due.filter((key) => !seen.has(nameOf(key))).slice(0, batchSize);
-      if (news.length === 0) break;
-      for (const key of news) {
-        seen.add(nameOf(key));
-        oldestUnsettledMs = Math.max(oldestUnsettledMs, now() - key.checkAt);
+      const { first, later } = await store.due(now(), batchSize + stale);
+      const [newFirst, newLater] = [first.filter(isNew), later.filter(isNew)];
+      const batch = halves(newFirst, newLater, batchSize);
+      // Rows that have had their turn may still be shown, and hide those behind them.
+      const hiding = first.length + later.length - newFirst.length - newLater.length;
+      if (batch.length === 0 && hiding <= stale) break;
+      stale = hiding;
+      for (const due of batch) {
+        seen.add(nameOf(due));
+        oldestUnsettledMs = Math.max(oldestUnsettledMs, now() - due.checkAt);
       }
-      const settled = await Promise.all(news.map((key) => settleOrLeave(key, deadlineAt)));
+      const settled = await Promise.all(batch.map((due) => settleOrLeave(due, deadlineAt, faults)));
       for (const { outcome, waitedMs } of settled) {
         tally[outcome] = (tally[outcome] ?? 0) + 1;
         oldestUnsettledMs = Math.max(oldestUnsettledMs, waitedMs);
       }
     }
+    // A mistake in this code fails the run, but only once the other rows have had their turn.
+    if (faults.length > 0) throw faults[0];
     return { tally, oldestUnsettledMs };
   }
 
   /** A row that cannot be settled must not end the run: the others would go on in a process that is frozen. */
-  async function settleOrLeave(key: InstanceKey, deadlineAt: number): Promise<Settlement> {
+  async function settleOrLeave(due: DueInstance, deadlineAt: number, faults: unknown[]): Promise<Settlement> {
     try {
-      return await settle(key, deadlineAt);
+      return await settle(due, deadlineAt);
+    } catch (error) {
+      const isForeseen = error instanceof OnboardingError;
+      if (!isForeseen) faults.push(error);
+      const reason = isForeseen ? error.message : 'a mistake in this service';
+      observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
+      // Tried again at the head of each batch, it would keep the others from their turn.
+      const isUnreadable = isForeseen && error.code === 'internal';
+      if (isUnreadable || !isForeseen) await postpone(due);
+      return { outcome: isUnreadable ? 'unreadable' : 'still-open', waitedMs: 0 };
+    }
+  }
+
+  async function postpone(due: DueInstance): Promise<void> {
+    try {
+      await store.postpone(due, now() + timing.recheckMs);
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
-      observe({ kind: 'left-open', reason: error.message }, { ...key, provisionId: 'not known' });
-      return { outcome: 'still-open', waitedMs: 0 };
+      observe({ kind: 'claim-left', reason: error.message }, { ...due, provisionId: 'not known' });
     }
   }
 
@@ -91,7 +126,11 @@ export function createReconciling({
     const row = await store.get(key);
     const nowMs = now();
     if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return skipped;
-    const leased = { ...lease(row, { attemptId: newId(), nowMs }, timing), checkAt: nowMs + timing.leaseMs };
+    const leased = {
+      ...lease(row, { attemptId: newId(), nowMs }, timing),
+      checkAt: nowMs + timing.leaseMs,
+      lookedAt: nowMs,
+    };
     if (!wonBy(await store.replace(leased, asRead(row)), leased)) return skipped;
     return { outcome: await settleLeased(leased, deadlineAt), waitedMs: nowMs - waitsSince(row, timing) };
   }
@@ -117,7 +156,7 @@ export function createReconciling({
     observe({ kind: 'taken-over', from: row.status }, row);
     // What takes effect while the answer is on its way is not in it.
     const lookedAt = now();
-    const found = await lookUp(row);
+    const found = await lookUp(row, within(deadlineAt));
     if (!found) return leaveOpen(row, 'look-up failed');
     if (isNotEmpty(found.instances)) {
       const settled = await adopt(row, found.instances, deadlineAt);
@@ -139,26 +178,33 @@ export function createReconciling({
   /** Looks for instances that no row records. Beside an active one only when that is seen itself. */
   async function recheck(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
     const keptId = row.status === 'active' ? row.instanceId : undefined;
-    const kept = keptId === undefined ? undefined : await read({ ...row, instanceId: keptId });
+    const kept =
+      keptId === undefined ? undefined : await read({ ...row, instanceId: keptId }, within(deadlineAt));
     if (kept?.kind === 'unknown') return leaveOpen(row, 'look-up failed');
-    const found = await lookUp(row, { besides: keptId });
+    const found = await lookUp(row, { ...within(deadlineAt), besides: keptId });
     if (!found) return leaveOpen(row, 'look-up failed');
-    if (keptId !== undefined && kept?.kind === 'absent') {
-      observe({ kind: 'instance-lost', instanceId: keptId }, row);
-    } else if (keptId !== undefined && kept?.kind === 'read' && kept.owned === 'not-ours') {
-      observe({ kind: 'not-ours', instanceId: keptId }, row);
-    } else {
-      const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
-      if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
+    if (keptId !== undefined && !(kept?.kind === 'read' && kept.owned !== 'not-ours')) {
+      observe(
+        kept?.kind === 'read'
+          ? { kind: 'not-ours', instanceId: keptId }
+          : { kind: 'look-up-failed', reason: `instance ${keptId}, which is active, is not visible` },
+        row,
+      );
+      return check(row, now() + timing.recheckMs);
     }
+    const surplus = found.instances.filter(({ id }) => id !== keptId);
+    const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+    if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
     const formers = await removeFormers(row, keptId, deadlineAt);
     if (!formers) return leaveOpen(row, 'an earlier generation may be left');
     // An uncertain look-up is repeated.
-    const isCertain = found.isCertain && formers.areCertain;
-    const settled = isCertain
-      ? { ...release(row, undefined), formers: undefined }
-      : release(row, now() + timing.recheckMs);
-    await endClaim(row, () => store.replace(settled, heldBy(row)));
+    if (!(found.isCertain && formers.areCertain)) return check(row, now() + timing.recheckMs);
+    return check({ ...row, formers: undefined }, undefined);
+  }
+
+  /** `again`: when it is looked at once more, if anything is still in doubt. */
+  async function check(row: InstanceRow, again: number | undefined): Promise<Reconciled> {
+    await endClaim(row, () => store.replace(release(row, again), heldBy(row)));
     return 'checked';
   }
 
@@ -173,13 +219,19 @@ export function createReconciling({
   ): Promise<{ areCertain: boolean } | undefined> {
     let areCertain = true;
     for (const former of row.formers ?? []) {
-      const found = await lookUp({ ...row, ...former, instanceId: undefined }, { besides: keptId });
+      const sought = { ...row, ...former, instanceId: undefined };
+      const found = await lookUp(sought, { ...within(deadlineAt), besides: keptId });
       if (!found) return undefined;
-      const removed = await Promise.all(found.instances.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      const surplus = found.instances.filter(({ id }) => id !== keptId);
+      const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return undefined;
       areCertain &&= found.isCertain;
     }
     return { areCertain };
+  }
+
+  function within(deadlineAt: number): { timeoutMs: number } {
+    return { timeoutMs: Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now()) };
   }
 
   async function leaveOpen(row: InstanceRow, reason: string): Promise<Reconciled> {
@@ -188,6 +240,13 @@ export function createReconciling({
     await endClaim(row, () => store.replace(later, heldBy(row)));
     return 'still-open';
   }
+}
+
+/** Half of each; what one of them lacks the other fills up. */
+function halves(first: readonly DueInstance[], later: readonly DueInstance[], size: number): DueInstance[] {
+  const ofLater = Math.max(Math.floor(size / 2), size - first.length);
+  const chosen = later.slice(0, ofLater);
+  return [...first.slice(0, size - chosen.length), ...chosen];
 }
 
 /** Its `checkAt` tells only when it was to be tried next: one that is left open again and again is never due for long. */

@@ -138,7 +138,8 @@ export function createRemoving({
     if (recorded.kind === 'left') return pause(row, timing.reconcileAgainMs, recorded.error);
     if (row.contested) {
       // Gone, if it was: that the list still shows it for a while says nothing.
-      const found = await lookUp({ ...row, instanceId: undefined }, { besides: row.instanceId });
+      const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
+      const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
       if (!found) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
       const removed = await Promise.all(found.instances.map(({ id }) => removeInstance(row, id, deadlineAt)));
       if (!removed.every(Boolean)) {

@@ -22,17 +22,8 @@ export type Settled =
   /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
   | { kind: 'superseded'; row: InstanceRow | undefined };
 
-const provisionTag = ({ provisionId }: InstanceRow): string => `provision:${provisionId}`;
-
 /** Left for the answer itself by whatever is done last. */
 const answerReserveMs = 500;
-
-/** What finds a row's instances at Cloud Elements again, beside its own tags. */
-export const markerTags = (row: InstanceRow, stage: string): string[] => [
-  `tenant:${row.tenantId}`,
-  provisionTag(row),
-  `owner:${stage}`,
-];
 
 /** A row exactly as it was read: nobody has claimed, changed or given it back since. */
 export const asRead = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): Expected => ({

@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { KMSClient } from '@aws-sdk/client-kms';
 import * as z from 'zod/mini';
+import { createAuditProgress } from '../adapters/audit-progress.ts';
 import { clientOptions } from '../adapters/aws.ts';
 import { createEventPublisher } from '../adapters/event-publisher.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
@@ -13,6 +14,11 @@ import { environmentSchema, parseEnvironment } from './environment.ts';
 export function openStore(environment: NodeJS.ProcessEnv) {
   const { TABLE_NAME } = parseEnvironment(z.pick(environmentSchema, { TABLE_NAME: true }), environment);
   return createInstanceStore({ client: new DynamoDBClient(clientOptions), tableName: TABLE_NAME });
+}
+
+export function openAuditProgress(environment: NodeJS.ProcessEnv) {
+  const { TABLE_NAME } = parseEnvironment(z.pick(environmentSchema, { TABLE_NAME: true }), environment);
+  return createAuditProgress({ client: new DynamoDBClient(clientOptions), tableName: TABLE_NAME });
 }
 
 export function openCipher(environment: NodeJS.ProcessEnv) {

@@ -26,7 +26,7 @@ const httpEventSchema = z.object({
 type HttpEvent = z.infer<typeof httpEventSchema>;
 
 /** What is logged of a request beside its path: of the body no more than these. */
-type Noted = { elementKey?: string; provisionId?: string; outcome?: string };
+type Noted = { elementKey?: string; provisionId?: string; outcome?: string; unreadable?: string[] };
 
 export type HttpAnswer = { statusCode: number; headers?: Record<string, string>; body?: string };
 

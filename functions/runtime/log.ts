@@ -88,6 +88,9 @@ const warnings = new Set([
   'orphan',
   'event-ignored',
   'secret-missing',
+  'instance-invalid',
+  'instance-disabled',
+  'row-unreadable',
 ]);
 
 /** One line per call of Cloud Elements, with its `requestId`. */

@@ -46,11 +46,16 @@ export const metrics = {
   Orphans: { unit: 'Count' },
   /** Active rows without an instance. */
   LostInstances: { unit: 'Count' },
+  /** Recorded by an active row, but with the tags of another tenant or stage, or of another element. */
+  InstancesNotOurs: { unit: 'Count' },
   InvalidInstances: { unit: 'Count' },
   DisabledInstances: { unit: 'Count' },
+  /** Told by the reconciler, too, when it meets one. */
   UnreadableRows: { unit: 'Count' },
-  /** 1 when the audit has not seen everything, in place of what it counted. */
+  /** 1 when the audit has not seen everything: what it has found is there, but there may be more. */
   AuditsIncomplete: { unit: 'Count' },
+  /** 1 when it has seen fewer than half of the instances that active rows record, and so calls none of them lost. */
+  AuditsNotVisible: { unit: 'Count' },
 
   /** Requests refused by the API's own throttling, counted in its access log. */
   RequestsThrottled: { unit: 'Count' },

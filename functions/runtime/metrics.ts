@@ -52,23 +52,42 @@ export function measureCall({ operation, outcome, durationMs }: CloudElementsCal
   if (outcome === 'credentials-rejected') measure('PlatformCredentialsRejected');
 }
 
-/** @param oldestUnsettledMs of the reconciler's run */
-export function measureReconciliation({ oldestUnsettledMs }: { oldestUnsettledMs: number }): void {
+/** Of the reconciler's run. `unreadable`: rows that it met and could not read; that it met none says nothing. */
+export function measureReconciliation({
+  oldestUnsettledMs,
+  unreadable = 0,
+}: {
+  oldestUnsettledMs: number;
+  unreadable?: number;
+}): void {
   measure('OldestUnsettledAge', Math.round(oldestUnsettledMs / 1_000));
+  if (unreadable > 0) measure('UnreadableRows', unreadable);
 }
 
-type Drift = Record<'orphaned' | 'lost' | 'invalid' | 'disabled' | 'unreadable', number>;
+type Drift = Record<'orphaned' | 'lost' | 'notOurs' | 'invalid' | 'disabled' | 'unreadable', number>;
 
-/** What an audit has counted; of one that is not complete only that. */
-export function measureAudit({ complete, ...drift }: Drift & { complete: boolean }): void {
+/** What an audit has counted. Of one that is not complete, that it has found none of something says nothing. */
+export function measureAudit({
+  complete,
+  notVisible,
+  ...drift
+}: Drift & { complete: boolean; notVisible: boolean }): void {
   measure('AuditsIncomplete', complete ? 0 : 1);
-  if (!complete) return;
-  measure('Orphans', drift.orphaned);
-  measure('LostInstances', drift.lost);
-  measure('InvalidInstances', drift.invalid);
-  measure('DisabledInstances', drift.disabled);
-  measure('UnreadableRows', drift.unreadable);
+  measure('AuditsNotVisible', notVisible ? 1 : 0);
+  for (const [what, name] of ofDrift) {
+    const isKnown = complete && !(notVisible && what === 'lost');
+    if (isKnown || drift[what] > 0) measure(name, drift[what]);
+  }
 }
+
+const ofDrift: readonly (readonly [keyof Drift, MetricName])[] = [
+  ['orphaned', 'Orphans'],
+  ['lost', 'LostInstances'],
+  ['notOurs', 'InstancesNotOurs'],
+  ['invalid', 'InvalidInstances'],
+  ['disabled', 'DisabledInstances'],
+  ['unreadable', 'UnreadableRows'],
+];
 
 /** Writes what has been measured since the last time; to be called at the end of every invocation. */
 export function publishMetrics(): void {

@@ -12,7 +12,7 @@ import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
-import { openCipher, openStore } from './dependencies.ts';
+import { openAuditProgress, openCipher, openStore } from './dependencies.ts';
 import { environmentSchema, parseEnvironment } from './environment.ts';
 import { logCall, observe } from './log.ts';
 import { measureCall, measureObservation } from './metrics.ts';
@@ -56,6 +56,7 @@ export function openReconciling(environment: NodeJS.ProcessEnv) {
 export function openAuditing(environment: NodeJS.ProcessEnv) {
   return createAuditing({
     ...openCloudElements(environment),
+    progress: openAuditProgress(environment),
     cipher: openCipher(environment),
   });
 }

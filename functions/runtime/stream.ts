@@ -1,8 +1,9 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
+import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../core/errors.ts';
-import type { InstanceKey } from '../core/instance.ts';
+import { exactNumber, type InstanceKey } from '../core/instance.ts';
 import type { RowChange } from '../core/result-events.ts';
 import { lazily, type LambdaContext } from './container.ts';
 import { errorFields, log, logRequestId } from './log.ts';
@@ -58,10 +59,12 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
   /** How many of the records, from the first, have been handled. */
   async function work(records: readonly StreamRecord[], awsRequestId: string): Promise<number> {
     const changes: Change[] = [];
+    let readable = 0;
     for (const record of records) {
-      const change = read(record, awsRequestId);
+      const change = isMoveOnly(record) ? 'no change' : read(record, awsRequestId);
       if (!change) break;
-      changes.push(change);
+      readable += 1;
+      if (change !== 'no change') changes.push(change);
     }
     try {
       await consumer.handle(changes, tools());
@@ -79,15 +82,15 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
       measureOutcome({});
       log.info('change', { awsRequestId, tenantId, elementKey, outcome });
     }
-    return changes.length;
+    return readable;
   }
 
   function read({ dynamodb }: StreamRecord, awsRequestId: string): Change | undefined {
     const { SequenceNumber: sequenceNumber, OldImage, NewImage } = dynamodb;
     try {
       return consumer.parse({
-        before: OldImage && unmarshall(OldImage),
-        after: NewImage && unmarshall(NewImage),
+        before: OldImage && unmarshall(OldImage, { wrapNumbers: exactNumber }),
+        after: NewImage && unmarshall(NewImage, { wrapNumbers: exactNumber }),
       });
     } catch (error) {
       measureOutcome({ error: new OnboardingError('internal', 'a record that cannot be read') });
@@ -100,4 +103,17 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
       return undefined;
     }
   }
+}
+
+/**
+ * Has the row only got another place in the index of unsettled rows? The reconciler moves there also what it cannot
+ * read, which must not hold up the results of others here.
+ */
+function isMoveOnly({ dynamodb: { OldImage, NewImage } }: StreamRecord): boolean {
+  return Boolean(OldImage && NewImage) && isDeepStrictEqual(withoutPlace(OldImage), withoutPlace(NewImage));
+}
+
+function withoutPlace(image: StreamRecord['dynamodb']['NewImage']) {
+  const { checkAt: _checkAt, unsettled: _unsettled, ...others } = image ?? {};
+  return others;
 }

@@ -11,13 +11,16 @@ const writeSchema = z.object({
   TableName: z.string(),
   Item: z.optional(itemSchema),
   Key: z.optional(itemSchema),
+  UpdateExpression: z.optional(z.string()),
+  ExpressionAttributeValues: z.optional(itemSchema),
 });
+type Write = z.infer<typeof writeSchema>;
 type Item = z.infer<typeof itemSchema>;
 
 /**
  * What the embedded DynamoDB lacks: the table's stream, with the item before and after each write. Stands before the
  * database from its start on and sees every PutItem and DeleteItem that it answers with success, in the order of the
- * answers; other kinds of write are not seen.
+ * answers, and every UpdateItem that only sets attributes; other kinds of write are not seen.
  */
 export function recordChanges({
   tableName,
@@ -31,10 +34,14 @@ export function recordChanges({
   const items = new Map<string, Item>();
   let lastSequenceNumber = 0;
 
-  function record(after: Item | undefined, { tenantId, elementKey }: Item): void {
+  function record(write: Write): void {
+    const { tenantId, elementKey } = write.Item ?? write.Key ?? {};
     const Keys = { ...(tenantId && { tenantId }), ...(elementKey && { elementKey }) };
     const id = JSON.stringify(Object.values(Keys));
     const before = items.get(id);
+    const set = write.UpdateExpression === undefined ? undefined : setBy(write);
+    if (write.UpdateExpression !== undefined && !set) return;
+    const after = set ? { ...before, ...Keys, ...set } : write.Item;
     if (after) items.set(id, after);
     else items.delete(id);
     // A write that changes nothing leaves no trace in a stream.
@@ -61,18 +68,33 @@ export function recordChanges({
   return (listener: RequestListener): RequestListener =>
     (request, response) => {
       const [, operation] = String(request.headers['x-amz-target']).split('.');
-      if (operation === 'PutItem' || operation === 'DeleteItem') {
+      if (operation === 'PutItem' || operation === 'UpdateItem' || operation === 'DeleteItem') {
         const body: Buffer[] = [];
         request.on('data', (chunk: Buffer) => body.push(chunk));
         const end = response.end.bind(response);
         response.end = (answer?: unknown) => {
           if (response.statusCode === 200) {
-            const { TableName, Item, Key } = writeSchema.parse(JSON.parse(Buffer.concat(body).toString()));
-            if (TableName === tableName) record(Item, Item ?? Key ?? {});
+            const write = writeSchema.parse(JSON.parse(Buffer.concat(body).toString()));
+            if (write.TableName === tableName) record(write);
           }
           return end(answer);
         };
       }
       listener(request, response);
     };
+}
+
+/** By an update of the form `SET name = :value, …`; undefined for any other form. */
+function setBy({ UpdateExpression = '', ExpressionAttributeValues = {} }: Write): Item | undefined {
+  const [, assignments = ''] = /^SET (.+)$/.exec(UpdateExpression) ?? [];
+  const attributes = assignments.split(',').map((assignment) => {
+    const [, name = '', placeholder = ''] = /^\s*(\w+) = (:\w+)\s*$/.exec(assignment) ?? [];
+    return [name, ExpressionAttributeValues[placeholder]] as const;
+  });
+  const item: Item = {};
+  for (const [name, value] of attributes) {
+    if (!value) return undefined;
+    item[name] = value;
+  }
+  return item;
 }

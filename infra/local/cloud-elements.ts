@@ -45,6 +45,8 @@ export type CloudElements = Settings &
     /** Everything received, in order of arrival; kept in memory only. */
     readonly requests: ReceivedRequest[];
     fail(fault: Fault): void;
+    /** Makes an instance as `POST /instances` does, of the first user, and without a request. */
+    seed(body: object): Instance;
     /** Forgets the requests so far, the faults still to come and all settings; the instances stay. */
     reset(): void;
     /** Takes effect at once; the user, and so the instances, stay the same. */
@@ -172,6 +174,18 @@ export async function startCloudElements({
       requests.length = 0;
       faults.length = 0;
       Object.assign(settings, defaults);
+    },
+    seed: (body: object) => {
+      handlers['POST /instances']({
+        body,
+        query: new URLSearchParams(),
+        userId: 1,
+        parameters: { id: '', configId: '', keyOrId: '', hub: '' },
+        elementToken: undefined,
+      });
+      const instance = instances.at(-1);
+      if (!instance) throw new Error('Nothing was made.');
+      return instance;
     },
     rotateSecrets: (rotated: PlatformSecrets) => {
       secrets = rotated;

@@ -56,13 +56,13 @@ type PendingInvocation = {
 export function createContainers<Name extends string>({
   bundle,
   environmentOf,
-  timeoutMs = functionTimeoutMs,
+  timeoutMsOf = () => functionTimeoutMs,
   onLog = () => {},
 }: {
   /** Writes `index.mjs`, which exports `handler`, into the directory. */
   bundle: (name: Name, directory: string) => void | Promise<void>;
   environmentOf: (name: Name) => Record<string, string>;
-  timeoutMs?: number;
+  timeoutMsOf?: (name: Name) => number;
   /** Every line that a function writes, to either stream: what CloudWatch would keep. */
   onLog?: (name: Name, line: string) => void;
 }) {
@@ -121,6 +121,7 @@ export function createContainers<Name extends string>({
     // As in Lambda, loading the bundle does not count.
     await container.ready;
     const requestId = randomUUID();
+    const timeoutMs = timeoutMsOf(name);
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {

@@ -4,6 +4,7 @@ import { triggers } from '../../functions/triggers.ts';
 import type { FunctionName, Trigger } from '../../functions/triggers.ts';
 import { bundleFunction } from '../bundle.ts';
 import { environmentFor } from '../environment.ts';
+import { timeoutMsOf } from '../function-timeout.ts';
 import type { Resources } from '../environment.ts';
 import { startAwsEndpoint } from './aws-endpoint.ts';
 import { accountId, region } from './aws-protocol.ts';
@@ -153,7 +154,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
         AWS_ACCESS_KEY_ID: name,
         ...environmentFor(triggers[name].uses, resources),
       }),
-      ...(options.functionTimeoutMs !== undefined && { timeoutMs: options.functionTimeoutMs }),
+      timeoutMsOf: (name) => options.functionTimeoutMs ?? timeoutMsOf(triggers[name]),
       onLog: (name, line) => {
         if (isMetricsLine(line)) {
           metrics.push(line);

@@ -2,7 +2,7 @@ import { BatchGetItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamo
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import type { ErrorCode } from '../../functions/core/errors.ts';
-import { instanceRowSchema, type InstanceKey } from '../../functions/core/instance.ts';
+import { exactNumber, instanceRowSchema, type InstanceKey } from '../../functions/core/instance.ts';
 import type { End } from './journal.ts';
 import type { Ask } from './manifest.ts';
 
@@ -16,7 +16,10 @@ const stateSchema = z.pick(instanceRowSchema, {
   askedBy: true,
   lastError: true,
 });
-export type State = z.infer<typeof stateSchema>;
+type Readable = z.infer<typeof stateSchema>;
+
+/** Of a row that a later version has written, or another hand, nothing but that is known. */
+export type State = Readable | { status: 'unreadable'; askedBy?: undefined; lastError?: undefined };
 
 /** DynamoDB's limit for one call. */
 const maxKeys = 100;
@@ -53,12 +56,14 @@ export async function readStates<Key extends InstanceKey>(
         },
       }),
     );
-    const found = new Map(
-      Responses?.[tableName]?.map((item) => {
-        const state = stateSchema.parse(unmarshall(item));
-        return [nameOf(state), state];
-      }),
-    );
+    const found = new Map<string, State>();
+    for (const item of Responses?.[tableName] ?? []) {
+      const attributes = unmarshall(item, { wrapNumbers: exactNumber });
+      found.set(
+        nameOf(keySchema.parse(attributes)),
+        stateSchema.safeParse(attributes).data ?? { status: 'unreadable' },
+      );
+    }
     const left = new Set(
       UnprocessedKeys?.[tableName]?.Keys?.map((key) => nameOf(keySchema.parse(unmarshall(key)))),
     );
@@ -79,12 +84,13 @@ const stateOnly = {
 
 /** How the row answers an ask before anything is sent for it: undefined when it is to be sent. */
 export function endBeforeAsking(ask: Ask, state: State | undefined): End | undefined {
+  if (state?.status === 'unreadable') return unreadable(false);
   if (state?.status !== 'active') return undefined;
   return isSame(ask, state) ? { outcome: 'active', asked: false } : conflict(false);
 }
 
 /** The instance of an ask has its credentials from the tenant's secret; a row of an earlier version does not know. */
-function isSame(ask: Ask, { fingerprint, source }: State): boolean {
+function isSame(ask: Ask, { fingerprint, source }: Readable): boolean {
   return fingerprint === ask.fingerprint && source !== 'request';
 }
 
@@ -111,6 +117,8 @@ export function endAfterAsking(ask: Ask, eventId: string, state: State | undefin
         : undefined;
     case 'provisioning':
       return undefined;
+    case 'unreadable':
+      return unreadable(true);
   }
 }
 
@@ -126,6 +134,15 @@ export function endWithoutOutcome(state: State | undefined, waitedMs: number): E
     why:
       `Nothing final after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still at it, or it has ` +
       'given up and the event is in the dead-letter queue.',
+  };
+}
+
+function unreadable(asked: boolean): End {
+  return {
+    outcome: 'failed',
+    asked,
+    code: 'row-unreadable',
+    why: 'The table has a row of it that this version cannot read. Deploy the version that has written it, or mend the row.',
   };
 }
 

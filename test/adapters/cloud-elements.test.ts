@@ -120,25 +120,6 @@ test('a refused deletion gives the relayed message', async () => {
   );
 });
 
-test('a list leaves out tenant ids and element keys of another form', async () => {
-  const owned = ['owner:tests'];
-  answerNext('GET /instances', {
-    status: 200,
-    body: [
-      { id: 1, token: 'x', element: { key: 'taxify' }, tags: [...owned, 'tenant:acme'] },
-      { id: 2, token: 'x', element: { key: storedKey }, tags: [...owned, `tenant:${storedKey}`] },
-    ],
-  });
-  const listed = await cloudElements.list({ tag: 'owner:tests', page: undefined }, options);
-  expect(listed).toMatchObject({
-    kind: 'listed',
-    instances: [
-      { id: 1, elementKey: 'taxify', tenantId: 'acme' },
-      { id: 2, elementKey: 'unknown', tenantId: undefined },
-    ],
-  });
-});
-
 describe('request ids', () => {
   const uuid = '5f0c7f5a-4c8e-4c53-a5a2-0b9d5f3f7c11';
 

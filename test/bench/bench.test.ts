@@ -11,12 +11,14 @@ const progress: string[] = [];
 /** Tiny: whether it measures, not what. */
 beforeAll(async () => {
   figures = await runBenchmark({
-    only: ['cold', 'warm', 'bulk'],
+    only: ['cold', 'warm', 'bulk', 'scheduled'],
     effort: {
       rounds: 1,
       warmCalls: 6,
       throughput: [{ latencyMs: 20, batchesEach: 1 }],
       growth: [20, 60],
+      audit: { instances: 401, latencyMs: 5 },
+      reconciler: { due: 30, latenciesMs: [5] },
     },
     onProgress: (what, done, of) => progress.push(`${what} ${done}/${of}`),
   });
@@ -61,10 +63,21 @@ test('the queue is measured against what the latency of Cloud Elements allows', 
 test('among many tenants a list is one query, the reconciler asks for what is due, and neither scans', () => {
   expect(figures.bulk?.growth.requests).toMatchObject([
     { what: 'list of one tenant', calls: { Query: 1 } },
-    { what: 'reconcile, nothing due', calls: { Query: 1 } },
-    { what: 'reconcile, 20 due', calls: { Query: 3, GetItem: 20, PutItem: 40, 'GET /instances': 20 } },
+    { what: 'reconcile, nothing due', calls: { Query: 3 } },
+    {
+      what: 'reconcile, 20 due',
+      calls: { Query: 6, GetItem: 20, PutItem: 40, 'GET /instances': 20, 'GET /instances/{id}': 20 },
+    },
   ]);
   for (const { calls } of figures.bulk?.growth.requests ?? []) expect(calls).not.toHaveProperty('Scan');
+});
+
+test('one run of the audit is one walk through table and list, and one of the reconciler a look at each row', () => {
+  const [reconciler, audit] = figures.scheduled ?? [];
+  expect(reconciler).toMatchObject({ calls: { GetItem: 30, PutItem: 60, 'GET /instances': 30 } });
+  expect(audit).toMatchObject({ what: 'audit of 401, 5 ms', calls: { 'GET /instances': 3 } });
+  expect(Object.keys(audit?.calls ?? {}).toSorted()).toEqual(['GET /instances', 'GetSecretValue', 'Scan']);
+  expect(audit?.peakBytes).toBeLessThan(200_000_000);
 });
 
 test('the figures are told as they are measured, as a table and as JSON', () => {

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util';
 import { dim, print } from '../../infra/local/terminal.ts';
-import { efforts, parts, runBenchmark, type Effort, type Part } from './benchmark.ts';
+import { efforts, parts, runBenchmark, usualParts, type Effort, type Part } from './benchmark.ts';
 import { reportOf } from './report.ts';
 
 const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
 
   --quick         fewer runs: a minute instead of two, and figures that are good for nothing but a look
-  --only <parts>  of ${parts.join(', ')}; several with commas between
+  --only <parts>  of ${parts.join(', ')}; several with commas between (${usualParts.join(',')})
   --rounds <n>    fresh processes of each contender (21)
   --json          the figures as JSON`;
 
@@ -44,7 +44,7 @@ function parse() {
     return parseArgs({
       options: {
         quick: { type: 'boolean', default: false },
-        only: { type: 'string', default: parts.join(',') },
+        only: { type: 'string', default: usualParts.join(',') },
         rounds: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },

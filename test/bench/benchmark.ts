@@ -1,10 +1,14 @@
 import { availableParallelism, cpus } from 'node:os';
 import { measureGrowth, measureThroughput, type Growth, type Throughput } from './bulk.ts';
+import { measureAudit, measureReconciler, type ScheduledRun } from './scheduled.ts';
 import { measureCold, type ColdFigures } from './cold.ts';
 import { measureWarm, type WarmFigures } from './warm.ts';
 import { openWorkshop } from './workshop.ts';
 
-export const parts = ['cold', 'warm', 'bulk'] as const;
+export const parts = ['cold', 'warm', 'bulk', 'scheduled'] as const;
+
+/** The audit alone takes minutes: it is measured only when asked for. */
+export const usualParts: readonly Part[] = ['cold', 'warm', 'bulk'];
 export type Part = (typeof parts)[number];
 
 export type Effort = {
@@ -14,6 +18,9 @@ export type Effort = {
   warmCalls: number;
   throughput: readonly { latencyMs: number; batchesEach: number }[];
   growth: readonly number[];
+  audit: { instances: number; latencyMs: number };
+  /** Of one run of the reconciler; undefined for no answer. */
+  reconciler: { due: number; latenciesMs: readonly (number | undefined)[] };
 };
 
 /** On two idle cores a full run takes some two minutes, a quick one less than one. */
@@ -26,6 +33,8 @@ export const efforts = {
       { latencyMs: 2_000, batchesEach: 8 },
     ],
     growth: [100, 1_000, 5_000, 10_000],
+    audit: { instances: 100_000, latencyMs: 300 },
+    reconciler: { due: 2_000, latenciesMs: [300, undefined] },
   },
   quick: {
     rounds: 3,
@@ -35,6 +44,8 @@ export const efforts = {
       { latencyMs: 2_000, batchesEach: 1 },
     ],
     growth: [100, 1_000],
+    audit: { instances: 2_000, latencyMs: 300 },
+    reconciler: { due: 200, latenciesMs: [300] },
   },
 } satisfies Record<string, Effort>;
 
@@ -43,6 +54,7 @@ export type Figures = {
   cold?: ColdFigures[];
   warm?: WarmFigures[];
   bulk?: { throughput: Throughput[]; growth: Growth };
+  scheduled?: ScheduledRun[];
 };
 
 /** Measures what was asked for, one part after the other, on servers of its own. */
@@ -89,6 +101,17 @@ export async function runBenchmark({
       onTenants: (...at) => onProgress('tenants', ...at),
     });
     figures.bulk = { throughput, growth };
+  }
+  if (only.includes('scheduled')) {
+    const { audit, reconciler } = effort;
+    const runs: ScheduledRun[] = [];
+    for (const latencyMs of reconciler.latenciesMs) {
+      onProgress('reconciler', runs.length, reconciler.latenciesMs.length);
+      runs.push(await measureReconciler(workshop, { due: reconciler.due, latencyMs }));
+    }
+    const onSeeded = (done: number, of: number) => onProgress('instances', done, of);
+    runs.push(await measureAudit(workshop, { ...audit, onSeeded }));
+    figures.scheduled = runs;
   }
   return figures;
 }

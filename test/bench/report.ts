@@ -2,16 +2,18 @@ import { bold, dim } from '../../infra/local/terminal.ts';
 import type { Figures } from './benchmark.ts';
 import type { Growth, Throughput } from './bulk.ts';
 import type { ColdFigures } from './cold.ts';
+import type { ScheduledRun } from './scheduled.ts';
 import type { WarmFigures } from './warm.ts';
 
 /** The figures in columns. */
-export function reportOf({ machine, cold, warm, bulk }: Figures): string {
+export function reportOf({ machine, cold, warm, bulk, scheduled }: Figures): string {
   const { node, processor, cores } = machine;
   return [
     dim(`Node ${node}, ${processor}, ${cores} cores. Shares hold elsewhere too, times do not.`),
     ...(cold ? [coldTable(cold)] : []),
     ...(warm ? [warmTable(warm)] : []),
     ...(bulk ? [throughputTable(bulk.throughput), growthTable(bulk.growth), requestTable(bulk.growth)] : []),
+    ...(scheduled ? [scheduledTable(scheduled)] : []),
   ].join('\n\n');
 }
 
@@ -82,14 +84,25 @@ const requestTable = ({ steps, requests }: Growth): string =>
   table(
     `One request among ${count(steps.at(-1)?.tenants ?? 0)} tenants`,
     ['', 'time', '  calls'],
-    requests.map(({ what, ms, calls }) => [
+    requests.map(({ what, ms, calls }) => [what, milliseconds(ms), `  ${callsIn(calls)}`]),
+  );
+
+const scheduledTable = (runs: readonly ScheduledRun[]): string =>
+  table(
+    'One run of what a schedule starts',
+    ['', 'time', 'memory', '  calls'],
+    runs.map(({ what, seconds, peakBytes, calls }) => [
       what,
-      milliseconds(ms),
-      `  ${Object.entries(calls)
-        .map(([name, times]) => `${name} ${times}`)
-        .join(', ')}`,
+      `${seconds.toFixed(1)} s`,
+      megabytes(peakBytes),
+      `  ${callsIn(calls)}`,
     ]),
   );
+
+const callsIn = (calls: Record<string, number>): string =>
+  Object.entries(calls)
+    .map(([name, times]) => `${name} ${times}`)
+    .join(', ');
 
 const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
 const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} MB`;

@@ -1,12 +1,16 @@
 import {
+  BatchWriteItemCommand,
   CreateTableCommand,
   DynamoDBClient,
   UpdateItemCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
+import { marshall } from '@aws-sdk/util-dynamodb';
 import type { DynamoDBRecord } from 'aws-lambda';
+import { functionTimeoutMs } from '../../functions/core/timing.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import { environmentFor } from '../../infra/environment.ts';
+import { timeoutMsOf } from '../../infra/function-timeout.ts';
 import { startAwsEndpoint } from '../../infra/local/aws-endpoint.ts';
 import { region } from '../../infra/local/aws-protocol.ts';
 import { startCloudElements } from '../../infra/local/cloud-elements.ts';
@@ -62,7 +66,8 @@ export async function startSite() {
   };
 
   /** As Lambda sets it, but for the endpoints. */
-  const lambdaEnvironment = (functionName: string) => ({
+  const lambdaEnvironment = (functionName: string, timeoutMs = functionTimeoutMs) => ({
+    BENCH_TIMEOUT_MS: String(timeoutMs),
     AWS_LAMBDA_FUNCTION_NAME: functionName,
     AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '512',
@@ -86,7 +91,7 @@ export async function startSite() {
     /** Of AWS services, as `x-amz-target` names them. */
     requests,
     environmentOf: (name: FunctionName) => ({
-      ...lambdaEnvironment(name),
+      ...lambdaEnvironment(name, timeoutMsOf(triggers[name])),
       ...environmentFor(triggers[name].uses, resources),
     }),
     peerEnvironment: {
@@ -113,6 +118,16 @@ export async function startSite() {
           ExpressionAttributeValues: { ':yes': { S: 'yes' }, ':past': { N: '1' } },
         }),
       );
+    },
+
+    /** Writes rows as they are, 25 at a time: the most that one call takes. */
+    async putRows(rows: readonly object[]): Promise<void> {
+      for (let start = 0; start < rows.length; start += 25) {
+        const some = rows.slice(start, start + 25).map((row) => ({
+          PutRequest: { Item: marshall(row, { removeUndefinedValues: true }) },
+        }));
+        await client.send(new BatchWriteItemCommand({ RequestItems: { [resources.tableName]: some } }));
+      }
     },
 
     /** The last write that made an instance active, as the table's stream tells of it. */

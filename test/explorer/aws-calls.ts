@@ -126,6 +126,7 @@ export function awsCallsOf(
       // Where there is one row only, it is read anyway before anything is done about it.
       due: (nowMs, limit) =>
         read('what is due', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
+      postpone: (due, checkAt) => store.postpone(due, checkAt),
       all: () => store.all(),
     },
 

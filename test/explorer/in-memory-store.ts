@@ -1,4 +1,5 @@
 import type { Expected, InstanceStore, Write } from '../../functions/core/collaborators.ts';
+import { awaitsFirstLook } from '../../functions/core/lifecycle.ts';
 import {
   instanceSummarySchema,
   wholeTenant,
@@ -35,20 +36,34 @@ export function createInMemoryStore() {
       const row = find(key);
       return row && summaryOf(row)[0];
     },
-    list: async (tenantId) =>
-      all()
+    list: async (tenantId) => ({
+      instances: all()
         .filter((row) => row.tenantId === tenantId && row.elementKey !== wholeTenant)
         .toSorted((a, b) => compare(a.elementKey, b.elementKey))
         .flatMap(summaryOf),
-    due: async (nowMs, limit) =>
-      all()
-        .flatMap(({ checkAt, tenantId, elementKey }) =>
-          checkAt !== undefined && checkAt <= nowMs ? [{ checkAt, tenantId, elementKey }] : [],
-        )
-        .toSorted((a, b) => a.checkAt - b.checkAt)
-        .slice(0, limit),
+      unreadable: [],
+    }),
+    due: async (nowMs, limit) => {
+      const dueIn = (isFirst: boolean) =>
+        all()
+          .filter((row) => awaitsFirstLook(row) === isFirst)
+          .flatMap(({ checkAt, tenantId, elementKey }) =>
+            checkAt !== undefined && checkAt <= nowMs
+              ? [{ checkAt, tenantId, elementKey, shown: String(checkAt) }]
+              : [],
+          )
+          .toSorted((a, b) => a.checkAt - b.checkAt)
+          .slice(0, limit);
+      return { first: dueIn(true), later: dueIn(false) };
+    },
+    postpone: async (due, checkAt) => {
+      const row = find(due);
+      if (row?.checkAt === Number(due.shown)) put({ ...row, checkAt, lookedAt: row.lookedAt ?? 0 })();
+    },
     async *all() {
-      yield* all().map(copyOf);
+      for (const row of all()) {
+        yield { tenantId: row.tenantId, elementKey: row.elementKey, row: copyOf(row) };
+      }
     },
   };
 

@@ -207,6 +207,8 @@ async function schedules(): Promise<void> {
   await send('crm.example', 'TenantOffboarded', { tenantId: leavingWhole });
   await stack.idle();
   await alter(leavingWhole, { ...due, status: 'deleting' }, ['expiresAt'], wholeTenant);
+  // Cannot be read, and is moved by its key alone.
+  await alter(await newActiveTenant(), { ...due, v: 2 });
   await stack.runSchedule('reconcile-instances');
 
   const withoutToken = await newActiveTenant();

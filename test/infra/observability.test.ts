@@ -112,6 +112,8 @@ describe('the alarms', () => {
       'events-ignored',
       ...unattended.map((name) => `function-fails-${name}`),
       ...unattended.map((name) => `function-throttled-${name}`),
+      'instances-not-ours',
+      'instances-not-visible',
       'lost-instances',
       'oldest-unsettled',
       'orphans',
@@ -188,7 +190,8 @@ describe('the alarms', () => {
       Threshold: 1_200,
       Period: 600,
     });
-    for (const id of ['lost-instances', 'unreadable-rows', 'orphans', 'audit-incomplete'])
+    const ofAudit = ['lost-instances', 'instances-not-visible', 'instances-not-ours', 'unreadable-rows'];
+    for (const id of [...ofAudit, 'orphans', 'audit-incomplete'])
       expect(alarmNamed(id).TreatMissingData).toBe('ignore');
   });
 

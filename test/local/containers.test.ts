@@ -51,7 +51,7 @@ function start({ timeoutMs, source = fixture }: { timeoutMs?: number; source?: s
       writeFileSync(join(directory, 'index.mjs'), source);
     },
     environmentOf: (name) => ({ TABLE_NAME: `table of ${name}` }),
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(timeoutMs !== undefined && { timeoutMsOf: () => timeoutMs }),
     onLog: (name, line) => logs.push(`${name}: ${line}`),
   });
   ends.push(containers.stop);

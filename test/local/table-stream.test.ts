@@ -1,4 +1,9 @@
-import { DeleteItemCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import {
+  DeleteItemCommand,
+  DynamoDBClient,
+  PutItemCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import type { DynamoDBRecord } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startDynamoDb } from '../../infra/local/dynamodb.ts';
@@ -53,6 +58,23 @@ describe('the changes of the embedded DynamoDB', () => {
     const numbers = records.map(({ dynamodb }) => dynamodb?.SequenceNumber ?? '');
     expect(numbers).toEqual(numbers.toSorted());
     expect(new Set(numbers).size).toBe(3);
+  });
+
+  test('have it before and after an update that sets attributes', async () => {
+    await put('t-updated', 'active');
+    await client.send(
+      new UpdateItemCommand({
+        TableName,
+        Key: keyOf('t-updated'),
+        UpdateExpression: 'SET checkAt = :checkAt, unsettled = :unsettled',
+        ExpressionAttributeValues: { ':checkAt': { N: '1' }, ':unsettled': { S: 'later' } },
+      }),
+    );
+    const before = { ...keyOf('t-updated'), status: { S: 'active' } };
+    expect(records.at(-1)?.dynamodb).toMatchObject({
+      OldImage: before,
+      NewImage: { ...before, checkAt: { N: '1' }, unsettled: { S: 'later' } },
+    });
   });
 
   test('are none when a write is refused, changes nothing or removes nothing', async () => {

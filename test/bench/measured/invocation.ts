@@ -1,6 +1,5 @@
 import type { Handler } from 'aws-lambda';
 import { readFileSync } from 'node:fs';
-import { functionTimeoutMs } from '../../../functions/core/timing.ts';
 
 /** Runs in the measured processes: imports nothing that the bundle would have to load itself. */
 
@@ -12,7 +11,7 @@ export async function loadHandler(bundleUrl: string): Promise<Handler> {
 let invocations = 0;
 
 export async function invoke(handler: Handler, event: unknown): Promise<unknown> {
-  const deadlineAt = Date.now() + functionTimeoutMs;
+  const deadlineAt = Date.now() + Number(process.env['BENCH_TIMEOUT_MS']);
   const functionName = process.env['AWS_LAMBDA_FUNCTION_NAME'] ?? '';
   invocations += 1;
   const answer: unknown = await handler(

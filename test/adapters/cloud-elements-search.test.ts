@@ -1,9 +1,9 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { createCloudElementsCaller } from '../functions/adapters/cloud-elements-http.ts';
-import { createCloudElements } from '../functions/adapters/cloud-elements.ts';
-import type { Sought } from '../functions/core/collaborators.ts';
-import { startCloudElements, type Instance } from '../infra/local/cloud-elements.ts';
-import { newTenant } from './real-servers.ts';
+import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
+import { createCloudElements } from '../../functions/adapters/cloud-elements.ts';
+import type { Sought } from '../../functions/core/collaborators.ts';
+import { startCloudElements, type Instance } from '../../infra/local/cloud-elements.ts';
+import { newTenant } from '../real-servers.ts';
 
 const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
 const simulator = await startCloudElements(secrets);

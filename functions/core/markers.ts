@@ -1,0 +1,45 @@
+import type { Owned, Ownership } from './collaborators.ts';
+import type { InstanceRow } from './instance.ts';
+
+/** The tags by which an instance shows whose it is; `instance.ts` refuses them to callers. */
+
+const tenantTag = 'tenant:';
+const provisionTagPrefix = 'provision:';
+const ownerTag = 'owner:';
+
+/** What finds a row's instances at Cloud Elements again, beside its own tags. */
+export const markerTags = (row: InstanceRow, stage: string): string[] => [
+  `${tenantTag}${row.tenantId}`,
+  provisionTag(row),
+  `${ownerTag}${stage}`,
+];
+
+export const provisionTag = ({ provisionId }: { provisionId: string }): string =>
+  `${provisionTagPrefix}${provisionId}`;
+
+/** What an instance shows, its tags among it. */
+export type Shown = { elementKey: string; tags: readonly string[] };
+
+export function ownershipOf(shown: Shown, owned: Owned): Ownership {
+  if (shown.elementKey !== owned.elementKey || namesAnother(shown, owned)) return 'not-ours';
+  return shown.tags.includes(`${tenantTag}${owned.tenantId}`) && showsOwner(shown, owned.owner)
+    ? 'ours'
+    : 'unmarked';
+}
+
+/** Is there a marker of another tenant or stage? */
+export function namesAnother({ tags }: Shown, { tenantId, owner }: Owned): boolean {
+  return tags.some(
+    (tag) =>
+      (tag.startsWith(tenantTag) && tag !== `${tenantTag}${tenantId}`) ||
+      (tag.startsWith(ownerTag) && tag !== `${ownerTag}${owner}`),
+  );
+}
+
+export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(`${ownerTag}${stage}`);
+
+/** The tenant that an instance names, if it names exactly one. */
+export function tenantIn({ tags }: Shown): string | undefined {
+  const [tenant, ...others] = tags.filter((tag) => tag.startsWith(tenantTag));
+  return others.length === 0 ? tenant?.slice(tenantTag.length) : undefined;
+}
