@@ -10,8 +10,10 @@ import {
   latestOfAll,
   type Moment,
 } from '../functions/core/moments.ts';
+import { momentOf } from '../functions/core/instance.ts';
 
 const event = (at: number): Moment => ({ clock: 'event', at });
+const queue = (at: number): Moment => ({ clock: 'queue', at });
 const own = (at: number): Moment => ({ clock: 'own', at });
 
 describe('a request is after a removal', () => {
@@ -21,6 +23,9 @@ describe('a request is after a removal', () => {
     ['by one event clock: a second earlier', event(9_000), event(10_000), false],
     ['by our own clock: a second later', own(11_000), own(10_000), true],
     ['by our own clock: in the same second', own(10_900), own(10_000), false],
+    ['by the queue’s clock: a second later', queue(11_000), queue(10_999), true],
+    ['by our clock and the queue’s: five seconds later', own(15_000), queue(10_000), false],
+    ['by the queue’s clock and an event’s: five seconds later', queue(15_000), event(10_000), false],
     ['by two clocks: more than five seconds later', event(15_001), own(10_000), true],
     ['by two clocks: five seconds later', event(15_000), own(10_000), false],
     ['by two clocks, ours later by more than five seconds', own(15_001), event(10_000), true],
@@ -58,6 +63,12 @@ test('a request is outdated unless it is after the removals by both clocks', () 
   expect(isRequestOutdated(event(20_000), { event: 10_000, own: 10_000 })).toBe(false);
   expect(isRequestOutdated(event(20_000), { event: 20_000, own: 10_000 })).toBe(true);
   expect(isRequestOutdated(event(20_000), { event: 10_000, own: 15_000 })).toBe(true);
+});
+
+test('an event whose sender was ahead counts by the queue’s clock', () => {
+  const sent = { dialect: 'native', eventId: 'e-1', sentAt: 10_000 } as const;
+  expect(momentOf(sent)).toEqual(event(10_000));
+  expect(momentOf({ ...sent, isCut: true })).toEqual(queue(10_000));
 });
 
 test('times are kept by clock and only move forward', () => {

@@ -1,4 +1,4 @@
-import { PutEventsCommand, type EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { PutEventsCommand, type PutEventsCommandOutput } from '@aws-sdk/client-eventbridge';
 import { setTimeout } from 'node:timers/promises';
 import { OnboardingError } from '../core/errors.ts';
 import type { OutgoingEvent } from '../core/result-events.ts';
@@ -27,7 +27,7 @@ export function createEventPublisher({
   busName,
   sleep = (delayMs) => setTimeout(delayMs),
 }: {
-  client: EventBridgeClient;
+  client: { send(command: PutEventsCommand): Promise<PutEventsCommandOutput> };
   busName: string;
   sleep?: (delayMs: number) => Promise<unknown>;
 }): PublishResults {

@@ -116,14 +116,14 @@ const eventOriginSchema = z.object({
   registrationId: z.optional(z.string()),
   /** When it was sent, never later than its message's first arrival: ms since the epoch, of whole seconds. */
   sentAt: z.number(),
-  /** The sender's clock was ahead: `sentAt` is the arrival, by a clock of AWS. */
+  /** The sender's clock was ahead: `sentAt` is the arrival, by the queue's clock. */
   isCut: z.optional(z.boolean()),
 });
 export type EventOrigin = z.infer<typeof eventOriginSchema>;
 
 /** When an event was sent, by its own clock unless that one was seen to be ahead. */
 export function momentOf({ sentAt, isCut }: EventOrigin): Moment {
-  return { clock: isCut ? 'own' : 'event', at: sentAt };
+  return { clock: isCut ? 'queue' : 'event', at: sentAt };
 }
 
 /** The request of the SaaS Builder Toolkit that a tenant came by; its control plane waits for results under this id. */

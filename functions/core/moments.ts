@@ -2,16 +2,20 @@ import * as z from 'zod/mini';
 import { clockSkewMs } from './timing.ts';
 
 /**
- * A time and the clock that it comes from: `event`, the clock of an event's sender, which no one vouches for; `own`, a
- * clock of this service or of AWS. `at`: ms since the epoch.
+ * A time and the clock that it comes from: `event`, the clock of an event's sender, which no one vouches for; `queue`,
+ * the arrival of an event whose sender's clock was ahead; `own`, that of one of our hosts. `at`: ms since the epoch.
  */
-export type Moment = { clock: 'event' | 'own'; at: number };
+export type Moment = { clock: 'event' | 'queue' | 'own'; at: number };
 
 /** The latest moment by each clock. Two clocks are not comparable closely enough to keep one of the two only. */
-export const momentsSchema = z.object({ event: z.optional(z.number()), own: z.optional(z.number()) });
+export const momentsSchema = z.object({
+  event: z.optional(z.number()),
+  queue: z.optional(z.number()),
+  own: z.optional(z.number()),
+});
 export type Moments = z.infer<typeof momentsSchema>;
 
-const clocks = ['event', 'own'] as const;
+const clocks = ['event', 'queue', 'own'] as const;
 
 /** Adds a moment to those that are remembered: times only move forward. */
 export function latest(moments: Moments, { clock, at }: Moment): Moments {
@@ -58,7 +62,7 @@ export function isLater(moments: Moments, remembered: Moments): boolean {
   return listOf(moments).some(({ clock, at }) => at > (remembered[clock] ?? -Infinity));
 }
 
-/** The later one of both, ms since the epoch. */
+/** The latest one of all, ms since the epoch. */
 export function latestAt(moments: Moments): number | undefined {
   const times = listOf(moments).map(({ at }) => at);
   return times.length === 0 ? undefined : Math.max(...times);

@@ -165,8 +165,7 @@ export function createProvisioning({
       case 'unknown':
         return searchAndAdopt(claimed.row, created, claimant, deadlineAt);
       case 'refused':
-        await endClaim(claimed.row, () => recordFailure(claimed, created.error));
-        throw created.error;
+        throw await recorded(claimed, created.error, recordRefusal !== false);
       case 'not-done':
         return abandon(claimed, created.error, recordRefusal);
     }
@@ -247,7 +246,11 @@ export function createProvisioning({
   ) {
     const leased = lease(before, by, timing);
     const taken = await store.replace(leased, asRead(before));
-    if (!wonBy(taken, leased)) return waitFor(currentOf(taken) ?? before);
+    if (!wonBy(taken, leased)) {
+      const current = currentOf(taken);
+      if (current?.status === 'removed') throw wasDeleted(current);
+      return waitFor(current ?? before);
+    }
 
     const found = await lookUp(leased);
     const removed =
@@ -315,14 +318,22 @@ export function createProvisioning({
     recordRefusal: Parameters<Provision>[1]['recordRefusal'],
   ): Promise<never> {
     const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
-    await endClaim(held.row, () =>
-      error instanceof OnboardingError && isRecorded(error) ? recordFailure(held, error) : putBack(held),
-    );
+    if (error instanceof OnboardingError && isRecorded(error)) throw await recorded(held, error, true);
+    await endClaim(held.row, () => putBack(held));
     throw error;
   }
 
-  function recordFailure({ row, before }: Held, error: OnboardingError): Promise<Write> {
-    return store.replace(fail(row, before?.sendDeadline ?? 0, error, now(), timing), heldBy(row));
+  /**
+   * Records why nothing was made. An event has no other answer: if that fails, its message must come again.
+   * @returns the error to throw
+   */
+  async function recorded({ row, before }: Held, error: OnboardingError, mustBe: boolean) {
+    const failed = fail(row, before?.sendDeadline ?? 0, error, now(), timing);
+    let isRecorded = false;
+    await endClaim(row, async () => {
+      isRecorded = wonBy(await store.replace(failed, heldBy(row)), failed);
+    });
+    return isRecorded || !mustBe || error.retryable ? error : notRecorded(row, error);
   }
 
   function putBack({ row, before }: Held): Promise<Write> {
@@ -336,12 +347,7 @@ export function createProvisioning({
       case 'left-to-another':
         return waitFor(settled.row);
       case 'superseded':
-        if (!settled.row) {
-          throw new OnboardingError(
-            'being-deleted',
-            `${nameOf(by.settings)} was deleted meanwhile. Ask again.`,
-          );
-        }
+        if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);
         return answer(judge(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
     }
   }
@@ -415,6 +421,10 @@ function waitFor(row: InstanceRow): Provisioned {
   return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
 }
 
+/** A tombstone is no answer: it shows the instance that was removed. */
+const wasDeleted = (key: InstanceKey): OnboardingError =>
+  new OnboardingError('being-deleted', `${nameOf(key)} was deleted meanwhile. Ask again.`);
+
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `The ${elementKey} instance of tenant ${tenantId}`;
 
@@ -422,6 +432,13 @@ function outOfTime(row: InstanceRow): OnboardingError {
   return new OnboardingError(
     'out-of-time',
     `${nameOf(row)} could not be begun: too little time was left to create it safely. Nothing was sent; ask again.`,
+  );
+}
+
+function notRecorded(row: InstanceRow, { code }: OnboardingError): OnboardingError {
+  return new OnboardingError(
+    'aws-unavailable',
+    `${nameOf(row)} was refused (${code}), which could not be recorded. The event is retried.`,
   );
 }
 

@@ -125,7 +125,8 @@ export function createRemoving({
       removedByOf(row)?.eventId === eventId || row.notices?.some((each) => each.eventId === eventId);
     if (isKnown) return true;
     const nowMs = now();
-    if (isLeased(row, nowMs)) throw busy(row, nowMs);
+    // No result comes of a write to an unfinished claim.
+    if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);
     const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, attemptId);
     return wonBy(await store.replace(answered, asRead(row)), answered);
   }

@@ -112,8 +112,12 @@ function isDue(before: Image | undefined, after: Image): boolean {
     case 'active':
       return !isSameStatus || isAskedAgain;
     case 'failed':
-      // A claim keeps the error of the failed row that it takes over, so giving it back brings no new one.
-      return after.lastError?.at !== before?.lastError?.at || isAskedAgain;
+      // A claim keeps error and revision of the failed row that it takes over, so giving it back brings no new ones.
+      return (
+        after.lastError?.at !== before?.lastError?.at ||
+        (!isSameStatus && after.revision !== before?.revision) ||
+        isAskedAgain
+      );
     case 'removed': {
       const by = removedByOf(after)?.eventId;
       // A claim on a tombstone is of a new generation, so giving it back brings the old one.

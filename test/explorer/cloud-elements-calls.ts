@@ -8,7 +8,6 @@ import type {
   RemoveOutcome,
 } from '../../functions/core/collaborators.ts';
 import { OnboardingError } from '../../functions/core/errors.ts';
-import { recheckMs } from '../../functions/core/timing.ts';
 import type { CloudElementsModel } from './cloud-elements-model.ts';
 import type { Witness } from './witness.ts';
 import type { Invocation, Way, World } from './world.ts';
@@ -17,7 +16,7 @@ import type { Invocation, Way, World } from './world.ts';
 const latestEffectMs = 60_000;
 
 /** Longer than the slowest create is supposed to take, and yet before it is looked for once more. */
-const overdueMs = recheckMs / 2;
+const overdueMs = 30 * 60_000;
 
 const unknown: Mishap = { kind: 'unknown', reason: 'no answer' };
 const tellUnknown = () => Promise.resolve(unknown);
@@ -216,9 +215,20 @@ export function cloudElementsCallsOf(
     list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
 
     remove({ instanceId }, { timeoutMs }) {
+      const isKept = () => model.find(instanceId)?.isInUse ?? false;
       const act = () => {
-        witness.removes(instanceId);
+        if (isKept()) return;
+        witness.removes(model.origin, instanceId);
         model.remove(instanceId);
+      };
+      const inUse: Way<RemoveOutcome> = {
+        label: 'refused, it is in use',
+        cost: 'fault',
+        tell: () => {
+          const instance = model.find(instanceId);
+          if (instance) instance.isInUse = true;
+          return tellInUse();
+        },
       };
       const actLater = () => later(`remove ${instanceId}`, '', latestEffectMs, act);
       return world.call<RemoveOutcome>(invocation, {
@@ -228,10 +238,12 @@ export function cloudElementsCallsOf(
           {
             label: '',
             tell: () => {
+              if (isKept()) return tellInUse();
               act();
               return Promise.resolve({ kind: 'removed' });
             },
           },
+          ...(world.doubts.keptInstances ? [inUse] : []),
           {
             label: 'done, no answer',
             cost: 'fault',
@@ -261,4 +273,9 @@ export function cloudElementsCallsOf(
   };
 }
 
+const tellInUse = () =>
+  Promise.resolve({
+    kind: 'refused' as const,
+    error: new OnboardingError('deletion-refused', 'It is in use.'),
+  });
 const notFound = () => Promise.resolve({ kind: 'unknown' as const, reason: 'no answer' });

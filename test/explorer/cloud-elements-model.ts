@@ -10,19 +10,21 @@ export type ModelInstance = {
   isAlive: boolean;
   /** Lists may be behind; an instance is always found by its id. */
   isListed: boolean;
+  /** Cloud Elements keeps it, whoever wants it removed. */
+  isInUse: boolean;
 };
 
-/** What Cloud Elements has. Every change is immediate; what is slow, late or lost about it is up to the caller. */
-export function createCloudElementsModel({ now }: { now: () => number }) {
+/** What the Cloud Elements at one origin has. Every change is immediate; what is slow, late or lost is up to the caller. */
+export function createCloudElementsModel({ origin, now }: { origin: string; now: () => number }) {
   const instances: ModelInstance[] = [];
 
-  const find = (id: number) => instances.find((instance) => instance.id === id);
+  const find = (id: number | undefined) => instances.find((instance) => instance.id === id);
 
   function create(
     asked: { elementKey: string; name: string; tags: readonly string[] },
     { isListed }: { isListed: boolean },
   ): ModelInstance {
-    const id = instances.length + 1;
+    const id = idOf(instances.length + 1);
     const { elementKey, name, tags } = asked;
     const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
     const instance = {
@@ -34,6 +36,7 @@ export function createCloudElementsModel({ now }: { now: () => number }) {
       tags,
       isAlive: true,
       isListed,
+      isInUse: false,
     };
     instances.push(instance);
     return instance;
@@ -79,14 +82,17 @@ export function createCloudElementsModel({ now }: { now: () => number }) {
   const state = () =>
     instances
       .map(
-        ({ createdDate, name, tags, isAlive, isListed }) =>
-          `${createdDate} ${name} ${tags.join()} ${isAlive} ${isListed}`,
+        ({ createdDate, name, tags, isAlive, isListed, isInUse }) =>
+          `${createdDate} ${name} ${tags.join()} ${isAlive} ${isListed} ${isInUse}`,
       )
       .join('\n');
 
-  return { create, change, remove, list, read, find, living, state };
+  return { origin, create, change, remove, list, read, find, living, instances, state };
 }
 export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
+
+/** Different for each, and not in the order of time. */
+const idOf = (count: number): number => (count % 2 === 0 ? 500 - count : 500 + count);
 
 const isOurs = ({ isAlive, elementKey, tags }: ModelInstance, owned: Owned): boolean =>
   isAlive &&

@@ -1,6 +1,6 @@
-import { chooseAtRandom, followChoices } from './choices.ts';
+import { chooseAtRandom, followChoices, type Choose } from './choices.ts';
 import { findingOf, type Finding } from './finding.ts';
-import { runSchedule, type Scenario } from './schedule.ts';
+import { runSchedule, type Ended, type Scenario } from './schedule.ts';
 
 export type Explored = { schedules: number; finding: Finding | undefined };
 
@@ -20,7 +20,7 @@ export async function exploreAll(
   while (prefix) {
     const { choose, trail } = followChoices(prefix);
     const branchAt = prefix.length;
-    const { violation } = await runSchedule(scenario, {
+    const { violation } = await runQuickly(scenario, {
       choose,
       isKnown: (state, left) => {
         // Up to the branch the way is a known one, and yet to be gone on.
@@ -40,6 +40,28 @@ export async function exploreAll(
   return { schedules, finding: undefined };
 }
 
+/** Errors are told apart by their codes, and there are many: traces of where they were made take their time. */
+async function runQuickly(...schedule: Parameters<typeof runSchedule>): Promise<Ended> {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return await runSchedule(...schedule);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+/** Runs it with every sequence of choices that it can make. @returns how many there were */
+export async function withEveryChoice(run: (choose: Choose) => Promise<void>): Promise<number> {
+  let runs = 0;
+  for (let prefix: number[] | undefined = []; prefix; runs++) {
+    const { choose, trail } = followChoices(prefix);
+    await run(choose);
+    prefix = nextPrefix(trail);
+  }
+  return runs;
+}
+
 /** The last choice that can be another is. */
 function nextPrefix(trail: readonly { chosen: number; of: number }[]): number[] | undefined {
   const last = trail.findLastIndex(({ chosen, of }) => chosen + 1 < of);
@@ -54,7 +76,7 @@ export async function exploreAtRandom(
 ): Promise<Explored> {
   for (let schedules = 1; schedules <= count; schedules++) {
     const { choose, trail } = chooseAtRandom(seed + schedules - 1);
-    const { violation } = await runSchedule(scenario, { choose });
+    const { violation } = await runQuickly(scenario, { choose });
     if (violation !== undefined) return { schedules, finding: await found(scenario, trail) };
     onProgress(schedules);
   }

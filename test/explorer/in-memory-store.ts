@@ -17,21 +17,18 @@ export function createInMemoryStore() {
 
   function write(key: InstanceKey, isAsExpected: (row?: InstanceRow) => boolean, act: () => void): Write {
     const current = find(key);
-    if (!isAsExpected(current)) return { won: false, current: current && copyOf(current) };
+    if (!isAsExpected(current)) return { won: false, current };
     act();
     return { won: true };
   }
 
-  const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
+  const put = (row: InstanceRow) => () => rows.set(nameOf(row), asStored(row));
 
   const store: InstanceStore = {
     insert: async (row) => write(row, (current) => !current, put(row)),
     replace: async (row, expected) => write(row, matching(expected), put(row)),
     remove: async (key, expected) => write(key, matching(expected), () => rows.delete(nameOf(key))),
-    get: async (key) => {
-      const row = find(key);
-      return row && copyOf(row);
-    },
+    get: async (key) => find(key),
     getSummary: async (key) => {
       const row = find(key);
       return row && summaryOf(row)[0];
@@ -62,12 +59,15 @@ export function createInMemoryStore() {
     },
     async *all() {
       for (const row of all()) {
-        yield { tenantId: row.tenantId, elementKey: row.elementKey, row: copyOf(row) };
+        yield { tenantId: row.tenantId, elementKey: row.elementKey, row };
       }
     },
   };
 
-  return { store, rows: all, find };
+  /** As DynamoDB does with a row that has expired. */
+  const forget = (key: InstanceKey) => void rows.delete(nameOf(key));
+
+  return { store, rows: all, find, forget };
 }
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
@@ -82,18 +82,18 @@ const matching =
     row.attemptId === attemptId &&
     (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
 
-/** Nobody shares an object with the store, and an attribute that is undefined is one that is not there. */
-function copyOf(row: InstanceRow): InstanceRow {
+/** For everybody to read and nobody to change; an attribute that is undefined is one that is not there. */
+function asStored(row: InstanceRow): InstanceRow {
   const { token, tags, harmless, askedBy, lastError, notices, ...plain } = row;
-  return {
+  return Object.freeze({
     ...withoutUndefined(plain),
     tags: [...tags],
-    harmless: { ...harmless },
+    harmless: Object.freeze({ ...harmless }),
     ...(token && { token: token.slice() }),
     ...(notices && { notices: notices.map(withoutUndefined) }),
     ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
     ...(lastError && { lastError: withoutUndefined(lastError) }),
-  };
+  });
 }
 
 function withoutUndefined<T extends object>(value: T): T {
@@ -106,5 +106,5 @@ function withoutUndefined<T extends object>(value: T): T {
 
 /** None for a tombstone. */
 function summaryOf(row: InstanceRow): InstanceSummary[] {
-  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(copyOf(row))];
+  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(row)];
 }

@@ -1,4 +1,4 @@
-import { clockSkewMs } from '../../functions/core/timing.ts';
+import type { SentEvent } from './messages.ts';
 import type { Scenario } from './schedule.ts';
 import type { Task } from './tasks.ts';
 
@@ -7,12 +7,25 @@ const askForOther: Task = { do: 'provision', name: 'Other' };
 const remove: Task = { do: 'remove' };
 const change: Task = { do: 'change', name: 'Renamed' };
 const reconcile: Task = { do: 'reconcile' };
-const onboard = (id: string, sentAtS: number): Task => ({ do: 'provision', event: { id, sentAtS } });
-const offboard = (id: string, sentAtS: number): Task => ({ do: 'remove', event: { id, sentAtS } });
+type Sent = Partial<SentEvent> & Pick<SentEvent, 'id' | 'sentAtS'>;
+const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { asksFor: 'onboarding', ...sent } });
+const offboard = (sent: Sent): Task => offboardTenant({ elementKey: 'taxify', ...sent });
 
-/** Two clocks that differ by what clocks may differ at most. */
-const slow = -clockSkewMs / 2;
-const fast = clockSkewMs / 2;
+const second = 'freshdeskv2';
+const offboardTenant = (sent: Sent): Task => ({ do: 'deliver', event: { asksFor: 'offboarding', ...sent } });
+const redriven = (sent: Sent): Task => ({
+  do: 'deliver',
+  event: { asksFor: 'onboarding', ...sent },
+  isRedriven: true,
+});
+const away = (task: Task): Task => ({ ...task, isElsewhere: true });
+const twice = (task: Task): Task[] => [task, task];
+const dayS = 24 * 60 * 60;
+
+/** Assumed of our hosts: two clocks differ by that at most. */
+const clocksDifferByMs = 5_000;
+const slow = -clocksDifferByMs / 2;
+const fast = clocksDifferByMs / 2;
 
 /** Two callers with two tries each, and two runs of the reconciler. */
 export const callers: Scenario = {
@@ -64,7 +77,7 @@ export const smallBounds: readonly Scenario[] = [
       { name: 'R', tasks: [reconcile], aheadMs: [fast] },
     ],
     budget: { fault: 0, crash: 0, delay: 2 },
-    periods: { createTimeoutMs: 25_000, slowestCreateMs: 4_000, quiescenceMs: 4_000 + clockSkewMs },
+    periods: { createTimeoutMs: 25_000, slowestCreateMs: 4_000, quiescenceMs: 4_000 + clocksDifferByMs },
   },
   {
     // The reconciler's look-up overlaps the end of the quiescence of a claim that died.
@@ -74,7 +87,7 @@ export const smallBounds: readonly Scenario[] = [
       { name: 'R', tasks: [reconcile], aheadMs: [fast] },
     ],
     budget: { fault: 0, crash: 1, delay: 2 },
-    periods: { createTimeoutMs: 25_000, slowestCreateMs: 8_000, quiescenceMs: 8_000 + clockSkewMs },
+    periods: { createTimeoutMs: 25_000, slowestCreateMs: 8_000, quiescenceMs: 8_000 + clocksDifferByMs },
   },
   {
     name: 'changes',
@@ -89,10 +102,10 @@ export const smallBounds: readonly Scenario[] = [
   {
     // The removal is older than the second onboarding, and newer than the first.
     name: 'reordered',
-    before: [onboard('on-1', -60)],
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
     actors: [
-      { name: 'A', tasks: [onboard('on-2', -40)], aheadMs: [slow] },
-      { name: 'D', tasks: [offboard('off-1', -50)], aheadMs: [fast] },
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
+      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
       { name: 'E', tasks: [remove], aheadMs: [0] },
       { name: 'P', tasks: [change], aheadMs: [fast] },
     ],
@@ -108,9 +121,148 @@ export const smallBounds: readonly Scenario[] = [
     budget: { fault: 1, crash: 0, delay: 0 },
     doubts: { overdueCreates: true, doubleCreates: true },
   },
+  {
+    // An element is onboarded while the tenant leaves: one of the two must see the other.
+    name: 'departure',
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -55, elementKey: second })], aheadMs: [slow] },
+      { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
+      { name: 'R', tasks: [reconcile], aheadMs: [slow] },
+    ],
+    budget: { fault: 1, crash: 1, delay: 0 },
+  },
+  {
+    // Two removals of the tenant overlap, and both are to be answered.
+    name: 'departures',
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [slow] },
+      { name: 'E', tasks: [offboardTenant({ id: 'off-2', sentAtS: -30 })], aheadMs: [fast] },
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [0] },
+      { name: 'H', tasks: [ask], aheadMs: [fast] },
+      { name: 'R', tasks: [reconcile], aheadMs: [slow] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    // A sender whose clock is ahead, and one whose clock is slow.
+    name: 'senders',
+    actors: [
+      {
+        name: 'A',
+        tasks: [
+          onboard({ id: 'on-1', sentAtS: -10, aheadS: 90 }),
+          onboard({ id: 'on-1', sentAtS: -10, aheadS: 90 }),
+        ],
+        aheadMs: [slow],
+      },
+      { name: 'H', tasks: [ask], aheadMs: [fast] },
+      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: 1, aheadS: -3 })], aheadMs: [slow, fast] },
+      { name: 'E', tasks: [remove], aheadMs: [slow] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    // Stamps that are cut are told by the queue's clock, which is nobody's host's.
+    name: 'cut-stamps',
+    actors: [
+      {
+        name: 'A',
+        tasks: [
+          onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 }),
+          onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 }),
+        ],
+        aheadMs: [0],
+      },
+      { name: 'E', tasks: [remove], aheadMs: [slow, fast] },
+      { name: 'H', tasks: [ask], aheadMs: [slow, fast] },
+      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: 1, aheadS: 90 })], aheadMs: [0] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    name: 'toolkit',
+    before: [onboard({ id: 'sbt-on', sentAtS: -60, registration: 'reg-1' })],
+    actors: [
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
+      { name: 'E', tasks: [remove], aheadMs: [fast] },
+      {
+        name: 'D',
+        tasks: [offboardTenant({ id: 'sbt-off', sentAtS: -30, registration: 'reg-1' })],
+        aheadMs: [fast],
+      },
+      { name: 'H', tasks: [ask], aheadMs: [0] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    // From the dead letters and the archive, when the tombstone has ended.
+    name: 'seasons',
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      {
+        name: 'D',
+        tasks: [
+          offboard({ id: 'off-1', sentAtS: -50 }),
+          { ...offboard({ id: 'off-1', sentAtS: -50 }), fromS: 19 * dayS },
+        ],
+        aheadMs: [fast],
+      },
+      {
+        name: 'A',
+        tasks: [
+          { ...redriven({ id: 'on-1', sentAtS: -60 }), fromS: 19 * dayS },
+          { ...onboard({ id: 'on-1', sentAtS: -60 }), fromS: 21 * dayS },
+        ],
+        aheadMs: [slow],
+      },
+      { name: 'H', tasks: [ask], aheadMs: [slow] },
+      { name: 'R', tasks: [reconcile], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+    doubts: { expiry: true },
+  },
+  {
+    // The stack is pointed at another Cloud Elements while it does not know what became of a create.
+    name: 'elsewhere',
+    actors: [
+      { name: 'A', tasks: [ask], aheadMs: [slow] },
+      { name: 'B', tasks: [{ ...ask, isElsewhere: true }], aheadMs: [fast] },
+      { name: 'D', tasks: [{ ...remove, isElsewhere: true }], aheadMs: [fast] },
+      { name: 'R', tasks: [{ ...reconcile, isElsewhere: true }], aheadMs: [fast] },
+    ],
+    budget: { fault: 1, crash: 0, delay: 0 },
+  },
+  {
+    name: 'kept',
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [slow] },
+      { name: 'E', tasks: [remove], aheadMs: [fast] },
+      { name: 'A', tasks: [ask], aheadMs: [0] },
+      { name: 'R', tasks: [reconcile], aheadMs: [slow] },
+    ],
+    budget: { fault: 1, crash: 0, delay: 0 },
+    doubts: { keptInstances: true },
+  },
+  {
+    name: 'duplicates',
+    actors: [
+      { name: 'A', tasks: [ask], aheadMs: [slow] },
+      { name: 'D', tasks: [remove], aheadMs: [fast] },
+      { name: 'R', tasks: [reconcile], aheadMs: [fast] },
+    ],
+    budget: { fault: 1, crash: 0, delay: 0 },
+    doubts: { lateDuplicates: true },
+  },
 ];
 
 const anyClock = [slow, 0, fast];
+
+const early = { id: 'on-1', sentAtS: -60 };
+const aheadOn = { id: 'on-1', sentAtS: 0, aheadS: 90 };
+const aheadOff: Sent = { id: 'off-2', sentAtS: 4, aheadS: 3_600, asksFor: 'offboarding' };
 
 /** Too large for every schedule: explored at random. */
 export const largeBounds: readonly Scenario[] = [
@@ -132,10 +284,26 @@ export const largeBounds: readonly Scenario[] = [
   {
     name: 'events',
     actors: [
-      { name: 'A', tasks: [onboard('on-1', -60), onboard('on-1', -60)], aheadMs: anyClock },
-      { name: 'B', tasks: [onboard('on-2', -40), onboard('on-2', -40)], aheadMs: anyClock },
-      { name: 'D', tasks: [offboard('off-1', -50), offboard('off-1', -50)], aheadMs: anyClock },
-      { name: 'E', tasks: [offboard('off-2', -30), offboard('off-2', -30)], aheadMs: anyClock },
+      {
+        name: 'A',
+        tasks: [onboard({ id: 'on-1', sentAtS: -60 }), onboard({ id: 'on-1', sentAtS: -60 })],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'B',
+        tasks: [onboard({ id: 'on-2', sentAtS: -40 }), onboard({ id: 'on-2', sentAtS: -40 })],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'D',
+        tasks: [offboard({ id: 'off-1', sentAtS: -50 }), offboard({ id: 'off-1', sentAtS: -50 })],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'E',
+        tasks: [offboard({ id: 'off-2', sentAtS: -30 }), offboard({ id: 'off-2', sentAtS: -30 })],
+        aheadMs: anyClock,
+      },
       { name: 'H', tasks: [remove, ask], aheadMs: anyClock },
       { name: 'P', tasks: [change], aheadMs: anyClock },
       { name: 'R', tasks: [reconcile, reconcile], aheadMs: anyClock },
@@ -162,6 +330,117 @@ export const largeBounds: readonly Scenario[] = [
     ],
     budget: { fault: 5, crash: 2, delay: 2 },
     doubts: { lateWrites: true },
+  },
+  {
+    // Tenants leave as a whole and come back, by events of our own and of the toolkit.
+    name: 'departing',
+    actors: [
+      { name: 'A', tasks: twice(onboard({ id: 'on-1', sentAtS: -60 })), aheadMs: anyClock },
+      {
+        name: 'B',
+        tasks: twice(onboard({ id: 'on-2', sentAtS: -45, elementKey: second })),
+        aheadMs: anyClock,
+      },
+      {
+        name: 'C',
+        tasks: twice(onboard({ id: 'sbt-on', sentAtS: -20, registration: 'reg-1' })),
+        aheadMs: anyClock,
+      },
+      { name: 'D', tasks: twice(offboardTenant({ id: 'off-1', sentAtS: -50 })), aheadMs: anyClock },
+      {
+        name: 'E',
+        tasks: twice(offboardTenant({ id: 'sbt-off', sentAtS: -30, registration: 'reg-1' })),
+        aheadMs: anyClock,
+      },
+      {
+        name: 'F',
+        tasks: [offboard({ id: 'off-2', sentAtS: -40, elementKey: second }), remove],
+        aheadMs: anyClock,
+      },
+      { name: 'H', tasks: [ask, { ...ask, elementKey: second }, ask], aheadMs: anyClock },
+      { name: 'R', tasks: [reconcile, reconcile, reconcile], aheadMs: anyClock },
+    ],
+    budget: { fault: 3, crash: 1, delay: 1 },
+    doubts: { lateWrites: true, lateDuplicates: true, keptInstances: true },
+  },
+  {
+    // Stamps are ahead, behind or late, among requests of now; messages die and are put back.
+    name: 'stamps',
+    actors: [
+      { name: 'A', tasks: [...twice(onboard(aheadOn)), redriven(aheadOn)], aheadMs: anyClock },
+      { name: 'B', tasks: twice(onboard({ id: 'on-2', sentAtS: 2, aheadS: -3 })), aheadMs: anyClock },
+      { name: 'C', tasks: twice(onboard({ id: 'on-3', sentAtS: -30, arrivesAtS: 3 })), aheadMs: anyClock },
+      { name: 'D', tasks: twice(offboard({ id: 'off-1', sentAtS: 1, aheadS: -3 })), aheadMs: anyClock },
+      { name: 'E', tasks: [...twice(offboardTenant(aheadOff)), redriven(aheadOff)], aheadMs: anyClock },
+      { name: 'F', tasks: [remove, remove], aheadMs: anyClock },
+      { name: 'H', tasks: [ask, ask, ask], aheadMs: anyClock },
+      { name: 'R', tasks: [reconcile, reconcile], aheadMs: anyClock },
+    ],
+    budget: { fault: 2, crash: 1, delay: 1 },
+  },
+  {
+    // Weeks go by: messages wait with the dead letters and in the archive, and tombstones end.
+    name: 'weeks',
+    actors: [
+      {
+        name: 'A',
+        tasks: [
+          onboard(early),
+          { ...redriven(early), fromS: 5 * dayS },
+          { ...redriven(early), fromS: 19 * dayS },
+          { ...onboard(early), fromS: 21 * dayS },
+        ],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'B',
+        tasks: [{ ...onboard({ id: 'on-2', sentAtS: -20, elementKey: second }), fromS: 18 * dayS }],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'D',
+        tasks: [
+          offboard({ id: 'off-1', sentAtS: -50 }),
+          { ...offboard({ id: 'off-1', sentAtS: -50 }), fromS: 18 * dayS },
+        ],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'E',
+        tasks: [
+          offboardTenant({ id: 'off-2', sentAtS: 10 }),
+          { ...offboardTenant({ id: 'off-2', sentAtS: 10 }), fromS: 20 * dayS },
+        ],
+        aheadMs: anyClock,
+      },
+      {
+        name: 'H',
+        tasks: [ask, remove, { ...ask, fromS: 10 * dayS }, { ...remove, fromS: 30 * dayS }],
+        aheadMs: anyClock,
+      },
+      { name: 'R', tasks: [reconcile, reconcile, reconcile], aheadMs: anyClock },
+    ],
+    budget: { fault: 2, crash: 1, delay: 0 },
+    doubts: { expiry: true, lateDuplicates: true },
+  },
+  {
+    // The stack is pointed at another Cloud Elements, and back.
+    name: 'moving',
+    actors: [
+      { name: 'A', tasks: [ask, away(ask), ask], aheadMs: anyClock },
+      { name: 'B', tasks: [away(ask), ask], aheadMs: anyClock },
+      {
+        name: 'C',
+        tasks: [onboard({ id: 'on-1', sentAtS: -60 }), away(onboard({ id: 'on-1', sentAtS: -60 }))],
+        aheadMs: anyClock,
+      },
+      { name: 'D', tasks: [away(remove), remove], aheadMs: anyClock },
+      { name: 'E', tasks: [away(offboardTenant({ id: 'off-1', sentAtS: -50 }))], aheadMs: anyClock },
+      { name: 'P', tasks: [away(change)], aheadMs: anyClock },
+      { name: 'R', tasks: [reconcile, away(reconcile), reconcile], aheadMs: anyClock },
+    ],
+    budget: { fault: 3, crash: 1, delay: 1 },
+    doubts: { keptInstances: true },
   },
   {
     // Processes outlive their leases: what they do then must be fenced off.

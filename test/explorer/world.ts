@@ -8,6 +8,12 @@ export type Budget = { fault: number; crash: number; delay: number };
 export type Doubts = {
   /** A write of which nobody hears any more is made after all, a little later. */
   lateWrites?: boolean;
+  /** A write that was sent twice is made once more after its answer. */
+  lateDuplicates?: boolean;
+  /** DynamoDB forgets what has expired, some time after it has. */
+  expiry?: boolean;
+  /** Cloud Elements keeps an instance because it is in use. */
+  keptInstances?: boolean;
   /** Something on the way sends a create twice. */
   doubleCreates?: boolean;
   /** A create takes effect later than the slowest is supposed to. */
@@ -79,7 +85,7 @@ export type Step = { afterMs: number; label: string };
 
 type Late = { label: string; detail: string; latestAt: number; apply: () => void };
 
-/** Any true time will do; but whole seconds, as EventBridge tells no more. */
+/** Any true time will do. Of whole seconds, as EventBridge tells no more. */
 export const beginning = 1_000_000_000_000;
 
 /** Time, the invocations under way, and all that is under way to or from the outside. */
