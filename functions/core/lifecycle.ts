@@ -212,6 +212,8 @@ function inNewGeneration(
   if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined))
     formers.push({ provisionId, name, createdAt });
   if (formers.length <= maxFormers) return { ...verdict, formers };
+  // A tombstone is no answer.
+  if (row.status === 'removed') return { kind: 'being-deleted' };
   return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
 }
 

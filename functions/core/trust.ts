@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { InstanceStore } from './collaborators.ts';
 import { outsideAllowList } from './configuration.ts';
-import { fingerprintOf, type InstanceKey, type InstanceRow } from './instance.ts';
+import type { InstanceKey, InstanceRow } from './instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { asRead, wonBy } from './settle.ts';
 
@@ -61,7 +61,7 @@ function refusalOf(row: InstanceRow, nowMs: number): string | undefined {
 /** Takes a new fencing token, so that earlier readers must read the row again. */
 function vouchedFor(row: InstanceRow, attemptId: string): InstanceRow {
   const outside = new Set(outsideAllowList(row.elementKey, row.requestEntries ?? []));
-  const trusted: InstanceRow = {
+  return {
     ...row,
     attemptId,
     source: 'secret',
@@ -69,5 +69,4 @@ function vouchedFor(row: InstanceRow, attemptId: string): InstanceRow {
     requestDigest: undefined,
     updateInDoubtUntil: undefined,
   };
-  return { ...trusted, fingerprint: fingerprintOf(trusted) };
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { fingerprintOf, type Configuration, type InstanceRow } from '../../functions/core/instance.ts';
+import type { Configuration, InstanceRow } from '../../functions/core/instance.ts';
 import { readToken } from '../../functions/core/read.ts';
 import { createTrusting, type Trust } from '../../functions/core/trust.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../real-servers.ts';
@@ -27,8 +27,7 @@ async function withOwnKey(): Promise<string> {
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<void> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  const changed = { ...row, ...attributes };
-  await servers.store.replace({ ...changed, fingerprint: fingerprintOf(changed) }, row);
+  await servers.store.replace({ ...row, ...attributes }, row);
 }
 
 const configurationOf = (tenantId: string) => servers.instancesOf(tenantId)[0]?.configuration;

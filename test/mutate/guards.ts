@@ -356,14 +356,14 @@ export const guards: readonly Guard[] = [
     tests: ['provenance.test', 'provision.test'],
   },
   {
-    name: 'the source in the fingerprint',
-    file: instance,
-    guard: "const provenance = source === undefined ? [] : [source, requestDigest ?? ''];",
-    without: 'const provenance: string[] = [];',
+    name: 'comparing the source of two requests',
+    file: lifecycle,
+    guard: 'row.source === settings.source && row.requestDigest === settings.requestDigest;',
+    without: 'row.source !== null;',
     tests: ['provenance/sequences'],
   },
   {
-    name: 'addresses in the fingerprint',
+    name: 'comparing the addresses of two requests',
     file: configuration,
     guard: '(decidesAddress(name) ? [name, addressIn(String(configuration[name]))] : [name])',
     without: '[name]',
@@ -372,8 +372,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the unknown source of a claim that is taken over',
     file: lifecycle,
-    guard: '...(isUnknown && { fingerprint, source: undefined, requestEntries, requestDigest: undefined }),',
-    without: '',
+    guard: "const isUnknown = row.status === 'provisioning' && row.source === undefined;",
+    without: 'const isUnknown = false;',
     tests: ['provenance/sequences'],
   },
   {

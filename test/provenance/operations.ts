@@ -1,11 +1,9 @@
 import { createChanging, type Changes } from '../../functions/core/change.ts';
 import {
-  fingerprintOf,
   settingsOf,
   type Configuration,
   type EventOrigin,
   type InstanceKey,
-  type InstanceRow,
 } from '../../functions/core/instance.ts';
 import { momentOf } from '../../functions/core/instance.ts';
 import { momentsOf } from '../../functions/core/moments.ts';
@@ -123,8 +121,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       formers: _formers,
       ...earlier
     } = row;
-    const before: InstanceRow = { ...earlier, fingerprint: fingerprintOf(earlier) };
-    if ((await world.store.replace(before, row)).won) world.tell(`an earlier version has written the row`);
+    if ((await world.store.replace(earlier, row)).won) world.tell(`an earlier version has written the row`);
   }
 
   async function wait(ms: number): Promise<void> {

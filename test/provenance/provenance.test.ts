@@ -265,6 +265,19 @@ describe('a claim over a failed row', () => {
     expect((await servers.provision(other(tenantId))).outcome).toBe('created');
   });
 
+  test('a claim over a tombstone with ten earlier generations is told that the deletion goes on', async () => {
+    const { tenantId, failed } = await failedAndQuiet();
+    await servers.remove(keyOf(tenantId));
+    const tombstone = await servers.rowOf(tenantId);
+    if (!tombstone) throw new Error('no tombstone');
+    const formers = Array.from({ length: 10 }, () => formerOf(failed));
+    await servers.store.replace({ ...tombstone, formers }, tombstone);
+    expect((await errorOf(servers.provision(other(tenantId)))).code).toBe('being-deleted');
+    servers.clock.aheadMs += 60_001;
+    await servers.reconcile();
+    expect((await servers.provision(other(tenantId))).outcome).toBe('created');
+  });
+
   test('a row with an earlier generation is rechecked also when it fails again or is removed', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     failPost({ effect: 'none', outcome: { kind: 'status', status: 400 } });
