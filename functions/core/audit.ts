@@ -42,13 +42,14 @@ export type Audit = {
   complete: boolean;
 };
 
-/** What is kept of an active row, of which there may be very many. `twin`: another that records the same instance. */
+/** What is kept of an active row: little, because there may be very many. */
 type Recorded = InstanceKey & {
-  provisionId: string;
-  attemptId: string;
   instanceId: number;
+  /** By which a later write is noticed. */
+  fence: number;
   hasToken: boolean;
   isSeen: boolean;
+  /** Another row that records the same instance. */
   twin: Recorded | undefined;
 };
 
@@ -118,39 +119,49 @@ export function createAuditing({
   /** The active rows, by their instance; undefined when the time does not suffice. */
   async function readRows(run: Run): Promise<Map<number, Recorded> | undefined> {
     const recorded = new Map<number, Recorded>();
+    const elementKeys = new Map<string, string>();
     for await (const { row, ...key } of store.all()) {
       if (now() > run.endsAt) return undefined;
       if (key.tenantId === auditPartition || key.elementKey === wholeTenant) continue;
       if (!row) {
         run.result.unreadable += 1;
-        observe({ kind: 'row-unreadable' }, { ...key, provisionId: 'not known' });
+        observe({ kind: 'row-unreadable' }, nameOf(key));
         continue;
       }
-      const { status, instanceId, provisionId, attemptId, token } = row;
+      const { status, instanceId } = row;
       if (status !== 'active' || instanceId === undefined || row.origin !== origin) continue;
       run.result.ours += 1;
-      const twin = recorded.get(instanceId);
-      const hasToken = token !== undefined;
-      recorded.set(instanceId, { ...key, instanceId, provisionId, attemptId, hasToken, isSeen: false, twin });
+      // One text for all rows of an element.
+      const elementKey = elementKeys.get(key.elementKey) ?? key.elementKey;
+      elementKeys.set(elementKey, elementKey);
+      recorded.set(instanceId, {
+        tenantId: key.tenantId,
+        elementKey,
+        instanceId,
+        fence: fenceOf(row),
+        hasToken: row.token !== undefined,
+        isSeen: false,
+        twin: recorded.get(instanceId),
+      });
     }
     return recorded;
   }
 
   /** @returns whether all of the list was seen */
   async function walkList(run: Run, recorded: Map<number, Recorded>): Promise<boolean> {
-    const handled = new Set<number>();
+    const others = new Set<number>();
     for (let walks = 0; walks < mostWalks; walks++) {
-      const ended = await walkOnce(run, recorded, handled);
+      const ended = await walkOnce(run, recorded, others);
       if (ended !== 'refused') return ended === 'whole';
     }
     return false;
   }
 
-  /** @param handled what a page has shown already: the list shifts while it is walked through */
+  /** @param others instances without a row that a page has shown already: the list shifts while it is walked through */
   async function walkOnce(
     run: Run,
     recorded: Map<number, Recorded>,
-    handled: Set<number>,
+    others: Set<number>,
   ): Promise<'whole' | 'broken-off' | 'refused'> {
     const pages = new Set<string>();
     let page: string | undefined;
@@ -158,8 +169,8 @@ export function createAuditing({
       const list = await listPage(run, page);
       if (list.kind === 'unknown') return 'broken-off';
       if (list.kind === 'refused') return 'refused';
-      const news = list.instances.filter(({ id }) => !handled.has(id));
-      for (const { id } of news) handled.add(id);
+      const news = list.instances.filter(({ id }) => !(recorded.get(id)?.isSeen ?? others.has(id)));
+      for (const { id } of news) if (!recorded.has(id)) others.add(id);
       await Promise.all(news.map((instance) => compare(run, instance, rowsOf(recorded, instance.id))));
       page = list.nextPage;
       if (page === undefined) return 'whole';
@@ -199,7 +210,7 @@ export function createAuditing({
   async function judge(run: Run, row: Recorded, owned: Ownership, token: string | undefined): Promise<void> {
     if (owned === 'not-ours') {
       run.result.notOurs += 1;
-      observe({ kind: 'not-ours', instanceId: row.instanceId }, row);
+      observe({ kind: 'not-ours', instanceId: row.instanceId }, nameOf(row));
       return;
     }
     if (row.hasToken) return;
@@ -225,23 +236,22 @@ export function createAuditing({
     if (!current || !isUnchanged(row, current)) return false;
     const filled = { ...current, token: await cipher.encrypt(token, row), attemptId: newId() };
     if (!(await store.replace(filled, asRead(current))).won) return false;
-    observe({ kind: 'token-refilled' }, row);
+    observe({ kind: 'token-refilled' }, current);
     return true;
   }
 
   function tellState(
     result: Audit,
     { valid, disabled }: { valid: boolean; disabled: boolean },
-    { instanceId, ...of }: InstanceKey & { instanceId: number; provisionId?: string },
+    { instanceId, ...of }: InstanceKey & { instanceId: number },
   ): void {
-    const named = { provisionId: 'not known', ...of };
     if (!valid) {
       result.invalid += 1;
-      observe({ kind: 'instance-invalid', instanceId }, named);
+      observe({ kind: 'instance-invalid', instanceId }, nameOf(of));
     }
     if (disabled) {
       result.disabled += 1;
-      observe({ kind: 'instance-disabled', instanceId }, named);
+      observe({ kind: 'instance-disabled', instanceId }, nameOf(of));
     }
   }
 
@@ -288,7 +298,7 @@ export function createAuditing({
     result.notVisible = isMostlyUnseen();
     if (result.notVisible) return;
     result.lost = denied.length;
-    for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, row);
+    for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, nameOf(row));
     if (last && result.readById < queue.length) {
       await progress.put({ tenantId: last.tenantId, elementKey: last.elementKey }, before);
     }
@@ -319,7 +329,7 @@ export function createAuditing({
       if (!(error instanceof OnboardingError)) throw error;
       // A row that cannot be read is counted as such.
       if (error.code !== 'internal') run.result.complete = false;
-      observe({ kind: 'left-open', reason: error.message }, { ...of, provisionId: 'not known' });
+      observe({ kind: 'left-open', reason: error.message }, nameOf(of));
     }
   }
 }
@@ -330,11 +340,23 @@ function rowsOf(recorded: Map<number, Recorded>, instanceId: number): Recorded[]
   return rows;
 }
 
-const isUnchanged = (row: Recorded, { status, provisionId, attemptId, instanceId }: InstanceRow): boolean =>
-  status === 'active' &&
-  provisionId === row.provisionId &&
-  attemptId === row.attemptId &&
-  instanceId === row.instanceId;
+const isUnchanged = (recorded: Recorded, row: InstanceRow): boolean =>
+  row.status === 'active' && row.instanceId === recorded.instanceId && fenceOf(row) === recorded.fence;
+
+/** Each claim of a row changes it. FNV-1a, in 31 bits, in place of a text of 36 characters. */
+function fenceOf({ provisionId, attemptId }: InstanceRow): number {
+  let hash = 0x811c9dc5;
+  for (const character of provisionId + attemptId) {
+    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
+  }
+  return hash >>> 1;
+}
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey) => ({
+  tenantId,
+  elementKey,
+  provisionId: 'not known',
+});
 
 /** A tombstone, or a row whose instance could not be made, only remembers an id. */
 const owns = ({ status, instanceId }: InstanceRow, id: number): boolean =>

@@ -21,7 +21,7 @@ export type Reconciled =
   | 'unreadable';
 
 /** Rows worked at once, half of them for their first look. Each may have a call of Cloud Elements open. */
-export const reconcileBatchSize = 20;
+export const reconcileBatchSize = 30;
 
 /** `waitedMs`: for how long the row had been waiting for it. */
 type Settlement = { outcome: Reconciled; waitedMs: number };

@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
+import { leaseMs } from '../../functions/core/timing.ts';
 import type { EnvironmentName } from '../../functions/runtime/environment.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
@@ -80,6 +81,7 @@ const permissions: Record<FunctionName, string[]> = {
     platformSecretOnly,
     'dynamodb:GetItem table',
     'dynamodb:PutItem table',
+    'dynamodb:UpdateItem table',
     'dynamodb:Query table',
     'dynamodb:Query index',
     'kms:Encrypt token key',
@@ -298,6 +300,14 @@ describe('the functions', () => {
     expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).toEqual(expect.arrayContaining(groups));
     for (const { Properties } of resources('AWS::Logs::LogGroup'))
       expect(Properties.RetentionInDays).toBe(30);
+  });
+
+  test('the audit has the fifteen minutes that Lambda allows, and a function that leases rows less than a lease', () => {
+    for (const [name] of rows) {
+      const { Timeout } = functionNamed(name).Properties;
+      if (name === 'audit-instances') expect(Timeout).toBe(900);
+      else expect(Timeout * 1_000).toBeLessThan(leaseMs);
+    }
   });
 });
 

@@ -19,6 +19,7 @@ const reconcile = 'functions/core/reconcile.ts';
 const configuration = 'functions/core/configuration.ts';
 const instance = 'functions/core/instance.ts';
 const trust = 'functions/core/trust.ts';
+const audit = 'functions/core/audit.ts';
 const cloudElements = 'functions/adapters/cloud-elements.ts';
 const http = 'functions/adapters/cloud-elements-http.ts';
 const store = 'functions/adapters/instance-store.ts';
@@ -117,16 +118,38 @@ export const guards: readonly Guard[] = [
   {
     name: 'comparing tags here',
     file: cloudElements,
-    guard: 'if (!hasTag(shown, marker.tag)) return none;',
+    guard: "if (!hasTag(shown, tag)) return { kind: 'unasked' };",
     without: '',
-    tests: ['provision.test'],
+    tests: ['cloud-elements-search.test'],
+  },
+  {
+    name: 'comparing tenant, stage and element of what is found',
+    file: cloudElements,
+    guard: "if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };",
+    without: '',
+    tests: ['cloud-elements-search.test'],
+  },
+  {
+    name: 'two equal walks where the filter does not hold',
+    file: cloudElements,
+    guard: '(before && isSameSet(before.ids, walk.ids))',
+    without: 'walk.ids.size >= 0',
+    tests: ['cloud-elements-search.test'],
+  },
+  {
+    name: 'reading by id what shows no tags',
+    file: cloudElements,
+    guard:
+      "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };",
+    without: "if (!shown.tags?.length) return { kind: 'none' };",
+    tests: ['cloud-elements-search.test'],
   },
   {
     name: 'reading the recorded instance by its id',
     file: cloudElements,
-    guard: "if (listed.kind === 'unknown' || instanceId === undefined) return listed;",
-    without: "if (listed.kind === 'unknown' || instanceId !== -1) return listed;",
-    tests: ['provision.test'],
+    guard: "if (search.kind === 'unknown' || instanceId === undefined) return search;",
+    without: "if (search.kind === 'unknown' || instanceId !== -1) return search;",
+    tests: ['cloud-elements-search.test'],
   },
   {
     name: 'seeing the commit stand before surplus goes',
@@ -236,9 +259,58 @@ export const guards: readonly Guard[] = [
   {
     name: 'seeing the kept instance before surplus goes',
     file: reconcile,
-    guard: 'if (keptId !== undefined && !found.some(({ id }) => id === keptId)) {',
+    guard: "if (keptId !== undefined && !(kept?.kind === 'read' && kept.owned !== 'not-ours')) {",
     without: 'if (keptId === -1) {',
     tests: ['reconcile.test'],
+  },
+  {
+    name: 'looking again at what was not certain',
+    file: reconcile,
+    guard: 'if (!(found.isCertain && formers.areCertain)) return check(row, now() + timing.recheckMs);',
+    without: '',
+    tests: ['reconcile.test'],
+  },
+  {
+    name: 'half of a batch for first looks',
+    file: reconcile,
+    guard: '...first.slice(0, size - chosen.length)',
+    without: '...(chosen.length === 0 ? first : [])',
+    tests: ['reconcile.test'],
+  },
+  {
+    name: 'moving a row that cannot be read',
+    file: reconcile,
+    guard: 'if (isUnreadable || !isForeseen) await postpone(due);',
+    without: '',
+    tests: ['reconcile.test'],
+  },
+  {
+    name: 'leaving an instance that shows another’s tags',
+    file: settle,
+    guard: "if (found.owned === 'not-ours') {",
+    without: 'if (instanceId === -1) {',
+    tests: ['remove.test'],
+  },
+  {
+    name: 'an unchanged row before its instance is lost',
+    file: audit,
+    guard: "outcome = current && isUnchanged(row, current) ? 'denied' : 'changed';",
+    without: "outcome = current ? 'denied' : 'changed';",
+    tests: ['audit.test'],
+  },
+  {
+    name: 'concluding no loss from what is mostly not visible',
+    file: audit,
+    guard: 'if (result.notVisible) return;',
+    without: '',
+    tests: ['audit.test'],
+  },
+  {
+    name: 'an instance’s own tags before its token is stored again',
+    file: audit,
+    guard: "const own = owned === 'ours' && token !== undefined ? token : await readToken(row);",
+    without: 'const own = token ?? (await readToken(row));',
+    tests: ['audit.test'],
   },
   {
     name: 'the new fence of a row that is asked for again',
