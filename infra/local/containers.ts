@@ -1,6 +1,5 @@
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -78,6 +77,25 @@ export function createContainers<Name extends string>({
     return bundleFile;
   }
 
+  /**
+   * The function's container, once it is ready. What has failed is forgotten: a module may be missing, or a directory
+   * not writable, only for as long as `npm ci` runs. Unlike a handler's error, this one is in no log of the function.
+   */
+  async function startedContainer(name: Name): Promise<Container> {
+    const bundleFile = bundleFileOf(name);
+    try {
+      const file = await bundleFile;
+      throwIfStopped();
+      const container = containerOf(name, file);
+      await container.ready;
+      return container;
+    } catch (error) {
+      if (bundleFiles.get(name) === bundleFile) bundleFiles.delete(name);
+      if (!stopped) onLog(name, `${name} cannot be started: ${onOneLine(error)}`);
+      throw error;
+    }
+  }
+
   async function bundleOnce(name: Name): Promise<string> {
     temporaryDirectory ??= mkdtempSync(join(tmpdir(), 'element-onboarding-'));
     const directory = join(temporaryDirectory, name);
@@ -115,11 +133,8 @@ export function createContainers<Name extends string>({
   /** The function's answer; rejects when it throws, crashes or does not answer in time. */
   async function invoke(name: Name, event: unknown): Promise<unknown> {
     throwIfStopped();
-    const bundleFile = await bundleFileOf(name);
-    throwIfStopped();
-    const container = containerOf(name, bundleFile);
     // As in Lambda, loading the bundle does not count.
-    await container.ready;
+    const container = await startedContainer(name);
     const requestId = randomUUID();
     const timeoutMs = timeoutMsOf(name);
     let timer: NodeJS.Timeout | undefined;
@@ -139,6 +154,13 @@ export function createContainers<Name extends string>({
         container.invoke({ requestId, functionName: name, arn, event, deadlineMs }),
         timeout,
       ]);
+    } catch (error) {
+      const exit = container.exit();
+      // The words of Lambda's log.
+      if (exit !== undefined && !stopped) {
+        onLog(name, `RequestId: ${requestId} Error: Runtime exited with error: ${exit}`);
+      }
+      throw error;
     } finally {
       clearTimeout(timer);
     }
@@ -205,13 +227,20 @@ function startContainer({
     if (parsed.kind === 'ready') markReady();
     else void settle(parsed);
   });
-  // Comes once its output has been read to the end, unlike 'exit'.
-  const ended = once(child, 'close').then(() => {
+  let exit: string | undefined;
+  let startError: Error | undefined;
+  child.once('error', (error) => {
+    startError = error;
+  });
+  // Comes once its output has been read to the end, unlike 'exit', and also for one that could not be started.
+  const { promise: ended, resolve: markEnded } = Promise.withResolvers<void>();
+  child.once('close', () => {
     onEnd();
-    const ending = new Error(`${name} ended: ${child.signalCode ?? `exit status ${child.exitCode}`}`);
+    exit = startError?.message ?? child.signalCode ?? `exit status ${child.exitCode}`;
+    const ending = new Error(`${name} ended: ${exit}`);
     markBroken(ending);
     for (const { reject } of pending.values()) reject(ending);
-    return undefined;
+    markEnded();
   });
 
   function readLine(line: string): void {
@@ -231,6 +260,8 @@ function startContainer({
     /** Rejects when the process ends before it has loaded the bundle. */
     ready,
     ended,
+    /** How the process has ended, if it has. */
+    exit: () => exit,
 
     async invoke(invocation: Invocation): Promise<unknown> {
       const { promise: logged, resolve: markLogged } = Promise.withResolvers<void>();
@@ -254,4 +285,9 @@ function startContainer({
       child.kill('SIGKILL');
     },
   };
+}
+
+function onOneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\s*\n\s*/g, ' ');
 }

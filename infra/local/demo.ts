@@ -1,11 +1,11 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import { setTimeout } from 'node:timers/promises';
 import { startLocalStack } from './stack.ts';
 import { accent, bold, coloredStatus, dim, print } from './terminal.ts';
 
-/** `npm run demo`: the story of two tenants, told on a stack of its own; exits 0 when it went as told. */
+/** `npm run demo`: the story of three tenants, told on a stack of its own; exits 0 when it went as told. */
 
 await using stack = await startLocalStack();
+const { simulator } = stack;
 let steps = 0;
 
 print(`
@@ -15,81 +15,90 @@ ${dim('Everything runs on this machine; the first request also starts its functi
 const instance = { element: { key: 'taxify' }, name: 'Acme', tags: ['eu'] };
 const withKey = { ...instance, configuration: { 'api.key': 'acme-taxify-key' } };
 
-await step('A request without the Taxify API key: what is missing is named', 400, () =>
-  request('POST', '/tenants/acme/instances', instance),
+await step('A request without the Taxify API key: what is missing is named', 400, post('acme', instance));
+await step('With the key, the instance is provisioned', 201, post('acme', withKey));
+await step('Asked again, the same instance is the answer', 200, post('acme', withKey));
+note(`Cloud Elements has ${count(simulator.instances.length, 'instance')} and received ${creates()}.`);
+await step('The application reads its element token', 200, get('/tenants/acme/instances/taxify/token'));
+
+const another = { ...instance, name: 'Initech', configuration: { 'api.key': 'initech-taxify-key' } };
+simulator.requests.length = 0;
+simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
+simulator.listLagMs = 60_000;
+await step(
+  'Cloud Elements creates an instance, but its answer is lost on the way',
+  202,
+  post('initech', another),
 );
-await step('With the key, the instance is provisioned', 201, () =>
-  request('POST', '/tenants/acme/instances', withKey),
-);
-await step('Asked again, the same instance is the answer', 200, () =>
-  request('POST', '/tenants/acme/instances', withKey),
-);
-print(
-  dim(
-    `   Cloud Elements has ${count(stack.simulator.instances.length, 'instance')} and has been sent ${count(creates(), 'create')}.`,
-  ),
-);
-await step('The application reads its element token', 200, () =>
-  request('GET', '/tenants/acme/instances/taxify/token'),
-);
+note('Another create would make a second instance, so the service looks for the first one instead:');
+note(`it sent ${creates()}, then ${lookUps()}. Cloud Elements does not list the instance yet.`);
+simulator.listLagMs = 0;
+await step('Asked again, the service finds that instance and keeps its token', 201, post('initech', another));
+note(`Cloud Elements has ${instancesOf('initech')} of initech and received ${creates()}.`);
 
 stack.putSecret(stack.tenantSecretName('globex', 'taxify'), { 'api.key': 'globex-taxify-key' });
-await step(
-  "Another tenant is onboarded by an event; the key comes from the tenant's secret",
-  200,
-  onboardByEvent,
-);
-await step('The list of that tenant', 200, () => request('GET', '/tenants/globex/instances'));
+await step('A tenant is onboarded by an event; the key comes from its secret', 200, onboardByEvent('globex'));
+await step('The list of that tenant', 200, get('/tenants/globex/instances'));
+
+if (simulator.instances.length !== 3) {
+  throw new Error(`Expected one instance for each of 3 tenants, got ${simulator.instances.length}.`);
+}
 print(
-  `\n${bold('Done.')} Two tenants, ${count(stack.simulator.instances.length, 'instance')}, ${count(creates(), 'create')}. ` +
+  `\n${bold('Done.')} Three tenants, ${count(simulator.instances.length, 'instance')}. ` +
     `${dim('To try it yourself: npm start')}\n`,
 );
 
-type Answer = { asked: string; sent?: unknown; status: number; received: unknown };
+type Answer = { status: number; received: unknown };
+type Act = { asked: string; sent?: object; ask: () => Promise<Answer> };
 
-async function step(title: string, expectedStatus: number, act: () => Promise<Answer>): Promise<void> {
-  const startedAt = performance.now();
-  const { asked, sent, status, received } = await act();
-  const tookMs = Math.round(performance.now() - startedAt);
-
+async function step(title: string, expectedStatus: number, { asked, sent, ask }: Act): Promise<void> {
   print(`\n${bold(`${++steps}. ${title}`)}`);
   print(`   ${dim('→')} ${accent(asked)}`);
   if (sent) print(indented(sent));
+  const startedAt = performance.now();
+  const { status, received } = await ask();
+  const tookMs = Math.round(performance.now() - startedAt);
+
   print(`   ${dim('←')} ${coloredStatus(status)} ${dim(`in ${tookMs} ms`)}`);
   print(indented(received));
-  if (status !== expectedStatus)
-    throw new Error(`Step ${steps} was to be answered ${expectedStatus}, not ${status}.`);
+  if (status !== expectedStatus) throw new Error(`Step ${steps}: expected ${expectedStatus}, got ${status}.`);
 }
 
-async function request(method: 'GET' | 'POST', path: string, body?: object): Promise<Answer> {
-  const response = await fetch(`${stack.apiUrl}${path}`, {
-    method,
-    ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-  });
-  return {
-    asked: `${method} ${path}`,
-    sent: body,
-    status: response.status,
-    received: JSON.parse(await response.text(), hideToken),
+function note(text: string): void {
+  print(dim(`   ${text}`));
+}
+
+function get(path: string): Act {
+  return { asked: `GET ${path}`, ask: () => send(path) };
+}
+
+function post(tenantId: string, body: object): Act {
+  const path = `/tenants/${tenantId}/instances`;
+  const headers = { 'content-type': 'application/json' };
+  const ask = () => send(path, { method: 'POST', headers, body: JSON.stringify(body) });
+  return { asked: `POST ${path}`, sent: body, ask };
+}
+
+async function send(path: string, request: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(`${stack.apiUrl}${path}`, request);
+  return { status: response.status, received: JSON.parse(await response.text(), hideToken) };
+}
+
+function onboardByEvent(tenantId: string): Act {
+  const path = `/tenants/${tenantId}/instances/taxify`;
+  const entry = { Source: 'crm', DetailType: 'TenantOnboarded', Detail: JSON.stringify({ tenantId }) };
+  const ask = async () => {
+    const client = new EventBridgeClient({
+      endpoint: stack.awsUrl,
+      region: 'us-east-1',
+      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    });
+    await client.send(new PutEventsCommand({ Entries: [{ EventBusName: stack.busName, ...entry }] }));
+    client.destroy();
+    await stack.idle();
+    return send(path);
   };
-}
-
-async function onboardByEvent(): Promise<Answer> {
-  const client = new EventBridgeClient({
-    endpoint: stack.awsUrl,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-  });
-  const entry = { Source: 'crm', DetailType: 'TenantOnboarded', Detail: '{"tenantId":"globex"}' };
-  await client.send(new PutEventsCommand({ Entries: [{ EventBusName: stack.busName, ...entry }] }));
-  client.destroy();
-  const path = '/tenants/globex/instances/taxify';
-  let answer = await request('GET', path);
-  for (let tries = 0; tries < 100 && !JSON.stringify(answer.received).includes('"active"'); tries++) {
-    await setTimeout(50);
-    answer = await request('GET', path);
-  }
-  return { ...answer, asked: `PutEvents, then GET ${path}`, sent: entry };
+  return { asked: `PutEvents, then GET ${path}`, sent: entry, ask };
 }
 
 /** Even a token that opens nothing is not printed. */
@@ -99,8 +108,23 @@ function hideToken(key: string, value: unknown): unknown {
     : value;
 }
 
-function creates(): number {
-  return stack.simulator.requests.filter(({ operation }) => operation === 'POST /instances').length;
+function requestsFor(operation: string): number {
+  return simulator.requests.filter((request) => request.operation === operation).length;
+}
+
+function creates(): string {
+  return count(requestsFor('POST /instances'), 'create');
+}
+
+function lookUps(): string {
+  return count(requestsFor('GET /instances'), 'look-up');
+}
+
+function instancesOf(tenantId: string): string {
+  return count(
+    simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`)).length,
+    'instance',
+  );
 }
 
 function count(number: number, noun: string): string {
@@ -111,5 +135,6 @@ function count(number: number, noun: string): string {
 function indented(value: unknown): string {
   return JSON.stringify(value, undefined, 2)
     .replaceAll(/[[{]\n[^[\]{}]{0,60}\n *[\]}]/g, (block) => block.replaceAll(/\s*\n\s*/g, ' '))
+    .replaceAll(/\[ (.*) \]/g, '[$1]')
     .replaceAll(/^/gm, '     ');
 }

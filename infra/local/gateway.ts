@@ -36,12 +36,15 @@ export async function startGateway<Name extends string>({
   invoke,
   port = 0,
   timeoutMs = gatewayTimeoutMs,
+  onLog = () => {},
 }: {
   /** By function, for example `GET /tenants/{tenantId}/instances`. */
   routes: ReadonlyMap<Name, string>;
   invoke: (name: Name, event: APIGatewayProxyEventV2WithIAMAuthorizer) => Promise<unknown>;
   port?: number;
   timeoutMs?: number;
+  /** Why an answer is the gateway's own and not the function's, as its access log would have it. */
+  onLog?: (name: Name, line: string) => void;
 }) {
   async function answerTo(request: IncomingMessage): Promise<Answer> {
     const body = await readBody(request);
@@ -51,7 +54,11 @@ export async function startGateway<Name extends string>({
       const pathParameters = matchRoute(routeKey, request.method ?? '', path);
       if (!pathParameters) continue;
       const event = eventFor({ request, routeKey, path, query, pathParameters, body });
-      return await withinTime(() => invoke(name, event), timeoutMs);
+      return await withinTime(
+        () => invoke(name, event),
+        timeoutMs,
+        (reason) => onLog(name, `${routeKey} got no answer of ${name}: ${reason}`),
+      );
     }
     return message(404, 'Not Found');
   }
@@ -176,11 +183,25 @@ function commonLogTime(time: Date): string {
   return `${day}/${month}/${year}:${clock} +0000`;
 }
 
-async function withinTime(invoke: () => Promise<unknown>, timeoutMs: number): Promise<Answer> {
+async function withinTime(
+  invoke: () => Promise<unknown>,
+  timeoutMs: number,
+  onOwnAnswer: (reason: string) => void,
+): Promise<Answer> {
   const { promise: timeout, resolve: giveUp } = Promise.withResolvers<Answer>();
-  const timer = setTimeout(() => giveUp(message(503, 'Service Unavailable')), timeoutMs);
-  // An error's text is never told to the caller, here as in AWS.
-  const answer = invoke().then(readAnswer, () => internalServerError);
+  const timer = setTimeout(() => {
+    onOwnAnswer(`it took longer than ${timeoutMs} ms`);
+    giveUp(message(503, 'Service Unavailable'));
+  }, timeoutMs);
+  const answer = invoke().then(
+    (given) => {
+      const read = readAnswer(given);
+      if (!read) onOwnAnswer('what it returned is not an HTTP response');
+      return read ?? internalServerError;
+    },
+    // The function's log has the reason. An error's text never reaches the caller, here as in AWS.
+    () => internalServerError,
+  );
   try {
     return await Promise.race([answer, timeout]);
   } finally {
@@ -188,13 +209,13 @@ async function withinTime(invoke: () => Promise<unknown>, timeoutMs: number): Pr
   }
 }
 
-function readAnswer(answer: unknown): Answer {
+function readAnswer(answer: unknown): Answer | undefined {
   if (!withStatusSchema.safeParse(answer).success) {
     const body = typeof answer === 'string' ? answer : JSON.stringify(answer);
     return { status: 200, headers: { 'content-type': 'application/json' }, body };
   }
   const parsed = answerSchema.safeParse(answer);
-  if (!parsed.success) return internalServerError;
+  if (!parsed.success) return undefined;
   const { statusCode, headers, cookies, body, isBase64Encoded } = parsed.data;
   const named = Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
   return {

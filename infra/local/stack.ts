@@ -146,6 +146,14 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
 
     const logs: string[] = [];
     const metrics: string[] = [];
+    function log(name: FunctionName, line: string): void {
+      if (isMetricsLine(line)) {
+        metrics.push(line);
+        return;
+      }
+      logs.push(line);
+      onLog?.(name, line);
+    }
     const containers = createContainers<FunctionName>({
       bundle,
       environmentOf: (name) => ({
@@ -155,14 +163,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
         ...environmentFor(triggers[name].uses, resources),
       }),
       timeoutMsOf: (name) => options.functionTimeoutMs ?? timeoutMsOf(triggers[name]),
-      onLog: (name, line) => {
-        if (isMetricsLine(line)) {
-          metrics.push(line);
-          return;
-        }
-        logs.push(line);
-        onLog?.(name, line);
-      },
+      onLog: log,
     });
     stops.push(containers.stop);
 
@@ -221,7 +222,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     }
 
     const gateway = await onPort(ports, 'api', (port) =>
-      startGateway({ port, routes, invoke: containers.invoke }),
+      startGateway({ port, routes, invoke: containers.invoke, onLog: log }),
     );
     stops.push(gateway.stop);
 

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod/mini';
 import { createContainers } from '../../infra/local/containers.ts';
 
@@ -42,12 +42,17 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-function start({ timeoutMs, source = fixture }: { timeoutMs?: number; source?: string } = {}) {
+function start({
+  timeoutMs,
+  source = fixture,
+  bundle = () => {},
+}: { timeoutMs?: number; source?: string; bundle?: () => void } = {}) {
   const logs: string[] = [];
   const bundled: string[] = [];
   const containers = createContainers({
     bundle: (name, directory) => {
       bundled.push(name);
+      bundle();
       writeFileSync(join(directory, 'index.mjs'), source);
     },
     environmentOf: (name) => ({ TABLE_NAME: `table of ${name}` }),
@@ -120,6 +125,64 @@ test('rejects when a function crashes, and starts another process', async () => 
   const next = await run({});
   expect(next.pid).not.toBe(pid);
   expect(next.invocations).toBe(1);
+});
+
+test('logs the crash of a function in the words of Lambda', async () => {
+  const { run, logs } = start();
+  await expect(run({ exits: 3 })).rejects.toThrow('exit status 3');
+  expect(logs).toEqual([
+    expect.stringMatching(
+      /^a-function: RequestId: [\da-f-]{36} Error: Runtime exited with error: exit status 3$/,
+    ),
+  ]);
+});
+
+test('a bundle that failed is made again at the next invocation, and its failure is logged', async () => {
+  let isInstalled = false;
+  const { run, logs, bundled } = start({
+    bundle: () => {
+      if (!isInstalled) throw new Error('Build failed:\n  zod is missing');
+    },
+  });
+  await expect(run({})).rejects.toThrow('zod is missing');
+  expect(logs).toEqual(['a-function: a-function cannot be started: Build failed: zod is missing']);
+  isInstalled = true;
+  expect(await run({})).toMatchObject({ invocations: 1 });
+  expect(bundled).toHaveLength(2);
+});
+
+test('a bundle that was removed since is made again', async () => {
+  const { run, kill, bundled } = start();
+  const { file } = await run({});
+  kill('a-function');
+  rmSync(dirname(dirname(file)), { recursive: true });
+  await expect(run({})).rejects.toThrow('exit status 1');
+  expect(await run({})).toMatchObject({ invocations: 1 });
+  expect(bundled).toHaveLength(2);
+});
+
+test('a temporary directory that is not writable is named in the log, and used once it is', async () => {
+  const { run, logs } = start();
+  vi.stubEnv('TMPDIR', '/proc/nowhere');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  await expect(run({})).rejects.toThrow('ENOENT');
+  expect(logs).toEqual([expect.stringContaining('a-function cannot be started: ENOENT')]);
+  expect(logs.join('')).toContain('/proc/nowhere/element-onboarding-');
+  vi.unstubAllEnvs();
+  expect(await run({})).toMatchObject({ invocations: 1 });
+});
+
+test('a process that cannot be started is an error in the log, and does not end its parent', async () => {
+  const { run, logs } = start();
+  const { execPath } = process;
+  process.execPath = '/nowhere/node';
+  onTestFinished(() => {
+    process.execPath = execPath;
+  });
+  await expect(run({})).rejects.toThrow('spawn /nowhere/node ENOENT');
+  expect(logs).toEqual([expect.stringContaining('a-function cannot be started: a-function ended: spawn')]);
+  process.execPath = execPath;
+  expect(await run({})).toMatchObject({ invocations: 1 });
 });
 
 test('kills a function at its time-out and starts another process', async () => {

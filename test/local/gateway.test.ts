@@ -7,6 +7,7 @@ import { startGateway } from '../../infra/local/gateway.ts';
 type Event = APIGatewayProxyEventV2WithIAMAuthorizer;
 
 const events: { name: string; event: Event }[] = [];
+const logs: string[] = [];
 let answer: (event: Event) => unknown = () => ({ statusCode: 204 });
 
 let gateway: Awaited<ReturnType<typeof startGateway>>;
@@ -23,11 +24,13 @@ beforeAll(async () => {
       return await answer(event);
     },
     timeoutMs: 100,
+    onLog: (name, line) => logs.push(`${name}: ${line}`),
   });
 });
 afterAll(() => gateway.stop());
 beforeEach(() => {
   events.length = 0;
+  logs.length = 0;
   answer = () => ({ statusCode: 204 });
 });
 
@@ -230,6 +233,15 @@ describe('the response', () => {
     answer = () => new Promise(() => {});
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 503, body: '{"message":"Service Unavailable"}' });
+    expect(logs).toEqual(['status: GET /status got no answer of status: it took longer than 100 ms']);
+  });
+
+  test('in place of an unreadable one has its reason in the log', async () => {
+    answer = () => ({ statusCode: 'created' });
+    expect(await send('GET', '/status')).toMatchObject({ status: 500 });
+    expect(logs).toEqual([
+      'status: GET /status got no answer of status: what it returned is not an HTTP response',
+    ]);
   });
 });
 
