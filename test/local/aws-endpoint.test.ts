@@ -96,17 +96,17 @@ describe('Secrets Manager', () => {
 
   test('describes a secret without its value', async () => {
     const client = new SecretsManagerClient(configuration());
-    const describe = (SecretId: string) => client.send(new DescribeSecretCommand({ SecretId }));
+    const look = (SecretId: string) => client.send(new DescribeSecretCommand({ SecretId }));
     const created = await client.send(new CreateSecretCommand({ Name: 'described', SecretString: 's' }));
-    const described = await describe('described');
+    const described = await look('described');
     expect(described).toMatchObject({ ARN: created.ARN, Name: 'described' });
     expect(described.VersionIdsToStages).toEqual({ [created.VersionId ?? '']: ['AWSCURRENT'] });
     expect(described).not.toHaveProperty('SecretString');
     await client.send(new DeleteSecretCommand({ SecretId: 'described' }));
-    expect((await describe('described')).DeletedDate).toBeInstanceOf(Date);
+    expect((await look('described')).DeletedDate).toBeInstanceOf(Date);
     await client.send(new CreateSecretCommand({ Name: 'without-value' }));
-    expect((await describe('without-value')).VersionIdsToStages).toBeUndefined();
-    await expect(describe('never-there')).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
+    expect((await look('without-value')).VersionIdsToStages).toBeUndefined();
+    await expect(look('never-there')).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
   });
 
   test('knows no secret that was not created, or was deleted for good', async () => {
