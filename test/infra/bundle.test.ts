@@ -1,5 +1,5 @@
 import { build } from 'esbuild';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { readFile } from 'node:fs/promises';
 import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
 
@@ -27,4 +27,24 @@ test('every replacement takes place, and a bundle needs nothing beside itself', 
   expect(inputs.filter((input) => /credential-provider-(sso|ini|process)/.test(input))).toEqual([]);
   expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
   expect(outputFiles).toHaveLength(1);
+});
+
+test('a bundle has the same bytes whatever the Node that builds it exports', async () => {
+  const bundle = async () => {
+    const { outputFiles } = await build({
+      ...bundleOptions,
+      entryPoints: [sourceOf('get-instance')],
+      write: false,
+    });
+    return outputFiles.map(({ hash }) => hash);
+  };
+  const here = await bundle();
+  const getBuiltinModule = process.getBuiltinModule.bind(process);
+  const another = vi.spyOn(process, 'getBuiltinModule').mockImplementation((id: string) => {
+    const names = Object.keys(getBuiltinModule(id) ?? {});
+    const onlyThere = Array.from({ length: 50 }, (_, index) => `${'q'.repeat(index + 1)}uux`);
+    return Object.fromEntries([...onlyThere, ...names.toReversed()].map((name) => [name, 1]));
+  });
+  expect(await bundle()).toEqual(here);
+  another.mockRestore();
 });
