@@ -29,15 +29,13 @@ test('every replacement takes place, and a bundle needs nothing beside itself', 
   expect(outputFiles).toHaveLength(1);
 });
 
+async function bundle(): Promise<string[]> {
+  const entryPoints = [sourceOf('get-instance')];
+  const { outputFiles } = await build({ ...bundleOptions, entryPoints, write: false });
+  return outputFiles.map(({ hash }) => hash);
+}
+
 test('a bundle has the same bytes whatever the Node that builds it exports', async () => {
-  const bundle = async () => {
-    const { outputFiles } = await build({
-      ...bundleOptions,
-      entryPoints: [sourceOf('get-instance')],
-      write: false,
-    });
-    return outputFiles.map(({ hash }) => hash);
-  };
   const here = await bundle();
   const getBuiltinModule = process.getBuiltinModule.bind(process);
   const another = vi.spyOn(process, 'getBuiltinModule').mockImplementation((id: string) => {
