@@ -16,7 +16,7 @@ test('every replacement takes place, and a bundle needs nothing beside itself', 
   }
   // One of undici's parsers, and none of what its index brings along.
   expect(inputs.filter((input) => /undici\/lib\/(llhttp.*wasm|milo)/.test(input))).toEqual([
-    'node_modules/undici/lib/llhttp/llhttp_simd-wasm.js',
+    expect.stringMatching(/node_modules\/undici\/lib\/llhttp\/llhttp_simd-wasm\.js$/),
   ]);
   // What stands for `node:assert` can be called and nothing else.
   const texts = await Promise.all(
