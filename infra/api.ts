@@ -1,4 +1,4 @@
-import { Lazy, type RemovalPolicy } from 'aws-cdk-lib';
+import { Aws, Fn, Lazy, type RemovalPolicy } from 'aws-cdk-lib';
 import * as apigateway from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
@@ -34,7 +34,8 @@ export class Api extends apigateway.HttpApi {
       description: 'Element instances and element tokens of tenants',
       defaultAuthorizer: new HttpIamAuthorizer(),
     });
-    const accessLog = new logs.LogGroup(this, 'AccessLog', {
+    const accessLog = new logs.LogGroup(this, 'VendedAccessLog', {
+      logGroupName: accessLogName(apiName),
       retention: logs.RetentionDays.ONE_MONTH,
       removalPolicy: logRemovalPolicy,
     });
@@ -82,8 +83,24 @@ export class Api extends apigateway.HttpApi {
 }
 
 /**
- * No path, query or header: the tenant is in the function's own log, under the same `awsRequestId`. Service and stage are the
- * dimensions of the metric made of it.
+ * Elsewhere than below `/aws/vendedlogs/`, each API's group adds to one policy of the account, of 5,120 characters, and
+ * when that is full deployments fail:
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
+ *
+ * With a part of the stack's id, because a group that has outlived its stack would hold the name.
+ */
+function accessLogName(apiName: string): string {
+  const stackUuid = Fn.select(2, Fn.split('/', Aws.STACK_ID));
+  return `/aws/vendedlogs/${apiName}-${Fn.select(0, Fn.split('-', stackUuid))}`;
+}
+
+/**
+ * No path, query or header but `User-Agent`: the tenant is in the function's own log, under the same `awsRequestId`.
+ * Service and stage are the dimensions of the metric made of it.
+ *
+ * Each line has to be JSON, or the metric misses it. API Gateway writes `-` for what there is none of, and escapes what
+ * callers send. Not `$context.error.messageString`: it has quotes around it when there is an error and none around the
+ * `-`, so that either lines with an error or those without one would not be JSON. Messages of HTTP APIs have no quotes.
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
  */
 const accessLogFormat = (stage: string) => ({
@@ -96,6 +113,8 @@ const accessLogFormat = (stage: string) => ({
   status: '$context.status',
   latencyMs: '$context.responseLatency',
   caller: '$context.identity.userArn',
+  sourceIp: '$context.identity.sourceIp',
+  userAgent: '$context.identity.userAgent',
   error: '$context.error.message',
   integrationError: '$context.integrationErrorMessage',
 });

@@ -10,12 +10,7 @@ import { OnboardingStack } from './stack.ts';
 
 // What `cdk init` would write into cdk.json, some ninety lines; of the pinned version, so it changes with that alone.
 const app = new App({ context: recommendedFlags });
-const parsed = parseSettings({
-  stage: app.node.tryGetContext('stage'),
-  baseUrl: app.node.tryGetContext('baseUrl'),
-  alarmTopicArn: app.node.tryGetContext('alarmTopicArn'),
-  runbookUrl: app.node.tryGetContext('runbookUrl'),
-});
+const parsed = parseSettings(app.node.getAllContext());
 if ('complaint' in parsed) {
   process.stderr.write(`${parsed.complaint}\n`);
   process.exit(1);

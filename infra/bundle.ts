@@ -1,4 +1,5 @@
 import { build, type BuildOptions, type ImportKind, type Plugin } from 'esbuild';
+import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
@@ -12,7 +13,9 @@ export type Replacement = {
   filter: RegExp;
   /** Only when it is asked for in this way. */
   kind?: ImportKind;
-  contents: (path: string) => string;
+  /** The exports that the importer asks for, when the contents depend on them. */
+  exportsFor?: (path: string, importer: string) => readonly string[];
+  contents: (path: string, exports: readonly string[]) => string;
 };
 
 /**
@@ -33,18 +36,18 @@ export const replacements: readonly Replacement[] = [
   },
   {
     // An ES module's import of a built-in one asks for everything that it exports. For `node:http` that loads Node's own
-    // undici: 20 ms. https://github.com/nodejs/node/issues/59686. Here only what is imported is asked for.
+    // undici: 20 ms. https://github.com/nodejs/node/issues/59686. Here only what is imported is asked for. A list of all
+    // exports would depend on the Node that builds: esbuild picks short names by how often which letter occurs, also in
+    // exports that are not used.
     name: 'built-in modules that are imported',
     filter: builtIn,
     kind: 'import-statement',
-    contents: (path) => {
-      const names = Object.keys(process.getBuiltinModule(path) ?? {}).filter((name) => name !== 'default');
-      return `
-        const whole = process.getBuiltinModule('${path}');
-        export default whole;
-        ${names.map((name) => `export const ${name} = /* @__PURE__ */ (() => whole.${name})();`).join('\n')}
-      `;
-    },
+    exportsFor: importedNames,
+    contents: (path, names) => `
+      const whole = process.getBuiltinModule('${path}');
+      export default whole;
+      ${names.map((name) => `export const ${name} = /* @__PURE__ */ (() => whole.${name})();`).join('\n')}
+    `,
   },
   {
     // The one that has to stay: an ES module has no `require`, and undici's modules ask by it.
@@ -105,17 +108,43 @@ export const replacements: readonly Replacement[] = [
 export const replacing = (which: readonly Replacement[]): Plugin => ({
   name: 'replacing',
   setup(bundler) {
-    for (const { name, filter, kind, contents } of which) {
-      bundler.onResolve({ filter }, (asked) =>
-        kind === undefined || kind === asked.kind ? { path: asked.path, namespace: name } : undefined,
-      );
-      bundler.onLoad({ filter: /.*/, namespace: name }, ({ path }) => ({
-        contents: contents(path),
+    for (const { name, filter, kind, exportsFor, contents } of which) {
+      bundler.onResolve({ filter }, ({ path, kind: askedAs, importer }) => {
+        if (kind !== undefined && kind !== askedAs) return undefined;
+        // A module of its own for each list of exports.
+        const suffix = exportsFor ? `?${exportsFor(path, importer).join()}` : '';
+        return { path, namespace: name, suffix };
+      });
+      bundler.onLoad({ filter: /.*/, namespace: name }, ({ path, suffix }) => ({
+        contents: contents(path, suffix.slice(1).split(',').filter(Boolean)),
         resolveDir: functionsDirectory,
       }));
     }
   },
 });
+
+/**
+ * The names that a source file imports of a module, sorted. Only found in the form that TypeScript writes; of another one
+ * esbuild says that an export is missing.
+ */
+function importedNames(path: string, importer: string): string[] {
+  const source = readFileSync(importer, 'utf8');
+  const from = String.raw`\s*from\s*['"]${path}['"]`;
+  const named = [...source.matchAll(new RegExp(String.raw`\{([^{}]*)\}${from}`, 'g'))].flatMap(
+    ([, list = '']) =>
+      list.split(',').map((each) =>
+        each
+          .trim()
+          .replace(/^type\s+/, '')
+          .replace(/\s+as\s.*$/s, ''),
+      ),
+  );
+  const namespaces = [...source.matchAll(new RegExp(String.raw`\*\s*as\s+(\w+)${from}`, 'g'))].flatMap(
+    ([, whole = '']) => [...source.matchAll(new RegExp(String.raw`\b${whole}\.(\w+)`, 'g'))],
+  );
+  const names = [...named, ...namespaces.map(([, name = '']) => name)];
+  return [...new Set(names)].filter((name) => /^\w+$/.test(name) && name !== 'default').toSorted();
+}
 
 /** The AWS SDK is bundled (left to the runtime's copy, a cold start takes almost twice as long), from its ES modules. */
 export const bundleOptions = {

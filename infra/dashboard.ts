@@ -5,6 +5,7 @@ import {
   Dashboard,
   GraphWidget,
   type IMetric,
+  PeriodOverride,
   SingleValueWidget,
   Stats,
 } from 'aws-cdk-lib/aws-cloudwatch';
@@ -25,6 +26,9 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
   const dashboard = new Dashboard(scope, 'Dashboard', {
     // Names of dashboards are an account's, whatever the Region.
     dashboardName: `${Stack.of(scope).stackName}-${Aws.REGION}`,
+    // Otherwise CloudWatch lengthens periods with the time range, and the last audit's figures become the highest of
+    // several.
+    periodOverride: PeriodOverride.INHERIT,
   });
   dashboard.addWidgets(new AlarmStatusWidget({ title: 'Alarms', alarms: [...alarms], width: 24, height: 4 }));
   dashboard.addWidgets(
@@ -65,7 +69,8 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       title: 'Differs from Cloud Elements, at the last audit',
       width: 12,
       height: 6,
-      setPeriodToTimeRange: true,
+      // Shows the newest value in a time range of its own that holds an audit, whatever the dashboard's is.
+      start: '-P2D',
       metrics: latest(
         'Orphans',
         'LostInstances',

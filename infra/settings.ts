@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { isOrigin } from '../functions/core/origin.ts';
+import { plain } from './local/terminal.ts';
 
 const stageExpected =
   'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod';
@@ -39,17 +40,49 @@ function isPageUrl(text: string): boolean {
   return url?.protocol === 'https:' && !url.username && !url.password && !text.includes('#');
 }
 
-/** What `-c stage=… -c baseUrl=…` and the like say, or one text that names everything wrong with them, but not their values. */
-export function parseSettings(context: {
-  stage: unknown;
-  baseUrl: unknown;
-  alarmTopicArn?: unknown;
-  runbookUrl?: unknown;
-}): { settings: Settings } | { complaint: string } {
+const known = Object.keys(settingsSchema.shape);
+
+/** The CLI's own, such as `aws:cdk:bundling-stacks`, feature flags, and what it has looked up before. */
+const isOfCdk = (key: string): boolean => /[:/]/.test(key) || ofCdk.has(key);
+const ofCdk = new Set(['cli-telemetry', 'acknowledged-issue-numbers']);
+
+/**
+ * What the whole context says: `-c stage=… -c baseUrl=…` and the like. Or one text that names everything wrong with it,
+ * but no value. A key that is not known is wrong, too: misspelt, it would leave the default in force.
+ */
+export function parseSettings(
+  context: Readonly<Record<string, unknown>>,
+): { settings: Settings } | { complaint: string } {
+  const unknown = Object.keys(context).filter((key) => !known.includes(key) && !isOfCdk(key));
   const parsed = settingsSchema.safeParse(context);
-  if (parsed.success) return { settings: parsed.data };
-  const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.')}: ${message}`);
-  return { complaint: ['Wrong context:', ...problems].join('\n') };
+  if (parsed.success && unknown.length === 0) return { settings: parsed.data };
+  const problems = [
+    ...unknown.map(
+      (key) => `${plain(key)}: is not known; did you mean ${nearest(key)}? (known: ${known.join(', ')})`,
+    ),
+    ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+  ];
+  return { complaint: ['Wrong context:', ...problems.map((problem) => `  ${problem}`)].join('\n') };
+}
+
+function nearest(key: string): string {
+  const [first = ''] = known.toSorted((a, b) => distance(key, a) - distance(key, b));
+  return first;
+}
+
+/** Levenshtein's, without regard to case. */
+function distance(one: string, other: string): number {
+  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
 }
 
 /** The data of a stage for development goes with its stack; any other stage's stays. */

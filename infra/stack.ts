@@ -1,4 +1,4 @@
-import { ArnFormat, CfnOutput, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { Annotations, ArnFormat, CfnOutput, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -31,6 +31,14 @@ export class OnboardingStack extends Stack {
     super(scope, name, {
       description: `Provisions tenants' element instances at ${settings.baseUrl} and keeps their element tokens`,
     });
+
+    if (!isDisposable(settings) && settings.alarmTopicArn === undefined) {
+      Annotations.of(this).addWarningV2(
+        'element-onboarding:no-alarm-topic',
+        `The alarms of stage ${settings.stage} notify no one, because no alarmTopicArn is given. If the stage was deployed ` +
+          'with one, deploying it like this unplugs all its alarms: add -c alarmTopicArn=… as before.',
+      );
+    }
 
     const secretsPrefix = `element-onboarding/${settings.stage}`;
     const removalPolicy = removalPolicyOf(settings);

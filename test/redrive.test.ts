@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { oldestOnboardingMs } from '../functions/core/timing.ts';
-import { linesOf, readDeadLetter, type QueueName } from '../infra/redrive/dead-letter.ts';
+import { linesOf, linesOfUnseen, readDeadLetter, type QueueName } from '../infra/redrive/dead-letter.ts';
 import { parseOptions } from '../infra/redrive/options.ts';
 
 const event = (detailType: string, detail: unknown, more: object = {}) =>
@@ -124,11 +124,19 @@ describe('an event of long ago', () => {
   });
 });
 
+test('letters that are hidden or were not received are told, and nothing is said when there are none', () => {
+  expect(linesOfUnseen({ visible: 0, hidden: 0 })).toEqual([]);
+  expect(linesOfUnseen({ visible: 1_200, hidden: 3 })).toEqual([
+    'Not received, though the queue has them: about 1,200. Run it again.',
+    'Hidden: about 3. Another run holds them, or one that was killed: they are seen again within 15 minutes.',
+  ]);
+});
+
 test.each([
-  [[], 'of which stage'],
+  [[], 'Expected --stage <stage>.'],
   [['--stage', 'prod', '--queue', 'publish-results'], "places in the table's stream and not events"],
   [['--stage', 'prod', '--queue', 'others'], 'onboard-tenants or offboard-tenants'],
-  [['--stage', 'prod', '--limit', '0'], '--limit is to be'],
+  [['--stage', 'prod', '--limit', '0'], 'Expected --limit to be a whole number from 1 to 10000, got "0".'],
   [['--stage', 'prod', '--purge'], '--purge'],
 ])('%j is refused', (args, message) => {
   expect(() => parseOptions(args)).toThrow(message);

@@ -86,10 +86,12 @@ export async function configurationFor(
   const configuration = { ...secret.configuration, ...settings.configuration };
   const missing = requiredKeys(settings.elementKey).filter((name) => !Object.hasOwn(configuration, name));
   if (missing.length === 0) return configuration;
+  // An event may not bring credentials.
+  const ways =
+    settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
   throw missingConfiguration(
     `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
-      `send it in the request's configuration, or put it into the secret ${secret.name} ` +
-      `(which ${secret.absence ?? 'lacks it'}) and ask again.`,
+      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and ask again.`,
     missing,
   );
 }

@@ -1,16 +1,20 @@
+import { commandLine, parseOptions, UsageError } from '../command-line.ts';
 import { eventSchemas } from './events.ts';
 import { openApiDocument } from './openapi.ts';
 
-/** `npm run contract`: the OpenAPI document of the HTTP API; `npm run contract events`: the events' JSON Schemas. */
+const help = `npm run -s contract              the HTTP API as OpenAPI 3.1
+npm run -s contract -- events    the events, those taken and those sent, as JSON Schema`;
 
-const [what = 'api', ...more] = process.argv.slice(2);
 const documents = new Map<string, () => object>([
   ['api', openApiDocument],
   ['events', eventSchemas],
 ]);
-const documentOf = documents.get(what);
-if (!documentOf || more.length > 0) {
-  process.stderr.write('One of "api" (the default) and "events" can be printed.\n');
-  process.exit(2);
-}
+
+const documentOf = commandLine(help, (args) => {
+  const { positionals } = parseOptions({ args, allowPositionals: true });
+  const [what = 'api', ...more] = positionals;
+  const found = documents.get(what);
+  if (found && more.length === 0) return found;
+  throw new UsageError(`Expected "api" (the default) or "events", got "${positionals.join(' ')}".`);
+});
 process.stdout.write(`${JSON.stringify(documentOf(), undefined, 2)}\n`);

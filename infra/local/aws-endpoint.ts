@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { text } from 'node:stream/consumers';
 import { AwsError, sendAnswer, sendError } from './aws-protocol.ts';
 import type { Operations } from './aws-protocol.ts';
-import { closeServer, listenOnLoopback } from './loopback.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts';
 
 /**
  * One HTTP server for several AWS services: an SDK client reaches it by `AWS_ENDPOINT_URL_<SERVICE>`. Speaks AWS JSON
@@ -20,10 +20,12 @@ export async function startAwsEndpoint({
   guard?: (listener: RequestListener) => RequestListener;
 }) {
   const server = createServer(
-    guard((request, response) => {
-      // A connection that breaks while the body arrives has nobody left to answer.
-      answer(operations, request, response).catch(() => response.destroy());
-    }),
+    withoutForeigners(
+      guard((request, response) => {
+        // A connection that breaks while the body arrives has nobody left to answer.
+        answer(operations, request, response).catch(() => response.destroy());
+      }),
+    ),
   );
   const url = await listenOnLoopback(server, port);
   return { url, stop: () => closeServer(server) };
@@ -36,7 +38,8 @@ async function answer(
 ): Promise<void> {
   const body = await text(request);
   try {
-    const run = operations[String(request.headers['x-amz-target'])];
+    const target = String(request.headers['x-amz-target']);
+    const run = Object.hasOwn(operations, target) ? operations[target] : undefined;
     if (!run)
       throw new AwsError('UnknownOperationException', 'This operation is not part of the local stack.');
     sendAnswer(response, run(parseBody(body)));

@@ -8,7 +8,7 @@ import type { Listing } from './cloud-elements/instances.ts';
 import { createOperations, invalidSecrets } from './cloud-elements/operations.ts';
 import { findRoute, isKnownPath, prefix } from './cloud-elements/routes.ts';
 import type { Instance } from './cloud-elements/shown.ts';
-import { closeServer, listenOnLoopback } from './loopback.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts';
 
 export type { Fault, Mishap, Outcome, ReceivedRequest } from './cloud-elements/faults.ts';
 export type { Operation } from './cloud-elements/routes.ts';
@@ -147,13 +147,15 @@ export async function startCloudElements({
     return send(response, answer);
   }
 
-  const server = createServer((request, response) => {
-    void respond(request, response).catch((error: unknown) => {
-      request.socket.destroy();
-      // The server was stopped, or the client went away. Anything else is a mistake in here and must be seen.
-      if (!stopping.signal.aborted && !request.errored) throw error;
-    });
-  });
+  const server = createServer(
+    withoutForeigners((request, response) => {
+      void respond(request, response).catch((error: unknown) => {
+        request.socket.destroy();
+        // The server was stopped, or the client went away. Anything else is a mistake in here and must be seen.
+        if (!stopping.signal.aborted && !request.errored) throw error;
+      });
+    }),
+  );
   server.on('connection', (socket) => connections.set(socket, ++connectionCount));
   const url = await listenOnLoopback(server, port);
 

@@ -1,8 +1,12 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { commandLine, parseOptions } from '../command-line.ts';
 import { startLocalStack } from './stack.ts';
 import { accent, bold, coloredStatus, dim, print } from './terminal.ts';
 
-/** `npm run demo`: the story of three tenants, told on a stack of its own; exits 0 when it went as told. */
+/** `npm run demo`: exits 0 when it went as told. */
+commandLine('npm run demo   tells the story of three tenants, on a stack of its own', (args) =>
+  parseOptions({ args }),
+);
 
 await using stack = await startLocalStack();
 const { simulator } = stack;

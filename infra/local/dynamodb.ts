@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import { region } from './aws-protocol.ts';
 import { recordChanges } from './changes.ts';
-import { closeServer, listenOnLoopback } from './loopback.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts';
 
 /** The embedded DynamoDB, in memory, with the table of the instances. */
 export async function startDynamoDb({
@@ -25,12 +25,14 @@ export async function startDynamoDb({
   // dynalite's own server stays closed and is handed the requests of ours, so that `guard` can stand before it.
   const record = recordChanges({ tableName, onChange });
   const server = createServer(
-    guard(
-      record((request, response) => {
-        dynamoDb.emit('request', request, response);
-        // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
-        request.removeAllListeners('error').on('error', () => response.destroy());
-      }),
+    withoutForeigners(
+      guard(
+        record((request, response) => {
+          dynamoDb.emit('request', request, response);
+          // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
+          request.removeAllListeners('error').on('error', () => response.destroy());
+        }),
+      ),
     ),
   );
   const url = await listenOnLoopback(server, port);

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as z from 'zod/mini';
 import { gatewayTimeoutMs } from '../../functions/core/timing.ts';
 import { accountId } from './aws-protocol.ts';
-import { closeServer, listenOnLoopback } from './loopback.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts';
 
 /** Fixed by AWS. */
 const maxBodyBytes = 10 * 1024 * 1024;
@@ -63,13 +63,15 @@ export async function startGateway<Name extends string>({
     return message(404, 'Not Found');
   }
 
-  const server = createServer((request, response) => {
-    answerTo(request)
-      // URIError: a malformed escape in the path.
-      .catch((error) => (error instanceof URIError ? message(400, 'Bad Request') : internalServerError))
-      .then((answer) => send(response, answer))
-      .catch(() => response.destroy());
-  });
+  const server = createServer(
+    withoutForeigners((request, response) => {
+      answerTo(request)
+        // URIError: a malformed escape in the path.
+        .catch((error) => (error instanceof URIError ? message(400, 'Bad Request') : internalServerError))
+        .then((answer) => send(response, answer))
+        .catch(() => response.destroy());
+    }),
+  );
   const url = await listenOnLoopback(server, port);
   return { url, stop: () => closeServer(server) };
 }

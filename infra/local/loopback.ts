@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 
 /** Opens the server for this machine only, on any free port when `port` is 0, and answers its origin. */
 export async function listenOnLoopback(server: Server, port: number): Promise<string> {
@@ -16,4 +16,30 @@ export async function closeServer(server: Server): Promise<void> {
   server.close();
   server.closeAllConnections();
   await closed;
+}
+
+/**
+ * Refuses what a web page in a browser on this machine sends. By DNS rebinding a site gets its own name to lead here,
+ * which shows in `Host`; a request to another site carries its own site as `Origin`.
+ */
+export function withoutForeigners(listener: RequestListener): RequestListener {
+  return (request, response) => {
+    const { host = '', origin } = request.headers;
+    if (isLoopback(`http://${host}`) && (origin === undefined || isLoopback(origin))) {
+      listener(request, response);
+      return;
+    }
+    request.resume();
+    response.writeHead(403, { 'content-type': 'application/json' }).end(refusal);
+  };
+}
+
+const refusal = JSON.stringify({
+  message:
+    'The local stack answers programs on this machine: Host and Origin have to be 127.0.0.1 or localhost.',
+});
+
+function isLoopback(url: string): boolean {
+  const hostname = URL.parse(url)?.hostname ?? '';
+  return ['127.0.0.1', '[::1]', 'localhost'].includes(hostname) || hostname.endsWith('.localhost');
 }

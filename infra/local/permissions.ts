@@ -135,7 +135,7 @@ const services: Record<string, Service> = {
 
 function callIn(target: string, body: string, resources: Touchable): string {
   const [name = '', action] = target.split('.');
-  const service = services[name];
+  const service = Object.hasOwn(services, name) ? services[name] : undefined;
   if (!service) return target;
   return `${service.prefix}:${action} ${service.resourceIn(bodySchema.parse(JSON.parse(body)), resources)}`;
 }

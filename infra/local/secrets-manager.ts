@@ -12,6 +12,7 @@ const getSchema = z.object({
   VersionId: z.optional(z.string()),
   VersionStage: z.optional(z.string()),
 });
+const describeSchema = z.object({ SecretId: name });
 const createSchema = z.object({ Name: name, ...value, ClientRequestToken: z.optional(z.string()) });
 const putSchema = z.object({ SecretId: name, ...value, ClientRequestToken: z.optional(z.string()) });
 const deleteSchema = z.object({ SecretId: name, ForceDeleteWithoutRecovery: z.optional(z.boolean()) });
@@ -79,6 +80,16 @@ export function createSecretsManager({ now = Date.now }: { now?: () => number } 
         };
       },
     ),
+
+    'secretsmanager.DescribeSecret': operation(describeSchema, ({ SecretId }) => {
+      const { arn, name: Name, current, deletedAtMs } = find(SecretId);
+      return {
+        ARN: arn,
+        Name,
+        ...(deletedAtMs !== undefined && { DeletedDate: deletedAtMs / 1_000 }),
+        ...(current && { VersionIdsToStages: { [current.versionId]: ['AWSCURRENT'] } }),
+      };
+    }),
 
     'secretsmanager.CreateSecret': operation(createSchema, ({ Name, ClientRequestToken, ...newValue }) => {
       const secret = create(Name);

@@ -1,9 +1,15 @@
 import * as z from 'zod/mini';
+import { commandLine, parseOptions } from '../command-line.ts';
 import { printLogLine } from './log-line.ts';
 import { startLocalStack } from './stack.ts';
 import { accent, bold, dim, print } from './terminal.ts';
 
-/** `npm start`: the whole service on this machine until Ctrl-C. `PORT` is the first of four ports in a row. */
+const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
+
+  npm start
+  PORT=9000 npm start   with other ports: four in a row from 9000 (default 8080)`;
+
+commandLine(help, (args) => parseOptions({ args }), { changesThings: true });
 
 const portSchema = z.coerce.number().check(z.int(), z.gte(1_024), z.lte(65_532));
 const stack = await start(process.env['PORT'] ?? 8080).catch((error: unknown) => {

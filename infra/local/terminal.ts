@@ -18,3 +18,8 @@ export function coloredStatus(status: number): string {
 export function print(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
+
+/** Text that came from elsewhere: without control sequences, and without characters that reorder or hide others. */
+export function plain(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{C}/gu, '\uFFFD');
+}

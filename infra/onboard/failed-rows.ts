@@ -1,6 +1,9 @@
-import { rename, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { parse } from 'node:path';
-import { failureColumns, type Manifest, type Row } from './manifest.ts';
+import { plain } from '../local/terminal.ts';
+import { failureColumns, isFailureColumn, notCopied } from './copied-row.ts';
+import { withFormulaGuard, type Manifest, type Row } from './manifest.ts';
 
 export type FailedRow = { row: Row; code: string; why: string };
 
@@ -11,7 +14,8 @@ export function failedRowsFile(manifestFile: string): string {
 
 /**
  * Writes the rows that failed in the manifest's own format, each with its line, a code and why: mended, the file is a
- * manifest. In place of an older one only when it is complete.
+ * manifest. It is written under a name of its own and takes the place of an older one when it is complete. So neither
+ * is a link followed nor can others read it.
  */
 export async function writeFailedRows(
   file: string,
@@ -19,8 +23,18 @@ export async function writeFailedRows(
   failed: readonly FailedRow[],
 ): Promise<void> {
   const text = format === 'csv' ? csvOf(columns, failed) : jsonLinesOf(failed);
-  await writeFile(`${file}.part`, text);
-  await rename(`${file}.part`, file);
+  const fresh = `${file}.${randomUUID()}.part`;
+  try {
+    await writeFile(fresh, text, { flag: 'wx', mode: 0o600 });
+    await rename(fresh, file);
+  } finally {
+    await rm(fresh, { force: true });
+  }
+}
+
+/** Removes that of an earlier run: nothing has failed any more. */
+export async function removeFailedRows(file: string): Promise<void> {
+  await rm(file, { force: true });
 }
 
 function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string {
@@ -28,29 +42,34 @@ function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string
   const lines = failed.map(({ row: { line, given }, code, why }) => [
     String(line),
     code,
-    why,
+    plain(why),
     ...own.map((column) => textOf(given[column])),
   ]);
   return [[...failureColumns, ...own], ...lines].map((cells) => `${cells.map(cell).join(',')}\n`).join('');
 }
 
-/** A manifest in CSV has nothing else. */
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+/** A manifest in CSV has nothing but text, which may be meant for the terminal that shows the file. */
+function textOf(value: unknown): string {
+  const text = typeof value === 'string' ? value : '';
+  return /(?![\r\n\t])\p{Cc}/u.test(text) ? notCopied : text;
+}
 
-/** RFC 4180. */
+/** RFC 4180, and no cell is a formula. */
 function cell(text: string): string {
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const guarded = withFormulaGuard(text);
+  return /[",\r\n]|^\s|\s$/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
 }
 
 function jsonLinesOf(failed: readonly FailedRow[]): string {
   return failed
     .map(({ row: { line, given }, code, why }) => {
       const own = Object.entries(given).filter(([key]) => !isFailureColumn(key));
-      return `${JSON.stringify({ line, code, why, ...Object.fromEntries(own) })}\n`;
+      return `${asciiControls(JSON.stringify({ line, code, why, ...Object.fromEntries(own) }))}\n`;
     })
     .join('');
 }
 
-function isFailureColumn(name: string): boolean {
-  return failureColumns.some((column) => column === name);
+/** JSON escapes the control characters of ASCII alone. */
+function asciiControls(json: string): string {
+  return json.replaceAll(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
 }

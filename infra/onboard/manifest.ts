@@ -1,12 +1,20 @@
-import { parse as parseCsv, CsvError } from 'csv-parse/sync';
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import * as z from 'zod/mini';
 import { assertAllowed } from '../../functions/core/configuration.ts';
 import { OnboardingError } from '../../functions/core/errors.ts';
-import { defaultElementKey } from '../../functions/core/catalogue.ts';
+import { defaultElementKey, isCatalogued, requiredKeys } from '../../functions/core/catalogue.ts';
+import { isEntryName } from '../../functions/core/entry-name.ts';
 import { settingsFromEvent } from '../../functions/core/events.ts';
 import { configurationSchema, entryNameSchema, type InstanceKey } from '../../functions/core/instance.ts';
+import {
+  configurationColumn,
+  copiedCells,
+  copiedFields,
+  failureColumns,
+  isFailureColumn,
+} from './copied-row.ts';
+import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
 /** What a row asks for. `id` stays the same from run to run as long as the row asks for the same. */
 export type Ask = InstanceKey & {
@@ -19,9 +27,16 @@ export type Ask = InstanceKey & {
 export type Row = {
   /** From 1, as editors count; of a record over several lines, the first. */
   line: number;
-  /** As in the manifest, without what is refused as a possible credential: for the file of failed rows. */
+  /** For the file of failed rows: as in the manifest, and of a bad row only what cannot be a credential. */
   given: Record<string, unknown>;
-} & ({ ask: Ask } | { faults: string[] });
+} & (
+  | {
+      ask: Ask;
+      /** Without the tenant's secret the element's credentials are missing. */
+      needsSecret: boolean;
+    }
+  | { faults: string[] }
+);
 export type GoodRow = Extract<Row, { ask: Ask }>;
 export type BadRow = Extract<Row, { faults: string[] }>;
 
@@ -36,9 +51,6 @@ export class ManifestError extends Error {
 
 /** As the body of an HTTP request, and far below what EventBridge and SQS take. */
 const maxDetailBytes = 64 * 1_024;
-
-/** Columns of the file of failed rows, which can be fed in again: what they hold is not read. */
-export const failureColumns = ['line', 'code', 'why'] as const;
 
 /**
  * Reads a manifest, CSV with a header or JSON Lines, by the ending of its name.
@@ -61,8 +73,26 @@ export async function readManifest(file: string): Promise<Manifest> {
 export const isGood = (row: Row): row is GoodRow => 'ask' in row;
 export const isBad = (row: Row): row is BadRow => 'faults' in row;
 
-/** `given` is what the file of failed rows repeats, `detail` what the event would carry; neither for a broken line. */
-type Draft = { line: number; given: Record<string, unknown>; detail: unknown; faults: string[] };
+/**
+ * `given` is the row as it stands, `copied` what the file of failed rows repeats of it should it be bad, `detail` what
+ * the event would carry. All are empty for a row that cannot be read.
+ */
+type Draft = {
+  line: number;
+  /** Only of a row that takes several lines. */
+  lastLine?: number;
+  given: Record<string, unknown>;
+  copied: Record<string, unknown>;
+  detail: unknown;
+  faults: string[];
+};
+const unreadable = (line: number, fault: string): Draft => ({
+  line,
+  given: {},
+  copied: {},
+  detail: undefined,
+  faults: [fault],
+});
 
 function formatOf(file: string): Format {
   const ending = extname(file).toLowerCase();
@@ -81,12 +111,12 @@ function textOf(file: string, bytes: Uint8Array): string {
 }
 
 const knownColumns = new Set(['tenantId', 'elementKey', 'name', 'tags', ...failureColumns]);
-const configurationColumn = /^configuration\.(.+)$/;
-const cellsSchema = z.array(z.string());
 
 function readCsv(file: string, text: string): { columns: string[]; records: Draft[] } {
-  const lines = cellsByLine(file, text);
-  const [header, ...rest] = lines;
+  const separatorFault = separatorFaultOf(text);
+  if (separatorFault !== undefined) throw new ManifestError(`${file}:1: ${separatorFault}.`);
+  const [header, ...rest] = csvRowsOf(text);
+  if (header && !header.cells) throw new ManifestError(`${file}:${header.line}: ${quoteFault}.`);
   const columns = header?.cells ?? [];
   const faults = columns.flatMap((column, index) => {
     if (columns.indexOf(column) < index) return [`the column ${column} is there twice`];
@@ -97,8 +127,9 @@ function readCsv(file: string, text: string): { columns: string[]; records: Draf
       ];
     }
     if (knownColumns.has(column) || entry !== undefined) return [];
+    const shown = isEntryName(column) ? `"${column}"` : `the name of column ${index + 1}`;
     return [
-      `"${column}" is not a column: known are tenantId, elementKey, name, tags (separated by ";") ` +
+      `${shown} is not a column: known are tenantId, elementKey, name, tags (separated by ";") ` +
         'and configuration.<key>',
     ];
   });
@@ -108,50 +139,24 @@ function readCsv(file: string, text: string): { columns: string[]; records: Draf
   if (faults.length > 0) {
     throw new ManifestError(faults.map((fault) => `${file}:${header?.line ?? 1}: ${fault}`).join('\n'));
   }
-  return { columns, records: rest.map(({ line, cells }) => recordOf(line, columns, cells)) };
+  return { columns, records: rest.map((row) => recordOf(row, columns)) };
 }
 
-/** @throws ManifestError for a quote out of place: where the rows after it begin, nobody can tell */
-function cellsByLine(file: string, text: string): { line: number; cells: string[] }[] {
-  const lines: { line: number; cells: string[] }[] = [];
-  let lastLine = 0;
-  try {
-    parseCsv(text, {
-      bom: true,
-      trim: true,
-      skip_empty_lines: true,
-      relax_column_count: true,
-      on_record: (record, { lines: endLine }) => {
-        const cells = cellsSchema.parse(record);
-        lines.push({ line: endLine - cells.join('').split('\n').length + 1, cells });
-        lastLine = endLine;
-        return null;
-      },
-    });
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new ManifestError(
-      `${file}:${lastLine + 1}: a quote (") from here on is not where CSV allows one, or is not closed; what follows ` +
-        'cannot be read. A cell with quotes in it is put in quotes, with each of its own doubled.',
-    );
-  }
-  return lines;
-}
-
-function recordOf(line: number, columns: readonly string[], cells: readonly string[]): Draft {
-  const given = Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? '']));
+function recordOf(row: CsvRow, columns: readonly string[]): Draft {
+  if (!row.cells) return unreadable(row.line, quoteFault);
+  const { line, lastLine } = row;
+  const isRepeated = failureColumns.every((column) => columns.includes(column));
+  const cells = isRepeated ? row.cells.map(withoutFormulaGuard) : row.cells;
+  const span = lastLine > line ? { lastLine } : {};
   if (cells.length !== columns.length) {
+    // Which cell belongs to which column cannot be told, and so not whether one is a credential.
     return {
-      line,
-      given,
-      detail: undefined,
-      faults: [`the header has ${columns.length} columns, this row ${cells.length}`],
+      ...unreadable(line, `the header has ${columns.length} columns, this row ${cells.length}`),
+      ...span,
     };
   }
-  const filled = columns.flatMap((column, index) => {
-    const value = cells[index];
-    return value ? [[column, value] as const] : [];
-  });
+  const given = Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? '']));
+  const filled = Object.entries(given).filter(([, value]) => value !== '');
   const { tenantId, elementKey, name, tags } = Object.fromEntries(filled);
   const configuration = filled.flatMap(([column, value]) => {
     const key = configurationColumn.exec(column)?.[1];
@@ -164,8 +169,16 @@ function recordOf(line: number, columns: readonly string[], cells: readonly stri
     ...(tags && { tags: tags.split(';').map((tag) => tag.trim()) }),
     ...(configuration.length > 0 && { configuration: Object.fromEntries(configuration) }),
   };
-  return { line, given, detail, faults: [] };
+  return { line, ...span, given, copied: copiedCells(given), detail, faults: [] };
 }
+
+/** Spreadsheets take a cell that begins like this for a formula. */
+const formula = /^'*[=+\-@]/;
+
+/** The file of failed rows has a `'` before such a cell, and one more where the cell has its own. */
+export const withFormulaGuard = (text: string): string => (formula.test(text) ? `'${text}` : text);
+const withoutFormulaGuard = (text: string): string =>
+  text.startsWith("'") && formula.test(text) ? text.slice(1) : text;
 
 const objectSchema = z.record(z.string(), z.unknown());
 
@@ -173,12 +186,10 @@ function readJsonLines(text: string): { columns: string[]; records: Draft[] } {
   const records = text.split('\n').flatMap((source, index): Draft[] => {
     if (source.trim() === '') return [];
     const line = index + 1;
-    const given = objectSchema.safeParse(parseJson(source)).data;
-    if (!given) return [{ line, given: {}, detail: undefined, faults: ['is not a JSON object'] }];
-    const detail = Object.fromEntries(
-      Object.entries(given).filter(([key]) => !failureColumns.some((column) => column === key)),
-    );
-    return [{ line, given, detail, faults: [] }];
+    const parsed = objectSchema.safeParse(parseJson(source)).data;
+    if (!parsed) return [unreadable(line, 'is not a JSON object')];
+    const given = Object.fromEntries(Object.entries(parsed).filter(([key]) => !isFailureColumn(key)));
+    return [{ line, given, copied: copiedFields(given), detail: given, faults: [] }];
   });
   return { columns: [], records };
 }
@@ -193,8 +204,10 @@ function parseJson(text: string): unknown {
 }
 
 /** Checks a row by what the service itself does with the event. */
-function checked({ line, given, detail, faults: before }: Draft, format: Format): Row {
-  const bad = (faults: string[]): Row => ({ line, given: withoutConfiguration(given), faults });
+function checked({ line, lastLine, given, copied, detail, faults: before }: Draft, format: Format): Row {
+  const span =
+    lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
+  const bad = (faults: string[]): Row => ({ line, given: copied, faults: [...faults, ...span] });
   if (before.length > 0) return bad(before);
   const settings = attempt(() =>
     settingsFromEvent(
@@ -208,11 +221,11 @@ function checked({ line, given, detail, faults: before }: Draft, format: Format)
       askedBy.sentAt,
     ),
   );
-  const allowed = attempt(() => {
-    // What is wrong with these has been said already.
-    const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
-    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, askedBy });
-  });
+  // What is wrong with these has been said already.
+  const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
+  const allowed = attempt(() =>
+    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, askedBy }),
+  );
   const problems = [settings, allowed].flatMap((result) => ('problems' in result ? result.problems : []));
   if ('problems' in settings || problems.length > 0) {
     return bad(problems.map((problem) => faultOf(problem, format)));
@@ -221,7 +234,10 @@ function checked({ line, given, detail, faults: before }: Draft, format: Format)
   if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
   const { tenantId, elementKey, fingerprint } = settings.value;
   const id = `${tenantId}/${elementKey}/${fingerprint}`;
-  return { line, given, ask: { id, tenantId, elementKey, fingerprint, detail: json } };
+  // Of an element without a row in the catalogue it is not known what it requires.
+  const needsSecret =
+    !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
+  return { line, given, ask: { id, tenantId, elementKey, fingerprint, detail: json }, needsSecret };
 }
 
 const credentialsSchema = z.object({
@@ -250,38 +266,41 @@ function faultOf(problem: Problem, format: Format): string {
     field === 'configuration' && problem.detail.startsWith('cannot be set')
       ? ". A credential is put into the tenant's secret in Secrets Manager, never into a manifest"
       : '';
-  const place = format === 'jsonl' ? pointer : (columnNames[field] ?? (key ? `${field}.${key}` : field));
+  const place = format === 'jsonl' ? pointer : (columnNames.get(field) ?? (key ? `${field}.${key}` : field));
   return `${place} ${problem.detail}${advice}`.trim();
 }
 
 /** Where a column is not named like the field that it becomes. */
-const columnNames: Readonly<Partial<Record<string, string>>> = { element: 'elementKey', tags: 'tags' };
-
-/** A row that was refused may hold a credential: it is not copied into another file. */
-function withoutConfiguration(given: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(given)
-      .filter(([key]) => key !== 'configuration')
-      .map(([key, value]) => [key, configurationColumn.test(key) ? '' : value]),
-  );
-}
+const columnNames: ReadonlyMap<string, string> = new Map([
+  ['element', 'elementKey'],
+  ['tags', 'tags'],
+]);
 
 const keyOf = ({ ask: { tenantId, elementKey } }: GoodRow): string => `${tenantId}/${elementKey}`;
+
+const maxOthersNamed = 3;
 
 /** Of rows for the same tenant and element none is good: which of them is meant, nobody can tell. */
 function withoutDoubles(rows: readonly Row[]): Row[] {
   const byKey = Map.groupBy(rows.filter(isGood), keyOf);
   return rows.map((row) => {
     if (!isGood(row)) return row;
-    const others = (byKey.get(keyOf(row)) ?? []).filter(({ line }) => line !== row.line);
-    if (others.length === 0) return row;
+    const same = byKey.get(keyOf(row)) ?? [];
+    if (same.length === 1) return row;
     const { tenantId, elementKey } = row.ask;
-    const where = others.map(({ line }) => line).join(', ');
+    // One more, because the row itself may be among the first.
+    const others = same
+      .slice(0, maxOthersNamed + 1)
+      .filter(({ line }) => line !== row.line)
+      .slice(0, maxOthersNamed)
+      .map(({ line }) => line);
+    const more = same.length - 1 - others.length;
+    const where = `${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
     return {
       line: row.line,
       given: row.given,
       faults: [
-        `asks for ${elementKey} of tenant ${tenantId}, and so ${others.length === 1 ? 'does line' : 'do lines'} ${where}`,
+        `asks for ${elementKey} of tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
       ],
     };
   });

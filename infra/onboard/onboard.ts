@@ -1,42 +1,73 @@
-import { readFile } from 'node:fs/promises';
-import { accent, bad, bold, dim, print } from '../local/terminal.ts';
-import { failedRowsFile, writeFailedRows, type FailedRow } from './failed-rows.ts';
+import { randomUUID } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { commandLine, UsageError } from '../command-line.ts';
+import { accent, bad, bold, dim, plain, print } from '../local/terminal.ts';
+import { failedRowsFile, removeFailedRows, writeFailedRows, type FailedRow } from './failed-rows.ts';
 import { JournalError, openJournal } from './journal.ts';
 import { isBad, isGood, ManifestError, readManifest, type BadRow, type Manifest } from './manifest.ts';
-import { help, parseOptions, UsageError, type Options } from './options.ts';
-import { number, showProgress, summaryOf } from './progress.ts';
+import { help, parseOptions, type Options } from './options.ts';
+import { counted, number, showProgress, summaryOf } from './progress.ts';
 import { createRun, RunStopped, type Run } from './run.ts';
-import { findTarget, TargetError, type Where } from './target.ts';
+import { findMissingSecrets } from './secrets.ts';
+import { findTarget, findTenantSecrets, reasonOf, TargetError, type Where } from './target.ts';
 
 /** `npm run onboard`: onboards the tenants of a manifest, each of them once. `--help` tells all. */
 
 const goOn = 'The same command goes on from here and asks for nothing twice.';
 
-process.exitCode = await main().catch((error: unknown) => {
-  if (error instanceof UsageError) return refuse(`${error.message}\n\n${help}`, 2);
-  if (error instanceof ManifestError || error instanceof JournalError) return refuse(error.message, 2);
+const asked = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
+
+process.exitCode = await main(asked).catch((error: unknown) => {
+  if (error instanceof UsageError || error instanceof ManifestError || error instanceof JournalError)
+    return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   // A full disk, for instance.
   if (error instanceof Error && 'syscall' in error) return refuse(`${error.message}\n${goOn}`, 3);
   throw error;
 });
 
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2), process.env);
-  if (options === 'help') {
-    print(help);
-    return 0;
-  }
-  const { manifestFile, where, skipBad } = options;
+async function main(options: Options): Promise<number> {
+  const { manifestFile, check, where, skipBad } = options;
   const manifest = await readManifest(manifestFile);
   const badRows = manifest.rows.filter(isBad);
-  printBad(manifestFile, badRows);
-  print(`${manifestFile}: ${number(manifest.rows.length)} rows, ${badRows.length} of them bad`);
-  if (!where) return badRows.length > 0 ? 2 : 0;
+  printFaults(
+    manifestFile,
+    badRows.flatMap(({ line, faults }) => faults.map((fault) => ({ line, fault }))),
+  );
+  print(
+    `${plain(manifestFile)}: ${counted(manifest.rows.length, 'row')}, ${number(badRows.length)} of them bad`,
+  );
+  if (check) {
+    const isComplete = where ? await checkSecrets(manifestFile, manifest, where) : true;
+    return badRows.length > 0 || !isComplete ? 2 : 0;
+  }
+  if (!where) throw new UsageError('Expected a target.');
   if (badRows.length > 0 && !skipBad) {
     return refuse('Nothing was sent. Mend the manifest, or send the good rows with --skip-bad.', 2);
   }
   return runAll({ ...options, where }, manifest, badRows);
+}
+
+/** @returns whether each row has the secret that it needs */
+async function checkSecrets(manifestFile: string, manifest: Manifest, where: Where): Promise<boolean> {
+  const secrets = await findTenantSecrets(where);
+  if (!secrets) {
+    print(dim("The tenants' secrets were not looked at: --stage or --local names them."));
+    return true;
+  }
+  try {
+    const missing = await findMissingSecrets(manifest.rows, secrets);
+    printFaults(manifestFile, missing);
+    print(
+      missing.length === 0
+        ? "Each tenant's secret is there; its value was not read."
+        : `${counted(missing.length, 'row')} without a secret that can be used`,
+    );
+    return missing.length === 0;
+  } finally {
+    secrets.secretsManager.destroy();
+  }
 }
 
 async function runAll(
@@ -44,6 +75,11 @@ async function runAll(
   manifest: Manifest,
   badRows: readonly BadRow[],
 ): Promise<number> {
+  await assertWritable(dirname(options.journalFile), 'the journal goes there: choose another with --journal');
+  await assertWritable(
+    dirname(failedRowsFile(options.manifestFile)),
+    'the file of failed rows goes there: copy the manifest to another directory',
+  );
   const target = await findTarget(options.where);
   const manifestText = await readFile(options.manifestFile, 'utf8');
   const journal = await openJournal(options.journalFile, {
@@ -83,15 +119,28 @@ async function runAll(
   }
 }
 
+/** Tries it, because permissions say nothing of a file system that is read-only. @throws UsageError */
+async function assertWritable(directory: string, why: string): Promise<void> {
+  const probe = join(directory, `.onboard-${randomUUID()}`);
+  try {
+    await writeFile(probe, '', { flag: 'wx' });
+    await rm(probe);
+  } catch (error) {
+    throw new UsageError(`Nothing can be written to ${directory} (${reasonOf(error)}), and ${why}.`);
+  }
+}
+
 function announce(options: Options, targetName: string, run: Run, manifestChanged: boolean): void {
   const { rows, unsent } = run.counts();
-  print(`To ${bold(targetName)}, ${options.rate} per second; the journal is ${accent(options.journalFile)}`);
+  print(
+    `To ${bold(plain(targetName))}, ${options.rate} per second; the journal is ${accent(plain(options.journalFile))}`,
+  );
   if (manifestChanged) {
     print(
       'The manifest has changed since it was last run: what asks for the same as then is not asked for again.',
     );
   }
-  if (unsent < rows) print(`Taken up again: ${number(rows - unsent)} rows had been sent before.`);
+  if (unsent < rows) print(`Taken up again: ${counted(rows - unsent, 'row')} had been sent before.`);
   print();
 }
 
@@ -109,12 +158,15 @@ async function finish(
       ? [{ row, code: end.code ?? end.outcome, why: end.why ?? '' }]
       : [];
   });
-  if (failed.length === 0) return 0;
   const file = failedRowsFile(manifestFile);
+  if (failed.length === 0) {
+    await removeFailedRows(file);
+    return 0;
+  }
   await writeFailedRows(file, manifest, failed);
   const byCode = Map.groupBy(failed, ({ code }) => code);
-  print(`\nWhich failed and why is in ${accent(file)}:`);
-  for (const [code, { length }] of byCode) print(`${number(length).padStart(7)} ${code}`);
+  print(`\nWhich failed and why is in ${accent(plain(file))}:`);
+  for (const [code, { length }] of byCode) print(`${number(length).padStart(7)} ${plain(code)}`);
   print(dim('Rows that are wrong themselves can be mended in that file: it is a manifest, too.'));
   if (byCode.size > (badRows.length > 0 ? 1 : 0)) {
     print(
@@ -124,13 +176,11 @@ async function finish(
   return 1;
 }
 
-function printBad(file: string, rows: readonly BadRow[]): void {
-  for (const { line, faults } of rows) {
-    for (const fault of faults) process.stderr.write(`${file}:${line}: ${fault}\n`);
-  }
+function printFaults(file: string, faults: readonly { line: number; fault: string }[]): void {
+  for (const { line, fault } of faults) process.stderr.write(`${plain(`${file}:${line}: ${fault}`)}\n`);
 }
 
 function refuse(message: string, exitStatus: number): number {
-  process.stderr.write(`${bad(message)}\n`);
+  process.stderr.write(`${bad(plain(message))}\n`);
   return exitStatus;
 }

@@ -1,10 +1,12 @@
-import { parseArgs } from 'node:util';
+import { parseOptions as parseArguments, UsageError } from '../command-line.ts';
 import { queueMaxReceiveCount, queueVisibilityMs } from '../../functions/core/timing.ts';
 import type { Where } from './target.ts';
 
 export type Options = {
   manifestFile: string;
-  /** Undefined: the manifest is only checked. */
+  /** Nothing is sent: only the manifest is checked, and the tenants' secrets where `where` says what holds them. */
+  check: boolean;
+  /** Undefined only for a check. */
   where: Where | undefined;
   rate: number;
   timeoutMs: number;
@@ -13,11 +15,6 @@ export type Options = {
   retryFailed: boolean;
   journalFile: string;
 };
-
-/** The command line is wrong; the message says how. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 /**
  * The service works fifty tenants at once, a second or two each: at ten per second the queue stays short, so that
@@ -43,7 +40,8 @@ Where to; one of
                        both by name
 
 Options
-  --check              only check the manifest; nothing is sent, and no account is needed
+  --check              send nothing, only check the manifest, for which no account is needed; with --stage or --local
+                       also look whether each tenant's secret exists
   --skip-bad           send the good rows although there are bad ones, which go into the file of failed rows
   --rate <n>           tenants per second (default ${defaultRate})
   --timeout <s>        seconds to wait for a row's outcome (default ${defaultTimeoutS}: the queue's ten deliveries)
@@ -52,22 +50,29 @@ Options
                        (default ${defaultDoubtS})
   --journal <file>     what has been done so far (default <manifest>.journal)
 
-Exit status: 0 all active · 1 rows failed, are bad or without an outcome · 2 nothing was sent: manifest or command line
-wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130 the same command goes on.
+Exit status: 0 all active, or all right for --check · 1 rows failed, are bad or without an outcome · 2 nothing was sent:
+manifest, secrets, journal or command line wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130
+the same command goes on.
 `;
 
 /** @throws UsageError */
-export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | 'help' {
+export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options {
   const { values, positionals } = parse(args);
-  if (values.help) return 'help';
   const [manifestFile, ...more] = positionals;
-  if (manifestFile === undefined || more.length > 0) throw new UsageError('Name one manifest.');
+  if (manifestFile === undefined || more.length > 0) {
+    throw new UsageError(`Expected the file name of one manifest, got ${positionals.length}.`);
+  }
+  const where = whereOf(values, environment);
+  if (!where && !values.check) {
+    throw new UsageError('Expected one of --local, --stage <stage>, or --bus <name> and --table <name>.');
+  }
   return {
     manifestFile,
-    where: values.check ? undefined : whereOf(values, environment),
-    rate: positive('rate', values.rate, maxRate) ?? defaultRate,
-    timeoutMs: (positive('timeout', values.timeout) ?? defaultTimeoutS) * 1_000,
-    doubtMs: (positive('doubt', values.doubt) ?? defaultDoubtS) * 1_000,
+    check: values.check,
+    where,
+    rate: positive('--rate', values.rate, maxRate) ?? defaultRate,
+    timeoutMs: (positive('--timeout', values.timeout) ?? defaultTimeoutS) * 1_000,
+    doubtMs: (positive('--doubt', values.doubt) ?? defaultDoubtS) * 1_000,
     skipBad: values['skip-bad'],
     retryFailed: values['retry-failed'],
     journalFile: values.journal ?? `${manifestFile}.journal`,
@@ -75,41 +80,42 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        local: { type: 'boolean', default: false },
-        stage: { type: 'string' },
-        bus: { type: 'string' },
-        table: { type: 'string' },
-        rate: { type: 'string' },
-        timeout: { type: 'string' },
-        doubt: { type: 'string' },
-        journal: { type: 'string' },
-        check: { type: 'boolean', default: false },
-        'skip-bad': { type: 'boolean', default: false },
-        'retry-failed': { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  return parseArguments({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      local: { type: 'boolean', default: false },
+      stage: { type: 'string' },
+      bus: { type: 'string' },
+      table: { type: 'string' },
+      rate: { type: 'string' },
+      timeout: { type: 'string' },
+      doubt: { type: 'string' },
+      journal: { type: 'string' },
+      check: { type: 'boolean', default: false },
+      'skip-bad': { type: 'boolean', default: false },
+      'retry-failed': { type: 'boolean', default: false },
+    },
+  });
 }
 
 function whereOf(
   { local, stage, bus, table }: ReturnType<typeof parse>['values'],
   environment: NodeJS.ProcessEnv,
-): Where {
-  const ways = [local, stage !== undefined, bus !== undefined || table !== undefined].filter(Boolean).length;
-  if (ways === 1) {
-    if (local) return { localPort: positive('PORT', environment['PORT'], 65_532) ?? 8_080 };
-    if (stage !== undefined) return { stage };
-    if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table };
-  }
-  throw new UsageError('Say where to: --local, --stage <stage>, or --bus <name> and --table <name>.');
+): Where | undefined {
+  const ways = [
+    ...(local ? ['--local'] : []),
+    ...(stage === undefined ? [] : ['--stage']),
+    ...(bus === undefined && table === undefined ? [] : ['--bus with --table']),
+  ];
+  if (ways.length > 1)
+    throw new UsageError(`${ways.join(' and ')} name different targets: give one of them.`);
+  if (local) return { localPort: positive('PORT', environment['PORT'], 65_532) ?? 8_080 };
+  if (stage !== undefined) return { stage };
+  if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table };
+  if (bus !== undefined || table !== undefined)
+    throw new UsageError('--bus and --table go together: give both.');
+  return undefined;
 }
 
 function positive(name: string, text: string | undefined, max = Number.MAX_SAFE_INTEGER): number | undefined {
@@ -117,5 +123,5 @@ function positive(name: string, text: string | undefined, max = Number.MAX_SAFE_
   const value = Number(text);
   if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= max) return value;
   const range = max === Number.MAX_SAFE_INTEGER ? 'above 0' : `above 0 and at most ${max}`;
-  throw new UsageError(`${name} is to be a number ${range}, not "${text}".`);
+  throw new UsageError(`Expected ${name} to be a number ${range}, got "${text}".`);
 }

@@ -62,18 +62,18 @@ export function summaryOf(counts: Counts, badRows: number): string {
   const lines: [number, string, (text: string) => string][] = [
     [
       active,
-      `active${notAsked > 0 ? dim(` (${number(notAsked)} were so before and not asked for)`) : ''}`,
+      `active${notAsked > 0 ? dim(` (${number(notAsked)} ${notAsked === 1 ? 'was' : 'were'} so before and not asked for)`) : ''}`,
       good,
     ],
     [failed, 'failed', bad],
     [unknown, 'without an outcome in time', bad],
     [waiting, 'sent, outcome open', bold],
     [unsent, 'not sent', bold],
-    [badRows, 'bad rows, not sent', bad],
+    [badRows, badRows === 1 ? 'bad row, not sent' : 'bad rows, not sent', bad],
   ];
   const total = number(rows + badRows);
   return [
-    `${bold(total)} rows`,
+    bold(counted(rows + badRows, 'row')),
     ...lines
       .filter(([count]) => count > 0)
       .map(([count, what, style]) => `${style(number(count).padStart(total.length))} ${what}`),
@@ -96,3 +96,7 @@ function timeLeft(counts: Counts): string {
 }
 
 export const number = (value: number): string => value.toLocaleString('en-US');
+
+/** `1 row`, `5,000 rows`. */
+export const counted = (value: number, noun: string): string =>
+  `${number(value)} ${noun}${value === 1 ? '' : 's'}`;

@@ -1,6 +1,7 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 
 /** Where to find the service: a deployed stage, the local stack by its first port, or a bus and a table by name. */
 export type Where = { stage: string } | { localPort: number } | { busName: string; tableName: string };
@@ -40,6 +41,24 @@ export async function findTarget(where: Where): Promise<Target> {
   }
   if ('stage' in where) return targetOf(`stage ${where.stage}`, await namesOf(where.stage));
   return targetOf(`table ${where.tableName}`, where);
+}
+
+/** `prefix`: of the secrets' names, before `/<tenantId>/<elementKey>`. */
+export type TenantSecrets = { secretsManager: SecretsManagerClient; prefix: string };
+
+/**
+ * Where the tenants' secrets are; undefined for a target by names, which do not tell.
+ * @throws TargetError when the stack cannot be looked at
+ */
+export async function findTenantSecrets(where: Where): Promise<TenantSecrets | undefined> {
+  const common = { requestHandler, maxAttempts: 8 };
+  if ('localPort' in where) {
+    const secretsManager = new SecretsManagerClient({ ...common, ...onThisMachine(where.localPort + 1) });
+    return { secretsManager, prefix: 'element-onboarding/tenants' };
+  }
+  if (!('stage' in where)) return undefined;
+  const output = await outputsOf(where.stage);
+  return { secretsManager: new SecretsManagerClient(common), prefix: output('TenantSecretPrefix') };
 }
 
 /** A service of the local stack. */

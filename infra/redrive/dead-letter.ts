@@ -5,6 +5,7 @@ import { elementKeySchema, tenantIdSchema } from '../../functions/core/instance.
 import { oldestOnboardingMs } from '../../functions/core/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
 import { bad, bold, good } from '../local/terminal.ts';
+import { number } from '../onboard/progress.ts';
 
 /** A function that events reach by a queue, which is called after it. */
 export type QueueName = {
@@ -147,5 +148,20 @@ export function linesOf(letters: readonly DeadLetter[]): string[] {
   return [
     bold(aligned(head).trimEnd()),
     ...cells.map(({ columns, verdict }) => `${aligned(columns)}  ${verdict}`),
+  ];
+}
+
+/** What is said of letters that the queue has and the list does not. SQS counts approximately. */
+export function linesOfUnseen({ visible, hidden }: { visible: number; hidden: number }): string[] {
+  return [
+    ...(visible > 0
+      ? [`Not received, though the queue has them: about ${number(visible)}. Run it again.`]
+      : []),
+    ...(hidden > 0
+      ? [
+          `Hidden: about ${number(hidden)}. Another run holds them, or one that was killed: they are seen again ` +
+            'within 15 minutes.',
+        ]
+      : []),
   ];
 }

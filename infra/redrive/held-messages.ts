@@ -1,6 +1,7 @@
 import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageCommand,
+  GetQueueAttributesCommand,
   ReceiveMessageCommand,
   SendMessageCommand,
   type SQSClient,
@@ -25,15 +26,46 @@ const holdS = 15 * 60;
 /** A long poll asks all of SQS's servers; a short one may find nothing where there is something. */
 const waitS = 1;
 
-/** Messages of a queue that nobody else sees for as long as they are held. */
+/** A receive may find nothing, or only what is held already, although the queue has more. */
+const fruitlessAtMost = 5;
+
+const countsSchema = z.object({
+  ApproximateNumberOfMessages: z.coerce.number(),
+  ApproximateNumberOfMessagesNotVisible: z.coerce.number(),
+});
+
+/** Messages of a queue that no other receiver sees for as long as they are held. */
 export function holdMessages(sqs: SQSClient, queueUrl: string) {
   const held = new Map<string, Message>();
 
+  /**
+   * By SQS, which counts approximately, and may still count as visible what was received just now. `hidden`: held by
+   * others, another run for example.
+   */
+  async function countOthers(): Promise<{ visible: number; hidden: number }> {
+    const { Attributes } = await sqs.send(
+      new GetQueueAttributesCommand({
+        QueueUrl: queueUrl,
+        AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      }),
+    );
+    const { ApproximateNumberOfMessages: visible, ApproximateNumberOfMessagesNotVisible: notVisible } =
+      countsSchema.parse(Attributes);
+    const others = Math.max(0, visible + notVisible - held.size);
+    const hidden = Math.max(0, notVisible - held.size);
+    return { visible: others - hidden, hidden };
+  }
+
   return {
     messages: () => [...held.values()],
+    countOthers,
 
-    /** Receives until there is nothing new, or `limit` are held. @returns whether there may be more */
-    async receive(limit: number, signal: AbortSignal): Promise<boolean> {
+    /**
+     * Receives until the queue has nothing else, or `limit` are held, or it has come to nothing some times in a row.
+     * What is left then is in `countOthers`.
+     */
+    async receive(limit: number, signal: AbortSignal): Promise<void> {
+      let fruitless = 0;
       while (held.size < limit && !signal.aborted) {
         const { Messages = [] } = await sqs.send(
           new ReceiveMessageCommand({
@@ -47,9 +79,10 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
         const before = held.size;
         // Of a message that comes again only the last receipt counts.
         for (const message of z.array(messageSchema).parse(Messages)) held.set(message.MessageId, message);
-        if (held.size === before) return false;
+        fruitless = held.size === before ? fruitless + 1 : 0;
+        if (fruitless >= fruitlessAtMost) return;
+        if (fruitless > 0 && (await countOthers()).visible === 0) return;
       }
-      return true;
     },
 
     /**

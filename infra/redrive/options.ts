@@ -1,6 +1,5 @@
-import { parseArgs } from 'node:util';
 import { type Trigger, triggers } from '../../functions/triggers.ts';
-import { UsageError } from '../onboard/options.ts';
+import { parseOptions as parseArguments, UsageError, wholeNumber } from '../command-line.ts';
 import { isQueueName, queueNames, type QueueName } from './dead-letter.ts';
 
 export type Options = {
@@ -28,38 +27,28 @@ What cannot be read stays where it is, and is named; so does an onboarding event
 event whose time is later than its arrival is put back with the time of its arrival. To put an event back is safe however
 often it is done.
 
-Exit status: 0 all can be put back · 1 some cannot · 2 command line wrong · 3 AWS cannot be worked with, run it again ·
-130 interrupted, run it again.
+Exit status: 0 all can be put back · 1 some cannot, or are hidden by another run · 2 command line wrong · 3 AWS cannot be
+worked with, run it again · 130 interrupted, run it again.
 `;
 
 /** @throws UsageError */
-export function parseOptions(args: readonly string[]): Options | 'help' {
-  const { stage, queue, yes, limit, help: isHelp } = parse(args);
-  if (isHelp) return 'help';
-  if (stage === undefined) throw new UsageError('Say of which stage: --stage <stage>.');
+export function parseOptions(args: readonly string[]): Options {
+  const { stage, queue, yes, limit } = parseArguments({
+    args: [...args],
+    options: {
+      stage: { type: 'string' },
+      queue: { type: 'string' },
+      limit: { type: 'string', default: String(defaultLimit) },
+      yes: { type: 'boolean', default: false },
+    },
+  }).values;
+  if (stage === undefined) throw new UsageError('Expected --stage <stage>.');
   return {
     stage,
     queues: queue === undefined ? queueNames : [queueNamed(queue)],
     yes,
-    limit: limit === undefined ? defaultLimit : limitOf(limit),
+    limit: wholeNumber('limit', limit, { from: 1, to: maxLimit }),
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        stage: { type: 'string' },
-        queue: { type: 'string' },
-        limit: { type: 'string' },
-        yes: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 function queueNamed(name: string): QueueName {
@@ -71,11 +60,5 @@ function queueNamed(name: string): QueueName {
         'How its results are told again is in the README, "Runbook: dead letters".',
     );
   }
-  throw new UsageError(`--queue is to be ${queueNames.join(' or ')}, not "${name}".`);
-}
-
-function limitOf(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value > 0 && value <= maxLimit) return value;
-  throw new UsageError(`--limit is to be a whole number from 1 to ${maxLimit}, not "${text}".`);
+  throw new UsageError(`Expected --queue to be ${queueNames.join(' or ')}, got "${name}".`);
 }

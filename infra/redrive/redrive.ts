@@ -1,16 +1,17 @@
 import { SQSClient } from '@aws-sdk/client-sqs';
-import { bad, bold, dim, print } from '../local/terminal.ts';
-import { UsageError } from '../onboard/options.ts';
+import { commandLine } from '../command-line.ts';
+import { bad, bold, dim, plain, print } from '../local/terminal.ts';
 import { number } from '../onboard/progress.ts';
 import { outputsOf, reasonOf, requestHandler, TargetError } from '../onboard/target.ts';
-import { linesOf, readDeadLetter, type QueueName } from './dead-letter.ts';
+import { linesOf, linesOfUnseen, readDeadLetter, type QueueName } from './dead-letter.ts';
 import { holdMessages } from './held-messages.ts';
 import { help, parseOptions, type Options } from './options.ts';
 
 /** `npm run redrive`: shows dead letters, and puts those back that can be carried out. `--help` tells all. */
 
-process.exitCode = await main().catch((error: unknown) => {
-  if (error instanceof UsageError) return refuse(`${error.message}\n\n${help}`, 2);
+const asked = commandLine(help, parseOptions, { changesThings: true });
+
+process.exitCode = await main(asked).catch((error: unknown) => {
   if (error instanceof TargetError) return refuse(error.message, 3);
   // The SDK's, whether AWS answered or not.
   if (error instanceof Error && '$metadata' in error) {
@@ -23,12 +24,7 @@ process.exitCode = await main().catch((error: unknown) => {
   throw error;
 });
 
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2));
-  if (options === 'help') {
-    print(help);
-    return 0;
-  }
+async function main(options: Options): Promise<number> {
   const output = await outputsOf(options.stage);
   const sqs = new SQSClient({ requestHandler });
   const interruption = new AbortController();
@@ -55,7 +51,7 @@ function outputName(queue: QueueName, what: string): string {
   return queue.replaceAll(/(?:^|-)(.)/g, (_match, letter: string) => letter.toUpperCase()) + what;
 }
 
-/** @returns how many cannot be put back */
+/** @returns how many cannot be put back, or were not seen */
 async function redrive(
   sqs: SQSClient,
   name: QueueName,
@@ -70,7 +66,8 @@ async function redrive(
   const held = holdMessages(sqs, deadLetterUrl);
   let putBack = 0;
   try {
-    const isMore = await held.receive(limit, signal);
+    await held.receive(limit, signal);
+    const others = await held.countOthers();
     const all = held.messages().map((message) => ({
       message,
       letter: readDeadLetter(name, {
@@ -79,9 +76,13 @@ async function redrive(
         body: message.Body,
       }),
     }));
+    const isLimited = all.length >= limit && others.visible > 0;
+    const unseen = { ...others, ...(isLimited && { visible: 0 }) };
+    const unseenCount = unseen.visible + unseen.hidden;
     if (all.length === 0) {
-      print(`${bold(name)}: no dead letters`);
-      return 0;
+      print(`${bold(name)}: no dead letters${unseenCount > 0 ? ' to be seen' : ''}`);
+      for (const line of linesOfUnseen(unseen)) print(dim(line));
+      return unseenCount;
     }
     print(`${bold(name)}: dead letters\n`);
     for (const line of linesOf(all.map(({ letter }) => letter))) print(line);
@@ -98,18 +99,21 @@ async function redrive(
       const left = all.length - putBack;
       print(`\n${number(all.length)} shown, ${number(putBack)} put back, ${number(left)} left`);
     }
-    if (isMore && !signal.aborted) print(dim(`It looked at no more than ${number(limit)}; --limit says so.`));
+    if (isLimited && !signal.aborted) {
+      print(dim(`It looked at no more than ${number(limit)}; --limit says so.`));
+    }
+    for (const line of linesOfUnseen(unseen)) print(dim(line));
     if (!yes && movable.length > 0) print(dim('Nothing was changed. --yes puts back what is readable.'));
     if (movable.length < all.length) {
       print(dim('The rest stays, each for the reason shown; what to do with it is in the README.'));
     }
-    return all.length - movable.length;
+    return all.length - movable.length + unseenCount;
   } finally {
     await held.release();
   }
 }
 
 function refuse(message: string, exitStatus: number): number {
-  process.stderr.write(`${bad(message)}\n`);
+  process.stderr.write(`${bad(plain(message))}\n`);
   return exitStatus;
 }

@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { UsageError } from '../onboard/options.ts';
+import { parseOptions as parseArguments, UsageError } from '../command-line.ts';
 
 export type Options = {
   file: string;
@@ -38,44 +37,43 @@ cannot be worked with, run it again.
 `;
 
 /** @throws UsageError */
-export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options | 'help' {
+export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options {
   const { values, positionals } = parse(args);
-  if (values.help) return 'help';
   const [file, ...more] = positionals;
-  if (file === undefined || more.length > 0) throw new UsageError('Name one file of tenants.');
+  if (file === undefined || more.length > 0) {
+    throw new UsageError(`Expected the name of one file of tenants, got ${positionals.length}.`);
+  }
   return { file, where: whereOf(values, environment), yes: values.yes, json: values.json };
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        stage: { type: 'string' },
-        table: { type: 'string' },
-        local: { type: 'boolean', default: false },
-        yes: { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  return parseArguments({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      stage: { type: 'string' },
+      table: { type: 'string' },
+      local: { type: 'boolean', default: false },
+      yes: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
 }
 
 function whereOf(
   { stage, table, local }: ReturnType<typeof parse>['values'],
   environment: NodeJS.ProcessEnv,
 ): Options['where'] {
-  const ways = [stage !== undefined, table !== undefined, local].filter(Boolean).length;
-  if (ways === 1) {
-    if (stage !== undefined) return { stage };
-    if (table !== undefined) return { tableName: table };
-    return { localPort: portOf(environment['PORT']) };
-  }
-  throw new UsageError('Say where: --stage <stage>, --local or --table <name>.');
+  const ways = [
+    ...(stage === undefined ? [] : ['--stage']),
+    ...(local ? ['--local'] : []),
+    ...(table === undefined ? [] : ['--table']),
+  ];
+  if (ways.length > 1) throw new UsageError(`${ways.join(' and ')} name different tables: give one of them.`);
+  if (stage !== undefined) return { stage };
+  if (table !== undefined) return { tableName: table };
+  if (local) return { localPort: portOf(environment['PORT']) };
+  throw new UsageError('Expected one of --stage <stage>, --local and --table <name>.');
 }
 
 function portOf(text = '8080'): number {

@@ -1,9 +1,9 @@
-import { CsvError, parse as parseCsv } from 'csv-parse/sync';
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { defaultElementKey } from '../../functions/core/catalogue.ts';
 import { elementKeySchema, tenantIdSchema, type InstanceKey } from '../../functions/core/instance.ts';
 import { problemsOf } from '../../functions/core/problems.ts';
+import { csvRowsOf, quoteFault, separatorFaultOf } from '../onboard/csv-rows.ts';
 
 /** The file cannot be used; one message per fault, each with its line. */
 export class TenantsError extends Error {
@@ -11,7 +11,6 @@ export class TenantsError extends Error {
 }
 
 const columnsKnown = new Set(['tenantId', 'elementKey']);
-const cellsSchema = z.array(z.string());
 const rowSchema = z.object({ tenantId: tenantIdSchema, elementKey: elementKeySchema });
 
 /** @throws TenantsError */
@@ -26,7 +25,12 @@ export async function readTenants(file: string): Promise<InstanceKey[]> {
 
 /** @throws TenantsError */
 export function tenantsIn(file: string, text: string): InstanceKey[] {
-  const [header, ...records] = linesOf(file, text);
+  const separatorFault = separatorFaultOf(text);
+  if (separatorFault !== undefined) throw new TenantsError(`${file}:1: ${separatorFault}.`);
+  const rows = csvRowsOf(text.replaceAll('\r\n', '\n'));
+  const broken = rows.filter(({ cells }) => !cells).map(({ line }) => `${file}:${line}: ${quoteFault}.`);
+  if (broken.length > 0) throw new TenantsError(broken.join('\n'));
+  const [header, ...records] = rows.flatMap(({ line, cells }) => (cells ? [{ line, cells }] : []));
   const faults = faultsOfHeader(header?.cells ?? []).map((fault) => `${file}:${header?.line ?? 1}: ${fault}`);
   if (!header || faults.length > 0) throw new TenantsError(faults.join('\n'));
   const keys = new Map<string, InstanceKey>();
@@ -68,24 +72,4 @@ function rowOf(
   return {
     faults: problemsOf(parsed.error, given).map(({ path, detail }) => `${path.join('.')} ${detail}`),
   };
-}
-
-function linesOf(file: string, text: string): { line: number; cells: string[] }[] {
-  const lines: { line: number; cells: string[] }[] = [];
-  try {
-    parseCsv(text, {
-      bom: true,
-      trim: true,
-      skip_empty_lines: true,
-      relax_column_count: true,
-      on_record: (record, { lines: line }) => {
-        lines.push({ line, cells: cellsSchema.parse(record) });
-        return null;
-      },
-    });
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new TenantsError(`${file}:${(lines.at(-1)?.line ?? 0) + 1}: a quote (") is out of place.`);
-  }
-  return lines;
 }

@@ -3,9 +3,9 @@ import { createInstanceStore } from '../../functions/adapters/instance-store.ts'
 import { OnboardingError } from '../../functions/core/errors.ts';
 import type { InstanceKey } from '../../functions/core/instance.ts';
 import { createTrusting, type Trusted } from '../../functions/core/trust.ts';
-import { bad, bold, dim, print } from '../local/terminal.ts';
-import { UsageError } from '../onboard/options.ts';
-import { number } from '../onboard/progress.ts';
+import { commandLine } from '../command-line.ts';
+import { bad, bold, dim, plain, print } from '../local/terminal.ts';
+import { counted, number } from '../onboard/progress.ts';
 import {
   onThisMachine,
   outputsOf,
@@ -20,8 +20,9 @@ import { readTenants, TenantsError } from './tenants.ts';
 
 /** `npm run trust`: makes the tenant's secret the source of an instance's configuration. `--help` tells all. */
 
-process.exitCode = await main().catch((error: unknown) => {
-  if (error instanceof UsageError) return refuse(`${error.message}\n\n${help}`, 2);
+const asked = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
+
+process.exitCode = await main(asked).catch((error: unknown) => {
   if (error instanceof TenantsError) return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   if (error instanceof OnboardingError) {
@@ -32,18 +33,14 @@ process.exitCode = await main().catch((error: unknown) => {
   throw error;
 });
 
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2), process.env);
-  if (options === 'help') {
-    print(help);
-    return 0;
-  }
+async function main(options: Options): Promise<number> {
   const keys = await readTenants(options.file);
   const { tableName, settings } = await tableOf(options.where);
   const client = new DynamoDBClient({ ...settings, requestHandler, maxAttempts: 8 });
   const clock = followClock(client);
   const trust = createTrusting({ store: createInstanceStore({ client, tableName }), now: clock.now });
-  if (!options.json) print(`${options.file}: ${number(keys.length)} instances in table ${tableName}\n`);
+  if (!options.json)
+    print(`${plain(options.file)}: ${counted(keys.length, 'instance')} in table ${tableName}\n`);
   const done: { key: InstanceKey; trusted: Trusted }[] = [];
   try {
     for (const key of keys) {
@@ -101,6 +98,6 @@ async function tableOf(where: Options['where']): Promise<{ tableName: string; se
 }
 
 function refuse(message: string, exitStatus: number): number {
-  process.stderr.write(`${bad(message)}\n`);
+  process.stderr.write(`${bad(plain(message))}\n`);
   return exitStatus;
 }

@@ -1,12 +1,22 @@
-import { parseArgs } from 'node:util';
 import { createTimeoutMs as deployedCreateTimeoutMs } from '../../functions/core/timing.ts';
+import { commandLine, parseOptions } from '../../infra/command-line.ts';
 import { bold, dim, print } from '../../infra/local/terminal.ts';
 import { compare, tableOf } from './comparison.ts';
 import { createTimeoutMs } from './site.ts';
 
-/** `npm run compare`: exits 0 when this service is right in every scenario, 1 otherwise. `--json` prints JSON. */
+const help = `Plays scenarios against this service and against the ordinary way to write it, and counts instances and tokens.
 
-const { json } = parseArgs({ options: { json: { type: 'boolean', default: false } } }).values;
+  npm run compare -- [options]
+
+Options
+  --json   the figures as JSON
+
+Exit status: 0 this service is right in every scenario · 1 it is not · 2 command line wrong.`;
+
+const { json } = commandLine(
+  help,
+  (args) => parseOptions({ args, options: { json: { type: 'boolean', default: false } } }).values,
+);
 const startedAt = performance.now();
 const comparison = await compare();
 const { versions, isRight } = comparison;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { allowedKeys } from '../../functions/core/catalogue.ts';
-import { decidesAddress, provenanceOf } from '../../functions/core/configuration.ts';
+import { configurationFor, decidesAddress, provenanceOf } from '../../functions/core/configuration.ts';
 import {
   configurationSchema,
   entryNameSchema,
@@ -46,6 +46,31 @@ describe('the source of a configuration', () => {
       source: 'secret',
       requestEntries: ['pagination.max'],
     });
+  });
+});
+
+function configurationWithoutSecret(more: object) {
+  const asked = {
+    tenantId: 'acme',
+    elementKey: 'taxify',
+    configuration: {},
+    source: 'secret',
+    ...more,
+  } as const;
+  return configurationFor(asked, async () => ({ name: 'the-secret', configuration: undefined }));
+}
+
+describe('a missing entry', () => {
+  test('a request without an entry is told both ways to supply it', async () => {
+    await expect(configurationWithoutSecret({})).rejects.toThrow(
+      /without api\.key: send it in the request's configuration, or put it into the secret the-secret/,
+    );
+  });
+
+  test('an event without an entry is told the only way to supply it', async () => {
+    await expect(configurationWithoutSecret({ askedBy })).rejects.toThrow(
+      /without api\.key: put it into the secret the-secret \(/,
+    );
   });
 });
 

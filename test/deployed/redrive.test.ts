@@ -86,6 +86,16 @@ describe('redrive', () => {
     expect(await countDeadLetters()).toBe(2);
   });
 
+  test('letters that another run holds are said to be hidden', async () => {
+    const held = holdMessages(sqs, deadLetterUrl);
+    await held.receive(1, new AbortController().signal);
+    const { exitCode, printed } = await redrive('--queue', 'onboard-tenants');
+    await held.release();
+    expect(printed).toContain('1 shown, 0 put back, 1 left');
+    expect(printed).toContain('Hidden: about 1.');
+    expect(exitCode).toBe(1);
+  });
+
   test('with --yes puts back what can be read, and leaves and names the rest', async () => {
     await service.putTenantSecret(mendable, { 'api.key': 'stored-key-for-tests' });
     const { exitCode, printed } = await redrive('--yes', '--queue', 'onboard-tenants');

@@ -3,17 +3,25 @@ import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine, parseOptions } from '../../infra/command-line.ts';
 import { bold, dim, print } from '../../infra/local/terminal.ts';
 import { cdk } from './cdk.ts';
 import { endpointOrExit, environment } from './endpoint.ts';
 
-/**
- * `npm run test:deployed`: deploys the service with the ordinary CDK CLI to the emulator at `AWS_ENDPOINT_URL`, over
- * the version before (`--previous <commit>`), runs the tests of its outside against stacks of their own, and destroys
- * all of it.
- */
-const { values: asked } = parseArgs({ options: { previous: { type: 'string', default: 'HEAD~1' } } });
+const help = `Deploys the service with the ordinary CDK CLI to the emulator at AWS_ENDPOINT_URL, over the version before, runs the tests
+of its outside against stacks of their own, and destroys all of it.
+
+  npm run test:deployed -- [options]
+
+Options
+  --previous <commit>   the version before (default HEAD~1)
+
+Exit status: 0 all passed · 1 some failed · 2 command line wrong, or no emulator.`;
+
+const asked = commandLine(
+  help,
+  (args) => parseOptions({ args, options: { previous: { type: 'string', default: 'HEAD~1' } } }).values,
+);
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

@@ -1,49 +1,77 @@
-import { parseArgs } from 'node:util';
+import { commandLine, parseOptions, UsageError, wholeNumber } from '../../infra/command-line.ts';
 import { bold, dim, print } from '../../infra/local/terminal.ts';
 import { decode } from './choices.ts';
 import { exploreAll, exploreAtRandom, type Explored } from './exploring.ts';
 import { narrate, replay } from './finding.ts';
 import { callers, largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
 
-/**
- * `npm run explore`: schedules at random. With `--all` every schedule of the bounded scenarios (minutes), with
- * `--replay <string>` one schedule that was found. `--only <scenario>`, `--count` and `--seed` as one likes.
- */
-const { values: asked } = parseArgs({
-  options: {
-    all: { type: 'boolean', default: false },
-    replay: { type: 'string' },
-    only: { type: 'string' },
-    count: { type: 'string', default: '100000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
-  },
+const help = `Explores schedules of the provisioning protocol against a model of the outside world.
+
+  npm run explore -- [options]
+
+Options
+  --count <n>        schedules at random (default 100000)
+  --seed <n>         draw the same ones again
+  --all              every schedule of the bounded scenarios instead: minutes
+  --only <scenario>  only that scenario: ${[...new Set([...smallBounds, callers, ...largeBounds].map(({ name }) => name))].join(', ')}
+  --replay <string>  one schedule that was found
+
+Exit status: 0 no promise is broken · 1 one is · 2 command line wrong.`;
+
+const asked = commandLine(help, (args) => {
+  const { values } = parseOptions({
+    args,
+    options: {
+      all: { type: 'boolean', default: false },
+      replay: { type: 'string' },
+      only: { type: 'string' },
+      count: { type: 'string', default: '100000' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
+    },
+  });
+  const scenarios = values.all ? [...smallBounds, callers] : largeBounds;
+  const chosen = scenarios.filter(({ name }) => values.only === undefined || name === values.only);
+  if (chosen.length === 0) {
+    const names = scenarios.map(({ name }) => name).join(', ');
+    throw new UsageError(`Expected --only to be one of ${names}, got "${values.only}".`);
+  }
+  return {
+    chosen,
+    all: values.all,
+    replay: values.replay === undefined ? undefined : replayOf(values.replay),
+    count: wholeNumber('count', values.count, { from: 1 }),
+    seed: wholeNumber('seed', values.seed),
+  };
 });
 
-const isChosen = ({ name }: { name: string }): boolean => asked.only === undefined || name === asked.only;
+function replayOf(text: string) {
+  const [name = '', choices = ''] = text.split(':');
+  const scenario = scenarioOf(name);
+  if (!scenario)
+    throw new UsageError(`Expected --replay to begin with the name of a scenario, got "${name}".`);
+  try {
+    return { text, scenario, choices: decode(choices) };
+  } catch {
+    throw new UsageError(`Expected --replay to be a schedule that was printed, got "${text}".`);
+  }
+}
 
-if (asked.replay !== undefined) {
-  await retell(asked.replay);
+if (asked.replay) {
+  const { text, scenario, choices } = asked.replay;
+  const { violation = 'Nothing is wrong with it.', steps } = await replay(scenario, choices);
+  print(narrate({ replay: text, violation, steps }));
 } else if (asked.all) {
-  for (const scenario of [...smallBounds, callers].filter(isChosen)) {
+  for (const scenario of asked.chosen) {
     await report(scenario.name, 'every schedule', (onProgress) => exploreAll(scenario, { onProgress }));
   }
 } else {
-  const seed = Number(asked.seed);
-  const chosen = largeBounds.filter(isChosen);
-  const count = Math.ceil(Number(asked.count) / chosen.length);
+  const { seed, chosen } = asked;
+  const count = Math.ceil(asked.count / chosen.length);
   for (const scenario of chosen) {
     await report(scenario.name, `at random, seed ${seed}`, (onProgress) =>
       exploreAtRandom(scenario, { seed, count, onProgress }),
     );
   }
-}
-
-async function retell(text: string): Promise<void> {
-  const [name = '', choices = ''] = text.split(':');
-  const scenario = scenarioOf(name);
-  if (!scenario) throw new RangeError(`There is no scenario "${name}".`);
-  const { violation = 'Nothing is wrong with it.', steps } = await replay(scenario, decode(choices));
-  print(narrate({ replay: text, violation, steps }));
 }
 
 async function report(

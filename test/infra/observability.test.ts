@@ -50,8 +50,10 @@ const alarmSchema = z.object({
 });
 
 /** Tokens of the stack in the body become the text `<Ref …>`. */
+const periodSchema = z.catch(z.object({ period: z.optional(z.number()) }), {});
 const dashboardBody = z
   .object({
+    periodOverride: z.optional(z.string()),
     widgets: z.array(
       z.object({
         type: z.string(),
@@ -250,6 +252,23 @@ describe('the dashboard', () => {
     );
   });
 
+  test('shows the figures of the last audit, whatever time range it has, and not the highest of some', () => {
+    const widgets = dashboardBody.widgets.filter(({ properties }) =>
+      /at the last audit/.test(properties.title),
+    );
+    expect(widgets).toHaveLength(1);
+    for (const { properties } of widgets) {
+      expect(properties).toMatchObject({ view: 'singleValue', start: '-P2D' });
+      expect(properties).not.toHaveProperty('setPeriodToTimeRange');
+      const periods = (properties.metrics ?? []).map((metric) => periodSchema.parse(metric.at(-1)).period);
+      // Unset it is the 5 minutes of the others: an audit that is run again is a value of its own.
+      for (const period of periods) expect(period ?? 300).toBe(300);
+    }
+    expect(dashboardBody.periodOverride).toBe('inherit');
+    const audit = rows.find(([name]) => name === 'audit-instances')?.[1];
+    expect(audit?.schedule?.everyMinutes).toBeLessThan(2 * 24 * 60);
+  });
+
   test('is named by stage and Region, because its name is the account’s', () => {
     expect(stack.resolve(only('AWS::CloudWatch::Dashboard').Properties.DashboardName)).toEqual({
       'Fn::Join': ['', ['element-onboarding-dev-', { Ref: 'AWS::Region' }]],
@@ -257,17 +276,21 @@ describe('the dashboard', () => {
   });
 });
 
+const logicalIdBefore = 'ApiAccessLog713001CC';
+
 describe('the API', () => {
   const stage = only('AWS::ApiGatewayV2::Stage').Properties;
   const accessLog = resources('AWS::Logs::LogGroup').find(
     ({ id }) => id === stage.AccessLogSettings.DestinationArn['Fn::GetAtt'][0],
   );
 
-  test('logs each request for a month without its path, query or headers', () => {
+  test('logs each request for a month without its path, query or any header but User-Agent', () => {
     const format: Record<string, string> = JSON.parse(stage.AccessLogSettings.Format);
     const variables = Object.values(format).filter((value) => value.startsWith('$context.'));
     expect(variables.toSorted()).toEqual([
       '$context.error.message',
+      '$context.identity.sourceIp',
+      '$context.identity.userAgent',
       '$context.identity.userArn',
       '$context.integration.requestId',
       '$context.integrationErrorMessage',
@@ -281,6 +304,39 @@ describe('the API', () => {
     expect(accessLog?.DeletionPolicy).toBe('Delete');
     const kept = resources('AWS::Logs::LogGroup', production).find(({ id }) => id === accessLog?.id);
     expect(kept?.DeletionPolicy).toBe('RetainExceptOnCreate');
+  });
+
+  test('logs below /aws/vendedlogs/, under a name that no stack before it has had', () => {
+    // Elsewhere it would add to a policy of the whole account, which has an end.
+    const { 'Fn::Join': name } = accessLog?.Properties.LogGroupName ?? {};
+    expect(name).toEqual([
+      '',
+      [
+        '/aws/vendedlogs/element-onboarding-dev-',
+        {
+          'Fn::Select': [
+            0,
+            { 'Fn::Split': ['-', { 'Fn::Select': [2, { 'Fn::Split': ['/', { Ref: 'AWS::StackId' }] }] }] },
+          ],
+        },
+      ],
+    ]);
+    // Not the one of the versions before: a group that is kept is not renamed.
+    expect(accessLog?.id).not.toBe(logicalIdBefore);
+    expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).not.toContain(logicalIdBefore);
+  });
+
+  test.each([
+    ['nothing has gone wrong', '-'],
+    ['the API itself turns it away', 'Too Many Requests'],
+  ])('logs JSON when %s', (_what, message) => {
+    const line = stage.AccessLogSettings.Format.replaceAll(/\$context[.\w]+/g, (variable: string) => {
+      if (variable === '$context.error.message') return message;
+      // As API Gateway has it: with quotes of its own, but not around what stands for nothing.
+      if (variable === '$context.error.messageString') return message === '-' ? '-' : `"${message}"`;
+      return '-';
+    });
+    expect(JSON.parse(line)).toMatchObject({ error: message, sourceIp: '-', userAgent: '-' });
   });
 
   test('counts in that log what its throttling turns away', () => {

@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { isDisposable, parseSettings } from '../../infra/settings.ts';
 
@@ -15,6 +18,48 @@ describe('settings', () => {
         '  stage: expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod',
         '  baseUrl: expected the origin of Cloud Elements: https (http for a loopback address only), no path, query or user info, for example -c baseUrl=https://api.cloud-elements.com',
       ].join('\n'),
+    });
+  });
+
+  test.each([
+    ['baseurl', 'baseUrl'],
+    ['base-url', 'baseUrl'],
+    ['Stage', 'stage'],
+    ['stgae', 'stage'],
+    ['alarmTopic', 'alarmTopicArn'],
+    ['runbook', 'runbookUrl'],
+  ])('refuse the key %s, and name the nearest known one', (key, nearest) => {
+    const parsed = parseSettings({ stage: 'prod', baseUrl, [key]: 'https://api.cloud-elements.co.uk' });
+    expect(parsed).toHaveProperty(
+      'complaint',
+      expect.stringMatching(
+        `^Wrong context:\n  ${key}: is not known; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
+      ),
+    );
+  });
+
+  test('let keys of CDK itself pass', () => {
+    const ofCdk = {
+      'aws:cdk:enable-path-metadata': true,
+      'aws:cdk:bundling-stacks': ['**'],
+      '@aws-cdk/core:failSynthOnValidationErrors': false,
+      'availability-zones:account=111122223333:region=eu-west-1': ['eu-west-1a'],
+      'cli-telemetry': false,
+      'acknowledged-issue-numbers': [1],
+    };
+    expect(parseSettings({ stage: 'prod', baseUrl, ...ofCdk })).toEqual({
+      settings: { stage: 'prod', baseUrl },
+    });
+  });
+
+  test('of the app are its whole context', async () => {
+    const app = fileURLToPath(new URL('../../infra/app.ts', import.meta.url));
+    const context = { stage: 'prod', baseUrl, baseurl: 'https://api.cloud-elements.co.uk' };
+    const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context) };
+    const failure = promisify(execFile)(process.execPath, [app], { env });
+    await expect(failure).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('baseurl: is not known; did you mean baseUrl?'),
     });
   });
 

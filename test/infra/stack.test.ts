@@ -578,11 +578,29 @@ describe('the stack', () => {
     expect(annotations.findError('*', Match.anyValue())).toEqual([]);
   });
 
+  test.each([
+    ['dev', {}, 0],
+    ['dev-anna', {}, 0],
+    ['prod', {}, 1],
+    ['prod', { alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms' }, 0],
+  ])('for %s with %j synthesises with %i warnings that no one is notified', (stage, more, count) => {
+    const settings = { stage, baseUrl: 'https://api.cloud-elements.com', ...more };
+    const made = new OnboardingStack(new App({ context: recommendedFlags }), {
+      settings,
+      code: (name) => Code.fromInline(name),
+    });
+    // As the CLI finds it; to synthesise would print it here.
+    const warnings = made.node.metadata.filter(({ type }) => type === 'aws:cdk:warning');
+    expect(warnings).toHaveLength(count);
+    for (const { data } of warnings) expect(data).toContain('add -c alarmTopicArn=');
+  });
+
   test.each(['dev', 'prod'])(
     'for %s has no finding of cdk-nag but those acknowledged, with reasons',
     (stage) => {
       const app = new App({ context: recommendedFlags });
-      const settings = { stage, baseUrl: 'https://api.cloud-elements.com' };
+      const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
+      const settings = { stage, baseUrl: 'https://api.cloud-elements.com', alarmTopicArn };
       const { node: tree } = new OnboardingStack(app, { settings, code: (name) => Code.fromInline(name) });
       const checks = new AwsSolutionsChecks(app);
       Validations.of(app).addPlugins(checks);

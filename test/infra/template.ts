@@ -4,6 +4,7 @@ import { Code } from 'aws-cdk-lib/aws-lambda';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import * as z from 'zod/mini';
 import { type Trigger, triggers } from '../../functions/triggers.ts';
+import type { Settings } from '../../infra/settings.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
 
 /** The templates of two stages, and how to find things in them. */
@@ -12,9 +13,12 @@ export const rows: [string, Trigger][] = Object.entries(triggers);
 export const queueRows = rows.flatMap(([name, { queue: trigger }]) => (trigger ? [{ name, trigger }] : []));
 export const streamRows = rows.flatMap(([name, { stream: trigger }]) => (trigger ? [{ name, trigger }] : []));
 
-function synthesise(stage: string): { stack: OnboardingStack; template: Template } {
+function synthesise(
+  stage: string,
+  more: Partial<Settings> = {},
+): { stack: OnboardingStack; template: Template } {
   const stack = new OnboardingStack(new App({ context: recommendedFlags }), {
-    settings: { stage, baseUrl: 'https://api.cloud-elements.com' },
+    settings: { stage, baseUrl: 'https://api.cloud-elements.com', ...more },
     // The code of a function is its name, by which it is found in the template.
     code: (name) => Code.fromInline(name),
   });
@@ -22,7 +26,10 @@ function synthesise(stage: string): { stack: OnboardingStack; template: Template
 }
 
 export const { stack, template } = synthesise('dev');
-export const production = synthesise('prod').template;
+/** With a topic, without which it warns. */
+export const production = synthesise('prod', {
+  alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms',
+}).template;
 
 const resourceSchema = z.object({
   /** Different for every type: what a test reads of them, it also compares. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { commandLine, parseOptions, wholeNumber } from '../../infra/command-line.ts';
 import { bad, bold, dim, good, print } from '../../infra/local/terminal.ts';
 import { cdk } from '../deployed/cdk.ts';
 import { startDeployedStack } from '../deployed/deployed-stack.ts';
@@ -14,33 +14,44 @@ import { fuzz } from './fuzz.ts';
 import { maxReceiveCount, onboard, visibilityTimeoutMs } from './onboarding.ts';
 import { burstSummary, fuzzSummary, leakSummary, onboardingSummary } from './summary.ts';
 
-/**
- * `npm run load`: deploys the service to the emulator at `AWS_ENDPOINT_URL`; has 10,000 tenants announced on its bus while secrets
- * are rotated and revoked, processes killed and calls failed; then a burst of HTTP calls, then hostile input. Exits 0 when nothing
- * was lost, doubled, leaked or answered otherwise than documented, 1 when something was, 2 when it cannot begin.
- */
-const { values } = parseArgs({
-  options: {
-    events: { type: 'string', default: '10000' },
-    requests: { type: 'string', default: '2000' },
-    inputs: { type: 'string', default: '3000' },
-    seed: { type: 'string', default: '1' },
-    'limit-minutes': { type: 'string', default: '90' },
-    /** Where to deploy from: another version of the service, for example. */
-    directory: { type: 'string' },
-  },
-});
-const events = wholeNumber('events', values.events);
-const requests = wholeNumber('requests', values.requests);
-const inputs = wholeNumber('inputs', values.inputs);
-const seed = wholeNumber('seed', values.seed);
-const limitMs = wholeNumber('limit-minutes', values['limit-minutes']) * 60_000;
+const help = `Deploys the service to the emulator at AWS_ENDPOINT_URL and announces tenants on its bus while secrets are rotated and
+revoked, processes killed and calls failed; then a burst of HTTP calls, then hostile input.
 
-function wholeNumber(name: string, text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  process.stderr.write(`--${name} is to be a whole number, not "${text}".\n`);
-  process.exit(2);
-}
+  npm run load -- [options]
+
+Options
+  --events <n>          tenants that are announced (default 10000)
+  --requests <n>        HTTP calls of the burst (default 2000)
+  --inputs <n>          hostile inputs (default 3000)
+  --seed <n>            other inputs (default 1)
+  --limit-minutes <n>   after which it ends (default 90)
+  --directory <path>    where to deploy from: another version of the service, for example
+
+Exit status: 0 nothing was lost, doubled, leaked or answered otherwise than documented · 1 something was · 2 command line
+wrong, or no emulator.`;
+
+const asked = commandLine(help, (args) => {
+  const { values } = parseOptions({
+    args,
+    options: {
+      events: { type: 'string', default: '10000' },
+      requests: { type: 'string', default: '2000' },
+      inputs: { type: 'string', default: '3000' },
+      seed: { type: 'string', default: '1' },
+      'limit-minutes': { type: 'string', default: '90' },
+      directory: { type: 'string' },
+    },
+  });
+  return {
+    directory: values.directory,
+    events: wholeNumber('events', values.events),
+    requests: wholeNumber('requests', values.requests),
+    inputs: wholeNumber('inputs', values.inputs),
+    seed: wholeNumber('seed', values.seed),
+    limitMs: wholeNumber('limit-minutes', values['limit-minutes']) * 60_000,
+  };
+});
+const { events, requests, inputs, seed, limitMs } = asked;
 
 const endpoint = endpointOrExit();
 
@@ -85,7 +96,7 @@ print(`\n${bold('Deploying to')} ${endpoint}`);
 await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`], { directory: tmpdir() });
 const stack = await startDeployedStack(
   { queue: { visibilityTimeoutMs, maxReceiveCount }, platformSecret: startSecrets },
-  { ...(values.directory !== undefined && { directory: values.directory }) },
+  { ...(asked.directory !== undefined && { directory: asked.directory }) },
 );
 stack.simulator.rotateSecrets(startSecrets);
 const limit = new AbortController();

@@ -4,6 +4,7 @@ import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import {
   CreateSecretCommand,
   DeleteSecretCommand,
+  DescribeSecretCommand,
   GetSecretValueCommand,
   PutSecretValueCommand,
   SecretsManagerClient,
@@ -91,6 +92,21 @@ describe('Secrets Manager', () => {
     expect(secret.SecretString).toBeUndefined();
     expect(secret.VersionId).toBe(put.VersionId);
     expect(secret.VersionId).not.toBe(created.VersionId);
+  });
+
+  test('describes a secret without its value', async () => {
+    const client = new SecretsManagerClient(configuration());
+    const look = (SecretId: string) => client.send(new DescribeSecretCommand({ SecretId }));
+    const created = await client.send(new CreateSecretCommand({ Name: 'described', SecretString: 's' }));
+    const described = await look('described');
+    expect(described).toMatchObject({ ARN: created.ARN, Name: 'described' });
+    expect(described.VersionIdsToStages).toEqual({ [created.VersionId ?? '']: ['AWSCURRENT'] });
+    expect(described).not.toHaveProperty('SecretString');
+    await client.send(new DeleteSecretCommand({ SecretId: 'described' }));
+    expect((await look('described')).DeletedDate).toBeInstanceOf(Date);
+    await client.send(new CreateSecretCommand({ Name: 'without-value' }));
+    expect((await look('without-value')).VersionIdsToStages).toBeUndefined();
+    await expect(look('never-there')).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
   });
 
   test('knows no secret that was not created, or was deleted for good', async () => {
@@ -381,8 +397,20 @@ describe('the endpoint', () => {
     await dynamoDb.stop();
   });
 
+  test.each(['constructor', '__proto__.Query'])('refuses a function the target %s', async (target) => {
+    const authorization =
+      'AWS4-HMAC-SHA256 Credential=publishing-function/20261124/us-east-1/kms/aws4_request';
+    const headers = { 'x-amz-target': target, authorization };
+    const response = await fetch(endpoint.url, { method: 'POST', headers, body: '{}' });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ __type: 'AccessDeniedException' });
+  });
+
   test.each([
     ['secretsmanager.RotateSecret', '{}', 'UnknownOperationException'],
+    ['constructor', '{}', 'UnknownOperationException'],
+    ['toString', '{}', 'UnknownOperationException'],
+    ['__proto__', '{}', 'UnknownOperationException'],
     ['secretsmanager.GetSecretValue', '{', 'SerializationException'],
     ['secretsmanager.GetSecretValue', '{"SecretId":1}', 'ValidationException'],
   ])('refuses %s with %s as %s', async (target, body, type) => {

@@ -4,14 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
+import { commandLine, parseOptions, UsageError } from '../../infra/command-line.ts';
 import { bad, bold, dim, good, print } from '../../infra/local/terminal.ts';
 import { guards, type Guard } from './guards.ts';
 
-/**
- * `npm run mutate`: takes the guards of the protocol out of a copy of the code, one at a time, and runs the tests that
- * are to notice. `npm run mutate -- lease` does so for the guards whose name has that word. A guard that nothing misses
- * either needs a test or is not needed.
- */
+const help = `Takes the guards of the protocol out of a copy of the code, one at a time, and runs the tests that must notice. A
+guard whose absence no test notices either needs a test or is not needed.
+
+  npm run mutate               all guards
+  npm run mutate -- <word>     those whose name has that word, "lease" for example
+
+Exit status: 0 all noticed · 1 some not · 2 no guard has such a name.`;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const copied = ['functions', 'infra', 'test', 'package.json', 'tsconfig.json', 'cdk.json', 'README.md'];
@@ -25,8 +28,13 @@ const reportSchema = z.object({
   ),
 });
 
-const [word = ''] = process.argv.slice(2);
-const chosen = guards.filter(({ name }) => name.includes(word));
+const chosen = commandLine(help, (args) => {
+  const [word = '', ...more] = parseOptions({ args, allowPositionals: true }).positionals;
+  if (more.length > 0) throw new UsageError('Expected one word.');
+  const found = guards.filter(({ name }) => name.includes(word));
+  if (found.length === 0) throw new UsageError(`No guard has "${word}" in its name.`);
+  return found;
+});
 const widest = Math.max(...chosen.map(({ name }) => name.length));
 const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-mutate-'));
 const missed: string[] = [];
@@ -46,7 +54,7 @@ try {
   rmSync(directory, { recursive: true, force: true });
 }
 const verdict = missed.length === 0 ? good('all noticed') : bad(`${missed.length} not noticed`);
-print(`\n${chosen.length} guards taken out, ${verdict}\n`);
+print(`\n${chosen.length === 1 ? '1 guard' : `${chosen.length} guards`} taken out, ${verdict}\n`);
 process.exitCode = missed.length === 0 ? 0 : 1;
 
 /** The first test that fails without the guard, if one does. */

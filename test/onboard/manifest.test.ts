@@ -60,7 +60,7 @@ test('everything that is wrong with every row is named with its line and its col
     'tenantId,elementKey,name,tags,configuration.pagination.max,configuration.base.url',
     'acme,,,,,',
     '-bad,Taxify,<b>,owner:me,,',
-    ',,,,,',
+    ',,Shop,,,',
     'short',
     'a,b,c,d,e,f,g',
     '"multi',
@@ -78,6 +78,7 @@ test('everything that is wrong with every row is named with its line and its col
     '5: the header has 6 columns, this row 1',
     '6: the header has 6 columns, this row 7',
     `7: tenantId expected ${identifier}`,
+    '7: goes on to line 8: if it should not, a quote is not closed',
     '9: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
     "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential is put into the tenant's secret in Secrets Manager, never into a manifest",
   ]);
@@ -87,6 +88,27 @@ test('everything that is wrong with every row is named with its line and its col
     '1: #/size is not a known field',
     '2: is not a JSON object',
     '3: is not a JSON object',
+  ]);
+});
+
+test('rows of nothing but commas are skipped', async () => {
+  const csv = 'tenantId,name\nacme,Acme\n,\n"", \n,,,,\nglobex,Globex\n,\n,\n';
+  expect((await detailsOf('commas.csv', csv)).map(({ line }) => line)).toEqual([2, 6]);
+  expect(await faultsOf('commas.csv', csv)).toEqual([]);
+});
+
+test('a row that cannot be read is one bad row, wherever it is', async () => {
+  const csv = 'tenantId,name\na,Shop\nb,"Shop\n\nc,Sh"op\nd,"Sh"op\ne,"Shop, Inc"\nf,g"\nh,Shop\ni,"Shop\n';
+  expect((await detailsOf('quotes.csv', csv)).map(({ line, detail }) => [line, detail.tenantId])).toEqual([
+    [2, 'a'],
+    [7, 'e'],
+    [9, 'h'],
+  ]);
+  expect((await faultsOf('quotes.csv', csv)).map((fault) => fault.replace(/ CSV .*/, ''))).toEqual(
+    [3, 5, 6, 8, 10].map((line) => `${line}: a quote (") is not where`),
+  );
+  expect(await faultsOf('bytes.jsonl', '{"tenantId":"a"}\n{"tenantId":\n{"tenantId":"b"}\n')).toEqual([
+    '2: is not a JSON object',
   ]);
 });
 
@@ -112,12 +134,38 @@ test('rows for the same tenant and element name each other, and none of them is 
   ]);
 });
 
+test('rows for the same tenant take one short line each, however many there are', async () => {
+  const faults = await faultsOf('same.csv', `tenantId\n${'acme\n'.repeat(2_000)}`);
+  expect(faults).toHaveLength(2_000);
+  expect(faults[0]).toBe('2: asks for taxify of tenant acme, and so do lines 3, 4, 5 and 1996 more');
+  expect(faults[1]).toBe('3: asks for taxify of tenant acme, and so do lines 2, 4, 5 and 1996 more');
+  expect(faults[1_999]).toBe('2001: asks for taxify of tenant acme, and so do lines 2, 3, 4 and 1996 more');
+});
+
+test('a header that is none is not quoted where it may be a credential', async () => {
+  const message = await read('none.csv', 'acme,sk_live_51HqzT9wQ2\n').then(
+    () => '',
+    (error: Error) => error.message,
+  );
+  expect(message).toContain('none.csv:1: "acme" is not a column');
+  expect(message).toContain('none.csv:1: the name of column 2 is not a column');
+  expect(message).not.toContain('51Hqz');
+});
+
 test.each([
-  ['header.csv', 'tenant;name\na;b\n', /header\.csv:1: "tenant;name" is not a column[^]*no column tenantId/],
+  ['header.csv', 'tenant,name\na,b\n', /header\.csv:1: "tenant" is not a column[^]*no column tenantId/],
+  [
+    'semicolons.csv',
+    'tenantId;name\na;b\n',
+    /semicolons\.csv:1: the columns are separated by ";", expected ","/,
+  ],
+  ['quoted.csv', '"name";"tenantId"\na;b\n', /quoted\.csv:1: the columns are separated by ";", expected ","/],
+  ['tabs.csv', 'tenantId\tname\na\tb\n', /tabs\.csv:1: the columns are separated by tabs, expected ","/],
   ['twice.csv', 'tenantId,name,name\n', /twice\.csv:1: the column name is there twice/],
-  ['quote.csv', 'tenantId,name\na,b\nc,"d\ne,f\n', /quote\.csv:3: a quote/],
+  ['quote.csv', 'tenantId,"name\na,b\n', /quote\.csv:1: a quote/],
   ['empty.csv', 'tenantId\n', /has no rows/],
   ['empty.jsonl', '\n', /has no rows/],
+  ['commas-only.csv', 'tenantId,name\n,\n', /has no rows/],
   ['latin.csv', Uint8Array.of(0x74, 0xe4, 0x0a), /is not UTF-8/],
   ['tenants.xlsx', '', /ends in \.csv, \.jsonl or \.ndjson/],
 ])('%s as a whole is refused', async (name, content, message) => {

@@ -36,9 +36,18 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
+const secretNameOf = (tenantId: string) => stack.tenantSecretName(tenantId, 'taxify');
+
 function putTenantSecret(tenantId: string, value: string | object): void {
-  stack.putSecret(stack.tenantSecretName(tenantId, 'taxify'), value);
+  stack.putSecret(secretNameOf(tenantId), value);
 }
+
+const secretsManager = (operation: string, body: object) =>
+  fetch(stack.awsUrl, {
+    method: 'POST',
+    headers: { 'x-amz-target': `secretsmanager.${operation}` },
+    body: JSON.stringify(body),
+  });
 
 function newTenants(count: number, { withSecret = true } = {}): string[] {
   return Array.from({ length: count }, () => {
@@ -142,13 +151,15 @@ describe.concurrent('onboarding by manifest', patience, () => {
     // Plain lines where nobody watches.
     expect(stdout).not.toContain('\u001b');
     expect(stdout).not.toContain('\r');
-    expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad rows, not sent/);
+    expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad row, not sent/);
     for (const tenantId of [...good, lacking, refused]) expect(asksFor(tenantId)).toBe(1);
     for (const tenantId of good) await expectOneActiveInstance(tenantId);
     expect(readFileSync(failedFile, 'utf8').split('\n')).toEqual([
       'line,code,why,tenantId,name,tags',
-      expect.stringMatching(`^25,missing-configuration,.*api.key.*,${lacking},"Shop, Inc",eu$`),
-      expect.stringMatching(/^26,bad-row,"tenantId expected .*",-bad,"Shop, Inc",eu$/),
+      expect.stringMatching(
+        `^25,missing-configuration,.*without api.key: put it into the secret .*,${lacking},"Shop, Inc",eu$`,
+      ),
+      expect.stringMatching(/^26,bad-row,"tenantId expected .*",'-bad,"Shop, Inc",eu$/),
       expect.stringMatching(`^27,refused-by-cloud-elements,.*request [^)]+.*,${refused},"Shop, Inc",eu$`),
       '',
     ]);
@@ -161,7 +172,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
 
     // When the reason is gone.
     for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
-    expect((await run('--skip-bad', '--retry-failed')).stdout).toMatch(/25 active\n 1 bad rows/);
+    expect((await run('--skip-bad', '--retry-failed')).stdout).toMatch(/25 active\n 1 bad row,/);
     expect([lacking, refused, ...good].map(asksFor)).toEqual([2, 2, ...good.map(() => 1)]);
   });
 
@@ -179,7 +190,6 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(await second.run()).toMatchObject({ status: 0 });
     await expectOneActiveInstance(bad);
     expect([good, bad].map(asksFor)).toEqual([1, 1]);
-    expect(existsSync(second.failedFile)).toBe(false);
   });
 
   test('does not ask for what is active, and says so of what is active with other settings', async () => {
@@ -193,7 +203,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     const { run, failedFile } = onboarding(`tenantId,name\n${same},Shop\n${other},Shop\n`);
     const { status, stdout } = await run();
     expect(status).toBe(1);
-    expect(stdout).toContain('1 active (1 were so before and not asked for)');
+    expect(stdout).toContain('1 active (1 was so before and not asked for)');
     expect(readFileSync(failedFile, 'utf8')).toContain('3,settings-conflict,');
     expect([same, other].map(asksFor)).toEqual([0, 0]);
   });
@@ -207,6 +217,8 @@ describe.concurrent('onboarding by manifest', patience, () => {
     putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect(await run()).toMatchObject({ status: 0 });
     expect(asksFor(tenantId)).toBe(1);
+    // Nothing has failed any more.
+    expect(existsSync(failedFile)).toBe(false);
   });
 });
 
@@ -411,10 +423,7 @@ describe.concurrent('the command', patience, () => {
     await using cloudFormation = await startServer(async (request, response) => {
       asked.push(new URLSearchParams(await text(request)).get('StackName') ?? '');
       response.setHeader('content-type', 'text/xml');
-      response.end(
-        `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>${output('EventBusName', stack.busName)}` +
-          `${output('TableName', stack.tableName)}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
-      );
+      response.end(stackWith(output('EventBusName', stack.busName) + output('TableName', stack.tableName)));
     });
     const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
     const { status } = await startCommand([file, '--stage', 'prod'], environment).ended;
@@ -424,27 +433,122 @@ describe.concurrent('the command', patience, () => {
   });
 
   test('keeps a second run with the same journal out', async () => {
-    const tenants = newTenants(20);
+    // More than a second run takes to start, on a busy machine, too.
+    const tenants = newTenants(60);
     const { start, run, journal } = onboarding(tenants);
-    const first = start('--rate', '10');
+    const first = start('--rate', '1');
     await until(() => existsSync(`${journal}.lock`));
     expect(await run()).toMatchObject({
       status: 2,
       stderr: expect.stringContaining(`Process ${first.child.pid} is at work`),
     });
-    expect(await first.ended).toMatchObject({ status: 0 });
+    first.child.kill('SIGINT');
+    expect(await first.ended).toMatchObject({ status: 130 });
     expect(existsSync(`${journal}.lock`)).toBe(false);
   });
 
-  test('explains itself when it is given the wrong way', async () => {
-    const { status, stderr } = await onboarding('').startCommand(['a.csv', '--local', '--stage', 'dev'])
-      .ended;
-    expect(status).toBe(2);
-    expect(stderr).toContain('Say where to');
-    expect(stderr).toContain('npm run onboard');
+  test('in a directory that cannot be written says so before anything is sent', async () => {
+    const tenants = newTenants(1);
+    const { run, file } = onboarding(tenants);
+    const missing = join(directory, 'missing');
+    for (const nowhere of [missing, file]) {
+      const { status, stderr } = await run('--journal', join(nowhere, 'journal'));
+      expect(status).toBe(2);
+      expect(stderr).toContain(`Nothing can be written to ${nowhere} (`);
+      expect(stderr).toContain('choose another with --journal');
+    }
+    expect(tenants.map(asksFor)).toEqual([0]);
+  });
+
+  test('names a file that is no CSV as what it is', async () => {
+    const { run, file } = onboarding('tenantId;name\nacme;Acme\n');
+    expect(await run()).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`${file}:1: the columns are separated by ";", expected ","`),
+    });
+  });
+
+  test('of one row says "1 row", and shows no control sequence that the manifest or a file name holds', async () => {
+    const odd = onboarding('', 'odd\u001b[2J.csv');
+    writeFileSync(odd.file, 'tenantId,a\u001b[31m\nacme,b\n');
+    const refused = await odd.run();
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain('odd�[2J.csv:1: the name of column 2 is not a column');
+    writeFileSync(odd.file, `tenantId\n${newTenants(1).join()}\n`);
+    const sent = await odd.run();
+    expect(sent).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('odd�[2J.csv: 1 row, 0 of them bad'),
+    });
+    expect(sent.stdout).toMatch(/^1 row\n1 active$/m);
+    expect((refused.stdout + refused.stderr + sent.stdout + sent.stderr).includes('\u001b')).toBe(false);
   });
 });
 
+describe.concurrent('a check', patience, () => {
+  test('of a stage names the secrets that are missing or of no use, reads no value and sends nothing', async () => {
+    const [good = '', deleted = '', empty = ''] = newTenants(3);
+    const [missing = ''] = newTenants(1, { withSecret: false });
+    await secretsManager('DeleteSecret', { SecretId: secretNameOf(deleted) });
+    await secretsManager('DeleteSecret', { SecretId: secretNameOf(empty), ForceDeleteWithoutRecovery: true });
+    await secretsManager('CreateSecret', { Name: secretNameOf(empty) });
+    const tenants = [good, deleted, missing, empty];
+    const { startCommand, meet, file } = onboarding([...tenants, '-bad']);
+    const calls = new Set<string>();
+    meet((target) => {
+      calls.add(target);
+      return undefined;
+    });
+    await using cloudFormation = await startCloudFormation();
+    const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
+    const { status, stdout, stderr } = await startCommand([file, '--check', '--stage', 'prod'], environment)
+      .ended;
+    expect(status).toBe(2);
+    expect(stderr.split('\n').slice(1)).toEqual([
+      `${file}:3: the secret ${secretNameOf(deleted)} of tenant ${deleted} is scheduled for deletion`,
+      `${file}:4: the secret ${secretNameOf(missing)} of tenant ${missing} does not exist`,
+      `${file}:5: the secret ${secretNameOf(empty)} of tenant ${empty} has no value yet`,
+      '',
+    ]);
+    expect(stdout).toContain('3 rows without a secret that can be used');
+    expect(calls).toEqual(new Set(['secretsmanager.DescribeSecret']));
+    expect(tenants.map(asksFor)).toEqual([0, 0, 0, 0]);
+  });
+
+  test('of a stage is content when each secret is there', async () => {
+    const { startCommand, file } = onboarding(newTenants(25));
+    await using cloudFormation = await startCloudFormation();
+    const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
+    const { status, stdout } = await startCommand([file, '--check', '--stage', 'prod'], environment).ended;
+    expect(stdout).toContain("Each tenant's secret is there");
+    expect(status).toBe(0);
+  });
+
+  test('of a stage whose secrets may not be looked at ends with 3', async () => {
+    const { startCommand, file, meet } = onboarding(newTenants(1));
+    meet(() => ({ status: 400, type: 'AccessDeniedException', message: 'not you' }));
+    await using cloudFormation = await startCloudFormation();
+    const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
+    expect(await startCommand([file, '--check', '--stage', 'prod'], environment).ended).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('cannot be looked at: AccessDeniedException: not you'),
+    });
+  });
+
+  test('without a target needs no account', async () => {
+    const { startCommand, file } = onboarding(newTenants(1, { withSecret: false }));
+    expect(await startCommand([file, '--check']).ended).toMatchObject({ status: 0, stderr: '' });
+  });
+});
+
+const startCloudFormation = () =>
+  startServer(async (_request, response) => {
+    response.setHeader('content-type', 'text/xml');
+    response.end(stackWith(output('TenantSecretPrefix', 'element-onboarding/tenants')));
+  });
+const stackWith = (outputs: string): string =>
+  `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>${outputs}</Outputs></member></Stacks>` +
+  '</DescribeStacksResult></DescribeStacksResponse>';
 const output = (key: string, value: string): string =>
   `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`;
 

@@ -147,7 +147,7 @@ describe('the command', { timeout: 30_000 }, () => {
 });
 
 test('a file of tenants names instances, taxify unless it says otherwise', () => {
-  expect(tenantsIn('t.csv', '\uFEFFelementKey, tenantId\n,acme\nfreshdeskv2,acme\n\n')).toEqual([
+  expect(tenantsIn('t.csv', '\uFEFFelementKey, tenantId\r\n,acme\r\nfreshdeskv2,acme\r\n,\r\n\r\n')).toEqual([
     { tenantId: 'acme', elementKey: 'taxify' },
     { tenantId: 'acme', elementKey: 'freshdeskv2' },
   ]);
@@ -166,16 +166,17 @@ test.each([
   ['a short line', 'tenantId,elementKey\nacme\n', 't.csv:2: expected 2 columns, got 1'],
   ['a tenant twice', 'tenantId,elementKey\nacme,\nacme,taxify\n', 't.csv:3: names the same instance'],
   ['a whole tenant', 'tenantId,elementKey\nacme,*\n', 't.csv:2: elementKey expected lower-case letters'],
-  ['a quote out of place', 'tenantId\nac"me\n', 't.csv:2: a quote (") is out of place'],
+  ['a quote out of place', 'tenantId\nac"me\n', 't.csv:2: a quote (") is not where CSV allows one'],
+  ['semicolons', 'tenantId;elementKey\nacme;\n', 't.csv:1: the columns are separated by ";", expected ","'],
 ])('a file of tenants with %s is refused', (_what, content, message) => {
   expect(() => tenantsIn('t.csv', content)).toThrow(message);
 });
 
 test.each([
-  [[], 'Name one file'],
-  [['a.csv', 'b.csv', '--stage', 's'], 'Name one file'],
-  [['a.csv'], 'Say where'],
-  [['a.csv', '--stage', 's', '--local'], 'Say where'],
+  [[], 'Expected the name of one file of tenants, got 0.'],
+  [['a.csv', 'b.csv', '--stage', 's'], 'Expected the name of one file of tenants, got 2.'],
+  [['a.csv'], 'Expected one of --stage <stage>, --local and --table <name>.'],
+  [['a.csv', '--stage', 's', '--local'], '--stage and --local name different tables: give one of them.'],
   [['a.csv', '--stage', 's', '--force'], '--force'],
 ])('the arguments %j are refused', (args, message) => {
   expect(() => parseOptions(args, {})).toThrow(message);

@@ -1,0 +1,51 @@
+import { DescribeSecretCommand } from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod/mini';
+import { isGood, type GoodRow, type Row } from './manifest.ts';
+import { reasonOf, TargetError, type TenantSecrets } from './target.ts';
+
+/** Secrets Manager allows 10,000 calls per second; a call takes some 20 ms. */
+const atOnce = 20;
+
+const secretSchema = z.object({
+  DeletedDate: z.optional(z.date()),
+  VersionIdsToStages: z.optional(z.record(z.string(), z.array(z.string()))),
+});
+
+/**
+ * Names the secret that each row needs and that is missing or of no use. Only asks Secrets Manager what there is:
+ * a value is never read, so whether the value has the right entries is not known.
+ * @throws TargetError when Secrets Manager does not tell
+ */
+export async function findMissingSecrets(
+  rows: readonly Row[],
+  { secretsManager, prefix }: TenantSecrets,
+): Promise<{ line: number; fault: string }[]> {
+  const waiting = rows.filter(isGood).filter(({ needsSecret }) => needsSecret);
+  const faults = new Map<GoodRow, string>();
+  const rest = waiting.values();
+  async function work(): Promise<void> {
+    for (const row of rest) {
+      const { tenantId, elementKey } = row.ask;
+      const name = `${prefix}/${tenantId}/${elementKey}`;
+      const state = await stateOf(name);
+      if (state) faults.set(row, `the secret ${name} of tenant ${tenantId} ${state}`);
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return waiting.flatMap((row) => {
+    const fault = faults.get(row);
+    return fault === undefined ? [] : [{ line: row.line, fault }];
+  });
+
+  async function stateOf(name: string): Promise<string | undefined> {
+    try {
+      const description = await secretsManager.send(new DescribeSecretCommand({ SecretId: name }));
+      const { DeletedDate, VersionIdsToStages = {} } = secretSchema.parse(description);
+      if (DeletedDate) return 'is scheduled for deletion';
+      return Object.values(VersionIdsToStages).flat().includes('AWSCURRENT') ? undefined : 'has no value yet';
+    } catch (error) {
+      if (error instanceof Error && error.name === 'ResourceNotFoundException') return 'does not exist';
+      throw new TargetError(`The secret ${name} cannot be looked at: ${reasonOf(error)}`);
+    }
+  }
+}
