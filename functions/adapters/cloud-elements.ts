@@ -91,7 +91,8 @@ export function createCloudElements({
         },
         { timeoutMs },
       );
-      if (isSuccess(reply)) return { kind: 'changed' };
+      // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
+      if (successOf(reply, z.object({}))) return { kind: 'changed' };
       if (isAbsent(reply)) return { kind: 'absent' };
       return mishapOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },

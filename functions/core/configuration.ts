@@ -20,6 +20,17 @@ export type Provenance = Required<Pick<InstanceRow, 'source' | 'requestEntries'>
 /** A row, as far as the rules depend on it. */
 type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 'harmless'>;
 
+/**
+ * Names of the entries that requests have set. Rows of earlier versions have only those that the allow-list named then:
+ * it may have been tightened since.
+ */
+export function requestEntriesOf({
+  requestEntries = [],
+  harmless,
+}: Pick<InstanceRow, 'requestEntries' | 'harmless'>): string[] {
+  return [...new Set([...requestEntries, ...Object.keys(harmless)])];
+}
+
 /** What a request or an event wants to set. */
 type Wanted = {
   elementKey: string;
@@ -111,7 +122,7 @@ export async function changedConfiguration(
   const { elementKey } = row;
   const names = Object.keys(configuration);
   const outside = outsideAllowList(elementKey, names);
-  const remembered = outsideAllowList(elementKey, row.requestEntries ?? []);
+  const remembered = outsideAllowList(elementKey, requestEntriesOf(row));
   if (names.length > 0 && outside.length === 0) return configuration;
   switch (row.source) {
     case undefined:

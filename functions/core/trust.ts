@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { InstanceStore } from './collaborators.ts';
-import { outsideAllowList } from './configuration.ts';
+import { outsideAllowList, requestEntriesOf } from './configuration.ts';
 import type { InstanceKey, InstanceRow } from './instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { asRead, wonBy } from './settle.ts';
@@ -15,7 +15,8 @@ export type Trusted =
   | { kind: 'unchanged'; was: Source }
   | { kind: 'refused'; was?: Source; reason: string };
 
-export type Trust = (key: InstanceKey, options: { isDryRun: boolean }) => Promise<Trusted>;
+/** `lookedAtMs`: when the operator looked at the instance's configuration at Cloud Elements; undefined tries it only. */
+export type Trust = (key: InstanceKey, options: { lookedAtMs: number | undefined }) => Promise<Trusted>;
 
 /**
  * Makes the tenant's secret the source of an instance's configuration, for an operator who vouches for what is
@@ -31,23 +32,23 @@ export function createTrusting({
   now?: () => number;
   newId?: () => string;
 }): Trust {
-  return async function trust(key, { isDryRun }) {
+  return async function trust(key, { lookedAtMs }) {
     const row = await store.get(key);
     if (!row || row.status === 'removed') return { kind: 'refused', reason: 'there is no such instance' };
     const was = row.source ?? 'unknown';
-    const reason = refusalOf(row, now());
+    const reason = refusalOf(row, now(), lookedAtMs);
     if (reason) return { kind: 'refused', was, reason };
-    const entries = outsideAllowList(row.elementKey, row.requestEntries ?? []);
+    const entries = outsideAllowList(row.elementKey, requestEntriesOf(row));
     if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
     const trusted = vouchedFor(row, newId());
-    if (isDryRun) return { kind: 'would-be-trusted', was, entries, row: trusted };
+    if (lookedAtMs === undefined) return { kind: 'would-be-trusted', was, entries, row: trusted };
     const written = await store.replace(trusted, asRead(row));
     if (wonBy(written, trusted)) return { kind: 'trusted', was, entries, row: trusted };
     return { kind: 'refused', was, reason: 'it has just been changed; run the command again' };
   };
 }
 
-function refusalOf(row: InstanceRow, nowMs: number): string | undefined {
+function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs = nowMs): string | undefined {
   if (row.status !== 'active') return `it is ${row.status}`;
   if (isLeased(row, nowMs)) return 'a request is at work on it; run the command again in half a minute';
   // A value that the operator has not seen could still come beside the secret's.
@@ -55,17 +56,20 @@ function refusalOf(row: InstanceRow, nowMs: number): string | undefined {
     const until = new Date(row.updateInDoubtUntil).toISOString();
     return `a request's update of unknown outcome may take effect until ${until}; run the command again then`;
   }
+  if (Math.max(row.updatedAt, row.updateInDoubtUntil ?? 0) > lookedAtMs) {
+    return 'it may have been updated since you looked; look at it again and give the later time';
+  }
   return undefined;
 }
 
 /** Takes a new fencing token, so that earlier readers must read the row again. */
 function vouchedFor(row: InstanceRow, attemptId: string): InstanceRow {
-  const outside = new Set(outsideAllowList(row.elementKey, row.requestEntries ?? []));
+  const outside = new Set(outsideAllowList(row.elementKey, requestEntriesOf(row)));
   return {
     ...row,
     attemptId,
     source: 'secret',
-    requestEntries: (row.requestEntries ?? []).filter((name) => !outside.has(name)),
+    requestEntries: requestEntriesOf(row).filter((name) => !outside.has(name)),
     requestDigest: undefined,
     updateInDoubtUntil: undefined,
   };

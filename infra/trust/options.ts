@@ -3,8 +3,8 @@ import { parseOptions as parseArguments, UsageError } from '../command-line.ts';
 export type Options = {
   file: string;
   where: { stage: string } | { localPort: number } | { tableName: string };
-  /** False: nothing is changed. */
-  yes: boolean;
+  /** When the operator looked at the instances, ms since the epoch; undefined: nothing is changed. */
+  lookedAtMs: number | undefined;
   json: boolean;
 };
 
@@ -27,6 +27,8 @@ Where; one of
 
 Options
   --yes             do it; without it the command shows what it would do, and changes nothing
+  --looked-at <t>   with --yes: when you looked at the instances, as the command printed it without --yes. One that may
+                    have been updated since is refused
   --json            one JSON object per tenant, for an audit trail
 
 An instance is refused, and named with the reason, if it does not exist, is not active, is being worked on, or if a
@@ -43,7 +45,7 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
   if (file === undefined || more.length > 0) {
     throw new UsageError(`Expected the name of one file of tenants, got ${positionals.length}.`);
   }
-  return { file, where: whereOf(values, environment), yes: values.yes, json: values.json };
+  return { file, where: whereOf(values, environment), lookedAtMs: lookedAtOf(values), json: values.json };
 }
 
 function parse(args: readonly string[]) {
@@ -55,9 +57,19 @@ function parse(args: readonly string[]) {
       table: { type: 'string' },
       local: { type: 'boolean', default: false },
       yes: { type: 'boolean', default: false },
+      'looked-at': { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   });
+}
+
+function lookedAtOf({ yes, 'looked-at': text }: ReturnType<typeof parse>['values']): number | undefined {
+  if (!yes && text === undefined) return undefined;
+  const lookedAtMs = text === undefined ? NaN : Date.parse(text);
+  if (yes && Number.isFinite(lookedAtMs)) return lookedAtMs;
+  throw new UsageError(
+    'Expected --yes with --looked-at and the time that the command printed without --yes.',
+  );
 }
 
 function whereOf(

@@ -42,9 +42,10 @@ async function main(options: Options): Promise<number> {
   if (!options.json)
     print(`${plain(options.file)}: ${counted(keys.length, 'instance')} in table ${tableName}\n`);
   const done: { key: InstanceKey; trusted: Trusted }[] = [];
+  const startedAtMs = Date.now();
   try {
     for (const key of keys) {
-      const trusted = await readable(() => trust(key, { isDryRun: !options.yes }));
+      const trusted = await readable(() => trust(key, { lookedAtMs: options.lookedAtMs }));
       done.push({ key, trusted });
       if (options.json) print(jsonOf(key, trusted, clock.now()));
     }
@@ -56,6 +57,7 @@ async function main(options: Options): Promise<number> {
   return summarize(
     options,
     done.map(({ trusted }) => trusted),
+    clock.now() - (Date.now() - startedAtMs),
   );
 }
 
@@ -71,17 +73,19 @@ async function readable(trust: () => Promise<Trusted>): Promise<Trusted> {
   }
 }
 
-function summarize({ yes, json }: Options, all: readonly Trusted[]): number {
+function summarize({ lookedAtMs, json }: Options, all: readonly Trusted[], beganAtMs: number): number {
   const count = (kind: Trusted['kind']) => all.filter((each) => each.kind === kind).length;
   if (!json) {
-    const trusted = yes
+    const isDone = lookedAtMs !== undefined;
+    const trusted = isDone
       ? `${number(count('trusted'))} trusted`
       : `${number(count('would-be-trusted'))} would be trusted`;
     print(bold(`\n${trusted}, ${number(count('unchanged'))} as before, ${number(count('refused'))} refused`));
-    if (!yes && count('would-be-trusted') > 0) {
+    if (!isDone && count('would-be-trusted') > 0) {
       print(
         dim(
-          'Nothing was changed. --yes does it: the stored key is sent beside what is at Cloud Elements then.',
+          'Nothing was changed. The stored key will be sent beside what is at Cloud Elements: look at it, and then do it with' +
+            ` --yes --looked-at ${new Date(beganAtMs).toISOString()}`,
         ),
       );
     }

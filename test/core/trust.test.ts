@@ -32,7 +32,7 @@ async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Prom
 
 const configurationOf = (tenantId: string) => servers.instancesOf(tenantId)[0]?.configuration;
 const rotate = (tenantId: string) => servers.change(keyOf(tenantId), { configuration: {} });
-const doIt = { isDryRun: false };
+const doIt = { lookedAtMs: Infinity };
 
 describe('an operator vouches for what is at Cloud Elements', () => {
   test.each([
@@ -72,7 +72,7 @@ describe('an operator vouches for what is at Cloud Elements', () => {
   test('a dry run changes nothing and tells the same', async () => {
     const tenantId = await withOwnKey();
     const before = await servers.rowOf(tenantId);
-    expect(await trust(keyOf(tenantId), { isDryRun: true })).toMatchObject({
+    expect(await trust(keyOf(tenantId), { lookedAtMs: undefined })).toMatchObject({
       kind: 'would-be-trusted',
       was: 'request',
       entries: ['api.key', 'base.url'],
@@ -97,6 +97,34 @@ describe('an operator vouches for what is at Cloud Elements', () => {
 });
 
 describe('trust is refused', () => {
+  test('an instance that a request has updated since the operator looked cannot be trusted', async () => {
+    const tenantId = await withOwnKey();
+    const lookedAtMs = Date.now();
+    servers.clock.aheadMs = 1_000;
+    const elsewhere = { 'api.key': 'own', 'base.url': 'https://elsewhere.example' };
+    await servers.change(keyOf(tenantId), { configuration: elsewhere });
+    const refused = { kind: 'refused', reason: expect.stringContaining('since you looked') };
+    expect(await trust(keyOf(tenantId), { lookedAtMs })).toMatchObject(refused);
+    expect(await trust(keyOf(tenantId), { lookedAtMs: lookedAtMs + 60_000 })).toMatchObject({
+      kind: 'trusted',
+    });
+  });
+
+  test('an instance whose update could take effect after the operator looked cannot be trusted', async () => {
+    const tenantId = await withOwnKey();
+    const lookedAtMs = Date.now() + 1_000;
+    await rewrite(tenantId, { updateInDoubtUntil: lookedAtMs + 1 });
+    servers.clock.aheadMs = 5_000;
+    expect(await trust(keyOf(tenantId), { lookedAtMs })).toMatchObject({ kind: 'refused' });
+  });
+
+  test('an instance of an earlier version is trusted with the entries that the allow-list named then', async () => {
+    const tenantId = await withOwnKey();
+    const earlier = { source: undefined, requestEntries: undefined, harmless: { 'site.path': 'any' } };
+    await rewrite(tenantId, earlier);
+    expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'trusted', entries: ['site.path'] });
+  });
+
   test('an instance that does not exist cannot be trusted', async () => {
     const tenantId = newTenant();
     const refused = { kind: 'refused', reason: 'there is no such instance' };

@@ -82,7 +82,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
         }
       };
       const trusted = await createTrusting({ ...parts, store: { ...parts.store, replace } })(key, {
-        isDryRun: false,
+        lookedAtMs: Infinity,
       });
       return 'reason' in trusted ? trusted.reason : trusted.kind;
     });

@@ -16,6 +16,9 @@ import { linesOf } from '../../infra/trust/output.ts';
 import { parseOptions } from '../../infra/trust/options.ts';
 import { tenantsIn } from '../../infra/trust/tenants.ts';
 
+/** The operator looked at the instances just now. */
+const yes = ['--yes', '--looked-at', new Date(Date.now() + 60_000).toISOString()];
+
 const program = fileURLToPath(new URL('../../infra/trust/trust.ts', import.meta.url));
 
 // Each command is a process of its own, which takes a second to start on a busy machine.
@@ -85,7 +88,7 @@ describe('the command', { timeout: 30_000 }, () => {
     expect(await service.rowOf(tenantId)).toEqual(before);
     expect(await service.patch(path, { configuration: {} })).toMatchObject({ status: 409 });
 
-    const done = await run(file, '--yes');
+    const done = await run(file, ...yes);
     expect(done.status).toBe(0);
     expect(done.stdout).toContain('1 trusted, 0 as before, 0 refused');
     expect((await service.patch(path, { configuration: {} })).status).toBe(200);
@@ -94,7 +97,7 @@ describe('the command', { timeout: 30_000 }, () => {
       'base.url': 'https://one.example',
     });
     expect((await service.get(`${path}/token`)).json).toEqual(token);
-    expect((await run(file, '--yes')).stdout).toContain('0 trusted, 1 as before, 0 refused');
+    expect((await run(file, ...yes)).stdout).toContain('0 trusted, 1 as before, 0 refused');
     // As the policy in the README permits it.
     expect([...targets].toSorted()).toEqual(['DynamoDB_20120810.GetItem', 'DynamoDB_20120810.PutItem']);
     expect(JSON.stringify([shown, done])).not.toMatch(/key-for-tests|one\.example/);
@@ -104,7 +107,7 @@ describe('the command', { timeout: 30_000 }, () => {
     const [missing, good] = [newTenant(), await withOwnKey()];
     const { status, stdout, stderr } = await run(
       `tenantId,elementKey\n${missing},\n${good},taxify\n`,
-      '--yes',
+      ...yes,
       '--json',
     );
     expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
@@ -133,7 +136,7 @@ describe('the command', { timeout: 30_000 }, () => {
   test('changes nothing when a line of the file is wrong', async () => {
     const tenantId = await withOwnKey();
     const before = await service.rowOf(tenantId);
-    const { status, stderr } = await run(`tenantId\n${tenantId}\nno tenant!\n`, '--yes');
+    const { status, stderr } = await run(`tenantId\n${tenantId}\nno tenant!\n`, ...yes);
     expect(status).toBe(2);
     expect(stderr).toContain('tenants.csv:3: tenantId expected letters');
     expect(await service.rowOf(tenantId)).toEqual(before);
@@ -178,6 +181,9 @@ test.each([
   [['a.csv'], 'Expected one of --stage <stage>, --local and --table <name>.'],
   [['a.csv', '--stage', 's', '--local'], '--stage and --local name different tables: give one of them.'],
   [['a.csv', '--stage', 's', '--force'], '--force'],
+  [['a.csv', '--stage', 's', '--yes'], 'Expected --yes with --looked-at'],
+  [['a.csv', '--stage', 's', '--yes', '--looked-at', 'noon'], 'Expected --yes with --looked-at'],
+  [['a.csv', '--stage', 's', '--looked-at', '2026-11-25T12:00:00Z'], 'Expected --yes with --looked-at'],
 ])('the arguments %j are refused', (args, message) => {
   expect(() => parseOptions(args, {})).toThrow(message);
 });
@@ -186,11 +192,15 @@ test('arguments say where and whether', () => {
   expect(parseOptions(['a.csv', '--stage', 'prod'], {})).toEqual({
     file: 'a.csv',
     where: { stage: 'prod' },
-    yes: false,
+    lookedAtMs: undefined,
     json: false,
   });
-  const options = parseOptions(['a.csv', '--local', '--yes', '--json'], { PORT: '9000' });
-  expect(options).toMatchObject({ where: { localPort: 9_000 }, yes: true, json: true });
+  const options = parseOptions(['a.csv', '--local', ...yes, '--json'], { PORT: '9000' });
+  expect(options).toMatchObject({
+    where: { localPort: 9_000 },
+    lookedAtMs: Date.parse(yes[2] ?? ''),
+    json: true,
+  });
   expect(() => parseOptions(['a.csv', '--local'], { PORT: 'x' })).toThrow('Expected PORT');
 });
 
