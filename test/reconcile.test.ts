@@ -217,8 +217,8 @@ describe('the reconciler', () => {
     const { row } = await servers.provision(taxify(tenantId));
     const { instanceId: _id, token: _token, ...left } = row;
     // As the README says, whatever the row was at the time of the backup.
-    const claim = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
-    await servers.store.replace({ ...left, ...claim, status: 'provisioning' }, row);
+    const open = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
+    await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: row.instanceId });
   });

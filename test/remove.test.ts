@@ -126,13 +126,13 @@ describe('a removal', () => {
   });
 });
 
-describe('the instance that a row records', () => {
-  function instanceOf(tenantId: string) {
-    const [instance] = servers.instancesOf(tenantId);
-    if (!instance) throw new Error(`no instance of ${tenantId}`);
-    return instance;
-  }
+function instanceOf(tenantId: string) {
+  const [instance] = servers.instancesOf(tenantId);
+  if (!instance) throw new Error(`no instance of ${tenantId}`);
+  return instance;
+}
 
+describe('the instance that a row records', () => {
   test.each([
     ['shows no tags', []],
     ['shows only tags of its own', ['eu']],
