@@ -100,7 +100,8 @@ async function deliver(
   });
   const line = async () =>
     (await service.deliveriesOf(tenantId)).find((each) => each['messageId'] === messageId);
-  await expect.poll(line, patience).toBeDefined();
+  const lineAtRest = async () => (await line()) ?? service.idle().then(line);
+  await expect.poll(lineAtRest, patience).toBeDefined();
   return (await line())?.outcome;
 }
 
