@@ -208,8 +208,12 @@ export async function startDeployedStack(
   }
 
   async function logs(): Promise<string[]> {
+    // An upgrade may have brought others than there were.
+    const groups = (await listResources()).filter(
+      ({ ResourceType }) => ResourceType === 'AWS::Logs::LogGroup',
+    );
     const perGroup = await Promise.all(
-      idsOf('AWS::Logs::LogGroup').map(async (logGroupName) => {
+      groups.map(async ({ PhysicalResourceId: logGroupName }) => {
         const lines = [];
         for (let startTime = 0; ;) {
           const found = [];

@@ -43,6 +43,13 @@ describe('a stack', () => {
       all.map(({ LogicalResourceId = '', PhysicalResourceId }) => [LogicalResourceId, PhysicalResourceId]),
     );
   }
+  /** The names of all resources, by logical id. */
+  async function physicalIds(): Promise<Map<string, string | undefined>> {
+    const all = await stack.listResources();
+    return new Map(
+      all.map(({ LogicalResourceId = '', PhysicalResourceId }) => [LogicalResourceId, PhysicalResourceId]),
+    );
+  }
   async function physicalIdOf(type: string, word: string): Promise<string | undefined> {
     const all = await resourcesOf(type);
     return all.find(({ LogicalResourceId = '' }) => LogicalResourceId.includes(word))?.PhysicalResourceId;
@@ -83,6 +90,7 @@ describe('a stack', () => {
       earlierRows = await writeEarlierRows(service);
       const before = await itemsByTenant();
       const rolesBefore = await roles();
+      const idsBefore = await physicalIds();
 
       const { outputs } = await stack.redeploy();
       // Callers have the address of the API, senders the name of the bus, and operators the rest.
@@ -97,6 +105,13 @@ describe('a stack', () => {
       // The key's policy names one of them by its ARN.
       expect(rolesBefore).not.toEqual({});
       expect(await roles()).toMatchObject(rolesBefore);
+      // A resource that is replaced loses what it holds, or its address. One that goes is another matter.
+      const idsNow = await physicalIds();
+      const replaced = [...idsBefore].filter(([id, name]) => idsNow.has(id) && idsNow.get(id) !== name);
+      expect(replaced).toEqual([]);
+      expect(await physicalIdOf('AWS::Logs::LogGroup', 'AccessLog')).toMatch(
+        /^\/aws\/vendedlogs\/element-onboarding-dev-[\w-]+-[0-9a-f]{8}$/,
+      );
     },
   );
 
