@@ -83,18 +83,7 @@ const matching =
     (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
 
 /** For everybody to read and nobody to change; an attribute that is undefined is one that is not there. */
-function asStored(row: InstanceRow): InstanceRow {
-  const { token, tags, harmless, askedBy, lastError, notices, ...plain } = row;
-  return Object.freeze({
-    ...withoutUndefined(plain),
-    tags: [...tags],
-    harmless: Object.freeze({ ...harmless }),
-    ...(token && { token: token.slice() }),
-    ...(notices && { notices: notices.map(withoutUndefined) }),
-    ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
-    ...(lastError && { lastError: withoutUndefined(lastError) }),
-  });
-}
+const asStored = (row: InstanceRow): InstanceRow => Object.freeze(withoutUndefined(row));
 
 function withoutUndefined<T extends object>(value: T): T {
   const copy = { ...value };

@@ -74,7 +74,6 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [slow] },
       { name: 'D', tasks: [remove], aheadMs: [fast] },
-      { name: 'R', tasks: [reconcile], aheadMs: [fast] },
     ],
     budget: { fault: 0, crash: 0, delay: 2 },
     periods: { createTimeoutMs: 25_000, slowestCreateMs: 4_000, quiescenceMs: 4_000 + clocksDifferByMs },
@@ -91,8 +90,8 @@ export const smallBounds: readonly Scenario[] = [
   },
   {
     name: 'changes',
+    before: [ask],
     actors: [
-      { name: 'A', tasks: [ask], aheadMs: [0] },
       { name: 'P', tasks: [change], aheadMs: [slow] },
       { name: 'Q', tasks: [{ do: 'change', name: 'Again' }], aheadMs: [fast] },
       { name: 'R', tasks: [reconcile], aheadMs: [fast] },
@@ -106,8 +105,18 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
       { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
-      { name: 'E', tasks: [remove], aheadMs: [0] },
       { name: 'P', tasks: [change], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    // Over HTTP and by two events, one after the onboarding that comes meanwhile and one before.
+    name: 'removals',
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
+      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
+      { name: 'E', tasks: [remove], aheadMs: [0] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
@@ -130,7 +139,21 @@ export const smallBounds: readonly Scenario[] = [
       { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
       { name: 'R', tasks: [reconcile], aheadMs: [slow] },
     ],
-    budget: { fault: 1, crash: 1, delay: 0 },
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    name: 'departure-of-none',
+    actors: [
+      { name: 'A', tasks: [onboard({ id: 'on-1', sentAtS: -55 })], aheadMs: [slow] },
+      { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 1, delay: 0 },
+  },
+  {
+    name: 'departure-with-fault',
+    before: [onboard({ id: 'on-1', sentAtS: -60 }), { ...ask, elementKey: second }],
+    actors: [{ name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] }],
+    budget: { fault: 1, crash: 0, delay: 0 },
   },
   {
     // Two removals of the tenant overlap, and both are to be answered.
@@ -139,9 +162,6 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [slow] },
       { name: 'E', tasks: [offboardTenant({ id: 'off-2', sentAtS: -30 })], aheadMs: [fast] },
-      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [0] },
-      { name: 'H', tasks: [ask], aheadMs: [fast] },
-      { name: 'R', tasks: [reconcile], aheadMs: [slow] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
@@ -149,35 +169,28 @@ export const smallBounds: readonly Scenario[] = [
     // A sender whose clock is ahead, and one whose clock is slow.
     name: 'senders',
     actors: [
-      {
-        name: 'A',
-        tasks: [
-          onboard({ id: 'on-1', sentAtS: -10, aheadS: 90 }),
-          onboard({ id: 'on-1', sentAtS: -10, aheadS: 90 }),
-        ],
-        aheadMs: [slow],
-      },
+      { name: 'A', tasks: twice(onboard({ id: 'on-1', sentAtS: -10, aheadS: 90 })), aheadMs: [slow] },
       { name: 'H', tasks: [ask], aheadMs: [fast] },
-      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: 1, aheadS: -3 })], aheadMs: [slow, fast] },
-      { name: 'E', tasks: [remove], aheadMs: [slow] },
+      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: 1, aheadS: -3 })], aheadMs: [slow] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
   {
-    // Stamps that are cut are told by the queue's clock, which is nobody's host's.
-    name: 'cut-stamps',
+    // A stamp that is cut is told by the queue's clock, which differs from that of the host that removes.
+    name: 'cut-onboarding',
     actors: [
-      {
-        name: 'A',
-        tasks: [
-          onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 }),
-          onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 }),
-        ],
-        aheadMs: [0],
-      },
-      { name: 'E', tasks: [remove], aheadMs: [slow, fast] },
-      { name: 'H', tasks: [ask], aheadMs: [slow, fast] },
-      { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: 1, aheadS: 90 })], aheadMs: [0] },
+      { name: 'A', tasks: twice(onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 })), aheadMs: [0] },
+      { name: 'E', tasks: [remove], aheadMs: [slow] },
+      { name: 'H', tasks: [ask], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
+  },
+  {
+    name: 'cut-offboarding',
+    actors: [
+      { name: 'H', tasks: [ask], aheadMs: [fast] },
+      { name: 'D', tasks: twice(offboard({ id: 'off-1', sentAtS: 1, aheadS: 90 })), aheadMs: [0] },
+      { name: 'A', tasks: [onboard({ id: 'on-1', sentAtS: 0 })], aheadMs: [0] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
@@ -185,14 +198,13 @@ export const smallBounds: readonly Scenario[] = [
     name: 'toolkit',
     before: [onboard({ id: 'sbt-on', sentAtS: -60, registration: 'reg-1' })],
     actors: [
-      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
       { name: 'E', tasks: [remove], aheadMs: [fast] },
       {
         name: 'D',
         tasks: [offboardTenant({ id: 'sbt-off', sentAtS: -30, registration: 'reg-1' })],
         aheadMs: [fast],
       },
-      { name: 'H', tasks: [ask], aheadMs: [0] },
+      { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
@@ -229,7 +241,6 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [slow] },
       { name: 'B', tasks: [{ ...ask, isElsewhere: true }], aheadMs: [fast] },
-      { name: 'D', tasks: [{ ...remove, isElsewhere: true }], aheadMs: [fast] },
       { name: 'R', tasks: [{ ...reconcile, isElsewhere: true }], aheadMs: [fast] },
     ],
     budget: { fault: 1, crash: 0, delay: 0 },
@@ -240,8 +251,6 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [slow] },
       { name: 'E', tasks: [remove], aheadMs: [fast] },
-      { name: 'A', tasks: [ask], aheadMs: [0] },
-      { name: 'R', tasks: [reconcile], aheadMs: [slow] },
     ],
     budget: { fault: 1, crash: 0, delay: 0 },
     doubts: { keptInstances: true },

@@ -26,6 +26,8 @@ export type Scenario = {
   /** Other periods than the deployed ones: some orders of events are too unlikely to be met with them. */
   periods?: Periods;
   doubts?: Doubts;
+  /** Everybody does all of their tasks, so that there are fewer ends to look at. */
+  isWhole?: boolean;
 };
 export type Actor = {
   name: string;
@@ -150,7 +152,7 @@ export async function runSchedule(
       if (next !== undefined && isAnybodyLeft) {
         options.push({ label: 'time passes', weight: 6, take: () => world.advanceTo(next) });
       }
-      if (world.invocations.size === 0) {
+      if (world.invocations.size === 0 && !(scenario.isWhole && isAnybodyLeft)) {
         options.push({
           label: 'all go home',
           weight: 0.5,
