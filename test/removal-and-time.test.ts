@@ -269,7 +269,7 @@ describe('the tombstone of a tenant', () => {
   test('is in no list, and a request over HTTP ignores it', async () => {
     const tenantId = newTenant();
     await offboard(tenantId, { sentAtS: 0 });
-    expect(await servers.store.list(tenantId)).toEqual([]);
+    expect(await servers.store.list(tenantId)).toEqual({ instances: [], unreadable: [] });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(await tombstoneOf(tenantId)).toMatchObject({ status: 'removed' });
     expect(await servers.audit()).toMatchObject({ unreadable: 0, lost: 0, orphaned: 0 });

@@ -17,18 +17,21 @@ export function createInMemoryStore() {
 
   function write(key: InstanceKey, isAsExpected: (row?: InstanceRow) => boolean, act: () => void): Write {
     const current = find(key);
-    if (!isAsExpected(current)) return { won: false, current };
+    if (!isAsExpected(current)) return { won: false, current: current && copyOf(current) };
     act();
     return { won: true };
   }
 
-  const put = (row: InstanceRow) => () => rows.set(nameOf(row), asStored(row));
+  const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
 
   const store: InstanceStore = {
     insert: async (row) => write(row, (current) => !current, put(row)),
     replace: async (row, expected) => write(row, matching(expected), put(row)),
     remove: async (key, expected) => write(key, matching(expected), () => rows.delete(nameOf(key))),
-    get: async (key) => find(key),
+    get: async (key) => {
+      const row = find(key);
+      return row && copyOf(row);
+    },
     getSummary: async (key) => {
       const row = find(key);
       return row && summaryOf(row)[0];
@@ -59,7 +62,7 @@ export function createInMemoryStore() {
     },
     async *all() {
       for (const row of all()) {
-        yield { tenantId: row.tenantId, elementKey: row.elementKey, row };
+        yield { tenantId: row.tenantId, elementKey: row.elementKey, row: copyOf(row) };
       }
     },
   };
@@ -82,8 +85,21 @@ const matching =
     row.attemptId === attemptId &&
     (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
 
-/** For everybody to read and nobody to change; an attribute that is undefined is one that is not there. */
-const asStored = (row: InstanceRow): InstanceRow => Object.freeze(withoutUndefined(row));
+/** The store shares no object with its callers, and an attribute that is undefined is one that is not there. */
+function copyOf(row: InstanceRow): InstanceRow {
+  const { token, tags, harmless, askedBy, removedBy, lastError, notices, formers, ...plain } = row;
+  return {
+    ...withoutUndefined(plain),
+    tags: [...tags],
+    harmless: { ...harmless },
+    ...(token && { token: token.slice() }),
+    ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
+    ...(removedBy && { removedBy: withoutUndefined(removedBy) }),
+    ...(lastError && { lastError: withoutUndefined(lastError) }),
+    ...(notices && { notices: notices.map(withoutUndefined) }),
+    ...(formers && { formers: formers.map(withoutUndefined) }),
+  };
+}
 
 function withoutUndefined<T extends object>(value: T): T {
   const copy = { ...value };
@@ -95,5 +111,5 @@ function withoutUndefined<T extends object>(value: T): T {
 
 /** None for a tombstone. */
 function summaryOf(row: InstanceRow): InstanceSummary[] {
-  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(row)];
+  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(copyOf(row))];
 }
