@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { coloredStatus, dim, print } from './terminal.ts';
+import { coloredStatus, dim, plain, print } from './terminal.ts';
 
 /** The fields of a function's log lines that a reader at a terminal wants to see. */
 const logLineSchema = z.object({
@@ -22,7 +22,7 @@ export function printLogLine(line: string): void {
   const time = dim(new Date().toLocaleTimeString('en-GB'));
   const entry = logLineSchema.safeParse(parseJson(line)).data;
   if (!entry) {
-    print(`${time}  ${line}`);
+    print(`${time}  ${plain(line)}`);
     return;
   }
   const {
@@ -47,7 +47,7 @@ export function printLogLine(line: string): void {
     `${tenantId} ${elementKey}`.trim(),
   ];
   print(`${time}  ${columns.join('  ').trimEnd()}`);
-  if (error) print(dim(`${' '.repeat(25)}${error.message}`));
+  if (error) print(dim(`${' '.repeat(25)}${plain(error.message)}`));
 }
 
 function parseJson(text: string): unknown {

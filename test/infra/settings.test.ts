@@ -52,7 +52,7 @@ describe('settings', () => {
     });
   });
 
-  test('of the app are its whole context', async () => {
+  test('are judged with all other keys of the app’s context', async () => {
     const app = fileURLToPath(new URL('../../infra/app.ts', import.meta.url));
     const context = { stage: 'prod', baseUrl, baseurl: 'https://api.cloud-elements.co.uk' };
     const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context) };

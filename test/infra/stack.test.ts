@@ -582,7 +582,7 @@ describe('the stack', () => {
     ['dev-anna', {}, 0],
     ['prod', {}, 1],
     ['prod', { alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms' }, 0],
-  ])('for %s with %j synthesises with %i warnings that no one is notified', (stage, more, count) => {
+  ])('stage %s with %j has %i warnings that its alarms notify no one', (stage, more, count) => {
     const settings = { stage, baseUrl: 'https://api.cloud-elements.com', ...more };
     const made = new OnboardingStack(new App({ context: recommendedFlags }), {
       settings,

@@ -447,7 +447,7 @@ describe.concurrent('the command', patience, () => {
     expect(existsSync(`${journal}.lock`)).toBe(false);
   });
 
-  test('in a directory that cannot be written says so before anything is sent', async () => {
+  test('a directory that cannot be written is named before anything is sent', async () => {
     const tenants = newTenants(1);
     const { run, file } = onboarding(tenants);
     const missing = join(directory, 'missing');
@@ -460,7 +460,7 @@ describe.concurrent('the command', patience, () => {
     expect(tenants.map(asksFor)).toEqual([0]);
   });
 
-  test('names a file that is no CSV as what it is', async () => {
+  test('a file with other separators is named as what it is', async () => {
     const { run, file } = onboarding('tenantId;name\nacme;Acme\n');
     expect(await run()).toMatchObject({
       status: 2,
@@ -468,7 +468,7 @@ describe.concurrent('the command', patience, () => {
     });
   });
 
-  test('of one row says "1 row", and shows no control sequence that the manifest or a file name holds', async () => {
+  test('one row is "1 row", and no control sequence of a manifest or its name reaches the terminal', async () => {
     const odd = onboarding('', 'odd\u001b[2J.csv');
     writeFileSync(odd.file, 'tenantId,a\u001b[31m\nacme,b\n');
     const refused = await odd.run();
@@ -485,8 +485,8 @@ describe.concurrent('the command', patience, () => {
   });
 });
 
-describe.concurrent('a check', patience, () => {
-  test('of a stage names the secrets that are missing or of no use, reads no value and sends nothing', async () => {
+describe.concurrent('--check', patience, () => {
+  test('a check of a stage names the secrets that are missing or of no use, reads no value and sends nothing', async () => {
     const [good = '', deleted = '', empty = ''] = newTenants(3);
     const [missing = ''] = newTenants(1, { withSecret: false });
     await secretsManager('DeleteSecret', { SecretId: secretNameOf(deleted) });
@@ -515,7 +515,7 @@ describe.concurrent('a check', patience, () => {
     expect(tenants.map(asksFor)).toEqual([0, 0, 0, 0]);
   });
 
-  test('of a stage is content when each secret is there', async () => {
+  test('a check of a stage ends with 0 when each secret is there', async () => {
     const { startCommand, file } = onboarding(newTenants(25));
     await using cloudFormation = await startCloudFormation();
     const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
@@ -524,7 +524,7 @@ describe.concurrent('a check', patience, () => {
     expect(status).toBe(0);
   });
 
-  test('of a stage whose secrets may not be looked at ends with 3', async () => {
+  test('a check that may not look at the secrets ends with 3', async () => {
     const { startCommand, file, meet } = onboarding(newTenants(1));
     meet(() => ({ status: 400, type: 'AccessDeniedException', message: 'not you' }));
     await using cloudFormation = await startCloudFormation();
@@ -535,7 +535,7 @@ describe.concurrent('a check', patience, () => {
     });
   });
 
-  test('without a target needs no account', async () => {
+  test('a check without a target needs no account', async () => {
     const { startCommand, file } = onboarding(newTenants(1, { withSecret: false }));
     expect(await startCommand([file, '--check']).ended).toMatchObject({ status: 0, stderr: '' });
   });
