@@ -915,7 +915,7 @@ describe('a platform secret', () => {
 
   test.each([
     // Emulators give a secret that was made without a value an empty one.
-    ['that is missing', undefined, isDeployed ? 'is empty' : 'has no value yet'],
+    ['that is missing', undefined, isDeployed ? 'is empty' : 'does not exist'],
     ['that is empty', '', 'is empty'],
     ['that is not JSON', 'hush-hush', 'is not JSON'],
     ['of another type', '["hush-hush"]', 'expected an object'],
