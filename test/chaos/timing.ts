@@ -28,6 +28,9 @@ export const longestListLagMs = 500;
  */
 export const tooLateMs = 3_700;
 
+/** The queue of a trial delivers a message as often as it takes. */
+export const queueMaxReceiveCount = 1_000;
+
 const quiescenceMs = 1_500 + clockSkewMs;
 
 export const defaultTiming: Timing = {

@@ -26,6 +26,34 @@ const store = 'functions/adapters/instance-store.ts';
 
 export const guards: readonly Guard[] = [
   {
+    name: 'the removal that outdates an onboarding',
+    file: lifecycle,
+    guard: 'if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {',
+    without: 'if (askedBy && row.attemptId === askedBy.eventId) {',
+    tests: ['removal-and-time.test'],
+  },
+  {
+    name: 'the onboarding that outdates a removal',
+    file: remove,
+    guard: 'if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {',
+    without: 'if (areRemovalsOutdated({}, {}) && row.attemptId === key.tenantId) {',
+    tests: ['removal-and-time.test'],
+  },
+  {
+    name: 'the removal that was carried out before',
+    file: remove,
+    guard: 'if (isCarriedOut(row, removal)) {',
+    without: 'if (row.attemptId === key.tenantId) {',
+    tests: ['removal-and-time.test'],
+  },
+  {
+    name: 'the tombstone of a tenant that an event reads after its claim',
+    file: provision,
+    guard: 'if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {',
+    without: 'if (askedBy && claimed.row.attemptId === askedBy.eventId) {',
+    tests: ['removal-and-time.test'],
+  },
+  {
     name: 'the condition of the claim',
     file: store,
     guard: "'attribute_not_exists(tenantId)'",
@@ -201,20 +229,6 @@ export const guards: readonly Guard[] = [
     tests: ['provenance/sequences'],
   },
   {
-    name: 'the tombstone against late onboardings',
-    file: lifecycle,
-    guard: "if (askedBy && isBefore(askedBy.sentAt, row.removedAt)) return { kind: 'outdated' };",
-    without: '',
-    tests: ['remove.test'],
-  },
-  {
-    name: 'the age of an off-boarding',
-    file: remove,
-    guard: "if (removal.askedBy && isBefore(removal.askedAt, row.askedAt)) return { outcome: 'outdated' };",
-    without: '',
-    tests: ['remove.test'],
-  },
-  {
     name: 'the lease before a removal',
     file: remove,
     guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
@@ -313,20 +327,6 @@ export const guards: readonly Guard[] = [
     tests: ['audit.test'],
   },
   {
-    name: 'the new fence of a row that is asked for again',
-    file: lifecycle,
-    guard: 'return { ...row, attemptId, askedBy, askedAt',
-    without: 'return { ...row, askedBy, askedAt',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest onboarding',
-    file: lifecycle,
-    guard: 'askedAt: Math.max(row.askedAt, askedBy.sentAt) };',
-    without: 'askedAt: row.askedAt };',
-    tests: ['explorer.test'],
-  },
-  {
     name: 'the lease before a repeat is recorded',
     file: provision,
     guard: 'if (isLeased(current, by.nowMs)) break;',
@@ -348,20 +348,6 @@ export const guards: readonly Guard[] = [
         if (row.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: 1_000 };
         throw busy(row, nowMs);
       }`,
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest removal, under way',
-    file: lifecycle,
-    guard: 'removedAt: Math.max(askedAt, row.removedAt ?? 0),',
-    without: 'removedAt: row.removedAt ?? askedAt,',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest removal, done',
-    file: remove,
-    guard: 'if (!isNews) return true;',
-    without: 'return true;',
     tests: ['explorer.test'],
   },
   {
