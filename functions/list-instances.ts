@@ -1,4 +1,5 @@
 import { instanceView } from './core/instance.ts';
+import { listInstances } from './core/read.ts';
 import { openStore } from './runtime/dependencies.ts';
 import { httpHandler, jsonAnswer, noBody, tenantPath } from './runtime/http.ts';
 
@@ -8,10 +9,8 @@ export const handler = httpHandler({
   path: tenantPath,
   body: noBody,
   handle: async ({ path: { tenantId }, note }, store) => {
-    const { instances, unreadable } = await store.list(tenantId);
-    if (unreadable.length > 0) {
-      note({ unreadable: unreadable.map(({ elementKey }) => elementKey) });
-    }
+    const { instances, unreadable } = await listInstances(store, tenantId);
+    if (unreadable.length > 0) note({ unreadable });
     return jsonAnswer(
       200,
       instances.map((row) => instanceView(row)),

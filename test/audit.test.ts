@@ -167,7 +167,7 @@ test('of instances that are not visible only a sample is read', async () => {
   const others = many(299).map((tenantId, i) => ({ ...row, tenantId, instanceId: i + 1 }));
   for (const other of others) await servers.store.insert(other);
   expect(await servers.audit()).toMatchObject({ notListed: 300, readById: 100, lost: 0, notVisible: true });
-});
+}, 30_000);
 
 describe('an orphan', () => {
   test.each([
@@ -335,7 +335,7 @@ describe('the end of an audit', () => {
     const after = readIds().slice(before.length);
     expect(after.slice(0, 10).filter((path) => before.includes(path))).toEqual([]);
     expect(new Set(after).size).toBe(40);
-  });
+  }, 30_000);
 
   test('is not brought about by a difference that cannot be told', async () => {
     const [row] = await provisioned('orphaned', 'acme');

@@ -258,10 +258,17 @@ describe('the reconciler', () => {
     const tenantIds = Array.from({ length: 25 }, () => newTenant());
     for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 2_000;
-    const [one, other] = await Promise.all([servers.reconcile(), servers.reconcile()]);
-    expect((one.adopted ?? 0) + (other.adopted ?? 0)).toBe(25);
+    let adopted = 0;
+    // On a busy machine a look-up may take too long, and its row is looked at again later.
+    for (let rounds = 0; adopted < 25 && rounds < 5; rounds++) {
+      for (const tally of await Promise.all([servers.reconcile(), servers.reconcile()])) {
+        adopted += tally.adopted ?? 0;
+      }
+      servers.clock.aheadMs += 5_500;
+    }
+    expect(adopted).toBe(25);
     for (const tenantId of tenantIds) await servers.expectOneActiveInstance(tenantId);
-  }, 20_000);
+  }, 40_000);
 
   test('comes back later to what it cannot look up', async () => {
     const tenantId = newTenant();
@@ -341,7 +348,7 @@ describe('the order of the reconciler’s work', () => {
     await run();
     expect(looked.slice(0, reconcileBatchSize)).toContain('new');
     expect(looked.length).toBeGreaterThan(reconcileBatchSize);
-  });
+  }, 30_000);
 
   test('ten thousand claims do not make a removal wait that is to be looked at again', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 5_000 });
@@ -351,7 +358,7 @@ describe('the order of the reconciler’s work', () => {
     await store.insert(unfinished('leaving', { checkAt: nowMs, status: 'deleting', lookedAt: 1 }));
     await run();
     expect(looked.slice(0, reconcileBatchSize)).toContain('leaving');
-  });
+  }, 30_000);
 
   test('rows that stay where they are do not hide those behind them', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 20 });
@@ -380,7 +387,7 @@ describe('the order of the reconciler’s work', () => {
     const inLastRun = looked.slice(lookedBefore);
     expect(inLastRun.filter((tenantId) => tenantId.startsWith('claim-59-'))).toHaveLength(28);
     expect(inLastRun).toHaveLength(3 * reconcileBatchSize);
-  });
+  }, 30_000);
 
   test.each(['first', 'later'])(
     'six thousand unreadable rows at the head, looked at %s, starve nothing behind them',
@@ -401,6 +408,7 @@ describe('the order of the reconciler’s work', () => {
       expect(looked).toHaveLength(6_050);
       expect((await run()).tally).toEqual({});
     },
+    30_000,
   );
 
   test('a mistake of this code at one row fails the run, after the others had their turn', async () => {

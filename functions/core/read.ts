@@ -9,6 +9,25 @@ export async function getInstance(store: InstanceStore, key: InstanceKey): Promi
   return summary;
 }
 
+/**
+ * The tenant's instances, and the elements whose rows cannot be read.
+ * @throws OnboardingError `internal` when none can: an empty list would say that the tenant has nothing
+ */
+export async function listInstances(
+  store: InstanceStore,
+  tenantId: string,
+): Promise<{ instances: InstanceSummary[]; unreadable: string[] }> {
+  const listed = await store.list(tenantId);
+  const unreadable = listed.unreadable.map(({ elementKey }) => elementKey);
+  if (unreadable.length > 0 && listed.instances.length === 0) {
+    throw new OnboardingError(
+      'internal',
+      `No row of tenant ${tenantId} can be read (${unreadable.join(', ')}).`,
+    );
+  }
+  return { instances: listed.instances, unreadable };
+}
+
 /** The element token of an active instance. @throws OnboardingError `not-found` or `not-active` */
 export async function readToken(
   { store, cipher }: { store: InstanceStore; cipher: TokenCipher },
