@@ -1,3 +1,5 @@
+import { removalGuards } from './removal-guards.ts';
+
 /** A guard of the protocol, and the code as it would be without it. */
 export type Guard = {
   /** Reads on from "Without …". */
@@ -201,20 +203,6 @@ export const guards: readonly Guard[] = [
     tests: ['provenance/sequences'],
   },
   {
-    name: 'the tombstone against late onboardings',
-    file: lifecycle,
-    guard: "if (askedBy && isBefore(askedBy.sentAt, row.removedAt)) return { kind: 'outdated' };",
-    without: '',
-    tests: ['remove.test'],
-  },
-  {
-    name: 'the age of an off-boarding',
-    file: remove,
-    guard: "if (removal.askedBy && isBefore(removal.askedAt, row.askedAt)) return { outcome: 'outdated' };",
-    without: '',
-    tests: ['remove.test'],
-  },
-  {
     name: 'the lease before a removal',
     file: remove,
     guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
@@ -313,20 +301,6 @@ export const guards: readonly Guard[] = [
     tests: ['audit.test'],
   },
   {
-    name: 'the new fence of a row that is asked for again',
-    file: lifecycle,
-    guard: 'return { ...row, attemptId, askedBy, askedAt',
-    without: 'return { ...row, askedBy, askedAt',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest onboarding',
-    file: lifecycle,
-    guard: 'askedAt: Math.max(row.askedAt, askedBy.sentAt) };',
-    without: 'askedAt: row.askedAt };',
-    tests: ['explorer.test'],
-  },
-  {
     name: 'the lease before a repeat is recorded',
     file: provision,
     guard: 'if (isLeased(current, by.nowMs)) break;',
@@ -348,20 +322,6 @@ export const guards: readonly Guard[] = [
         if (row.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: 1_000 };
         throw busy(row, nowMs);
       }`,
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest removal, under way',
-    file: lifecycle,
-    guard: 'removedAt: Math.max(askedAt, row.removedAt ?? 0),',
-    without: 'removedAt: row.removedAt ?? askedAt,',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'the time of the latest removal, done',
-    file: remove,
-    guard: 'if (!isNews) return true;',
-    without: 'return true;',
     tests: ['explorer.test'],
   },
   {
@@ -575,4 +535,5 @@ export const guards: readonly Guard[] = [
     without: 'true',
     tests: ['core/configuration'],
   },
+  ...removalGuards,
 ];
