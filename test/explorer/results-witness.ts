@@ -30,24 +30,29 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
     if (result.events.length === 0) return false;
     results.push(result);
     const key = `${after.tenantId}/${after.elementKey}`;
+    let isGone =
+      after.elementKey === wholeTenant && after.status === 'removed' && before?.status !== 'removed';
     const last = revisions.get(key) ?? -Infinity;
     for (const { source, detailType, detail } of result.events) {
       const { revision, request, tenantRegistrationId } = detailSchema.parse(detail);
-      if (tenantRegistrationId !== undefined) answersToolkit(detailType, tenantRegistrationId);
+      if (tenantRegistrationId !== undefined)
+        isGone = answersToolkit(detailType, tenantRegistrationId) || isGone;
       else if (revision === undefined) report(`${detailType} of ${source} has no revision`);
       else if (revision <= last) report(`${detailType} of ${key} has revision ${revision} after ${last}`);
       if (revision !== undefined) revisions.set(key, Math.max(revision, revisions.get(key) ?? revision));
       if (request) answers.add(request.eventId);
     }
-    return after.elementKey === wholeTenant && after.status === 'removed' && before?.status !== 'removed';
+    return isGone;
   }
 
-  function answersToolkit(detailType: string, registration: string): void {
+  /** @returns whether it tells that the tenant is gone */
+  function answersToolkit(detailType: string, registration: string): boolean {
     const isRemoval = detailType === 'sbt_aws_deprovisionSuccess';
     answers.add(`${isRemoval ? 'remove' : 'provision'} ${registration}`);
     if (isRemoval && !offboardings.has(registration)) {
       report(`${detailType} for ${registration}, which did not ask for it`);
     }
+    return isRemoval;
   }
 
   function begins({ kind, message }: Asked): void {

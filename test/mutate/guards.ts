@@ -1,3 +1,5 @@
+import { removalGuards } from './removal-guards.ts';
+
 /** A guard of the protocol, and the code as it would be without it. */
 export type Guard = {
   /** Reads on from "Without …". */
@@ -561,4 +563,5 @@ export const guards: readonly Guard[] = [
     without: 'true',
     tests: ['core/configuration'],
   },
+  ...removalGuards,
 ];
