@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { wholeTenant, type InstanceRow } from '../functions/core/instance.ts';
 import { readToken } from '../functions/core/read.ts';
@@ -44,6 +45,8 @@ function instanceOf(tenantId: string) {
 /** The tenants that observations of this kind name. */
 const named = (kind: string) =>
   servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.tenantId] : []));
+const generationsOf = (kind: string) =>
+  servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.provisionId] : []));
 const pagesAsked = () =>
   servers.simulator.requests.filter(({ operation }) => operation === 'GET /instances').length;
 
@@ -81,6 +84,7 @@ describe('the audit', () => {
     });
     expect(named('instance-lost')).toEqual(['lost']);
     expect(named('orphan')).toEqual(['orphaned']);
+    expect(generationsOf('orphan')).toEqual([row?.provisionId]);
     expect(named('instance-invalid')).toEqual(['invalid']);
     expect(named('instance-disabled')).toEqual(['disabled']);
   });
@@ -181,6 +185,26 @@ describe('an orphan', () => {
     await servers.store.replace({ ...row, status }, row);
     expect(await servers.audit()).toMatchObject({ theirs: 1, orphaned });
   });
+
+  test('an orphan of an earlier generation is named by its own tag, not by the row of now', async () => {
+    const [row] = await provisioned('acme');
+    if (!row) throw new Error('no row');
+    await servers.store.replace({ ...row, provisionId: randomUUID(), status: 'failed' }, row);
+    await servers.audit();
+    expect(generationsOf('orphan')).toEqual([row.provisionId]);
+  });
+
+  test.each(['provision:a secret', 'provision:', 'another'])(
+    'an orphan with the tag "%s" is named without it',
+    async (tag) => {
+      const [row] = await provisioned('acme');
+      if (!row) throw new Error('no row');
+      await servers.store.remove(row, row);
+      instanceOf('acme').tags = ['owner:tests', 'tenant:acme', tag];
+      await servers.audit();
+      expect(generationsOf('orphan')).toEqual(['not known']);
+    },
+  );
 
   test('is one that no row can own, whatever its tags say', async () => {
     const [row] = await provisioned('acme');

@@ -436,6 +436,25 @@ describe('entries of the allow-list', () => {
   });
 });
 
+test('PATCH refuses an allowed entry whose value may be a credential, and sends nothing', async () => {
+  for (const tenantId of [await provisioned(), await provisionedFromSecret()]) {
+    const error = await errorOf(patch(tenantId, { 'pagination.max': 'qzxwvkjhgfdpmntb' }));
+    expect(error).toMatchObject({
+      code: 'invalid-request',
+      facts: {
+        problems: [
+          {
+            pointer: '#/configuration/pagination.max',
+            detail: 'expected a whole number of at most 6 digits',
+          },
+        ],
+      },
+    });
+    expect(patches()).toBe(0);
+    expect((await servers.rowOf(tenantId))?.harmless).toEqual({});
+  }
+});
+
 const doubtOf = async (tenantId: string) => (await servers.rowOf(tenantId))?.updateInDoubtUntil;
 const failPatch = (times: number, outcome: Fault['outcome']) =>
   servers.simulator.fail({ on: 'PATCH /instances/{id}', times, effect: 'none', outcome });
@@ -483,6 +502,30 @@ describe('the doubt about an update that a request has configured', () => {
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
     await servers.change(keyOf(tenantId), { name: 'Store' });
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
+  });
+
+  test('after an update of unknown outcome no request is the same one, until an update is done', async () => {
+    const tenantId = await provisioned();
+    const asked = { name: 'Shop', tags: ['eu'] };
+    const conflictOf = async (configuration: Configuration) =>
+      (await errorOf(servers.provision(taxify(tenantId, { ...asked, configuration })))).code;
+    failPatch(10, { kind: 'reset' });
+    await errorOf(patch(tenantId, all));
+    servers.reset();
+    expect(await conflictOf({ 'api.key': 'old' })).toBe('settings-conflict');
+    expect(await conflictOf(all)).toBe('settings-conflict');
+    await patch(tenantId, all);
+    expect(await conflictOf({ 'api.key': 'old' })).toBe('settings-conflict');
+    const repeated = servers.provision(taxify(tenantId, { ...asked, configuration: all }));
+    expect((await repeated).outcome).toBe('replayed');
+  });
+
+  test('after a refused update the request before is the same one still', async () => {
+    const tenantId = await provisioned();
+    failPatch(1, { kind: 'status', status: 400 });
+    await errorOf(patch(tenantId, all));
+    const asked = { name: 'Shop', tags: ['eu'], configuration: { 'api.key': 'old' } };
+    expect((await servers.provision(taxify(tenantId, asked))).outcome).toBe('replayed');
   });
 
   test.each([

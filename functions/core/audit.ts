@@ -11,7 +11,7 @@ import {
   type InstanceRow,
 } from './instance.ts';
 import { isLeased } from './lifecycle.ts';
-import { ownershipOf, showsOwner, tenantIn } from './markers.ts';
+import { generationIn, ownershipOf, showsOwner, tenantIn } from './markers.ts';
 import { asRead } from './settle.ts';
 import { defaultTiming } from './timing.ts';
 
@@ -262,7 +262,7 @@ export function createAuditing({
     const row = isKey(key) ? await store.get(key) : undefined;
     if (row && (owns(row, instanceId) || row.checkAt !== undefined || isLeased(row, now()))) return;
     result.orphaned += 1;
-    observe({ kind: 'orphan', instanceId }, { ...key, provisionId: row?.provisionId ?? 'not known' });
+    observe({ kind: 'orphan', instanceId }, { ...key, provisionId: generationIn(instance) ?? unknownKey });
   }
 
   async function readNotListed(run: Run, recorded: Map<number, Recorded>): Promise<void> {

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { ChangeOutcome, Parts, ReadOutcome } from './collaborators.ts';
-import { changedConfiguration, updatedDigest, withRequestEntries } from './configuration.ts';
+import {
+  changedConfiguration,
+  digestInDoubt,
+  outsideAllowList,
+  updatedDigest,
+  withRequestEntries,
+} from './configuration.ts';
 import { OnboardingError } from './errors.ts';
 import {
   fingerprintOf,
@@ -84,12 +90,12 @@ export function createChanging({
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
     // An earlier update's doubt stays.
-    const updateInDoubtUntil = outcome.isCertain ? row.updateInDoubtUntil : leased.updateInDoubtUntil;
+    const { updateInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     if (outcome.error) {
-      await giveBack({ ...leased, updateInDoubtUntil });
+      await giveBack({ ...leased, updateInDoubtUntil, requestDigest });
       throw outcome.error;
     }
-    const changed = withChanges({ ...leased, updateInDoubtUntil }, changes, now());
+    const changed = withChanges({ ...leased, updateInDoubtUntil, requestDigest }, changes, now());
     const written = await store.replace(changed, heldBy(leased));
     if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
     return changed;
@@ -148,8 +154,10 @@ export function createChanging({
    */
   function inDoubt(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
     if (!configuration || Object.keys(configuration).length === 0) return {};
+    const isOutside = outsideAllowList(row.elementKey, Object.keys(configuration)).length > 0;
     return {
       requestEntries: withRequestEntries(row, configuration),
+      ...(isOutside && { requestDigest: digestInDoubt }),
       updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, untilMs + timing.quiescenceMs),
     };
   }

@@ -1,7 +1,7 @@
 import type { TenantSecret } from './collaborators.ts';
 import { createHash } from 'node:crypto';
 import { joinNamed } from './bounded-text.ts';
-import { allowedKeys, requiredKeys } from './catalogue.ts';
+import { allowedKeys, expectedOf, requiredKeys } from './catalogue.ts';
 import { OnboardingError } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
 import { pointerTo } from './problems.ts';
@@ -69,6 +69,7 @@ export function provenanceOf({ elementKey, configuration, askedBy }: Wanted): Pr
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
 export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): void {
+  assertForms(elementKey, configuration);
   const outside = outsideAllowList(elementKey, Object.keys(configuration));
   if (outside.length === 0) return;
   if (askedBy !== undefined) throw notAllowed(elementKey, outside);
@@ -79,6 +80,23 @@ export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): v
       `${missing.join(', ')} as well. Beside the tenant's secret a request may set ${allowedInWords(elementKey)}.`,
     missing,
   );
+}
+
+/** @throws OnboardingError `invalid-request` for an allowed entry whose value is not of its form */
+function assertForms(elementKey: string, configuration: Configuration): void {
+  const faults = Object.entries(configuration).flatMap(([name, value]) => {
+    const expected = expectedOf(elementKey, name, value);
+    return expected === undefined ? [] : [{ name, detail: `expected ${expected}` }];
+  });
+  if (faults.length === 0) return;
+  // Of a refused event the message is all that is kept.
+  const described = joinNamed(
+    faults.map(({ name, detail }) => `${name} ${detail}`),
+    '; ',
+  );
+  throw new OnboardingError('invalid-request', `The configuration is not valid: ${described}.`, {
+    problems: faults.map(({ name, detail }) => ({ pointer: pointerTo(['configuration', name]), detail })),
+  });
 }
 
 /**
@@ -120,6 +138,7 @@ export async function changedConfiguration(
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   const { elementKey } = row;
+  assertForms(elementKey, configuration);
   const names = Object.keys(configuration);
   const outside = outsideAllowList(elementKey, names);
   const remembered = outsideAllowList(elementKey, requestEntriesOf(row));
@@ -174,6 +193,9 @@ export function withRequestEntries(
   return [...new Set([...(requestEntries ?? []), ...Object.keys(configuration)])].toSorted();
 }
 
+/** While an update of unknown outcome may take effect, and after it has: no request's digest. */
+export const digestInDoubt = 'in doubt';
+
 /** After an update that has taken effect. Entries of the allow-list alone leave it as it was. */
 export function updatedDigest(
   { elementKey, requestDigest }: Pick<InstanceRow, 'elementKey' | 'requestDigest'>,
@@ -188,44 +210,43 @@ export function updatedDigest(
  * requests with other names or other addresses do not ask for the same instance. No credential enters it.
  */
 function digestOf(names: readonly string[], configuration: Configuration): string {
-  const entries = names
-    .toSorted()
-    .map((name) => (decidesAddress(name) ? [name, addressIn(String(configuration[name]))] : [name]));
+  const entries = names.toSorted().map((name) => {
+    const address = addressIn(name, String(configuration[name]));
+    return address === undefined ? [name] : [name, address];
+  });
   return createHash('sha256').update(JSON.stringify(entries)).digest('base64url');
 }
 
-/** Words of names that decide an address, in the singular. */
+/** Last words of names that decide an address, or a place at one, in the singular. */
 const addressWords = new Set(
   (
-    'callback datacenter domain endpoint environment host hostname instance origin port region server site subdomain ' +
-    'tenant uri url webhook zone'
-  ).split(' '),
-);
-/** Beside one of these a word of an address names a credential: `server.key`, `site.user`. */
-const credentialWords = new Set(
-  (
-    'auth cert certificate code cookie credential hash key login pass passphrase password pin pwd salt secret session ' +
-    'signature token user username'
+    'account address bucket callback cluster company datacenter domain endpoint environment host hostname instance ' +
+    'organization origin path port proxy realm region server shop site store subdomain tenant uri url webhook ' +
+    'workspace zone'
   ).split(' '),
 );
 
-/** Does the entry decide where the credentials, or the tenant's data, are sent? By the words of its name. */
+/** Does the entry decide where the credentials, or the tenant's data, are sent? By the last words of its name. */
 export function decidesAddress(name: string): boolean {
   const words = name
     .replaceAll(/([a-z\d])([A-Z])/g, '$1.$2')
     .toLowerCase()
     .split(/[._-]/)
-    .map((word) => word.replace(/s?\d*$/, ''));
-  return (
-    words.some((word) => addressWords.has(word) || /(url|uri|host|domain)$/.test(word)) &&
-    !words.some((word) => credentialWords.has(word))
-  );
+    .map((word) => word.replace(/\d+$/, '').replace(/(?<!s)s$/, ''));
+  // `account.name` and `site.id` are that of the word before.
+  if (words.length > 1 && /^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
+  const last = words.at(-1) ?? '';
+  return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
 }
 
-/** A URL without user info, query and fragment, any of which may hold a credential; other text without them as well. */
-function addressIn(value: string): string {
+/**
+ * The address that an entry holds, by its name or as a URL: without user info, query and fragment, any of which may hold
+ * a credential. Of a URL under another name only its origin: the path may be one, too.
+ */
+function addressIn(name: string, value: string): string | undefined {
   const text = value.trim();
   const url = URL.parse(text);
+  if (!decidesAddress(name)) return url?.host ? `${url.protocol}//${url.host}` : undefined;
   const parsed = url?.host ? url : URL.parse(`https://${text}`);
   if (parsed) return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
   return text.replace(/[?#].*$/s, '').replace(/^.*@/s, '');

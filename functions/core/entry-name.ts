@@ -14,10 +14,35 @@ export const maxDigits = 3;
 const maxShortWords = 2;
 
 /**
+ * Which letters follow each letter from "a" to "z" in the words of documentation and in names of products. "qz" and
+ * "vk" are in none of them.
+ */
+const followers = (
+  'bcdfghiklmnprstuvwxyz abcdehijlmnoprstuy acdehiklorstuwy abcdegijlmnorsuvwy abcdefghijlmnopqrstuvwxy aefilorstuy ' +
+  'aceghilmnorstu adeimnoprstuy abcdefgklmnoprstvxz aeosu aefilnsuv abcdefgiklmnopstuvy abeilmopstu ' +
+  'abcdefghijklmnoprstuvy abcdefghijklmnoprstuvwxyz adeghiloprstuy u abcdefgiklmnoprstuvwy acefhiklmnopstuwy ' +
+  'abcdefghilmnoprstuwy abcdefgilmnoprst aeio aehilnors aceipt abceilmnopstw aeio'
+).split(' ');
+/** In the whole of a name: some abbreviations have one. */
+const maxRarePairs = 1;
+
+/** Pairs of letters that words do not have. Sixteen random letters have at least two of them in 99 of 100 cases. */
+export function rarePairsIn(text: string): number {
+  return matches(/[a-z]+/g, text.toLowerCase())
+    .flatMap((word) =>
+      word
+        .slice(1)
+        .split('')
+        .map((second, index) => [word.charCodeAt(index) - 97, second] as const),
+    )
+    .filter(([first, second]) => !followers[first]?.includes(second)).length;
+}
+
+/**
  * Tells whether a text looks like the name of a field or a configuration entry (`api.key`, `refresh_interval`), and
  * so may be repeated in messages, logs, rows and events. A credential that was put where a name belongs has digits
- * between its letters, changes case at random, or is longer than a word. One made of nothing but words cannot be told
- * from a name.
+ * between its letters, changes case at random, is longer than a word, or has letters beside each other that words do
+ * not have. One made of nothing but words cannot be told from a name.
  */
 export function isEntryName(text: string): boolean {
   if (text.length > maxLength || matches(/\d/g, text).length > maxDigits) return false;
@@ -27,7 +52,25 @@ export function isEntryName(text: string): boolean {
     segments.length <= maxSegments &&
     segments.every((segment) => segmentPattern.test(segment)) &&
     segments.every((segment) => matches(/[a-z]/gi, segment).length <= maxLettersOfSegment) &&
-    words.filter(({ length }) => length <= 2).length <= maxShortWords
+    words.filter(({ length }) => length <= 2).length <= maxShortWords &&
+    rarePairsIn(text) <= maxRarePairs
+  );
+}
+
+/** Documented ones, such as `sapc4ccloud` and `sage300`, have far fewer. */
+export const maxDigitsOfKey = 8;
+export const maxTurnsOfKey = 4;
+const maxRarePairsOfKey = 2;
+
+/**
+ * Tells whether a text looks like the key of an element (`taxify`, `freshdeskv2`). A credential that was put in its place
+ * has many digits, or changes between digits and letters more often, or has letters that words do not have.
+ */
+export function isElementKey(text: string): boolean {
+  return (
+    matches(/\d/g, text).length <= maxDigitsOfKey &&
+    matches(/[a-z](?=\d)|\d(?=[a-z])/g, text).length <= maxTurnsOfKey &&
+    rarePairsIn(text) <= maxRarePairsOfKey
   );
 }
 

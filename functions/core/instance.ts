@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { allowedKeys, isDocumented } from './catalogue.ts';
+import { isDocumented, isHarmless } from './catalogue.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
-import { isEntryName } from './entry-name.ts';
+import { isElementKey, isEntryName } from './entry-name.ts';
 import { momentsSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
@@ -16,15 +16,16 @@ export const tenantIdSchema = z
     ),
   );
 
-export const elementKeySchema = z
-  .string()
-  .check(
-    z.maxLength(64, 'at most 64 characters'),
-    z.regex(
-      /^[a-z0-9][a-z0-9_-]*$/,
-      'lower-case letters, digits, "_" and "-", beginning with a letter or digit',
-    ),
-  );
+export const elementKeySchema = z.string().check(
+  z.maxLength(64, 'at most 64 characters'),
+  z.regex(
+    /^[a-z0-9][a-z0-9_-]*$/,
+    'lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+  ),
+  z.refine(isElementKey, {
+    error: 'the key of an element such as "taxify"; this one is not shown because it may be a credential',
+  }),
+);
 
 /** Cloud Elements strips HTML from names and tags, so what it would change is refused instead. */
 const plainText = z
@@ -127,7 +128,12 @@ export function momentOf({ sentAt, isCut }: EventOrigin): Moment {
 }
 
 /** The request of the SaaS Builder Toolkit that a tenant came by; its control plane waits for results under this id. */
-const registrationSchema = z.object({ dialect: z.enum(['sbt-0.5', 'sbt-0.9']), registrationId: z.string() });
+const registrationSchema = z.object({
+  dialect: z.enum(['sbt-0.5', 'sbt-0.9']),
+  registrationId: z.string(),
+  /** Of an instance that was removed since: results still go to it, but the one of now is not what it requested. */
+  isOfFormer: z.optional(z.boolean()),
+});
 export type Registration = z.infer<typeof registrationSchema>;
 
 /**
@@ -179,10 +185,9 @@ export function settingsOf(
 }
 
 export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
-  const allowed = allowedKeys(elementKey);
   return Object.fromEntries(
-    Object.entries(configuration).flatMap(([key, value]) =>
-      allowed.includes(key) ? [[key, String(value)]] : [],
+    Object.entries(configuration).flatMap(([name, value]) =>
+      isHarmless(elementKey, name, value) ? [[name, String(value)]] : [],
     ),
   );
 }
@@ -282,7 +287,10 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   source: z.optional(z.enum(['secret', 'request'])),
   /** Names of all configuration entries that requests have set. Only grows. */
   requestEntries: z.optional(z.array(z.string())),
-  /** Of the entries outside the allow-list that the latest request has set: names, and values that decide an address. */
+  /**
+   * Of the entries outside the allow-list that the latest request has set: names, and addresses. `in doubt` after an
+   * update of unknown outcome: no request is the same one.
+   */
   requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(z.number()),

@@ -60,7 +60,7 @@ export function claim(
     ...provenanceIn(settings),
     ...(before && memoryOf(before)),
     ...askedAt(before, asked),
-    registration: registrationOf({ askedBy }) ?? (before && registrationOf(before)),
+    registration: registrationOf({ askedBy }) ?? (before && inheritedRegistration(before)),
     askedBy,
     createdAt: nowMs,
     updatedAt: nowMs,
@@ -111,6 +111,12 @@ export function registrationOf({
   return { dialect: askedBy.dialect, registrationId: askedBy.registrationId };
 }
 
+/** Over a tombstone it is the registration of an instance that was removed. */
+function inheritedRegistration(row: InstanceRow): Registration | undefined {
+  const registration = registrationOf(row);
+  return registration && row.status === 'removed' ? { ...registration, isOfFormer: true } : registration;
+}
+
 /** Of the write that brings a result: later than that of every result before it, also of an earlier generation. */
 const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
   Math.max((row.revision ?? 0) + 1, nowMs);
@@ -155,7 +161,7 @@ export function judge(
   const { askedBy } = settings;
   const sameSettings = isSameRequest(row, settings);
   if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {
-    return { kind: 'outdated', isRepeat: isAnswered(row, askedBy) };
+    return { kind: 'outdated', isRepeat: isOfRegistration(row, askedBy) || isEventAnswered(row, askedBy) };
   }
   if (row.status === 'removed') {
     return inNewGeneration(row, { kind: 'take-over', earlier: 'removed', mayCreate: true }, nowMs);
@@ -231,9 +237,12 @@ export function isUncertain(row: InstanceRow): boolean {
 
 /** Has the row answered this event, or another one of the same registration? Then a redelivery asks for nothing more. */
 export function isAnswered(row: InstanceRow, askedBy: EventOrigin): boolean {
-  const { registrationId } = askedBy;
-  const isKnown = registrationId !== undefined && registrationOf(row)?.registrationId === registrationId;
-  return isKnown || isEventAnswered(row, askedBy);
+  const isOfFormer = registrationOf(row)?.isOfFormer ?? false;
+  return (isOfRegistration(row, askedBy) && !isOfFormer) || isEventAnswered(row, askedBy);
+}
+
+function isOfRegistration(row: InstanceRow, { registrationId }: EventOrigin): boolean {
+  return registrationId !== undefined && registrationOf(row)?.registrationId === registrationId;
 }
 
 export function isEventAnswered(row: InstanceRow, { eventId }: EventOrigin): boolean {

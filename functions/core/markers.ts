@@ -43,3 +43,13 @@ export function tenantIn({ tags }: Shown): string | undefined {
   const [tenant, ...others] = tags.filter((tag) => tag.startsWith(tenantTag));
   return others.length === 0 ? tenant?.slice(tenantTag.length) : undefined;
 }
+
+/** The generation that an instance names, if it names exactly one: the random UUID of a claim. */
+export function generationIn({ tags }: Shown): string | undefined {
+  const [generation, ...others] = tags.filter((tag) => tag.startsWith(provisionTagPrefix));
+  const id = generation?.slice(provisionTagPrefix.length) ?? '';
+  return others.length === 0 && generationPattern.test(id) ? id : undefined;
+}
+
+/** As `crypto.randomUUID` makes it. */
+const generationPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;

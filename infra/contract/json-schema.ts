@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import * as entryName from '../../functions/core/entry-name.ts';
 import {
+  elementKeySchema,
   entryNameSchema,
   instanceChangesSchema,
   reservedTagPrefixes,
@@ -17,8 +18,22 @@ const refinements = new Map<z.core.$ZodType, JsonSchema>([
   // JSON has no `undefined`: a field that is there has a value.
   [instanceChangesSchema, { minProperties: 1 }],
   [entryNameSchema, entryNames()],
+  [elementKeySchema, elementKeys()],
   [tagSchema, { not: { pattern: `^\\s*(${reservedTagPrefixes.map(inAnyCase).join('|')})\\s*:` } }],
 ]);
+
+/** The rule of `isElementKey`, but for the pairs of letters that it counts. */
+function elementKeys(): JsonSchema {
+  const { maxDigitsOfKey, maxTurnsOfKey } = entryName;
+  return {
+    not: {
+      anyOf: [
+        { pattern: `(\\d\\D*){${maxDigitsOfKey + 1}}` },
+        { pattern: `(([a-z](?=\\d)|\\d(?=[a-z])).*?){${maxTurnsOfKey + 1}}` },
+      ],
+    },
+  };
+}
 
 /** The rule of `isEntryName`, but for the words that it counts; every name in the catalogue is within it. */
 function entryNames(): JsonSchema {

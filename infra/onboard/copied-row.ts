@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { allowedKeys, defaultElementKey } from '../../functions/core/catalogue.ts';
+import { defaultElementKey, isHarmless } from '../../functions/core/catalogue.ts';
 import { isEntryName } from '../../functions/core/entry-name.ts';
 
 /**
@@ -24,12 +24,12 @@ const objectSchema = z.record(z.string(), z.unknown());
 
 /** Of a row of CSV, by column. */
 export function copiedCells(given: Readonly<Record<string, string>>): Record<string, string> {
-  const allowed = allowedKeys(given['elementKey'] || defaultElementKey);
+  const elementKey = given['elementKey'] || defaultElementKey;
   return Object.fromEntries(
     Object.entries(given).map(([column, text]) => {
       const entry = configurationColumn.exec(column)?.[1];
-      const isHarmless = text === '' || entry === undefined || allowed.includes(entry);
-      return [column, isHarmless ? text : notCopied];
+      const isCopied = text === '' || entry === undefined || isHarmless(elementKey, entry, text);
+      return [column, isCopied ? text : notCopied];
     }),
   );
 }
@@ -44,7 +44,7 @@ export function copiedFields(given: Readonly<Record<string, unknown>>): Record<s
     tags: valid(z.array(textSchema)),
     element: fields((key, value) => (key === 'key' ? valid(textSchema)(value) : notCopied)),
     configuration: fields((key, value) =>
-      allowedKeys(elementKey).includes(key) ? valid(scalarSchema)(value) : notCopied,
+      isHarmless(elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
     ),
   };
   return named(given, (key, value) => (Object.hasOwn(copiers, key) ? copiers[key]?.(value) : notCopied));

@@ -193,7 +193,7 @@ const problemSchema = z.object({
   errors: z.optional(z.array(z.object({ detail: z.string() }))),
 });
 
-function isKept(verdict: Verdict, { operationId, body = '' }: FuzzRequest, answer: Answer): boolean {
+function isKept(verdict: Verdict, { operationId, path, body = '' }: FuzzRequest, answer: Answer): boolean {
   const { code, errors = [] } = problemSchema.safeParse(answer.json).data ?? {};
   switch (verdict.kind) {
     case 'no-route':
@@ -210,14 +210,16 @@ function isKept(verdict: Verdict, { operationId, body = '' }: FuzzRequest, answe
     case 'allowed':
       return (
         code !== 'invalid-request' ||
-        errors.every(({ detail }) => dependsOnTheSecret.test(detail)) ||
+        errors.every(({ detail }) => dependsOnTheElement.test(detail)) ||
+        countsOtherwise({ element: { key: path['elementKey'] } }) ||
         countsOtherwise(parse(body))
       );
   }
 }
 
-/** Which entries may be set depends on whether the request brings the credentials: said in words by the document. */
-const dependsOnTheSecret = /^cannot be set where the tenant's secret supplies the credentials/;
+/** Which entries may be set, and to what, depends on the element and its credentials: said in words by the document. */
+const dependsOnTheElement =
+  /^(cannot be set where the tenant's secret supplies the credentials|expected (a whole number of at most 6 digits|true or false)$)/;
 
 function isJson(text: string): boolean {
   try {

@@ -74,6 +74,32 @@ describe('a missing entry', () => {
   });
 });
 
+describe('an allowed entry whose value may be a credential', () => {
+  const misplaced = { 'pagination.max': 'qzxwvkjhgfdpmntb', 'filter.response.nulls': 5 };
+
+  test.each([
+    ['a request', undefined],
+    ['an event', askedBy],
+  ])('it is refused in %s, named, and not repeated', async (_what, by) => {
+    const refusal = configurationWithoutSecret({ configuration: misplaced, askedBy: by });
+    await expect(refusal).rejects.toThrow(
+      'The configuration is not valid: pagination.max expected a whole number of at most 6 digits; ' +
+        'filter.response.nulls expected true or false.',
+    );
+  });
+
+  test('it is not stored', () => {
+    expect(settings(misplaced).harmless).toEqual({});
+  });
+
+  test.each([
+    { 'pagination.max': '100', 'filter.response.nulls': 'true' },
+    { 'pagination.max': 100, 'filter.response.nulls': false },
+  ])('documented values are accepted: %j', (configuration) => {
+    expect(Object.keys(settings(configuration).harmless)).toHaveLength(2);
+  });
+});
+
 describe('a comparison of two requests', () => {
   const one = { 'api.key': 'one', 'base.url': 'https://one.example/path' };
 
@@ -94,9 +120,21 @@ describe('a comparison of two requests', () => {
     ['another scheme', { ...one, 'base.url': 'http://one.example/path' }],
     ['one entry more', { ...one, 'partner.key': 'p' }],
     ['one entry less', { 'api.key': 'one' }],
+    ['an address under another name', { ...one, 'partner.link': 'https://one.example' }],
     ['the secret as its source', {}],
   ])('two requests are not the same with %s', (_what, configuration) => {
     expect(compared(configuration)).not.toEqual(compared(one));
+  });
+
+  test('of a URL under any name its origin is compared, and nothing that may be a credential', () => {
+    const [first, same, other] = [
+      'https://me:a@one.example/b?c',
+      'https://one.example/d#e',
+      'https://two.example/b?c',
+    ].map((link) => compared({ ...one, 'partner.link': link }));
+    expect(first).toEqual(same);
+    expect(first).not.toEqual(other);
+    expect(compared({ 'server.apikey': 'one' })).toEqual(compared({ 'server.apikey': 'two' }));
   });
 
   test('the fingerprint is the one of earlier versions, which know neither source nor address', () => {
@@ -132,16 +170,33 @@ test.each([
   'instanceUrl',
   'baseurl',
   'redirect_uri',
+  'oauth.token.url',
+  'login.url',
+  'auth.endpoint',
+  'proxy.address',
+  'account.name',
+  'accountId',
+  'base.path',
+  'sites2',
 ])('%s decides an address', (name) => {
   expect(decidesAddress(name)).toBe(true);
 });
 
-test.each(['api.key', 'server.key', 'site.user', 'instance.token', 'security', 'pagination.max', 'username'])(
-  '%s decides no address',
-  (name) => {
-    expect(decidesAddress(name)).toBe(false);
-  },
-);
+test.each([
+  'api.key',
+  'server.key',
+  'server.apikey',
+  'host.passcode',
+  'site.user',
+  'user.name',
+  'id',
+  'instance.token',
+  'security',
+  'pagination.max',
+  'username',
+])('%s decides no address', (name) => {
+  expect(decidesAddress(name)).toBe(false);
+});
 
 test('no entry of an allow-list decides an address', () => {
   expect(['taxify'].flatMap(allowedKeys).filter(decidesAddress)).toEqual([]);

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { isEntryName } from '../../functions/core/entry-name.ts';
+import { isElementKey, isEntryName } from '../../functions/core/entry-name.ts';
 
 test.each([
   // Entries of printed `POST /instances` bodies.
@@ -24,6 +24,8 @@ test.each([
   'oauth2.scope',
   'sap.c4c.host',
   'user.id.tokenId',
+  'messaging.smtp.sendgrid.username',
+  'ecwid.store.id',
   // Fields of requests, misspelt or from elsewhere.
   'tenant_id',
   'elementKey',
@@ -67,6 +69,9 @@ test.each([
   'qJdJkqDvZuna_xoTwsmNciDQ',
   'aaBbCcDdEe',
   'is.a.key.of.it',
+  'qzxwvkjhgfdpmntb',
+  'qzxwvkjh.gfdpmntb',
+  'xkqjzvwb',
   'c44c',
   'dGVzdDp0ZXN0==',
   `${'abcdefgh.'.repeat(5)}${'a'.repeat(20)}`,
@@ -82,4 +87,36 @@ test('random keys do not look like names', () => {
     randomBytes(32).toString('base64'),
   ]).flat();
   expect(keys.filter(isEntryName)).toEqual([]);
+});
+
+const randomLetters = (length: number) =>
+  Array.from({ length }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join('');
+
+test('random small letters do not look like names, but for very few', () => {
+  const keys = Array.from({ length: 4_000 }, () => randomLetters(16));
+  expect(keys.filter(isEntryName).length).toBeLessThan(80);
+});
+
+test.each([
+  'taxify',
+  'freshdeskv2',
+  'netsuiteerpv2',
+  'sapc4ccloud',
+  'sage300',
+  'amazons3',
+  'dynamics365crm',
+  'quickbooksonline',
+  'facebookleadads',
+  'hubspotcrm',
+  'my-company_2018-12',
+  'constructor',
+])('%s looks like the key of an element', (key) => {
+  expect(isElementKey(key)).toBe(true);
+});
+
+test('random keys do not look like the key of an element', () => {
+  const keys = Array.from({ length: 2_000 }, () => [randomUUID(), randomBytes(16).toString('hex')]).flat();
+  expect(keys.filter(isElementKey)).toEqual([]);
+  const letters = Array.from({ length: 2_000 }, () => randomLetters(24));
+  expect(letters.filter(isElementKey).length).toBeLessThan(40);
 });

@@ -76,9 +76,12 @@ test('a pointer ends before what does not look like a name', () => {
 });
 
 test('twenty of thousands of problems are named, and the others counted', () => {
-  const names = Array.from({ length: 4_999 }, (_, index) =>
-    Array.from(String(index).padStart(4, '0'), (digit) => 'abcdefghij'.charAt(Number(digit))).join(''),
+  const syllables = Array.from('bdglmnprst').flatMap((first) =>
+    Array.from('aeiou', (second) => first + second),
   );
+  const names = syllables
+    .flatMap((first) => syllables.flatMap((second) => [`${first}${second}`, `${first}${second}ta`]))
+    .slice(0, 4_999);
   const error = refusalOf(Object.fromEntries(names.map((name) => [name, 'x'])));
   expect(error.facts.problems).toHaveLength(20);
   expect(error.message).toBe(

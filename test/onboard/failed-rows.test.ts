@@ -34,7 +34,7 @@ const standsFor = async (file: string) => {
 test('good rows come back as they were, formulas included', async () => {
   const csv =
     'tenantId,name,tags,configuration.pagination.max\n' +
-    'acme,=HYPERLINK("x"),+1;@b,-5\nglobex,\'=quoted,\'plain,7\numbrella,"a, b",=x,\n';
+    'acme,=HYPERLINK("x"),+1;@b;-5,5\nglobex,\'=quoted,\'plain,7\numbrella,"a, b",=x,\n';
   const { file, text } = await failedRowsOf(
     'formulas.csv',
     csv.replace('=HYPERLINK("x")', '"=HYPERLINK(""x"")"'),
@@ -46,7 +46,7 @@ test('good rows come back as they were, formulas included', async () => {
       .map((line) => line.replace(/^\d,no-outcome,Nothing final,/, '')),
   ).toEqual([
     'line,code,why,tenantId,name,tags,configuration.pagination.max',
-    'acme,"\'=HYPERLINK(""x"")",\'+1;@b,\'-5',
+    'acme,"\'=HYPERLINK(""x"")",\'+1;@b;-5,5',
     "globex,''=quoted,'plain,7",
     'umbrella,"a, b",\'=x,',
   ]);
@@ -54,8 +54,8 @@ test('good rows come back as they were, formulas included', async () => {
     {
       tenantId: 'acme',
       name: '=HYPERLINK("x")',
-      tags: ['+1', '@b'],
-      configuration: { 'pagination.max': '-5' },
+      tags: ['+1', '@b', '-5'],
+      configuration: { 'pagination.max': '5' },
     },
     { tenantId: 'globex', name: "'=quoted", tags: ["'plain"], configuration: { 'pagination.max': '7' } },
     { tenantId: 'umbrella', name: 'a, b', tags: ['=x'] },

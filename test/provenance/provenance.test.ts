@@ -34,10 +34,10 @@ const toolkit = (tenantId: string, registrationId: string, eventId = 'event-1') 
       id: eventId,
       source: 'sbt.control.plane',
       'detail-type': 'sbt_aws_onboardingRequest',
-      time: new Date().toISOString(),
+      time: new Date(Date.now() + servers.clock.aheadMs).toISOString(),
       detail: { tenantId, tenantRegistrationId: registrationId },
     },
-    Date.now(),
+    Date.now() + servers.clock.aheadMs,
   );
 const recorded = { recordRefusal: true };
 const withSecret = () => {
@@ -173,6 +173,19 @@ describe('where the configuration comes from', () => {
     expect((await again).outcome).toBe('replayed');
     const news = servers.provision(toolkit(tenantId, 'registration-2', 'event-3'), recorded);
     expect((await errorOf(news)).code).toBe('settings-conflict');
+  });
+
+  test('a registration whose instance was removed is no repeat of what a request has made since', async () => {
+    const tenantId = withSecret();
+    await servers.provision(toolkit(tenantId, 'registration-1'), recorded);
+    await servers.remove(keyOf(tenantId));
+    await servers.provision(taxify(tenantId, { configuration: address }));
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      registration: { registrationId: 'registration-1' },
+    });
+    servers.clock.aheadMs = 60_000;
+    const again = servers.provision(toolkit(tenantId, 'registration-1', 'event-2'), recorded);
+    expect((await errorOf(again)).code).toBe('settings-conflict');
   });
 
   test('a request of the toolkit is content with an instance from the tenant’s secret, whatever its settings', async () => {
