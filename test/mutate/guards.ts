@@ -425,9 +425,30 @@ export const guards: readonly Guard[] = [
   {
     name: 'comparing the addresses of two requests',
     file: configuration,
-    guard: '(decidesAddress(name) ? [name, addressIn(String(configuration[name]))] : [name])',
-    without: '[name]',
+    guard: 'return address === undefined ? [name] : [name, address];',
+    without: 'return [name, address === null];',
     tests: ['core/configuration'],
+  },
+  {
+    name: 'the form of an allowed entry in an update',
+    file: configuration,
+    guard: '  assertForms(elementKey, configuration);\n  const names',
+    without: '  const names',
+    tests: ['change.test'],
+  },
+  {
+    name: 'the doubt about what an update has set',
+    file: 'functions/core/change.ts',
+    guard: '...(isOutside && { requestDigest: digestInDoubt }),',
+    without: '...(isOutside && {}),',
+    tests: ['change.test'],
+  },
+  {
+    name: 'a registration of an instance that was removed',
+    file: lifecycle,
+    guard: '(isOfRegistration(row, askedBy) && !isOfFormer)',
+    without: 'isOfRegistration(row, askedBy)',
+    tests: ['provenance.test'],
   },
   {
     name: 'the unknown source of a claim that is taken over',
@@ -509,8 +530,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the doubt about the update before',
     file: change,
-    guard: 'outcome.isCertain ? row.updateInDoubtUntil :',
-    without: 'outcome.isCertain ? undefined :',
+    guard: 'requestDigest } = outcome.isCertain ? row :',
+    without: 'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
     tests: ['provenance/sequences'],
   },
   {
