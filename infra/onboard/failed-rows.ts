@@ -1,15 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
-import { parse } from 'node:path';
+import { dirname, join, parse } from 'node:path';
+import { UsageError } from '../command-line.ts';
 import { plain } from '../local/terminal.ts';
 import { failureColumns, isFailureColumn, notCopied } from './copied-row.ts';
 import { withFormulaGuard, type Manifest, type Row } from './manifest.ts';
+import { reasonOf } from './target.ts';
 
 export type FailedRow = { row: Row; code: string; why: string };
 
 export function failedRowsFile(manifestFile: string): string {
   const { dir, name, ext } = parse(manifestFile);
   return `${dir === '' ? '' : `${dir}/`}${name}.failed${ext}`;
+}
+
+/**
+ * Makes sure that the file of failed rows can be written at the end of a run. Tries it, because permissions say nothing
+ * of a file system that is read-only.
+ * @throws UsageError
+ */
+export async function assertWritable(file: string): Promise<void> {
+  const directory = dirname(file);
+  const probe = join(directory, `.onboard-${randomUUID()}`);
+  try {
+    await writeFile(probe, '', { flag: 'wx' });
+    await rm(probe);
+  } catch (error) {
+    throw new UsageError(
+      `Nothing can be written to ${directory} (${reasonOf(error)}), and the file of failed rows goes there: copy the ` +
+        'manifest to another directory.',
+    );
+  }
 }
 
 /**

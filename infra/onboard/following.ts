@@ -3,10 +3,18 @@ import { unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import type { ErrorCode } from '../../functions/core/errors.ts';
 import { exactNumber, instanceRowSchema, type InstanceKey } from '../../functions/core/instance.ts';
-import type { End } from './journal.ts';
 import type { Ask } from './manifest.ts';
 
-/** The part of a table's row that tells how an onboarding stands; the token is not in it. */
+/** How a row of the manifest ended. `unknown`: nothing final was seen in time; it may still become something. */
+export type End = {
+  outcome: 'active' | 'failed' | 'unknown';
+  /** False when the table answered before anything was sent. */
+  isSent: boolean;
+  code?: string | undefined;
+  why?: string | undefined;
+};
+
+/** The part of a table's row that shows how an onboarding stands; the token is not in it. */
 const stateSchema = z.pick(instanceRowSchema, {
   tenantId: true,
   elementKey: true,
@@ -15,11 +23,12 @@ const stateSchema = z.pick(instanceRowSchema, {
   source: true,
   askedBy: true,
   lastError: true,
+  notices: true,
 });
 type Readable = z.infer<typeof stateSchema>;
 
 /** Of a row that a later version has written, or another hand, nothing but that is known. */
-export type State = Readable | { status: 'unreadable'; askedBy?: undefined; lastError?: undefined };
+export type State = Readable | { status: 'unreadable'; lastError?: undefined };
 
 /** DynamoDB's limit for one call. */
 const maxKeys = 100;
@@ -82,54 +91,63 @@ const stateOnly = {
   ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
 };
 
-/** How the row answers an ask before anything is sent for it: undefined when it is to be sent. */
-export function endBeforeAsking(ask: Ask, state: State | undefined): End | undefined {
+/** How the row answers a request before anything is sent for it: undefined when an event is to be sent. */
+export function endWithoutSending(ask: Ask, state: State | undefined): End | undefined {
   if (state?.status === 'unreadable') return unreadable(false);
   if (state?.status !== 'active') return undefined;
-  return isSame(ask, state) ? { outcome: 'active', asked: false } : conflict(false);
+  return isSame(ask, state) ? { outcome: 'active', isSent: false } : conflict(false);
 }
 
-/** The instance of an ask has its credentials from the tenant's secret; a row of an earlier version does not know. */
+/** The instance has its credentials from the tenant's secret; a row of an earlier version does not know. */
 function isSame(ask: Ask, { fingerprint, source }: Readable): boolean {
   return fingerprint === ask.fingerprint && source !== 'request';
 }
 
-/** How the ask has ended, by the row; undefined as long as that is open. `eventId`: of the event that asked. */
-export function endAfterAsking(ask: Ask, eventId: string, state: State | undefined): End | undefined {
+/** When the row last failed, ms since the epoch. */
+export const failedAt = (state: State | undefined): number | undefined => state?.lastError?.at;
+
+/** `failedBefore`: when the row had last failed before the event was sent. */
+type Sent = { ask: Ask; eventId: string; failedBefore: number | undefined };
+
+/** How the request has ended, by the row; undefined as long as that is open. */
+export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {
   if (!state) return undefined;
+  if (state.status === 'unreadable') return unreadable(true);
+  const refusal = state.notices?.find((notice) => notice.eventId === eventId && notice.outcome === 'refused');
+  if (refusal) return { outcome: 'failed', isSent: true, code: refusal.code, why: refusal.detail };
   const isOurs = state.askedBy?.eventId === eventId;
   switch (state.status) {
     case 'active':
-      // Ours with other settings has been changed since. Others' with other settings is left as it is by the service,
-      // which records nothing in this case.
-      return isOurs || isSame(ask, state) ? { outcome: 'active', asked: true } : conflict(true);
+      // Ours with other settings has been changed since.
+      return isOurs || isSame(ask, state) ? { outcome: 'active', isSent: true } : conflict(true);
     case 'failed': {
+      const { lastError } = state;
+      // The same request may have arrived twice, and then the row records one of the two.
+      const isSameRequest = state.fingerprint === ask.fingerprint && lastError?.at !== failedBefore;
       // Of an earlier event, or still to be delivered again.
-      if (!isOurs || !state.lastError || !finalCodes.has(state.lastError.code)) return undefined;
-      const { code, detail, requestId } = state.lastError;
+      if (!lastError || !(isOurs || isSameRequest) || !finalCodes.has(lastError.code)) return undefined;
+      const { code, detail, requestId } = lastError;
       const why = requestId === undefined ? detail : `${detail} (request ${requestId})`;
-      return { outcome: 'failed', asked: true, code, why };
+      return { outcome: 'failed', isSent: true, code, why };
     }
     case 'deleting':
     case 'removed':
       return isOurs
-        ? { outcome: 'failed', asked: true, code: 'removed', why: 'It was onboarded, and removed since.' }
+        ? { outcome: 'failed', isSent: true, code: 'removed', why: 'It was onboarded, and removed since.' }
         : undefined;
     case 'provisioning':
       return undefined;
-    case 'unreadable':
-      return unreadable(true);
   }
 }
 
 /** When nothing final has been seen in time: what was seen last. */
-export function endWithoutOutcome(state: State | undefined, waitedMs: number): End {
+export function endOfWaiting(state: State | undefined, waitedMs: number): End {
   const status = state
     ? `its row says ${state.status}${state.lastError ? ` (${state.lastError.code}: ${state.lastError.detail})` : ''}`
     : 'it has no row yet';
   return {
     outcome: 'unknown',
-    asked: true,
+    isSent: true,
     code: 'no-outcome',
     why:
       `Nothing final after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still at it, or it has ` +
@@ -137,19 +155,19 @@ export function endWithoutOutcome(state: State | undefined, waitedMs: number): E
   };
 }
 
-function unreadable(asked: boolean): End {
+function unreadable(isSent: boolean): End {
   return {
     outcome: 'failed',
-    asked,
+    isSent,
     code: 'row-unreadable',
     why: 'The table has a row of it that this version cannot read. Deploy the version that has written it, or mend the row.',
   };
 }
 
-function conflict(asked: boolean): End {
+function conflict(isSent: boolean): End {
   return {
     outcome: 'failed',
-    asked,
+    isSent,
     code: 'settings-conflict' satisfies ErrorCode,
     why:
       'It is active with another name, other tags or other configuration, or a request has brought its credentials. ' +

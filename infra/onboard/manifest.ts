@@ -16,9 +16,8 @@ import {
 } from './copied-row.ts';
 import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
-/** What a row asks for. `id` stays the same from run to run as long as the row asks for the same. */
+/** What a row asks for. */
 export type Ask = InstanceKey & {
-  id: string;
   fingerprint: string;
   /** JSON, as the event carries it. */
   detail: string;
@@ -233,11 +232,10 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
   const json = JSON.stringify(detail);
   if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
   const { tenantId, elementKey, fingerprint } = settings.value;
-  const id = `${tenantId}/${elementKey}/${fingerprint}`;
   // Of an element without a row in the catalogue it is not known what it requires.
   const needsSecret =
     !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
-  return { line, given, ask: { id, tenantId, elementKey, fingerprint, detail: json }, needsSecret };
+  return { line, given, ask: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
 }
 
 const credentialsSchema = z.object({

@@ -1,26 +1,27 @@
-import { randomUUID } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { commandLine, UsageError } from '../command-line.ts';
 import { accent, bad, bold, dim, plain, print } from '../local/terminal.ts';
-import { failedRowsFile, removeFailedRows, writeFailedRows, type FailedRow } from './failed-rows.ts';
-import { JournalError, openJournal } from './journal.ts';
+import {
+  assertWritable,
+  failedRowsFile,
+  removeFailedRows,
+  writeFailedRows,
+  type FailedRow,
+} from './failed-rows.ts';
 import { isBad, isGood, ManifestError, readManifest, type BadRow, type Manifest } from './manifest.ts';
 import { help, parseOptions, type Options } from './options.ts';
 import { counted, number, showProgress, summaryOf } from './progress.ts';
 import { createRun, RunStopped, type Run } from './run.ts';
 import { findMissingSecrets } from './secrets.ts';
-import { findTarget, findTenantSecrets, reasonOf, TargetError, type Where } from './target.ts';
+import { findTarget, findTenantSecrets, TargetError, type Where } from './target.ts';
 
-/** `npm run onboard`: onboards the tenants of a manifest, each of them once. `--help` tells all. */
+/** `npm run onboard`: onboards the tenants of a manifest that are not active yet. See `--help`. */
 
-const goOn = 'The same command goes on from here and asks for nothing twice.';
+const goOn = 'The same command goes on from here.';
 
-const asked = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
+const command = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
-process.exitCode = await main(asked).catch((error: unknown) => {
-  if (error instanceof UsageError || error instanceof ManifestError || error instanceof JournalError)
-    return refuse(error.message, 2);
+process.exitCode = await main(command).catch((error: unknown) => {
+  if (error instanceof UsageError || error instanceof ManifestError) return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   // A full disk, for instance.
   if (error instanceof Error && 'syscall' in error) return refuse(`${error.message}\n${goOn}`, 3);
@@ -75,73 +76,51 @@ async function runAll(
   manifest: Manifest,
   badRows: readonly BadRow[],
 ): Promise<number> {
-  await assertWritable(dirname(options.journalFile), 'the journal goes there: choose another with --journal');
-  await assertWritable(
-    dirname(failedRowsFile(options.manifestFile)),
-    'the file of failed rows goes there: copy the manifest to another directory',
-  );
+  await assertWritable(failedRowsFile(options.manifestFile));
   const target = await findTarget(options.where);
-  const manifestText = await readFile(options.manifestFile, 'utf8');
-  const journal = await openJournal(options.journalFile, {
-    target: `${target.tableId} ${target.busName}`,
-    manifestText,
-    retryFailed: options.retryFailed,
-  });
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
   // Only once: the second Ctrl-C ends the process at once.
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
   try {
     const asks = manifest.rows.filter(isGood).map(({ ask }) => ask);
-    const run = createRun(asks, { ...options, target, journal, signal: interruption.signal });
-    announce(options, target.name, run, journal.manifestChanged);
-
-    const progress = showProgress(run.counts);
-    let stoppedBy: RunStopped | undefined;
-    try {
-      await run.work();
-    } catch (error) {
-      if (!(error instanceof RunStopped)) throw error;
-      stoppedBy = error;
-    } finally {
-      progress.stop();
-    }
+    const run = createRun(asks, { ...options, target, signal: interruption.signal });
+    print(`To ${bold(plain(target.name))}, ${options.rate} per second`);
+    const stoppedBy = await stopOf(run);
     print(`\n${summaryOf(run.counts(), badRows.length)}`);
     if (stoppedBy) return refuse(`\n${stoppedBy.message}\n${goOn}`, 3);
     if (interruption.signal.aborted) return refuse(`\nInterrupted; nothing is lost. ${goOn}`, 130);
-    await journal.record({ kind: 'finished', at: Date.now() });
     return await finish(options, manifest, badRows, run);
   } finally {
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupt);
-    await journal.close();
     target.dynamoDb.destroy();
     target.eventBridge.destroy();
   }
 }
 
-/** Tries it, because permissions say nothing of a file system that is read-only. @throws UsageError */
-async function assertWritable(directory: string, why: string): Promise<void> {
-  const probe = join(directory, `.onboard-${randomUUID()}`);
+/** Works through the run, and shows how far it has come. */
+async function stopOf(run: Run): Promise<RunStopped | undefined> {
   try {
-    await writeFile(probe, '', { flag: 'wx' });
-    await rm(probe);
+    await run.compare();
+    print(`${describeComparison(run)}\n`);
+    const progress = showProgress(run.counts);
+    try {
+      await run.work();
+    } finally {
+      progress.stop();
+    }
+    return undefined;
   } catch (error) {
-    throw new UsageError(`Nothing can be written to ${directory} (${reasonOf(error)}), and ${why}.`);
+    if (!(error instanceof RunStopped)) throw error;
+    return error;
   }
 }
 
-function announce(options: Options, targetName: string, run: Run, manifestChanged: boolean): void {
-  const { rows, unsent } = run.counts();
-  print(
-    `To ${bold(plain(targetName))}, ${options.rate} per second; the journal is ${accent(plain(options.journalFile))}`,
-  );
-  if (manifestChanged) {
-    print(
-      'The manifest has changed since it was last run: what asks for the same as then is not asked for again.',
-    );
-  }
-  if (unsent < rows) print(`Taken up again: ${counted(rows - unsent, 'row')} had been sent before.`);
-  print();
+function describeComparison(run: Run): string {
+  const { rows, active, failed, unsent } = run.counts();
+  if (unsent === rows) return 'None of them is active yet.';
+  const conflicts = failed > 0 ? `, ${number(failed)} cannot be sent` : '';
+  return `Already active: ${number(active)}${conflicts}; to send: ${number(unsent)}`;
 }
 
 async function finish(
@@ -169,9 +148,7 @@ async function finish(
   for (const [code, { length }] of byCode) print(`${number(length).padStart(7)} ${plain(code)}`);
   print(dim('Rows that are wrong themselves can be mended in that file: it is a manifest, too.'));
   if (byCode.size > (badRows.length > 0 ? 1 : 0)) {
-    print(
-      dim('Where the reason lay elsewhere and is gone, the same command with --retry-failed asks again.'),
-    );
+    print(dim('Where the reason lay elsewhere and is gone, the same command sends them again.'));
   }
   return 1;
 }

@@ -10,10 +10,7 @@ export type Options = {
   where: Where | undefined;
   rate: number;
   timeoutMs: number;
-  doubtMs: number;
   skipBad: boolean;
-  retryFailed: boolean;
-  journalFile: string;
 };
 
 /**
@@ -26,10 +23,7 @@ const maxRate = 1_000;
 /** After that the queue has given an event up. */
 const defaultTimeoutS = (queueMaxReceiveCount * queueVisibilityMs) / 1_000;
 
-/** From PutEvents to the row in the table it takes a second or two; a cold start and a busy minute are on top. */
-const defaultDoubtS = 60;
-
-export const help = `Onboards the tenants of a manifest, each of them once.
+export const help = `Onboards the tenants of a manifest that are not active yet.
 
   npm run onboard -- <manifest.csv | manifest.jsonl> --stage <stage> [options]
 
@@ -45,14 +39,10 @@ Options
   --skip-bad           send the good rows although there are bad ones, which go into the file of failed rows
   --rate <n>           tenants per second (default ${defaultRate})
   --timeout <s>        seconds to wait for a row's outcome (default ${defaultTimeoutS}: the queue's ten deliveries)
-  --retry-failed       ask again for the rows that failed before
-  --doubt <s>          seconds to look for signs of a row whose sending was cut off, before it is sent again
-                       (default ${defaultDoubtS})
-  --journal <file>     what has been done so far (default <manifest>.journal)
 
 Exit status: 0 all active, or all right for --check · 1 rows failed, are bad or without an outcome · 2 nothing was sent:
-manifest, secrets, journal or command line wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130
-the same command goes on.
+manifest, secrets or command line wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130
+the same command goes on: the table shows what is active, and an event that is sent twice makes no second instance.
 `;
 
 /** @throws UsageError */
@@ -72,10 +62,7 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
     where,
     rate: positive('--rate', values.rate, maxRate) ?? defaultRate,
     timeoutMs: (positive('--timeout', values.timeout) ?? defaultTimeoutS) * 1_000,
-    doubtMs: (positive('--doubt', values.doubt) ?? defaultDoubtS) * 1_000,
     skipBad: values['skip-bad'],
-    retryFailed: values['retry-failed'],
-    journalFile: values.journal ?? `${manifestFile}.journal`,
   };
 }
 
@@ -90,11 +77,8 @@ function parse(args: readonly string[]) {
       table: { type: 'string' },
       rate: { type: 'string' },
       timeout: { type: 'string' },
-      doubt: { type: 'string' },
-      journal: { type: 'string' },
       check: { type: 'boolean', default: false },
       'skip-bad': { type: 'boolean', default: false },
-      'retry-failed': { type: 'boolean', default: false },
     },
   });
 }

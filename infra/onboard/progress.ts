@@ -58,13 +58,9 @@ export function plainLine(counts: Counts): string {
 
 /** What came of it all; `badRows` are those that were never sent. */
 export function summaryOf(counts: Counts, badRows: number): string {
-  const { rows, active, notAsked, failed, unknown, unsent, waiting } = counts;
+  const { rows, active, failed, unknown, unsent, waiting } = counts;
   const lines: [number, string, (text: string) => string][] = [
-    [
-      active,
-      `active${notAsked > 0 ? dim(` (${number(notAsked)} ${notAsked === 1 ? 'was' : 'were'} so before and not asked for)`) : ''}`,
-      good,
-    ],
+    [active, 'active', good],
     [failed, 'failed', bad],
     [unknown, 'without an outcome in time', bad],
     [waiting, 'sent, outcome open', bold],
@@ -80,9 +76,9 @@ export function summaryOf(counts: Counts, badRows: number): string {
   ].join('\n');
 }
 
-/** Ends of this run per second. */
-function perSecond({ active, failed, unknown, endedBefore, elapsedMs }: Counts): number {
-  return elapsedMs === 0 ? 0 : ((active + failed + unknown - endedBefore) * 1_000) / elapsedMs;
+/** Rows per second that were sent and have ended. */
+function perSecond({ active, failed, unknown, notSent, elapsedMs }: Counts): number {
+  return elapsedMs === 0 ? 0 : ((active + failed + unknown - notSent) * 1_000) / elapsedMs;
 }
 
 function timeLeft(counts: Counts): string {

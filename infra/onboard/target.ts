@@ -11,8 +11,6 @@ export type Target = {
   name: string;
   busName: string;
   tableName: string;
-  /** Another one whenever the table is made anew. */
-  tableId: string;
   eventBridge: EventBridgeClient;
   dynamoDb: DynamoDBClient;
 };
@@ -80,13 +78,11 @@ async function targetOf(
   at: { events: ClientSettings; table: ClientSettings } = { events: {}, table: {} },
 ): Promise<Target> {
   const dynamoDb = new DynamoDBClient({ ...at.table, requestHandler, maxAttempts: 8 });
-  // The SDK would send again what got no answer, and so ask twice.
-  const eventBridge = new EventBridgeClient({ ...at.events, requestHandler, maxAttempts: 1 });
+  const eventBridge = new EventBridgeClient({ ...at.events, requestHandler, maxAttempts: 5 });
   try {
     const describe = new DescribeTableCommand({ TableName: tableName });
-    const { Table } = await dynamoDb.send(describe);
-    const tableId = Table?.TableId ?? `${Table?.TableArn} of ${Table?.CreationDateTime?.toISOString()}`;
-    return { name, busName, tableName, tableId, eventBridge, dynamoDb };
+    await dynamoDb.send(describe);
+    return { name, busName, tableName, eventBridge, dynamoDb };
   } catch (error) {
     const hint = at.table.endpoint === undefined ? '' : '\nIs npm start running, and with this PORT?';
     throw new TargetError(`The table ${tableName} of ${name} cannot be looked at: ${reasonOf(error)}${hint}`);

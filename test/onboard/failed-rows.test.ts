@@ -1,8 +1,22 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { failedRowsFile, removeFailedRows, writeFailedRows } from '../../infra/onboard/failed-rows.ts';
+import {
+  assertWritable,
+  failedRowsFile,
+  removeFailedRows,
+  writeFailedRows,
+} from '../../infra/onboard/failed-rows.ts';
 import { isBad, isGood, readManifest } from '../../infra/onboard/manifest.ts';
 
 let directory: string;
@@ -131,4 +145,14 @@ test('the file can be read by its owner alone, and no link in its place is follo
   await removeFailedRows(file);
   expect(existsSync(file)).toBe(false);
   await removeFailedRows(file);
+});
+
+test('a directory that cannot be written is named, and one that can is left as it is', async () => {
+  const missing = join(directory, 'missing');
+  await expect(assertWritable(join(missing, 'tenants.failed.csv'))).rejects.toThrow(
+    `Nothing can be written to ${missing} (`,
+  );
+  const before = readdirSync(directory);
+  await assertWritable(join(directory, 'tenants.failed.csv'));
+  expect(readdirSync(directory)).toEqual(before);
 });

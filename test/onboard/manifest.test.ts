@@ -172,17 +172,6 @@ test.each([
   await expect(read(name, content)).rejects.toThrow(message);
 });
 
-async function idsOf(csv: string) {
-  const { rows } = await read('id.csv', csv);
-  return rows.filter(isGood).map(({ ask }) => ask.id);
-}
-
-test('what a row is known by changes with what it asks for, and with nothing else', async () => {
-  const [id] = await idsOf('tenantId,name,tags\nacme,Acme,a;b\n');
-  expect(await idsOf('tags,tenantId,elementKey,name\nb;a,acme,taxify,Acme\n')).toEqual([id]);
-  expect(await idsOf('tenantId,name,tags\nacme,Acme,a\n')).not.toEqual([id]);
-});
-
 test('only what the queue does not deliver again is taken for final', () => {
   const codes = [
     'invalid-request',

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, appendFileSync, existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,7 +65,7 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
   const where = ['--bus', stack.busName, '--table', stack.tableName];
 
   function start(...args: string[]) {
-    return startCommand([file, ...where, '--rate', '200', '--doubt', '5', ...args]);
+    return startCommand([file, ...where, '--rate', '200', ...args]);
   }
 
   function startCommand(args: string[], environment: Record<string, string> = {}) {
@@ -88,15 +88,12 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
 
   return {
     file,
-    journal: `${file}.journal`,
     failedFile: join(directory, `${id}.failed.${ending}`),
     start,
     startCommand,
     run: (...args: string[]) => start(...args).ended,
     /** Decides over each request of the command from here on. */
     meet: (mishapFor: (target: string) => Mishap | undefined) => mishaps.set(id, mishapFor),
-    journalLines: () =>
-      existsSync(`${file}.journal`) ? readFileSync(`${file}.journal`, 'utf8').split('\n') : [],
   };
 }
 
@@ -138,7 +135,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(existsSync(failedFile)).toBe(false);
   });
 
-  test('asks once for each good row, and writes down which rows failed and why', async () => {
+  test('sends each good row once, and writes down which rows failed and why', async () => {
     const good = newTenants(23);
     const [lacking = ''] = newTenants(1, { withSecret: false });
     const [refused = ''] = newTenants(1);
@@ -164,16 +161,15 @@ describe.concurrent('onboarding by manifest', patience, () => {
       '',
     ]);
 
-    // Once more: all is known.
+    // Once more: only the failed ones are sent, with the same result.
     const again = await run('--skip-bad');
-    expect(again.stdout).toContain('25 rows had been sent before');
+    expect(again.stdout).toContain('Already active: 23; to send: 2');
     expect(again.stdout).toMatch(/23 active\n 2 failed/);
-    for (const tenantId of [...good, lacking, refused]) expect(asksFor(tenantId)).toBe(1);
 
     // When the reason is gone.
     for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
-    expect((await run('--skip-bad', '--retry-failed')).stdout).toMatch(/25 active\n 1 bad row,/);
-    expect([lacking, refused, ...good].map(asksFor)).toEqual([2, 2, ...good.map(() => 1)]);
+    expect((await run('--skip-bad')).stdout).toMatch(/25 active\n 1 bad row,/);
+    expect([lacking, refused, ...good].map(asksFor)).toEqual([3, 3, ...good.map(() => 1)]);
   });
 
   test('takes the file of failed rows, mended, as a manifest', async () => {
@@ -192,7 +188,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect([good, bad].map(asksFor)).toEqual([1, 1]);
   });
 
-  test('does not ask for what is active, and says so of what is active with other settings', async () => {
+  test('active tenants are not sent, and those with other settings fail', async () => {
     const [same = '', other = ''] = newTenants(2);
     for (const [tenantId, name] of [[same, 'Shop'] as const, [other, 'Another'] as const]) {
       putTenantSecret(tenantId, { 'api.key': 'any' });
@@ -203,12 +199,12 @@ describe.concurrent('onboarding by manifest', patience, () => {
     const { run, failedFile } = onboarding(`tenantId,name\n${same},Shop\n${other},Shop\n`);
     const { status, stdout } = await run();
     expect(status).toBe(1);
-    expect(stdout).toContain('1 active (1 was so before and not asked for)');
+    expect(stdout).toContain('Already active: 1, 1 cannot be sent; to send: 0');
     expect(readFileSync(failedFile, 'utf8')).toContain('3,settings-conflict,');
     expect([same, other].map(asksFor)).toEqual([0, 0]);
   });
 
-  test('tells of rows that come to nothing in time, and follows them on when it is run again', async () => {
+  test('a row without an outcome in time is reported, and sent and followed again by the next run', async () => {
     const [tenantId = ''] = newTenants(1);
     putTenantSecret(tenantId, 'not JSON');
     const { run, failedFile } = onboarding([tenantId]);
@@ -216,129 +212,73 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(readFileSync(failedFile, 'utf8')).toMatch(/2,no-outcome,.*(its row says|no row yet)/);
     putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect(await run()).toMatchObject({ status: 0 });
-    expect(asksFor(tenantId)).toBe(1);
+    await expectOneActiveInstance(tenantId);
     // Nothing has failed any more.
     expect(existsSync(failedFile)).toBe(false);
   });
 });
 
 describe.concurrent('a run that was interrupted', patience, () => {
-  test('by Ctrl-C goes on where it was', async () => {
-    const tenants = newTenants(30);
-    const { start, run } = onboarding(tenants);
-    const first = start('--rate', '10');
-    await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
-    first.child.kill('SIGINT');
-    const { status, stdout, stderr } = await first.ended;
-    expect(status).toBe(130);
-    expect(stderr).toContain('The same command goes on from here');
-    expect(stdout).toMatch(/\d+ not sent/);
-    expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
-  });
-
   test.for([
-    'before the events were sent',
-    'after they were sent, without an answer',
-    'while it followed them',
-  ])('by SIGKILL, %s, asks for nothing twice and leaves nothing out', async (moment) => {
-    // One of those that are under way then is refused for good, which the table tells, too.
+    'by Ctrl-C',
+    'by SIGKILL before the events were sent',
+    'by SIGKILL after they were sent',
+    'by SIGKILL while it followed them',
+  ])('%s is taken up by the same command, with the counts of an uninterrupted run', async (moment) => {
+    // One of those that are under way then is refused for good.
     const [lacking = ''] = newTenants(1, { withSecret: false });
     const good = newTenants(24);
     const tenants = good.toSpliced(14, 0, lacking);
-    const { start, run, meet, journalLines } = onboarding(tenants);
-    const first = start();
+    const { start, run, meet } = onboarding(tenants);
+    const first = start('--rate', '50');
     let puts = 0;
-    if (moment === 'while it followed them') {
-      await until(() => journalLines().some((line) => line.includes('"ended"')));
-      first.child.kill('SIGKILL');
+    if (moment === 'by Ctrl-C' || moment === 'by SIGKILL while it followed them') {
+      await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
+      first.child.kill(moment === 'by Ctrl-C' ? 'SIGINT' : 'SIGKILL');
     } else {
       meet((target) => {
         if (target !== putEvents || ++puts !== 2) return undefined;
-        if (moment !== 'before the events were sent') {
+        if (moment === 'by SIGKILL after they were sent') {
           return { loseAnswer: () => first.child.kill('SIGKILL') };
         }
         first.child.kill('SIGKILL');
         return { stallMs: 60_000 };
       });
     }
-    expect(await first.ended).toMatchObject({ status: null });
+    const { status, stdout, stderr } = await first.ended;
+    if (moment === 'by Ctrl-C') {
+      expect(status).toBe(130);
+      expect(stderr).toContain('The same command goes on from here');
+      expect(stdout).toMatch(/\d+ not sent/);
+    } else expect(status).toBeNull();
     meet(() => undefined);
 
-    const { status, stdout } = await run();
-    expect(status).toBe(1);
-    expect(stdout).toContain('Taken up again');
-    expect(stdout).toMatch(/24 active\n 1 failed/);
-    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
-    for (const tenantId of good) expect(instancesOf(tenantId)).toHaveLength(1);
-  });
-
-  test('while it asked again for what had failed does so only once', async () => {
-    const tenants = newTenants(2, { withSecret: false });
-    const { run, journal, journalLines } = onboarding(tenants);
-    await run();
-    await run('--retry-failed');
-    expect(tenants.map(asksFor)).toEqual([2, 2]);
-    // As if it had been interrupted just before its end.
-    expect(journalLines().at(-2)).toContain('"finished"');
-    writeFileSync(journal, `${journalLines().slice(0, -2).join('\n')}\n`);
-    await run('--retry-failed');
-    expect(tenants.map(asksFor)).toEqual([2, 2]);
-    await run('--retry-failed');
-    expect(tenants.map(asksFor)).toEqual([3, 3]);
-  });
-
-  test('and whose journal was cut off in a line goes on', async () => {
-    const tenants = newTenants(3);
-    const { run, journal } = onboarding(tenants);
-    await run();
-    appendFileSync(journal, '{"kind":"sent","at":17');
-    expect(await run()).toMatchObject({ status: 0 });
-    expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual([1, 1, 1]);
-  });
-
-  test('does not go on by a journal that is damaged or tells of another table', async () => {
-    const tenants = newTenants(1);
-    const { run, journal } = onboarding(tenants);
-    writeFileSync(journal, 'not a journal\n');
-    expect(await run()).toMatchObject({ status: 2, stderr: expect.stringContaining(':1: this line') });
-    const opened = { kind: 'opened', at: 1, target: 'another', manifest: '', retryFailed: false };
-    writeFileSync(journal, `${JSON.stringify(opened)}\n`);
-    expect(await run()).toMatchObject({ status: 2, stderr: expect.stringContaining('another table') });
-    expect(tenants.map(asksFor)).toEqual([0]);
-  });
-
-  test('may have had another manifest: what asks for the same is not asked for again', async () => {
-    const [kept = '', added = ''] = newTenants(2);
-    const { run, file } = onboarding([kept]);
-    await run();
-    writeFileSync(file, `tenantId,elementKey\n${added},\n${kept},taxify\n`);
-    const { status, stdout } = await run();
-    expect(status).toBe(0);
-    expect(stdout).toContain('The manifest has changed');
-    expect([kept, added].map(asksFor)).toEqual([1, 1]);
+    const second = await run();
+    expect(second.status).toBe(1);
+    expect(second.stdout).toMatch(/25 rows\n24 active\n 1 failed/);
+    for (const tenantId of good) await expectOneActiveInstance(tenantId);
   });
 });
 
 describe.concurrent('when AWS fails', patience, () => {
-  test('an answer that is lost does not make it ask twice', async () => {
+  test('an answer that is lost is requested again, and makes no second instance', async () => {
     const tenants = newTenants(15);
     const { run, meet } = onboarding(tenants);
     let puts = 0;
     meet((target) => (target === putEvents && ++puts === 1 ? { loseAnswer: true } : undefined));
     expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+    expect(tenants.map(asksFor)).toEqual(tenants.map((_, index) => (index < 10 ? 2 : 1)));
+    for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
-  test('answers that are lost again and again end the run', async () => {
-    const tenants = newTenants(70);
+  test('answers that are lost again and again end the run, and the same command goes on', async () => {
+    const tenants = newTenants(20);
     const { run, meet } = onboarding(tenants);
     meet((target) => (target === putEvents ? { loseAnswer: true } : undefined));
-    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('5 times in a row') });
+    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('takes no events') });
     meet(() => undefined);
     expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+    for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
   test('a call that is throttled is sent again, and one that is not allowed ends the run', async () => {
@@ -432,32 +372,12 @@ describe.concurrent('the command', patience, () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('keeps a second run with the same journal out', async () => {
-    // More than a second run takes to start, on a busy machine, too.
-    const tenants = newTenants(60);
-    const { start, run, journal } = onboarding(tenants);
-    const first = start('--rate', '1');
-    await until(() => existsSync(`${journal}.lock`));
-    expect(await run()).toMatchObject({
-      status: 2,
-      stderr: expect.stringContaining(`Process ${first.child.pid} is at work`),
-    });
-    first.child.kill('SIGINT');
-    expect(await first.ended).toMatchObject({ status: 130 });
-    expect(existsSync(`${journal}.lock`)).toBe(false);
-  });
-
-  test('a directory that cannot be written is named before anything is sent', async () => {
-    const tenants = newTenants(1);
-    const { run, file } = onboarding(tenants);
-    const missing = join(directory, 'missing');
-    for (const nowhere of [missing, file]) {
-      const { status, stderr } = await run('--journal', join(nowhere, 'journal'));
-      expect(status).toBe(2);
-      expect(stderr).toContain(`Nothing can be written to ${nowhere} (`);
-      expect(stderr).toContain('choose another with --journal');
-    }
-    expect(tenants.map(asksFor)).toEqual([0]);
+  test('two runs with the same manifest at once make one instance of each tenant', async () => {
+    const tenants = newTenants(12);
+    const { start } = onboarding(tenants);
+    const runs = await Promise.all([start().ended, start().ended]);
+    expect(runs.map(({ status }) => status)).toEqual([0, 0]);
+    for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
   test('a file with other separators is named as what it is', async () => {

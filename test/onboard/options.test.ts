@@ -15,7 +15,6 @@ test('a row is followed for as long as the queue may take over it', () => {
   expect(parseOptions(['tenants.csv', '--local'], {})).toMatchObject({
     timeoutMs: 1_740_000,
     rate: 10,
-    journalFile: 'tenants.csv.journal',
   });
 });
 

@@ -7,17 +7,16 @@ const counts = {
   unsent: 2_986,
   waiting: 15,
   active: 1_980,
-  notAsked: 0,
   failed: 4,
   unknown: 1,
-  endedBefore: 985,
+  notSent: 985,
   elapsedMs: 100_000,
 };
 
 const placesOf = (line = '') => ['sent', 'active', 'failed', 'waiting'].map((word) => line.indexOf(word));
 
 test('the line has its figures in the same places from beginning to end', () => {
-  const early = { ...counts, unsent: 4_977, active: 3, waiting: 1, endedBefore: 0 };
+  const early = { ...counts, unsent: 4_977, active: 3, waiting: 1, notSent: 0 };
   const lines = [counts, early].map((at) => stripVTControlCharacters(barLine(at, 120)));
   expect(lines[0]).toBe(
     '[███████████░░░░░░░░░░░░░░░░░░░] 2,000/4,986 sent  active 1,980  failed     5  waiting    15   10.0/s  6 min left',
