@@ -351,9 +351,10 @@ async function expectShortLines(...texts: string[]): Promise<void> {
 }
 
 describe('an event with thousands of wrong fields', () => {
+  const syllables = ['ba', 'be', 'bi', 'bo', 'da', 'de', 'di', 'do'];
   const names = Array.from(
     { length: 4_000 },
-    (_, index) => `field${index.toString(8).replaceAll(/\d/g, (digit) => 'abcdefgh'.charAt(Number(digit)))}`,
+    (_, index) => `entry${index.toString(8).replaceAll(/\d/g, (digit) => syllables[Number(digit)] ?? '')}`,
   );
   const fields = Object.fromEntries(names.map((name) => [name, 'x'.repeat(40)]));
 
@@ -362,7 +363,7 @@ describe('an event with thousands of wrong fields', () => {
     await service.putEvents(tenantOnboarded('crowded', fields));
     await service.idle();
     expect(await service.deadLetters()).toHaveLength(1);
-    await expectShortLines('4000 things are wrong', 'fielda');
+    await expectShortLines('4000 things are wrong', 'entryba');
   });
 
   test('leaves no long line, row or result when it is refused', async () => {

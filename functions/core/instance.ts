@@ -16,13 +16,14 @@ export const tenantIdSchema = z
     ),
   );
 
+const elementKeyPattern = /^[a-z0-9][a-z0-9_-]*$/;
+const maxElementKeyLength = 64;
+
 export const elementKeySchema = z.string().check(
-  z.maxLength(64, 'at most 64 characters'),
-  z.regex(
-    /^[a-z0-9][a-z0-9_-]*$/,
-    'lower-case letters, digits, "_" and "-", beginning with a letter or digit',
-  ),
-  z.refine(isElementKey, {
+  z.maxLength(maxElementKeyLength, 'at most 64 characters'),
+  z.regex(elementKeyPattern, 'lower-case letters, digits, "_" and "-", beginning with a letter or digit'),
+  // Of a text that cannot be a key anyway the problems above say enough.
+  z.refine((key) => key.length > maxElementKeyLength || !elementKeyPattern.test(key) || isElementKey(key), {
     error: 'the key of an element such as "taxify"; this one is not shown because it may be a credential',
   }),
 );
