@@ -61,8 +61,8 @@ export function createOffboarding(
   /** The tenant's tombstone as this removal has written it: `removed`, and its event answered, or `deleting`. */
   async function remember(tenantId: string, removal: Removal): Promise<InstanceRow> {
     const key = { tenantId, elementKey: wholeTenant };
-    const attemptId = newId();
     for (let tries = 0; tries < maxTries; tries++) {
+      const attemptId = newId();
       const row = await store.get(key);
       const nowMs = now();
       if (!row) {

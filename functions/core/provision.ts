@@ -66,6 +66,8 @@ type Held = Pick<Extract<Verdict, { kind: 'take-over' }>, 'earlier' | 'mayCreate
   before: InstanceRow | undefined;
 };
 
+type Requester = Omit<Claimant, 'attemptId'>;
+
 export type Provision = (
   settings: InstanceSettings,
   options: {
@@ -122,10 +124,9 @@ export function createProvisioning({
   return async function provision(settings, { deadlineAt, recordRefusal }) {
     if (recordRefusal === false) assertAllowed(settings);
     const { askedBy } = settings;
-    const claimant: Claimant = {
+    const claimant: Requester = {
       settings,
       origin,
-      attemptId: newId(),
       nowMs: now(),
       sendDeadline: deadlineAt - timing.commitReserveMs,
     };
@@ -171,6 +172,14 @@ export function createProvisioning({
     }
   };
 
+  /**
+   * Each write takes an id of its own. If one id stood for several, a row that was read after the first of them would
+   * look unchanged after the second, although others had written in between.
+   */
+  function withFreshId(by: Requester): Claimant {
+    return { ...by, attemptId: newId() };
+  }
+
   /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
   async function isOutdatedByTenant(held: Held, askedBy: EventOrigin): Promise<boolean> {
     const { tenantId } = held.row;
@@ -181,17 +190,18 @@ export function createProvisioning({
     }
   }
 
-  async function claimRow(by: Claimant, deadlineAt: number): Promise<Held | Provisioned> {
+  async function claimRow(request: Requester, deadlineAt: number): Promise<Held | Provisioned> {
     for (let tries = 0; tries < mostClaimTries; tries++) {
-      const fresh = claim(by, newId(), timing);
+      const fresh = claim(withFreshId(request), newId(), timing);
       const inserted = await store.insert(fresh);
       if (wonBy(inserted, fresh)) {
         return { row: fresh, before: undefined, earlier: 'nothing', mayCreate: true };
       }
       const before = currentOf(inserted);
       if (!before) continue;
-      const verdict = judge(before, by, timing);
-      if (verdict.kind !== 'take-over') return answer(verdict, before, by);
+      const verdict = judge(before, request, timing);
+      if (verdict.kind !== 'take-over') return answer(verdict, before, request);
+      const by = withFreshId(request);
       const { formers } = verdict;
       const begun = formers && { provisionId: fresh.provisionId, formers };
       if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
@@ -205,18 +215,18 @@ export function createProvisioning({
         return { ...verdict, row, before };
       }
       const rival = currentOf(taken);
-      const standing = rival && judge(rival, by, timing);
+      const standing = rival && judge(rival, request, timing);
       // A rival that has given the row back leaves it for the next.
-      if (standing && standing.kind !== 'take-over') return answer(standing, rival, by);
+      if (standing && standing.kind !== 'take-over') return answer(standing, rival, request);
     }
     throw new OnboardingError(
       'busy-with-other-settings',
-      `${nameOf(by.settings)} is requested and given back too often at the moment. Retry later.`,
+      `${nameOf(request.settings)} is requested and given back too often at the moment. Retry later.`,
     );
   }
 
   /** The instance as it is. An event that asks for it once more is remembered, so that it is answered, too. */
-  async function replay(row: InstanceRow, by: Claimant): Promise<Provisioned> {
+  async function replay(row: InstanceRow, by: Requester): Promise<Provisioned> {
     const { askedBy } = by.settings;
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
@@ -226,7 +236,7 @@ export function createProvisioning({
       }
       // Whoever holds the row writes it back as it was when they took it.
       if (isLeased(current, by.nowMs)) break;
-      const asked = askAgain(current, askedBy, by);
+      const asked = askAgain(current, askedBy, withFreshId(by));
       const write = await store.replace(asked, asRead(current));
       if (write.won) return { outcome: 'replayed', row: asked };
       current = write.current;
@@ -291,7 +301,7 @@ export function createProvisioning({
   async function searchAndAdopt(
     row: InstanceRow,
     unknown: Unknown,
-    by: Claimant,
+    by: Requester,
     deadlineAt: number,
   ): Promise<Provisioned> {
     const { reason, requestId } = unknown;
@@ -340,7 +350,7 @@ export function createProvisioning({
     return before ? store.replace(restore(row, before), heldBy(row)) : store.remove(row, heldBy(row));
   }
 
-  async function answerSettled(settled: Settled, by: Claimant): Promise<Provisioned> {
+  async function answerSettled(settled: Settled, by: Requester): Promise<Provisioned> {
     switch (settled.kind) {
       case 'committed':
         return { outcome: 'created', row: settled.row };
@@ -353,7 +363,7 @@ export function createProvisioning({
   }
 
   /** A conflict with the settings of an active row. An event that meets it gets its answer by the table's stream. */
-  async function answeredConflict(row: InstanceRow, by: Claimant): Promise<OnboardingError> {
+  async function answeredConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
     const conflict = new OnboardingError(
       'settings-conflict',
       `${nameOf(row)} exists with another name, other tags or other configuration, or with configuration of ` +
@@ -372,14 +382,15 @@ export function createProvisioning({
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
       if (judge(current, by, timing).kind !== 'settings-conflict' || isLeased(current, now())) break;
-      const write = await store.replace(withNotice(current, notice, by.attemptId), asRead(current));
-      if (write.won || write.current?.attemptId === by.attemptId) return conflict;
-      current = write.current;
+      const answered = withNotice(current, notice, newId());
+      const write = await store.replace(answered, asRead(current));
+      if (wonBy(write, answered)) return conflict;
+      current = currentOf(write);
     }
     return new OnboardingError('busy', `${nameOf(row)} is being worked on. Retry later.`);
   }
 
-  async function answer(verdict: Verdict, row: InstanceRow, by: Claimant): Promise<Provisioned> {
+  async function answer(verdict: Verdict, row: InstanceRow, by: Requester): Promise<Provisioned> {
     const who = nameOf(row);
     switch (verdict.kind) {
       case 'replay':

@@ -68,8 +68,9 @@ export function createRemoving({
     removal: Removal,
     { deadlineAt }: { deadlineAt: number },
   ): Promise<Removed> {
-    const attemptId = newId();
     for (let tries = 0; tries < maxTries; tries++) {
+      // One for each write: an earlier write of the same id would make the row look as it was read.
+      const attemptId = newId();
       const row = await store.get(key);
       const nowMs = now();
       if (!row) {

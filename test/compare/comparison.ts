@@ -39,14 +39,14 @@ const packageSchema = z.object({ name: z.string(), version: z.string() });
 
 async function readVersions(): Promise<Record<ContenderName, string>> {
   const [thisService, ordinaryWay] = await Promise.all([
-    versionIn('../../package.json'),
-    versionIn('../../node_modules/@aws-lambda-powertools/idempotency/package.json'),
+    versionIn('package.json'),
+    versionIn('node_modules/@aws-lambda-powertools/idempotency/package.json'),
   ]);
   return { thisService, ordinaryWay };
 }
 
 async function versionIn(file: string): Promise<string> {
-  const text = await readFile(new URL(file, import.meta.url), 'utf8');
+  const text = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
   const { name, version } = packageSchema.parse(JSON.parse(text));
   return `${name} ${version}`;
 }

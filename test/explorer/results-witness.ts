@@ -14,6 +14,10 @@ const detailSchema = z.object({
 /** Writes to rows in these states reach the function that publishes results. */
 const streamed: readonly string[] = triggers['publish-results'].stream.after.status;
 
+/** The message comes again, or its event is ignored. */
+const isWithoutAnswer = (outcome: string): boolean =>
+  ['in-progress', 'waiting-for-secret', 'outdated'].includes(outcome);
+
 /** Watches that every event is answered by the table's stream, and that results can be told apart by their revisions. */
 export function createResultsWitness({ report }: { report: (what: string) => void }) {
   /** Of every write that has brought any, in order. */
@@ -63,8 +67,7 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
   /** An event whose message does not come again has its answer; an ignored one has none. */
   function ends({ kind, message }: Asked, told: Told): void {
     if (!message) return;
-    const isDone = 'code' in told ? !told.isRetryable : told.outcome !== 'in-progress';
-    if (!isDone || ('outcome' in told && told.outcome === 'outdated')) return;
+    if ('code' in told ? told.isRetryable : isWithoutAnswer(told.outcome)) return;
     acknowledged.add(message.event.id);
     if (message.event.registration !== undefined) acknowledged.add(`${kind} ${message.event.registration}`);
   }

@@ -13,6 +13,9 @@ export type Create = {
   isLate: boolean;
 };
 
+const fenceOf = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): string =>
+  `${status} ${provisionId} ${attemptId} ${leaseExpiresAt}`;
+
 /** Watches the promises of the service being kept, and remembers the first that is broken. */
 export function createWitness({
   world,
@@ -34,6 +37,9 @@ export function createWitness({
   const asked = new Map<string, Asked>();
   /** By the row's key: instances that were active, so that callers were told of them or read their tokens. */
   const everActive = new Map<string, Set<number>>();
+
+  /** By the row's key: what writers compare a row by, of all that it ever was. */
+  const fences = new Map<string, Set<string>>();
 
   const report = (what: string): void => {
     if (violation !== undefined) return;
@@ -57,6 +63,7 @@ export function createWitness({
     invocation: Invocation,
   ): void {
     if (before === after) return;
+    if (after) isNew(key, before, after);
     if (after?.status === 'active') {
       const instance = modelAt(after.origin).find(after.instanceId);
       if (!instance?.isAlive) report(`active with instance ${after.instanceId}, which does not exist`);
@@ -87,6 +94,17 @@ export function createWitness({
     }
     removals.rowChanged(key, before, after, invocation, asked.get(invocation.name));
     if (results.rowChanged(before, after)) removals.isGone(key.tenantId, whatIsThere(key.tenantId));
+  }
+
+  /** A row that looks as it did before must not have been written in between: a reader could not see that. */
+  function isNew(key: InstanceKey, before: InstanceRow | undefined, after: InstanceRow): void {
+    const known = fences.get(nameOf(key)) ?? new Set();
+    fences.set(nameOf(key), known);
+    const fence = fenceOf(after);
+    // An insert that arrives once more, after the row has gone, has the same content.
+    const isOther = before !== undefined && fenceOf(before) !== fence;
+    if (isOther && known.has(fence)) report(`${fence} was written before`);
+    known.add(fence);
   }
 
   /** Of which elements does the tenant have an instance, or may get one by a create that was sent before? */
