@@ -1,4 +1,4 @@
-import { instanceChangesSchema, instanceView } from './core/instance.ts';
+import { instanceChangesSchema, instanceView } from './model/instance.ts';
 import { openChanging } from './runtime/provisioning.ts';
 import { httpHandler, instancePath, jsonAnswer } from './runtime/http.ts';
 

@@ -1,4 +1,4 @@
-import { instanceView } from './core/instance.ts';
+import { instanceView } from './model/instance.ts';
 import { getInstance } from './core/read.ts';
 import { openStore } from './runtime/dependencies.ts';
 import { httpHandler, instancePath, jsonAnswer, noBody } from './runtime/http.ts';

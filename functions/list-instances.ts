@@ -1,4 +1,4 @@
-import { instanceView } from './core/instance.ts';
+import { instanceView } from './model/instance.ts';
 import { listInstances } from './core/read.ts';
 import { openStore } from './runtime/dependencies.ts';
 import { httpHandler, jsonAnswer, noBody, tenantPath } from './runtime/http.ts';

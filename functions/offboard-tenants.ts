@@ -1,4 +1,4 @@
-import { concernsNoTenant, offboardingFromEvent } from './core/events.ts';
+import { concernsNoTenant, offboardingFromEvent } from './model/events.ts';
 import { openOffboarding } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 

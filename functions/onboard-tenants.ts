@@ -1,4 +1,4 @@
-import { concernsNoTenant, settingsFromEvent } from './core/events.ts';
+import { concernsNoTenant, settingsFromEvent } from './model/events.ts';
 import { openOnboarding } from './runtime/provisioning.ts';
 import { queueHandler } from './runtime/queue.ts';
 

@@ -1,4 +1,4 @@
-import { instanceRequestSchema, instanceView, settingsOf } from './core/instance.ts';
+import { instanceRequestSchema, instanceView, settingsOf } from './model/instance.ts';
 import { openProvisioning } from './runtime/provisioning.ts';
 import { httpHandler, jsonAnswer, retryAfter, tenantPath } from './runtime/http.ts';
 

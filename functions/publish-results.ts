@@ -1,4 +1,4 @@
-import { resultOf } from './core/result-events.ts';
+import { resultOf } from './model/result-events.ts';
 import { openEventPublisher } from './runtime/dependencies.ts';
 import { streamHandler } from './runtime/stream.ts';
 

@@ -1,4 +1,4 @@
-import type { EnvironmentName } from '../functions/runtime/environment.ts';
+import type { EnvironmentName } from '../functions/model/environment.ts';
 import type { Uses } from '../functions/triggers.ts';
 
 /** Identifiers of the deployed (or local) resources: CDK tokens or plain strings. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { isOrigin } from '../functions/core/origin.ts';
-import { plain } from './local/terminal.ts';
+import { isOrigin } from '../functions/model/origin.ts';
+import { plain } from './plain-text.ts';
 
 const stageExpected =
   'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod';

@@ -8,13 +8,13 @@ import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { type Trigger, triggers } from '../functions/triggers.ts';
-import { Api } from './api.ts';
-import { EventQueue } from './event-queue.ts';
-import { addFunction, type FunctionResources } from './functions.ts';
-import { addObservability } from './observability.ts';
-import { addSchedule } from './schedule.ts';
+import { Api } from './constructs/api.ts';
+import { EventQueue } from './constructs/event-queue.ts';
+import { addFunction, type FunctionResources } from './constructs/functions.ts';
+import { addObservability } from './monitoring/monitoring.ts';
+import { addSchedule } from './constructs/schedule.ts';
 import { isDisposable, type Settings } from './settings.ts';
-import { TableStream } from './table-stream.ts';
+import { TableStream } from './constructs/table-stream.ts';
 
 const unsettledIndexName = 'unsettled';
 

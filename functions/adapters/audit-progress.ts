@@ -6,8 +6,8 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { AuditProgressStore } from '../core/collaborators.ts';
-import { auditPartition, exactNumber } from '../core/instance.ts';
+import type { AuditProgressStore } from '../core/ports.ts';
+import { auditPartition, exactNumber } from '../model/instance.ts';
 import { callAws } from './aws.ts';
 
 const key = { tenantId: auditPartition, elementKey: 'progress' };

@@ -1,5 +1,5 @@
-import { cutToBytes } from '../core/bounded-text.ts';
-import { OnboardingError } from '../core/errors.ts';
+import { cutToBytes } from '../model/bounded-text.ts';
+import { OnboardingError } from '../model/errors.ts';
 
 /**
  * Of every AWS client. The SDK has no limits of its own, and an invocation that hangs in a call is a claim that hangs.

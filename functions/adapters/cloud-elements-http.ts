@@ -1,6 +1,6 @@
 import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
-import { OnboardingError } from '../core/errors.ts';
+import { OnboardingError } from '../model/errors.ts';
 import { relay, relayRequestId, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
 

@@ -1,18 +1,11 @@
 import * as z from 'zod/mini';
-import { allowedKeys, requiredKeys } from '../core/catalogue.ts';
-import type {
-  CloudElements,
-  ElementInstance,
-  LookUp,
-  Mishap,
-  Owned,
-  ReadOutcome,
-  Sought,
-} from '../core/collaborators.ts';
-import { OnboardingError } from '../core/errors.ts';
-import type { Configuration } from '../core/instance.ts';
-import { namesAnother, ownershipOf, provisionTag } from '../core/markers.ts';
-import { clockSkewMs } from '../core/timing.ts';
+import { allowedKeys, requiredKeys } from '../model/catalog.ts';
+import type { CloudElements, ElementInstance, LookUp, Mishap, ReadOutcome, Sought } from '../core/ports.ts';
+import type { Owned } from '../model/markers.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { Configuration } from '../model/instance.ts';
+import { namesAnother, ownershipOf, provisionTag } from '../model/markers.ts';
+import { clockSkewMs } from '../model/timing.ts';
 import {
   describe,
   isAbsent,

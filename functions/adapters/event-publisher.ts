@@ -1,7 +1,7 @@
 import { PutEventsCommand, type PutEventsCommandOutput } from '@aws-sdk/client-eventbridge';
 import { setTimeout } from 'node:timers/promises';
-import { OnboardingError } from '../core/errors.ts';
-import type { OutgoingEvent } from '../core/result-events.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { OutgoingEvent } from '../model/result-events.ts';
 import { callAws } from './aws.ts';
 
 /** EventBridge's limits for one call. */

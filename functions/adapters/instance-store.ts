@@ -14,14 +14,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type {
-  DueInstance,
-  DueInstances,
-  Expected,
-  InstanceStore,
-  Stored,
-  Write,
-} from '../core/collaborators.ts';
+import type { DueInstance, DueInstances, Expected, InstanceStore, Stored, Write } from '../core/ports.ts';
 import {
   exactNumber,
   instanceRowSchema,
@@ -30,10 +23,10 @@ import {
   type InstanceKey,
   type InstanceRow,
   type InstanceSummary,
-} from '../core/instance.ts';
-import { OnboardingError } from '../core/errors.ts';
-import { problemsOf, sentenceOf } from '../core/problems.ts';
-import { awaitsFirstLook } from '../core/lifecycle.ts';
+} from '../model/instance.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { problemsOf, sentenceOf } from '../model/validation.ts';
+import { awaitsFirstLook } from '../model/row-history.ts';
 import { callAws } from './aws.ts';
 
 /** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */

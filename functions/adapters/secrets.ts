@@ -6,11 +6,11 @@ import {
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod/mini';
-import type { ReadTenantSecret } from '../core/collaborators.ts';
-import { cutToBytes } from '../core/bounded-text.ts';
-import { OnboardingError } from '../core/errors.ts';
-import { tenantSecretSchema } from '../core/instance.ts';
-import { pointerTo, problemsOf, sentenceOf } from '../core/problems.ts';
+import type { ReadTenantSecret } from '../core/ports.ts';
+import { cutToBytes } from '../model/bounded-text.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { tenantSecretSchema } from '../model/instance.ts';
+import { pointerTo, problemsOf, sentenceOf } from '../model/validation.ts';
 import { callAws } from './aws.ts';
 
 /** Both go into one header whose parts are separated by commas. */

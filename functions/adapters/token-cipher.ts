@@ -1,6 +1,6 @@
 import { DecryptCommand, EncryptCommand, type KMSClient } from '@aws-sdk/client-kms';
-import type { TokenCipher } from '../core/collaborators.ts';
-import type { InstanceKey } from '../core/instance.ts';
+import type { TokenCipher } from '../core/ports.ts';
+import type { InstanceKey } from '../model/instance.ts';
 import { callAws } from './aws.ts';
 
 /** Element tokens under a KMS key. The encryption context binds each ciphertext to its tenant and element. */

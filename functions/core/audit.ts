@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { AuditProgressStore, ListedInstance, Ownership, Parts } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
+import type { AuditProgressStore, ListedInstance, Parts } from './ports.ts';
+import type { Ownership } from '../model/markers.ts';
+import { OnboardingError } from '../model/errors.ts';
 import {
   auditPartition,
   elementKeySchema,
@@ -9,11 +10,11 @@ import {
   wholeTenant,
   type InstanceKey,
   type InstanceRow,
-} from './instance.ts';
+} from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
-import { generationIn, ownershipOf, showsOwner, tenantIn } from './markers.ts';
+import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
 import { asRead } from './settle.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming } from '../model/timing.ts';
 
 /** How the table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
 export type Audit = {

@@ -1,27 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { ChangeOutcome, Parts, ReadOutcome } from './collaborators.ts';
+import type { ChangeOutcome, Parts, ReadOutcome } from './ports.ts';
 import {
   changedConfiguration,
   digestInDoubt,
   outsideAllowList,
   updatedDigest,
   withRequestEntries,
-} from './configuration.ts';
-import { OnboardingError } from './errors.ts';
+} from '../model/configuration.ts';
+import { OnboardingError } from '../model/errors.ts';
 import {
   fingerprintOf,
   harmlessOf,
   type Configuration,
   type InstanceKey,
   type InstanceRow,
-} from './instance.ts';
+} from '../model/instance.ts';
 import { isLeased, lease, release } from './lifecycle.ts';
-import { markerTags } from './markers.ts';
+import { markerTags } from '../model/markers.ts';
 import { notFound } from './read.ts';
 import { busy, otherOrigin } from './remove.ts';
 import { asRead, heldBy, notOurs, wonBy } from './settle.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming } from '../model/timing.ts';
 
 /** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */
 export type Changes = {

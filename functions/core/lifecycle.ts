@@ -1,4 +1,5 @@
-import type { OnboardingError } from './errors.ts';
+import type { OnboardingError } from '../model/errors.ts';
+import type { Removal } from '../model/events.ts';
 import {
   maxFormers,
   maxNotices,
@@ -10,9 +11,10 @@ import {
   type InstanceSettings,
   type Notice,
   type Registration,
-} from './instance.ts';
-import { isRequestOutdated, latest, latestAt, latestOfAll, type Moment, type Moments } from './moments.ts';
-import type { Timing } from './timing.ts';
+} from '../model/instance.ts';
+import { isRequestOutdated, latest, latestAt, latestOfAll, type Moment } from '../model/moments.ts';
+import { askedTimesOf, registrationOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
+import type { Timing } from '../model/timing.ts';
 
 /**
  * The states of a row and the steps between them, as pure functions. Whether a step may be taken is decided by the
@@ -77,38 +79,6 @@ function memoryOf(row: InstanceRow) {
 function askedAt(before: InstanceRow | undefined, moment: Moment) {
   const askedTimes = latest(before ? askedTimesOf(before) : {}, moment);
   return { askedTimes, askedAt: latestAt(askedTimes) ?? moment.at };
-}
-
-type Times = Pick<InstanceRow, 'askedAt' | 'askedTimes' | 'askedBy' | 'removedAt' | 'removedTimes'>;
-
-/** Rows of earlier versions have one time, which is the event's if it is that of their event. */
-export function askedTimesOf({ askedTimes, askedAt: at, askedBy }: Times): Moments {
-  return askedTimes ?? (askedBy?.sentAt === at ? { event: at } : { own: at });
-}
-
-export function removedTimesOf({ removedTimes, removedAt: at, askedBy }: Times): Moments {
-  if (removedTimes) return removedTimes;
-  if (at === undefined) return {};
-  return askedBy?.sentAt === at ? { event: at } : { own: at };
-}
-
-/** The event that asked for the row's removal. Earlier versions put it in the place of the one that asked for the instance. */
-export function removedByOf(
-  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'askedBy'>,
-): EventOrigin | undefined {
-  const isEarlierVersions =
-    row.removedTimes === undefined && (row.status === 'deleting' || row.status === 'removed');
-  return row.removedBy ?? (isEarlierVersions ? row.askedBy : undefined);
-}
-
-/** The toolkit's request that the tenant came by, if it did. */
-export function registrationOf({
-  registration,
-  askedBy,
-}: Pick<InstanceRow, 'registration' | 'askedBy'>): Registration | undefined {
-  if (registration) return registration;
-  if (!askedBy || askedBy.dialect === 'native' || askedBy.registrationId === undefined) return undefined;
-  return { dialect: askedBy.dialect, registrationId: askedBy.registrationId };
 }
 
 /** Over a tombstone it is the registration of an instance that was removed. */
@@ -224,11 +194,6 @@ function inNewGeneration(
 }
 
 export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolean => leaseExpiresAt > nowMs;
-
-/** Does a tenant wait for the reconciler, which has not looked at its row yet? */
-export function awaitsFirstLook({ status, lookedAt }: InstanceRow): boolean {
-  return (status === 'provisioning' || status === 'deleting') && lookedAt === undefined;
-}
 
 /** May an instance of this row exist at Cloud Elements without the row knowing? So it is after any unfinished claim. */
 export function isUncertain(row: InstanceRow): boolean {
@@ -398,14 +363,6 @@ export function withError(row: InstanceRow, error: OnboardingError, nowMs: numbe
 export function restore(row: InstanceRow, before: InstanceRow): InstanceRow {
   return { ...before, attemptId: row.attemptId, leaseExpiresAt: 0, revision: row.revision };
 }
-
-/** A request to remove an instance: when it was made, and the event, if it came by one. */
-export type Removal = {
-  times: Moments;
-  by: EventOrigin | undefined;
-  /** All of the tenant's instances are removed, and the tenant's own tombstone answers the event. */
-  isOfTenant?: boolean;
-};
 
 /** From here on the token cannot be read, and the row stays until Cloud Elements has let the instance go. */
 export function beginRemoval(

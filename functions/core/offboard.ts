@@ -1,22 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import type { Offboarding } from './events.ts';
-import { wholeTenant, type InstanceRow } from './instance.ts';
-import {
-  beginRemoval,
-  bury,
-  release,
-  rememberRemoval,
-  removedByOf,
-  removedTimesOf,
-  tenantTombstone,
-  withError,
-  type Removal,
-} from './lifecycle.ts';
+import type { Parts } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { Offboarding } from '../model/events.ts';
+import { wholeTenant, type InstanceRow } from '../model/instance.ts';
+import { beginRemoval, bury, release, rememberRemoval, tenantTombstone, withError } from './lifecycle.ts';
+import { removedByOf, removedTimesOf } from '../model/row-history.ts';
+import type { Removal } from '../model/events.ts';
 import { createRemoving, isCarriedOut, type Removed } from './remove.ts';
 import { asRead, heldBy, wonBy } from './settle.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming } from '../model/timing.ts';
 
 export type Offboard = (
   offboarding: Offboarding,

@@ -1,8 +1,8 @@
-import type { Observe } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import type { InstanceSettings } from './instance.ts';
+import type { Observe } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { InstanceSettings } from '../model/instance.ts';
 import type { Provision, Provisioned } from './provision.ts';
-import { defaultTiming, queueMaxReceiveCount, type Timing } from './timing.ts';
+import { defaultTiming, queueMaxReceiveCount, type Timing } from '../model/timing.ts';
 
 export type Onboarded = {
   /** `waiting-for-secret`: the tenant's secret may still come, or be mended. `refused`: it did not, and the row says so. */

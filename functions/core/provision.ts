@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Mishap, Parts, Write } from './collaborators.ts';
-import { assertAllowed, configurationFor } from './configuration.ts';
-import { OnboardingError } from './errors.ts';
+import type { Mishap, Parts, Write } from './ports.ts';
+import { assertAllowed, configurationFor } from '../model/configuration.ts';
+import { OnboardingError } from '../model/errors.ts';
 import {
   momentOf,
   type Configuration,
@@ -12,7 +12,7 @@ import {
   type InstanceRow,
   type InstanceSettings,
   type Notice,
-} from './instance.ts';
+} from '../model/instance.ts';
 import {
   askAgain,
   claim,
@@ -25,18 +25,18 @@ import {
   park,
   provenanceIn,
   restore,
-  registrationOf,
   succeed,
   takeOver,
   withNotice,
   type Claimant,
   type Verdict,
 } from './lifecycle.ts';
-import { momentsOf } from './moments.ts';
-import { markerTags } from './markers.ts';
+import { registrationOf } from '../model/row-history.ts';
+import { momentsOf } from '../model/moments.ts';
+import { markerTags } from '../model/markers.ts';
 import { asRead, createSettling, currentOf, heldBy, isNotEmpty, wonBy, type Settled } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming } from '../model/timing.ts';
 
 export type Provisioned =
   /** `created`: this call made the instance active, by creating it or by finding it. */

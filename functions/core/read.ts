@@ -1,6 +1,6 @@
-import type { InstanceStore, TokenCipher } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import type { InstanceKey, InstanceSummary } from './instance.ts';
+import type { InstanceStore, TokenCipher } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { InstanceKey, InstanceSummary } from '../model/instance.ts';
 
 /** @throws OnboardingError `not-found` */
 export async function getInstance(store: InstanceStore, key: InstanceKey): Promise<InstanceSummary> {

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import type { DueInstance, Parts } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import { wholeTenant, type InstanceKey, type InstanceRow } from './instance.ts';
-import { askedTimesOf, bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
+import type { DueInstance, Parts } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { wholeTenant, type InstanceKey, type InstanceRow } from '../model/instance.ts';
+import { bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
+import { askedTimesOf } from '../model/row-history.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
 import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
-import { defaultTiming, type Timing } from './timing.ts';
+import { defaultTiming, type Timing } from '../model/timing.ts';
 
 /** What became of a row that was due. `skipped`: somebody else is at work on it. */
 export type Reconciled =

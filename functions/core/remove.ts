@@ -1,24 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import type { EventOrigin, InstanceKey, InstanceRow } from './instance.ts';
+import type { Parts } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { EventOrigin, InstanceKey, InstanceRow } from '../model/instance.ts';
 import {
-  askedTimesOf,
   beginRemoval,
   bury,
   isLeased,
   release,
   rememberRemoval,
-  removedByOf,
-  removedTimesOf,
   tombstone,
   withError,
   withNotice,
-  type Removal,
 } from './lifecycle.ts';
-import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from './moments.ts';
+import { askedTimesOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
+import type { Removal } from '../model/events.ts';
+import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, wonBy } from './settle.ts';
-import { defaultTiming } from './timing.ts';
+import { defaultTiming } from '../model/timing.ts';
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }

@@ -8,11 +8,11 @@ import type {
   Observe,
   TokenCipher,
   Write,
-} from './collaborators.ts';
-import { OnboardingError } from './errors.ts';
-import type { InstanceKey, InstanceRow } from './instance.ts';
+} from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { activate, park } from './lifecycle.ts';
-import type { Timing } from './timing.ts';
+import type { Timing } from '../model/timing.ts';
 
 export type Settled =
   /** The instance is the row's, active and with its token. */

@@ -1,7 +1,7 @@
-import type { InstanceStore } from './collaborators.ts';
-import { wholeTenant } from './instance.ts';
-import { removedTimesOf } from './lifecycle.ts';
-import { areRequestsOutdated, type Moments } from './moments.ts';
+import type { InstanceStore } from './ports.ts';
+import { wholeTenant } from '../model/instance.ts';
+import { removedTimesOf } from '../model/row-history.ts';
+import { areRequestsOutdated, type Moments } from '../model/moments.ts';
 
 /**
  * Has the whole tenant been removed since these requests for one of its instances? Asked for events alone: a request

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { InstanceStore } from './collaborators.ts';
-import { outsideAllowList, requestEntriesOf } from './configuration.ts';
-import type { InstanceKey, InstanceRow } from './instance.ts';
+import type { InstanceStore } from './ports.ts';
+import { outsideAllowList, requestEntriesOf } from '../model/configuration.ts';
+import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { asRead, wonBy } from './settle.ts';
 

@@ -7,7 +7,7 @@ import { clientOptions } from '../adapters/aws.ts';
 import { createEventPublisher } from '../adapters/event-publisher.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
 import { createTokenCipher } from '../adapters/token-cipher.ts';
-import { environmentSchema, parseEnvironment } from './environment.ts';
+import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 
 /** What every function may work with, made from the environment. */
 

@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import { OnboardingError, type Problem } from '../core/errors.ts';
-import { elementKeySchema, tenantIdSchema } from '../core/instance.ts';
-import { invalidRequest, pointerTo, problemsOf } from '../core/problems.ts';
-import { lazily, type LambdaContext } from './container.ts';
+import { OnboardingError, type Problem } from '../model/errors.ts';
+import { elementKeySchema, tenantIdSchema } from '../model/instance.ts';
+import { invalidRequest, pointerTo, problemsOf } from '../model/validation.ts';
+import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 

@@ -1,8 +1,8 @@
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
-import { cutToBytes, maxNamed } from '../core/bounded-text.ts';
-import type { Observe } from '../core/collaborators.ts';
-import { OnboardingError } from '../core/errors.ts';
-import type { LambdaContext } from './container.ts';
+import { cutToBytes, maxNamed } from '../model/bounded-text.ts';
+import type { Observe } from '../core/ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { LambdaContext } from './execution-environment.ts';
 
 let awsRequestId: string | undefined;
 

@@ -1,9 +1,9 @@
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
-import type { Observation } from '../core/collaborators.ts';
-import { OnboardingError } from '../core/errors.ts';
-import { lazily } from './container.ts';
+import type { Observation } from '../core/ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { lazily } from './execution-environment.ts';
 import { writeLine } from './log.ts';
-import { metricNamespace, metrics, metricService, type MetricName } from './metric-names.ts';
+import { metricNamespace, metrics, metricService, type MetricName } from '../model/metric-names.ts';
 
 /**
  * Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch makes numbers of. All that is measured

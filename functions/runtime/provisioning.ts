@@ -6,14 +6,14 @@ import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
 import { createAuditing } from '../core/audit.ts';
 import { createChanging } from '../core/change.ts';
-import type { Observe } from '../core/collaborators.ts';
+import type { Observe } from '../core/ports.ts';
 import { createOffboarding } from '../core/offboard.ts';
 import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
 import { openAuditProgress, openCipher, openStore } from './dependencies.ts';
-import { environmentSchema, parseEnvironment } from './environment.ts';
+import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 import { logCall, observe } from './log.ts';
 import { measureCall, measureObservation } from './metrics.ts';
 

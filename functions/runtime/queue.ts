@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { OnboardingError } from '../core/errors.ts';
-import { lazily, type LambdaContext } from './container.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 

@@ -1,4 +1,4 @@
-import { lazily, type LambdaContext } from './container.ts';
+import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 

@@ -2,10 +2,10 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
-import { OnboardingError } from '../core/errors.ts';
-import { exactNumber, type InstanceKey } from '../core/instance.ts';
-import type { RowChange } from '../core/result-events.ts';
-import { lazily, type LambdaContext } from './container.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { exactNumber, type InstanceKey } from '../model/instance.ts';
+import type { RowChange } from '../model/result-events.ts';
+import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 

@@ -1,8 +1,7 @@
 import * as z from 'zod/mini';
-import { errorCodes, type ErrorCode, type ErrorFacts, type Problem } from '../../functions/core/errors.ts';
-import { elementKeySchema, tenantIdSchema, type instanceView } from '../../functions/core/instance.ts';
-import type { readToken } from '../../functions/core/read.ts';
-import type { resultDetail } from '../../functions/core/result-events.ts';
+import { errorCodes, type ErrorCode, type ErrorFacts, type Problem } from '../../functions/model/errors.ts';
+import { elementKeySchema, tenantIdSchema, type instanceView } from '../../functions/model/instance.ts';
+import type { resultDetail } from '../../functions/model/result-events.ts';
 
 /**
  * What the functions answer and publish. They build it themselves and do not parse it, so none of this is in their
@@ -54,14 +53,12 @@ export const instanceSchema = showing<
   }),
 );
 
-const tokenShape = { id: z.int(), token: z.string() };
-
-export const elementTokenSchema = showing<
-  { tenantId: string; element: { key: string }; id: number } & Pick<
-    Awaited<ReturnType<typeof readToken>>,
-    'token'
-  >
->()(z.object({ tenantId: tenantIdSchema, element, ...tokenShape }));
+export const elementTokenSchema = z.object({
+  tenantId: tenantIdSchema,
+  element,
+  id: z.int(),
+  token: z.string(),
+});
 
 export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
   z.object({

@@ -1,12 +1,12 @@
 import * as z from 'zod/mini';
-import { envelopeSchema, sbtDetailSchema, tenantOffboardedSchema } from '../../functions/core/events.ts';
-import { tenantOnboardedSchema } from '../../functions/core/instance.ts';
+import { envelopeSchema, sbtDetailSchema, tenantOffboardedSchema } from '../../functions/model/events.ts';
+import { tenantOnboardedSchema } from '../../functions/model/instance.ts';
 import {
   eventSource,
   toolkitDialects,
   toolkitResults,
   type ResultName,
-} from '../../functions/core/result-events.ts';
+} from '../../functions/model/result-events.ts';
 import { triggers, type EventPattern } from '../../functions/triggers.ts';
 import { resultDetailSchema, toolkitDetailSchema } from './answers.ts';
 import { jsonSchemasOf, type NamedSchema, type SchemaNotes } from './json-schema.ts';

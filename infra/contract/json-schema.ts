@@ -1,12 +1,12 @@
 import * as z from 'zod/mini';
-import * as entryName from '../../functions/core/entry-name.ts';
+import * as entryName from '../../functions/model/entry-name.ts';
 import {
   elementKeySchema,
   entryNameSchema,
   instanceChangesSchema,
   reservedTagPrefixes,
   tagSchema,
-} from '../../functions/core/instance.ts';
+} from '../../functions/model/instance.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 

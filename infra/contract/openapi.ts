@@ -1,10 +1,10 @@
-import { errorCodes, type ErrorCode } from '../../functions/core/errors.ts';
+import { errorCodes, type ErrorCode } from '../../functions/model/errors.ts';
 import {
   elementKeySchema,
   instanceChangesSchema,
   instanceRequestSchema,
   tenantIdSchema,
-} from '../../functions/core/instance.ts';
+} from '../../functions/model/instance.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { elementTokenSchema, gatewayMessageSchema, instanceSchema, problemSchema } from './answers.ts';
 import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.ts';

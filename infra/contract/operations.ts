@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../functions/core/errors.ts';
+import type { ErrorCode } from '../../functions/model/errors.ts';
 import { triggers, type FunctionName } from '../../functions/triggers.ts';
 
 /** What is described once and referred to. */

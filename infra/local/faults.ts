@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http';
-import { sendError, signerOf } from './aws-protocol.ts';
+import { sendError, signerOf } from './aws/aws-protocol.ts';
 
 /**
  * What a request meets: an error answer, a stall before any work is done, a connection that is reset before any work is

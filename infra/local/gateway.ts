@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as z from 'zod/mini';
-import { gatewayTimeoutMs } from '../../functions/core/timing.ts';
-import { accountId } from './aws-protocol.ts';
+import { gatewayTimeoutMs } from '../../functions/model/timing.ts';
+import { accountId } from './aws/aws-protocol.ts';
 import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts';
 
 /** Fixed by AWS. */

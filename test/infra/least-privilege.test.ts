@@ -2,11 +2,11 @@ import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { wholeTenant } from '../../functions/core/instance.ts';
+import { wholeTenant } from '../../functions/model/instance.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
-import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements.ts';
+import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements/simulator.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
-import { newTenant } from '../real-servers.ts';
+import { newTenant } from '../support/real-servers.ts';
 import { permissionsOf } from './template.ts';
 
 /**

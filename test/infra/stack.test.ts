@@ -8,8 +8,8 @@ import { readdirSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
-import { leaseMs } from '../../functions/core/timing.ts';
-import type { EnvironmentName } from '../../functions/runtime/environment.ts';
+import { leaseMs } from '../../functions/model/timing.ts';
+import type { EnvironmentName } from '../../functions/model/environment.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
 import {

@@ -1,0 +1,220 @@
+import type { OnboardingError } from '../model/errors.ts';
+import type { TenantSecret } from '../model/configuration.ts';
+import type { Owned, Ownership } from '../model/markers.ts';
+import type { Timing } from '../model/timing.ts';
+import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from '../model/instance.ts';
+
+/**
+ * What the use cases need of the outside world; `adapters/` has the real ones. Written out here because imports go
+ * towards the core, and because the core is tried out on an outside world that fails in every possible order.
+ */
+
+/** A conditional write: refused means that nothing was changed; `current` is the row that stood against it, if any. */
+export type Write = { won: true } | { won: false; current: InstanceRow | undefined };
+
+/** The state in which a row must still be for a write to be made. */
+export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
+  Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
+
+/** As the index shows it. `checkAt`: since when, ms since the epoch; `shown`: the same in the index's own words. */
+export type DueInstance = InstanceKey & { checkAt: number; shown: string };
+
+/** The longest due first. `first`: a tenant waits, and the reconciler has not looked yet; `later`: all others. */
+export type DueInstances = { first: DueInstance[]; later: DueInstance[] };
+
+/** A row of the table; without `row` where this version cannot read it. */
+export type Stored = InstanceKey & { row: InstanceRow | undefined };
+
+/**
+ * All of them throw `aws-unavailable` when the outcome of the call is not known, and `internal` for a row that this
+ * version cannot read. Reads are strongly consistent. Summaries leave tombstones out: for their readers what is removed
+ * does not exist.
+ */
+export type InstanceStore = {
+  insert(row: InstanceRow): Promise<Write>;
+  replace(row: InstanceRow, expected: Expected): Promise<Write>;
+  remove(key: InstanceKey, expected: Expected): Promise<Write>;
+  get(key: InstanceKey): Promise<InstanceRow | undefined>;
+  getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
+  /** In order of the element keys. `unreadable`: of rows that this version cannot read. */
+  list(tenantId: string): Promise<{ instances: InstanceSummary[]; unreadable: InstanceKey[] }>;
+  /** Rows whose `checkAt` has come, at most `limit` of either kind. Eventually consistent. */
+  due(nowMs: number, limit: number): Promise<DueInstances>;
+  /** Moves a row that cannot be read to a later time, unless it was written since the index showed it. */
+  postpone(due: DueInstance, checkAt: number): Promise<void>;
+  /** Every row, page by page, in no order. */
+  all(): AsyncIterable<Stored>;
+};
+
+/** Where an audit ran out of time. `after`: the last row whose instance it has read by its id. */
+export type AuditProgress = { version: number; after: InstanceKey };
+
+export type AuditProgressStore = {
+  get(): Promise<AuditProgress | undefined>;
+  /** Writes the version after the one that was read, or nothing, when another audit has done so. */
+  put(after: InstanceKey, read: AuditProgress | undefined): Promise<void>;
+};
+
+/** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
+export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
+
+/** As lists show it, which may leave out the tags or the token. */
+export type ListedInstance = {
+  id: number;
+  elementKey: string;
+  tags: readonly string[];
+  token: string | undefined;
+  valid: boolean;
+  disabled: boolean;
+};
+
+/** What else than success a request that changes something can come to. */
+export type Mishap =
+  /** It may have taken effect, or may in a while. */
+  | { kind: 'unknown'; reason: string; requestId?: string | undefined; said?: string | undefined }
+  /** Cloud Elements has decided: it had no effect, and will have none as it is. */
+  | { kind: 'refused'; error: OnboardingError }
+  /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */
+  | { kind: 'not-done'; error: OnboardingError; retryAfterMs?: number };
+
+export type CreateOutcome = { kind: 'created'; instance: ElementInstance } | Mishap;
+
+/** `absent`: there is no such instance any more. */
+export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Mishap;
+
+/** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, because it is in use for instance. */
+export type RemoveOutcome = { kind: 'removed' } | Mishap;
+
+/** An instance by its id. `token`: absent in some views. */
+export type ReadOutcome =
+  | {
+      kind: 'read';
+      owned: Ownership;
+      instanceId: number;
+      elementKey: string;
+      token: string | undefined;
+      createdDate: string | undefined;
+      valid: boolean;
+      disabled: boolean;
+    }
+  /** Cloud Elements itself says that there is no such instance. */
+  | { kind: 'absent' }
+  /** `error`: absent if the next call may well be answered. With `retryAfterMs` in it the call may be repeated then. */
+  | { kind: 'unknown'; reason: string; error?: OnboardingError };
+
+/** What is searched for: the instances of one generation of a row. */
+export type Sought = Owned & {
+  provisionId: string;
+  /** Recorded in the row: read by its id when the list does not show it. */
+  instanceId?: number | undefined;
+  /** Known already, so that neither its tags nor their absence say anything about the search. */
+  exceptId?: number | undefined;
+  /** As it was sent. */
+  name: string;
+  /** ms since the epoch: no instance of the row is older. */
+  createdAt: number;
+};
+
+/**
+ * `isCertain`: all instances are there. Not so when the list showed what its filter should have left out: then an empty
+ * result rests on two equal walks through all of it, and the row stays in doubt.
+ */
+export type LookUp =
+  | { kind: 'found'; instances: ElementInstance[]; isCertain: boolean }
+  | { kind: 'unknown'; reason: string };
+
+/** No call outlasts its `timeoutMs`, and none throws for what Cloud Elements or the network does. */
+export type CloudElements = {
+  create(
+    instance: {
+      tenantId: string;
+      elementKey: string;
+      name: string;
+      tags: string[];
+      configuration: Configuration;
+    },
+    options: { timeoutMs: number },
+  ): Promise<CreateOutcome>;
+  /** Sets what is given and nothing else; sent twice, it comes to the same. */
+  change(
+    instance: InstanceKey & { instanceId: number },
+    changes: { name?: string; tags?: string[]; configuration?: Configuration },
+    options: { timeoutMs: number },
+  ): Promise<ChangeOutcome>;
+  read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
+  /** Finds only instances that show tenant, owner, element and generation. */
+  lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
+  /** One page of all instances of a stage, of whatever element, and perhaps of others: the filter may not hold. */
+  list(
+    query: { owner: string; page: string | undefined },
+    options: { timeoutMs: number },
+  ): Promise<
+    | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined }
+    /** The platform does not take this page's token, or not any more. */
+    | { kind: 'refused' }
+    | { kind: 'unknown'; reason: string }
+  >;
+  remove(
+    instance: InstanceKey & { instanceId: number },
+    options: { timeoutMs: number },
+  ): Promise<RemoveOutcome>;
+};
+
+/** The ciphertext opens only for the same tenant and element. */
+export type TokenCipher = {
+  encrypt(token: string, key: InstanceKey): Promise<Uint8Array>;
+  decrypt(ciphertext: Uint8Array, key: InstanceKey): Promise<string>;
+};
+
+export type ReadTenantSecret = (key: InstanceKey) => Promise<TenantSecret>;
+
+/** What an operator wants to know of and no answer tells. Logged with tenant, element and provision id. */
+export type Observation =
+  | { kind: 'taken-over'; from: InstanceRow['status'] }
+  | { kind: 'create-retried'; reason: string }
+  | { kind: 'outcome-unknown'; reason: string; requestId?: string | undefined }
+  | { kind: 'look-up-failed'; reason: string }
+  | { kind: 'adopted'; instanceId: number }
+  /** It was wanted once, and no more. */
+  | { kind: 'instance-removed'; instanceId: number }
+  | { kind: 'instance-left'; instanceId: number; reason: string }
+  /** The row records it, but it shows that it belongs to another tenant, stage or element. */
+  | { kind: 'not-ours'; instanceId: number }
+  /** It should never have been: a double, or one that came after all. */
+  | { kind: 'surplus-removed'; instanceId: number }
+  | { kind: 'surplus-left'; instanceId: number; reason: string }
+  | { kind: 'claim-left'; reason: string }
+  /** Active here, but Cloud Elements denies that there is such an instance. */
+  | { kind: 'instance-lost'; instanceId: number }
+  | { kind: 'left-open'; reason: string }
+  /** At Cloud Elements with this stage's tag, but no row owns it. */
+  | { kind: 'orphan'; instanceId: number }
+  /** Cloud Elements says that it does not work. */
+  | { kind: 'instance-invalid'; instanceId: number }
+  | { kind: 'instance-disabled'; instanceId: number }
+  /** The table has a row that this version cannot read. */
+  | { kind: 'row-unreadable' }
+  | { kind: 'token-refilled' }
+  /** An onboarding or off-boarding event that came too late or too early to be carried out. */
+  | { kind: 'event-ignored'; reason: string }
+  /** An onboarding event waits for the tenant's secret, or has waited for it in vain. */
+  | { kind: 'secret-missing'; reason: string };
+
+export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
+
+/** What use cases are made of; each picks what it needs. Those with defaults are there for tests. */
+export type Parts = {
+  store: InstanceStore;
+  cloudElements: CloudElements;
+  cipher: TokenCipher;
+  readTenantSecret: ReadTenantSecret;
+  /** Base URL of Cloud Elements. */
+  origin: string;
+  /** Goes into the tag `owner:<stage>`. */
+  stage: string;
+  observe: Observe;
+  timing?: Timing;
+  now?: () => number;
+  sleep?: (delayMs: number) => Promise<unknown>;
+  newId?: () => string;
+};

@@ -1,0 +1,300 @@
+import { createHash } from 'node:crypto';
+import { joinNamed } from './bounded-text.ts';
+import { allowedKeys, expectedOf, requiredKeys } from './catalog.ts';
+import { OnboardingError } from './errors.ts';
+import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
+import { pointerTo } from './validation.ts';
+
+/**
+ * Who may set which configuration entry. Cloud Elements merges every update into what it has, so a rule about one
+ * request says nothing about the instance. These rules judge an instance by its whole life: a credential from a
+ * tenant's secret is never at Cloud Elements beside a value that a caller chose, unless the element's allow-list
+ * names that entry.
+ */
+
+/** Where an instance's configuration comes from, without any value of it. */
+export type Provenance = Required<Pick<InstanceRow, 'source' | 'requestEntries'>> &
+  Pick<InstanceRow, 'requestDigest'>;
+
+/** A row, as far as the rules depend on it. */
+type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 'harmless'>;
+
+/**
+ * Names of the entries that requests have set. Rows of earlier versions have only those that the allow-list named then:
+ * it may have been tightened since.
+ */
+export function requestEntriesOf({
+  requestEntries = [],
+  harmless,
+}: Pick<InstanceRow, 'requestEntries' | 'harmless'>): string[] {
+  return [...new Set([...requestEntries, ...Object.keys(harmless)])];
+}
+
+/** A tenant's stored credentials; `configuration` is undefined when there is none, and `absence` says why. */
+export type TenantSecret = { name: string; configuration: Configuration | undefined; absence?: string };
+
+/** What a request or an event wants to set. */
+type Wanted = {
+  elementKey: string;
+  configuration: Configuration;
+  /** The event that asks, if it is one. */
+  askedBy?: object | undefined;
+};
+
+/** Those of the entries that the element's allow-list does not name. For an element without a catalog entry, all. */
+export function outsideAllowList(elementKey: string, names: readonly string[]): string[] {
+  const allowed = allowedKeys(elementKey);
+  return names.filter((name) => !allowed.includes(name));
+}
+
+/**
+ * The provenance of an instance that is created for this request. A request that sets one entry outside the allow-list
+ * is the source of the whole configuration. An event never is: events are logged, archived and replayed, so no
+ * credential belongs in one.
+ */
+export function provenanceOf({ elementKey, configuration, askedBy }: Wanted): Provenance {
+  const names = Object.keys(configuration);
+  const outside = outsideAllowList(elementKey, names);
+  if (askedBy !== undefined || outside.length === 0) {
+    return { source: 'secret', requestEntries: names.filter((name) => !outside.includes(name)).toSorted() };
+  }
+  return {
+    source: 'request',
+    requestEntries: names.toSorted(),
+    requestDigest: digestOf(outside, configuration),
+  };
+}
+
+/**
+ * Refuses an event that sets an entry outside the allow-list, and a request that does so without every required entry:
+ * what it lacks would have to come from the tenant's secret, which could then be sent to a server of the caller's.
+ * @throws OnboardingError `invalid-request`, `missing-configuration`
+ */
+export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): void {
+  assertForms(elementKey, configuration);
+  const outside = outsideAllowList(elementKey, Object.keys(configuration));
+  if (outside.length === 0) return;
+  if (askedBy !== undefined) throw notAllowed(elementKey, outside);
+  const missing = requiredKeys(elementKey).filter((name) => !Object.hasOwn(configuration, name));
+  if (missing.length === 0) return;
+  throw missingConfiguration(
+    `The request sets ${joinNamed(outside, ', ')}, so the tenant's secret is not used and the request must bring ` +
+      `${missing.join(', ')} as well. Beside the tenant's secret a request may set ${allowedInWords(elementKey)}.`,
+    missing,
+  );
+}
+
+/** @throws OnboardingError `invalid-request` for an allowed entry whose value is not of its form */
+function assertForms(elementKey: string, configuration: Configuration): void {
+  const faults = Object.entries(configuration).flatMap(([name, value]) => {
+    const expected = expectedOf(elementKey, name, value);
+    return expected === undefined ? [] : [{ name, detail: `expected ${expected}` }];
+  });
+  if (faults.length === 0) return;
+  // Of a refused event the message is all that is kept.
+  const described = joinNamed(
+    faults.map(({ name, detail }) => `${name} ${detail}`),
+    '; ',
+  );
+  throw new OnboardingError('invalid-request', `The configuration is not valid: ${described}.`, {
+    problems: faults.map(({ name, detail }) => ({ pointer: pointerTo(['configuration', name]), detail })),
+  });
+}
+
+/**
+ * The configuration to create an instance with: the request's alone, or the tenant's secret overlaid by entries of the
+ * allow-list.
+ * @param readTenantSecret called only if the secret is the source; undefined when there is no such secret
+ * @throws OnboardingError `missing-configuration`, naming every entry that is missing, or as `assertAllowed`
+ */
+export async function configurationFor(
+  settings: Wanted & InstanceKey & Pick<Provenance, 'source'>,
+  readTenantSecret: () => Promise<TenantSecret>,
+): Promise<Configuration> {
+  assertAllowed(settings);
+  if (settings.source === 'request') return settings.configuration;
+  const secret = await readTenantSecret();
+  const configuration = { ...secret.configuration, ...settings.configuration };
+  const missing = requiredKeys(settings.elementKey).filter((name) => !Object.hasOwn(configuration, name));
+  if (missing.length === 0) return configuration;
+  // An event may not bring credentials.
+  const ways =
+    settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
+  throw missingConfiguration(
+    `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
+      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and ask again.`,
+    missing,
+  );
+}
+
+/**
+ * The configuration to update an instance with. An empty `configuration` asks for the tenant's secret, which is sent
+ * only to an instance that got its credentials from there and of which requests have set nothing but entries that the
+ * allow-list names today. What requests have set stays as it is.
+ * @throws OnboardingError `invalid-request`, `missing-configuration`, `configuration-from-request`,
+ * `configuration-unknown`
+ */
+export async function changedConfiguration(
+  row: Configured,
+  configuration: Configuration,
+  readTenantSecret: () => Promise<TenantSecret>,
+): Promise<Configuration> {
+  const { elementKey } = row;
+  assertForms(elementKey, configuration);
+  const names = Object.keys(configuration);
+  const outside = outsideAllowList(elementKey, names);
+  const remembered = outsideAllowList(elementKey, requestEntriesOf(row));
+  if (names.length > 0 && outside.length === 0) return configuration;
+  switch (row.source) {
+    case undefined:
+      throw configurationUnknown(row);
+    case 'secret':
+      if (outside.length > 0) throw notAllowed(elementKey, outside);
+      if (remembered.length > 0) throw configurationFromRequest(row, remembered);
+      return secretFor(row, await readTenantSecret());
+    case 'request': {
+      if (outside.length === 0) throw configurationFromRequest(row, remembered);
+      const wanted = new Set([...requiredKeys(elementKey), ...remembered]);
+      const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();
+      if (missing.length === 0) return configuration;
+      throw missingConfiguration(
+        `${nameOf(row)} got its configuration from requests, and ${joinNamed(outside, ', ')} can only be changed together ` +
+          `with everything else that they have set: ${joinNamed(missing, ', ')} is missing.`,
+        missing,
+      );
+    }
+  }
+}
+
+/** The tenant's secret as it is sent in an update, without entries of the allow-list that requests have set. */
+function secretFor(row: Configured, secret: TenantSecret): Configuration {
+  const stored = secret.configuration ?? {};
+  const missing = requiredKeys(row.elementKey).filter(
+    (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.harmless, name),
+  );
+  const configuration = Object.fromEntries(
+    Object.entries(stored).filter(([name]) => !Object.hasOwn(row.harmless, name)),
+  );
+  if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;
+  const lacks = missing.length > 0 ? `lacks ${missing.join(', ')}` : 'holds nothing to send';
+  throw missingConfiguration(
+    `The secret ${secret.name} ${secret.absence ?? lacks}. Put the configuration of the ` +
+      `tenant's ${row.elementKey} instance into it and ask again.`,
+    missing,
+  );
+}
+
+/**
+ * An update may carry entries that requests are remembered by from then on. Written before anything is sent, because
+ * an update may take effect although its outcome says otherwise.
+ */
+export function withRequestEntries(
+  { requestEntries }: Pick<InstanceRow, 'requestEntries'>,
+  configuration: Configuration,
+): string[] {
+  return [...new Set([...(requestEntries ?? []), ...Object.keys(configuration)])].toSorted();
+}
+
+/** While an update of unknown outcome may take effect, and after it has: no request's digest. */
+export const digestInDoubt = 'in doubt';
+
+/** After an update that has taken effect. Entries of the allow-list alone leave it as it was. */
+export function updatedDigest(
+  { elementKey, requestDigest }: Pick<InstanceRow, 'elementKey' | 'requestDigest'>,
+  configuration: Configuration,
+): string | undefined {
+  const outside = outsideAllowList(elementKey, Object.keys(configuration));
+  return outside.length === 0 ? requestDigest : digestOf(outside, configuration);
+}
+
+/**
+ * SHA-256 over the names of entries outside the allow-list and, of those that decide an address, the value: two
+ * requests with other names or other addresses do not ask for the same instance. No credential enters it.
+ */
+function digestOf(names: readonly string[], configuration: Configuration): string {
+  const entries = names.toSorted().map((name) => {
+    const address = addressIn(name, String(configuration[name]));
+    return address === undefined ? [name] : [name, address];
+  });
+  return createHash('sha256').update(JSON.stringify(entries)).digest('base64url');
+}
+
+/** Last words of names that decide an address, or a place at one, in the singular. */
+const addressWords = new Set(
+  (
+    'account address bucket callback cluster company datacenter domain endpoint environment host hostname instance ' +
+    'organization origin path port proxy realm region server shop site store subdomain tenant uri url webhook ' +
+    'workspace zone'
+  ).split(' '),
+);
+
+/** Does the entry decide where the credentials, or the tenant's data, are sent? By the last words of its name. */
+export function decidesAddress(name: string): boolean {
+  const words = name
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1.$2')
+    .toLowerCase()
+    .split(/[._-]/)
+    .map((word) => word.replace(/\d+$/, '').replace(/(?<!s)s$/, ''));
+  // `account.name` and `site.id` are that of the word before.
+  if (words.length > 1 && /^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
+  const last = words.at(-1) ?? '';
+  return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
+}
+
+/**
+ * The address that an entry holds, by its name or as a URL: without user info, query and fragment, any of which may hold
+ * a credential. Of a URL under another name only its origin: the path may be one, too.
+ */
+function addressIn(name: string, value: string): string | undefined {
+  const text = value.trim();
+  const url = URL.parse(text);
+  if (!decidesAddress(name)) return url?.host ? `${url.protocol}//${url.host}` : undefined;
+  const parsed = url?.host ? url : URL.parse(`https://${text}`);
+  if (parsed) return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+  return text.replace(/[?#].*$/s, '').replace(/^.*@/s, '');
+}
+
+function notAllowed(elementKey: string, names: readonly string[]): OnboardingError {
+  const allowed = allowedKeys(elementKey);
+  const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
+  const rule = `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
+  // Names the entries itself: of a refused event the message is all that is kept.
+  return new OnboardingError('invalid-request', `The configuration ${joinNamed(names, ', ')} ${rule}.`, {
+    problems: names.map((name) => ({ pointer: pointerTo(['configuration', name]), detail: rule })),
+  });
+}
+
+function missingConfiguration(message: string, names: readonly string[]): OnboardingError {
+  return new OnboardingError('missing-configuration', message, {
+    missing: names.map((name) => `configuration.${name}`),
+  });
+}
+
+const waysToTheSecret =
+  "To move it to the tenant's secret, DELETE it and POST it again without configuration, which makes another token, " +
+  'or have the operator vouch for it with "npm run trust", which keeps id and token.';
+
+function configurationFromRequest(row: Configured, names: readonly string[]): OnboardingError {
+  return new OnboardingError(
+    'configuration-from-request',
+    `${nameOf(row)} got configuration from requests (${joinNamed(names, ', ')}), so the tenant's secret is never sent to ` +
+      `it. ${waysToTheSecret}`,
+  );
+}
+
+function configurationUnknown(row: Configured): OnboardingError {
+  return new OnboardingError(
+    'configuration-unknown',
+    `${nameOf(row)} got its configuration from a source that is not known, so the tenant's secret is never sent to ` +
+      `it, and a change may set ${allowedInWords(row.elementKey)}. ${waysToTheSecret}`,
+  );
+}
+
+function allowedInWords(elementKey: string): string {
+  const allowed = allowedKeys(elementKey);
+  return allowed.length === 0 ? 'no configuration' : `only ${allowed.join(', ')}`;
+}
+
+function nameOf({ tenantId, elementKey }: InstanceKey): string {
+  return `The ${elementKey} instance of tenant ${tenantId}`;
+}

@@ -1,0 +1,338 @@
+import { createHash } from 'node:crypto';
+import * as z from 'zod/mini';
+import { isDocumented, isHarmless } from './catalog.ts';
+import { provenanceOf, type Provenance } from './configuration.ts';
+import { isElementKey, isEntryName } from './entry-name.ts';
+import { momentsSchema, type Moment } from './moments.ts';
+
+/** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
+export const tenantIdSchema = z
+  .string()
+  .check(
+    z.maxLength(64, 'at most 64 characters'),
+    z.regex(
+      /^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/,
+      'letters, digits, "_", "-" and single "." between them, beginning with a letter or digit',
+    ),
+  );
+
+const elementKeyPattern = /^[a-z0-9][a-z0-9_-]*$/;
+const maxElementKeyLength = 64;
+
+export const elementKeySchema = z.string().check(
+  z.maxLength(maxElementKeyLength, 'at most 64 characters'),
+  z.regex(elementKeyPattern, 'lower-case letters, digits, "_" and "-", beginning with a letter or digit'),
+  // Of a text that cannot be a key anyway the problems above say enough.
+  z.refine((key) => key.length > maxElementKeyLength || !elementKeyPattern.test(key) || isElementKey(key), {
+    error: 'the key of an element such as "taxify"; this one is not shown because it may be a credential',
+  }),
+);
+
+/** Cloud Elements strips HTML from names and tags, so what it would change is refused instead. */
+const plainText = z
+  .string()
+  .check(
+    z.maxLength(255, 'at most 255 characters'),
+    z.regex(/\S/, 'at least one visible character'),
+    z.regex(/^[^<>\p{Cc}\p{Cs}]*$/u, 'no "<", no ">" and no control characters'),
+  );
+
+/** What the service's own tags begin with, in any case and with any white space around it. */
+export const reservedTagPrefixes = ['tenant', 'provision', 'owner'] as const;
+const reservedTag = new RegExp(`^\\s*(${reservedTagPrefixes.join('|')})\\s*:`, 'i');
+
+export const tagSchema = plainText.check(
+  z.refine((tag) => !reservedTag.test(tag), {
+    error: 'a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
+  }),
+);
+
+/** Entry names as Cloud Elements writes them. One that does not look like a name may be a credential, misplaced. */
+export const entryNameSchema = z.string().check(
+  z.refine((name) => isEntryName(name) || isDocumented(name), {
+    error:
+      'names of configuration entries such as "api.key"; one is not shown because it may be a credential',
+  }),
+);
+
+const expectedValue =
+  'text that is not blank, no mask such as "***" and no placeholder such as "<key>", a number, true or false';
+
+/** Cloud Elements takes an object as value only in the form of a JSON string. */
+const entryValueSchema = z.union(
+  [
+    z.string().check(
+      // A blank entry is a form that was not filled in, a mask is what Cloud Elements shows in place of a credential.
+      z.regex(/[^\s*•]/, expectedValue),
+      // No `<…>`: it begins or ends otherwise, or has more of these signs inside.
+      z.regex(/^\s*[^\s<]|[^\s>]\s*$|<[\s\S]*<|>[\s\S]*>/, expectedValue),
+    ),
+    z.boolean(),
+    z.number(),
+  ],
+  { error: expectedValue },
+);
+
+export const configurationSchema = z.record(entryNameSchema, entryValueSchema);
+export type Configuration = z.infer<typeof configurationSchema>;
+
+/** A tenant's secret. Its names come from the operator, and are sent but not stored. */
+export const tenantSecretSchema = z.record(
+  z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a configuration key such as "api.key"')),
+  entryValueSchema,
+);
+
+/** The settable part of Cloud Elements' `instance.json`. */
+const settingsShape = {
+  name: z.optional(plainText),
+  tags: z.optional(z.array(tagSchema).check(z.maxLength(20, 'at most 20 tags'))),
+  configuration: z.optional(configurationSchema),
+};
+
+/** Body of `POST /tenants/{tenantId}/instances`: Cloud Elements' `instance.json`. */
+export const instanceRequestSchema = z.strictObject({
+  element: z.strictObject({ key: elementKeySchema }),
+  ...settingsShape,
+});
+
+/** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: what is left out stays as it is. */
+export const instanceChangesSchema = z.strictObject(settingsShape).check(
+  z.refine((changes) => Object.values(changes).some((value) => value !== undefined), {
+    error: 'at least one of name, tags and configuration',
+  }),
+);
+
+/** Detail of a `TenantOnboarded` event: the same plus the tenant, with the element left open. */
+export const tenantOnboardedSchema = z.strictObject({
+  tenantId: tenantIdSchema,
+  element: z.optional(z.strictObject({ key: elementKeySchema })),
+  ...settingsShape,
+});
+
+export type InstanceKey = { tenantId: string; elementKey: string };
+
+/** The event that asked, kept with the instance so that it can be answered in its own dialect. */
+const eventOriginSchema = z.object({
+  dialect: z.enum(['native', 'sbt-0.5', 'sbt-0.9']),
+  eventId: z.string(),
+  registrationId: z.optional(z.string()),
+  /** When it was sent, never later than its message's first arrival: ms since the epoch, of whole seconds. */
+  sentAt: z.number(),
+  /** The sender's clock was ahead: `sentAt` is the arrival, by the queue's clock. */
+  isCut: z.optional(z.boolean()),
+});
+export type EventOrigin = z.infer<typeof eventOriginSchema>;
+
+/** When an event was sent, by its own clock unless that one was seen to be ahead. */
+export function momentOf({ sentAt, isCut }: EventOrigin): Moment {
+  return { clock: isCut ? 'queue' : 'event', at: sentAt };
+}
+
+/** The request of the SaaS Builder Toolkit that a tenant came by; its control plane waits for results under this id. */
+const registrationSchema = z.object({
+  dialect: z.enum(['sbt-0.5', 'sbt-0.9']),
+  registrationId: z.string(),
+  /** Of an instance that was removed since: results still go to it, but the one of now is not what it requested. */
+  isOfFormer: z.optional(z.boolean()),
+});
+export type Registration = z.infer<typeof registrationSchema>;
+
+/**
+ * An event that came to its end without changing the row: what it asked for was refused, or a removal that had been
+ * carried out already. Kept so that the table's stream answers it.
+ */
+const noticeSchema = z.object({
+  outcome: z.enum(['refused', 'removed']),
+  eventId: z.string(),
+  registration: z.optional(registrationSchema),
+  code: z.optional(z.string()),
+  detail: z.optional(z.string()),
+  /** ms since the epoch */
+  at: z.number(),
+});
+export type Notice = z.infer<typeof noticeSchema>;
+
+/** What is to be provisioned. Credentials are in `configuration` only, and nothing of it is stored. */
+export type InstanceSettings = InstanceKey &
+  Provenance & {
+    name: string;
+    tags: readonly string[];
+    configuration: Configuration;
+    /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
+    harmless: Record<string, string>;
+    fingerprint: string;
+    askedBy?: EventOrigin | undefined;
+  };
+
+/** Completes a parsed request: default name, tags as a set, fingerprint. */
+export function settingsOf(
+  key: InstanceKey,
+  asked: {
+    name?: string | undefined;
+    tags?: string[] | undefined;
+    configuration?: Configuration | undefined;
+  },
+  askedBy?: EventOrigin,
+): InstanceSettings {
+  const configuration = asked.configuration ?? {};
+  const settings = {
+    ...key,
+    name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
+    tags: [...new Set(asked.tags)],
+    harmless: harmlessOf(key.elementKey, configuration),
+    ...provenanceOf({ elementKey: key.elementKey, configuration, askedBy }),
+  };
+  return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
+}
+
+export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(configuration).flatMap(([name, value]) =>
+      isHarmless(elementKey, name, value) ? [[name, String(value)]] : [],
+    ),
+  );
+}
+
+/**
+ * Tells, beside the source of the rest, whether two requests ask for the same instance: SHA-256 over element, name, tags
+ * and the configuration that the catalogue lists as harmless. A credential never enters it, not even hashed: short keys
+ * could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
+ */
+export function fingerprintOf({
+  elementKey,
+  name,
+  tags,
+  harmless,
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless'> & { tags: readonly string[] }): string {
+  const entries = Object.entries(harmless).toSorted(([a], [b]) => a.localeCompare(b));
+  return createHash('sha256')
+    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries]))
+    .digest('base64url');
+}
+
+/** What finds the instances of a generation that was given up: `name` and `createdAt` as its row had them. */
+const formerSchema = z.object({ provisionId: z.string(), name: z.string(), createdAt: z.number() });
+export type Former = z.infer<typeof formerSchema>;
+
+/** `removed`: a tombstone, which no answer shows; it tells late events of before the removal from new ones. */
+const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']);
+
+const lastErrorSchema = z.object({
+  code: z.string(),
+  detail: z.string(),
+  requestId: z.optional(z.string()),
+  /** Words of Cloud Elements that are in `detail`, for the error after this one. */
+  said: z.optional(z.string()),
+  /** ms since the epoch */
+  at: z.number(),
+});
+
+/** The part of a row that answers may show. */
+export const instanceSummarySchema = z.object({
+  tenantId: z.string(),
+  elementKey: z.string(),
+  status: statusSchema,
+  /** Cloud Elements' id; absent until the instance is known to exist. */
+  instanceId: z.optional(z.int()),
+  name: z.string(),
+  tags: z.array(z.string()),
+  /** ms since the epoch, as are all times of a row */
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  lastError: z.optional(lastErrorSchema),
+});
+export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
+
+/** One row of the table: all that is known of a tenant's instance of one element. */
+export const instanceRowSchema = z.extend(instanceSummarySchema, {
+  /** Of this layout: a row of a later layout is refused instead of half understood. */
+  v: z.literal(1),
+  /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
+  provisionId: z.string(),
+  /** Random per claim: the fence that tells a rival's write from a repeat of one's own. */
+  attemptId: z.string(),
+  /** The claim is exclusive until then; 0 when it has been given back. */
+  leaseExpiresAt: z.number(),
+  /** No attempt sends a create after this moment. */
+  sendDeadline: z.number(),
+  /** Some create's outcome was unknown: look before creating. */
+  contested: z.boolean(),
+  /** Base URL of the Cloud Elements that was asked. */
+  origin: z.string(),
+  fingerprint: z.string(),
+  harmless: z.record(z.string(), z.string()),
+  /** The later one of `askedTimes`; rows of earlier versions have it alone. */
+  askedAt: z.number(),
+  /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */
+  askedTimes: z.optional(momentsSchema),
+  /** The element token, encrypted. */
+  token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
+  askedBy: z.optional(eventOriginSchema),
+  /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
+  checkAt: z.optional(z.number()),
+  /** When it last did, since the latest claim or removal. */
+  lookedAt: z.optional(z.number()),
+  /** The later one of `removedTimes`; rows of earlier versions have it alone. */
+  removedAt: z.optional(z.number()),
+  /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
+  removedTimes: z.optional(momentsSchema),
+  /** The event that asked for the latest removal; `askedBy` in a row that an earlier version has begun to remove. */
+  removedBy: z.optional(eventOriginSchema),
+  /** Kept when another event or a request asks: the toolkit still waits for the tenant's results. */
+  registration: z.optional(registrationSchema),
+  /** The latest events that were answered without a change, at most `maxNotices`. */
+  notices: z.optional(z.array(noticeSchema)),
+  /** Of the latest result: only grows for a tenant's element, also after its row has ended. ms since the epoch, about. */
+  revision: z.optional(z.number()),
+  /** Where the configuration comes from; absent when that is not known, as in rows of earlier versions. */
+  source: z.optional(z.enum(['secret', 'request'])),
+  /** Names of all configuration entries that requests have set. Only grows. */
+  requestEntries: z.optional(z.array(z.string())),
+  /**
+   * Of the entries outside the allow-list that the latest request has set: names, and addresses. `in doubt` after an
+   * update of unknown outcome: no request is the same one.
+   */
+  requestDigest: z.optional(z.string()),
+  /** Until then an update whose outcome is unknown may still take effect. */
+  updateInDoubtUntil: z.optional(z.number()),
+  /** Earlier generations of which an instance may still appear; it is only ever removed. */
+  formers: z.optional(z.array(formerSchema)),
+  /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */
+  expiresAt: z.optional(z.number()),
+});
+export type InstanceRow = z.infer<typeof instanceRowSchema>;
+
+export const maxNotices = 10;
+
+export const maxFormers = 10;
+
+/** A number of an item, exactly as it is stored; text where no double holds it, which no row's schema accepts. */
+export function exactNumber(text: string): number | string {
+  const value = Number(text);
+  return String(value) === text ? value : text;
+}
+
+/** Stands in place of a tenant's id in the item that the audit keeps beside the rows; no tenant's id can be it. */
+export const auditPartition = '*audit';
+
+/** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
+export const wholeTenant = '*';
+
+/** An instance as answers show it: Cloud Elements' field names, no token, no configuration, none of our tags. */
+export function instanceView(row: InstanceSummary) {
+  return {
+    tenantId: row.tenantId,
+    element: { key: row.elementKey },
+    id: row.instanceId,
+    name: row.name,
+    tags: row.tags,
+    status: row.status,
+    createdDate: new Date(row.createdAt).toISOString(),
+    updatedDate: new Date(row.updatedAt).toISOString(),
+    lastError: row.lastError && lastErrorView(row.lastError),
+  };
+}
+
+export function lastErrorView({ code, detail, requestId, at }: z.infer<typeof lastErrorSchema>) {
+  return { code, detail, requestId, at: new Date(at).toISOString() };
+}

@@ -1,0 +1,64 @@
+import type { InstanceKey, InstanceRow } from './instance.ts';
+
+/** The tags by which an instance shows whose it is; `instance.ts` refuses them to callers. */
+
+const tenantTag = 'tenant:';
+const provisionTagPrefix = 'provision:';
+const ownerTag = 'owner:';
+
+/** Whose an instance has to be: the markers that it was made with. `owner`: the stage. */
+export type Owned = InstanceKey & { owner: string };
+
+/**
+ * What an instance shows of its markers. `ours`: tenant, owner and element. `unmarked`: it does not name both, and no
+ * other either; many answers of Cloud Elements lack the tags. `not-ours`: it names another tenant or owner, or is of
+ * another element.
+ */
+export type Ownership = 'ours' | 'unmarked' | 'not-ours';
+
+/** What finds a row's instances at Cloud Elements again, beside its own tags. */
+export const markerTags = (row: InstanceRow, stage: string): string[] => [
+  `${tenantTag}${row.tenantId}`,
+  provisionTag(row),
+  `${ownerTag}${stage}`,
+];
+
+export const provisionTag = ({ provisionId }: { provisionId: string }): string =>
+  `${provisionTagPrefix}${provisionId}`;
+
+/** What an instance shows, its tags among it. */
+export type Shown = { elementKey: string; tags: readonly string[] };
+
+export function ownershipOf(shown: Shown, owned: Owned): Ownership {
+  if (shown.elementKey !== owned.elementKey || namesAnother(shown, owned)) return 'not-ours';
+  return shown.tags.includes(`${tenantTag}${owned.tenantId}`) && showsOwner(shown, owned.owner)
+    ? 'ours'
+    : 'unmarked';
+}
+
+/** Is there a marker of another tenant or stage? */
+export function namesAnother({ tags }: Shown, { tenantId, owner }: Owned): boolean {
+  return tags.some(
+    (tag) =>
+      (tag.startsWith(tenantTag) && tag !== `${tenantTag}${tenantId}`) ||
+      (tag.startsWith(ownerTag) && tag !== `${ownerTag}${owner}`),
+  );
+}
+
+export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(`${ownerTag}${stage}`);
+
+/** The tenant that an instance names, if it names exactly one. */
+export function tenantIn({ tags }: Shown): string | undefined {
+  const [tenant, ...others] = tags.filter((tag) => tag.startsWith(tenantTag));
+  return others.length === 0 ? tenant?.slice(tenantTag.length) : undefined;
+}
+
+/** The generation that an instance names, if it names exactly one: the random UUID of a claim. */
+export function generationIn({ tags }: Shown): string | undefined {
+  const [generation, ...others] = tags.filter((tag) => tag.startsWith(provisionTagPrefix));
+  const id = generation?.slice(provisionTagPrefix.length) ?? '';
+  return others.length === 0 && generationPattern.test(id) ? id : undefined;
+}
+
+/** As `crypto.randomUUID` makes it. */
+const generationPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;

@@ -1,0 +1,205 @@
+import * as z from 'zod/mini';
+import { defaultElementKey } from './catalog.ts';
+import {
+  instanceRowSchema,
+  lastErrorView,
+  wholeTenant,
+  type InstanceKey,
+  type Notice,
+  type Registration,
+} from './instance.ts';
+import { registrationOf, removedByOf } from './row-history.ts';
+import { parseOrRefuse } from './validation.ts';
+
+/** What is used of a row's images, so that nothing else can get into an event: never the token. */
+const imageSchema = z.pick(instanceRowSchema, {
+  v: true,
+  tenantId: true,
+  elementKey: true,
+  status: true,
+  provisionId: true,
+  instanceId: true,
+  name: true,
+  tags: true,
+  lastError: true,
+  askedBy: true,
+  removedBy: true,
+  removedAt: true,
+  removedTimes: true,
+  registration: true,
+  notices: true,
+  revision: true,
+  updatedAt: true,
+});
+type Image = z.infer<typeof imageSchema>;
+
+/** A row before and after a write; `before` is undefined for a new row. */
+export type RowChange = { before: unknown; after: unknown };
+
+/** `timeMs`: when the write was made, ms since the epoch. */
+export type OutgoingEvent = { source: string; detailType: string; detail: object; timeMs: number };
+
+export type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRemoved';
+
+/** The results that a write to a row brings. */
+export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
+
+/** @throws OnboardingError `invalid-request`, naming what cannot be understood of the images, but not their values */
+export function resultOf({ before, after }: RowChange): Result {
+  const now = parseOrRefuse(imageSchema, after, 'the new image');
+  const earlier = before === undefined ? undefined : parseOrRefuse(imageSchema, before, 'the old image');
+  const { tenantId, elementKey } = now;
+  const answers = newNotices(earlier, now).map((notice) => answerTo(notice, now));
+  const settled = isDue(earlier, now) ? resultNames[now.status] : undefined;
+  const results = settled ? [...answers, stateResult(settled, now)] : answers;
+  return {
+    tenantId,
+    elementKey,
+    outcome: results.at(-1)?.name ?? 'nothing-due',
+    events: results.flatMap((result) => [nativeEvent(result, now), ...toolkitEvents(result, now)]),
+  };
+}
+
+const resultNames: Partial<Record<Image['status'], ResultName>> = {
+  active: 'InstanceProvisioned',
+  failed: 'InstanceFailed',
+  removed: 'InstanceRemoved',
+};
+
+/** `registration`: the request of the toolkit that it answers, if any. */
+type Answer = {
+  name: ResultName;
+  eventId: string | undefined;
+  registration: Registration | undefined;
+  lastError: Image['lastError'];
+};
+
+function stateResult(name: ResultName, row: Image): Answer {
+  const { lastError } = row;
+  if (name !== 'InstanceRemoved') {
+    return { name, eventId: row.askedBy?.eventId, registration: registrationOf(row), lastError };
+  }
+  const by = removedByOf(row);
+  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone. An earlier version
+  // had no row for that: a removal that it began is answered from its default element.
+  const isEarlierVersions = row.removedTimes === undefined && by?.sentAt === row.removedAt;
+  const isOfTenant = row.elementKey === wholeTenant || isEarlierVersions;
+  const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;
+  return { name, eventId: by?.eventId, registration, lastError };
+}
+
+function newNotices(before: Image | undefined, { notices = [] }: Image): Notice[] {
+  const known = new Set(before?.notices?.map(({ eventId, at }) => `${at} ${eventId}`));
+  return notices.filter(({ eventId, at }) => !known.has(`${at} ${eventId}`));
+}
+
+function answerTo({ outcome, eventId, registration, code, detail, at }: Notice, row: Image): Answer {
+  if (outcome === 'removed')
+    return { name: 'InstanceRemoved', eventId, registration, lastError: row.lastError };
+  const lastError = { code: code ?? 'internal', detail: detail ?? '', at };
+  return { name: 'InstanceFailed', eventId, registration, lastError };
+}
+
+/**
+ * Has the row come to a result, or been requested once more? A row that was claimed or leased and then given back as it
+ * was is neither: its request has been answered.
+ */
+function isDue(before: Image | undefined, after: Image): boolean {
+  const isSameStatus = before?.status === after.status;
+  const isAskedAgain =
+    isSameStatus && after.askedBy !== undefined && after.askedBy.eventId !== before.askedBy?.eventId;
+  switch (after.status) {
+    case 'active':
+      return !isSameStatus || isAskedAgain;
+    case 'failed':
+      // A claim keeps error and revision of the failed row that it takes over, so giving it back brings no new ones.
+      return (
+        after.lastError?.at !== before?.lastError?.at ||
+        (!isSameStatus && after.revision !== before?.revision) ||
+        isAskedAgain
+      );
+    case 'removed': {
+      const by = removedByOf(after)?.eventId;
+      // A claim on a tombstone is of a new generation, so giving it back brings the old one.
+      if (!isSameStatus) return !before || before.provisionId === after.provisionId;
+      return by !== undefined && by !== removedByOf(before)?.eventId;
+    }
+    case 'provisioning':
+    case 'deleting':
+      return false;
+  }
+}
+
+export const eventSource = 'element-onboarding';
+
+function nativeEvent(result: Answer, row: Image): OutgoingEvent {
+  return {
+    source: eventSource,
+    detailType: result.name,
+    detail: resultDetail(result, row),
+    timeMs: timeOf(row),
+  };
+}
+
+/** Rows of earlier versions have no revision. */
+const timeOf = ({ revision, updatedAt }: Image): number => revision ?? updatedAt;
+
+/** The answer to the removal of a whole tenant names no element, as its request does not. */
+export function resultDetail({ eventId, lastError }: Omit<Answer, 'name' | 'registration'>, row: Image) {
+  return {
+    tenantId: row.tenantId,
+    element: row.elementKey === wholeTenant ? undefined : { key: row.elementKey },
+    id: row.instanceId,
+    // The tombstone of an instance that never was has none.
+    name: row.name || undefined,
+    tags: row.tags,
+    status: row.status,
+    revision: timeOf(row),
+    lastError: lastError && lastErrorView(lastError),
+    request: eventId === undefined ? undefined : { eventId },
+  };
+}
+
+/** How the SaaS Builder Toolkit names results (awslabs/sbt-aws, event-manager.ts). */
+export const toolkitDialects: Record<Registration['dialect'], { source: string; prefix: string }> = {
+  'sbt-0.5': { source: 'applicationPlaneEventSource', prefix: '' },
+  'sbt-0.9': { source: 'sbt.application.plane', prefix: 'sbt_aws_' },
+};
+
+/**
+ * What the toolkit makes of each. The status is free text that its control plane shows; these are the words of its own
+ * examples. A removal that fails is not told: it is tried until it succeeds.
+ */
+export const toolkitResults = {
+  InstanceProvisioned: { detailType: 'provisionSuccess', registrationStatus: 'created' },
+  InstanceFailed: { detailType: 'provisionFailure', registrationStatus: 'failed' },
+  InstanceRemoved: { detailType: 'deprovisionSuccess', registrationStatus: 'deleted' },
+};
+
+/**
+ * The result in the dialect of the toolkit's request, from the element that it asks for. A failure has the envelope of a
+ * success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
+ * own jobs fail with. It writes `tenantData` to the tenant, its keys unquoted in an update expression: they must be
+ * identifiers that DynamoDB has not reserved. Empty, it leaves the tenant alone.
+ */
+function toolkitEvents({ name, registration }: Answer, row: Image): OutgoingEvent[] {
+  const { elementKey, instanceId } = row;
+  const dialect = registration && toolkitDialects[registration.dialect];
+  if (!dialect || (elementKey !== defaultElementKey && elementKey !== wholeTenant)) return [];
+  const { detailType, registrationStatus } = toolkitResults[name];
+  const isThere = name === 'InstanceProvisioned' && instanceId !== undefined;
+  return [
+    {
+      source: dialect.source,
+      detailType: `${dialect.prefix}${detailType}`,
+      detail: {
+        tenantRegistrationId: registration.registrationId,
+        jobOutput: {
+          tenantData: isThere ? { [`${elementKey}InstanceId`]: String(instanceId) } : {},
+          tenantRegistrationData: { registrationStatus },
+        },
+      },
+      timeMs: timeOf(row),
+    },
+  ];
+}

@@ -1,0 +1,176 @@
+import { BatchGetItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { unmarshall } from '@aws-sdk/util-dynamodb';
+import * as z from 'zod/mini';
+import type { ErrorCode } from '../../../functions/model/errors.ts';
+import { exactNumber, instanceRowSchema, type InstanceKey } from '../../../functions/model/instance.ts';
+import type { Ask } from './manifest.ts';
+
+/** How a row of the manifest ended. `unknown`: nothing final was seen in time; it may still become something. */
+export type End = {
+  outcome: 'active' | 'failed' | 'unknown';
+  /** False when the table answered before anything was sent. */
+  isSent: boolean;
+  code?: string | undefined;
+  why?: string | undefined;
+};
+
+/** The part of a table's row that shows how an onboarding stands; the token is not in it. */
+const stateSchema = z.pick(instanceRowSchema, {
+  tenantId: true,
+  elementKey: true,
+  status: true,
+  fingerprint: true,
+  source: true,
+  askedBy: true,
+  lastError: true,
+  notices: true,
+});
+type Readable = z.infer<typeof stateSchema>;
+
+/** Of a row that a later version has written, or another hand, nothing but that is known. */
+export type State = Readable | { status: 'unreadable'; lastError?: undefined };
+
+/** DynamoDB's limit for one call. */
+const maxKeys = 100;
+
+/** What an event is refused for, once and for all; the queue delivers it again after any other error. */
+export const finalCodes: ReadonlySet<string> = new Set<ErrorCode>([
+  'invalid-request',
+  'missing-configuration',
+  'refused-by-cloud-elements',
+]);
+
+/**
+ * Reads the table's rows of these tenants, 100 per call, consistently. What DynamoDB leaves out for lack of capacity
+ * is not in the answer: `undefined` in it means that there is no such row.
+ */
+export async function readStates<Key extends InstanceKey>(
+  { dynamoDb, tableName }: { dynamoDb: DynamoDBClient; tableName: string },
+  keys: readonly Key[],
+): Promise<Map<Key, State | undefined>> {
+  const states = new Map<Key, State | undefined>();
+  for (let start = 0; start < keys.length; start += maxKeys) {
+    const chunk = keys.slice(start, start + maxKeys);
+    const { Responses, UnprocessedKeys } = await dynamoDb.send(
+      new BatchGetItemCommand({
+        RequestItems: {
+          [tableName]: {
+            Keys: chunk.map(({ tenantId, elementKey }) => ({
+              tenantId: { S: tenantId },
+              elementKey: { S: elementKey },
+            })),
+            ConsistentRead: true,
+            ...stateOnly,
+          },
+        },
+      }),
+    );
+    const found = new Map<string, State>();
+    for (const item of Responses?.[tableName] ?? []) {
+      const attributes = unmarshall(item, { wrapNumbers: exactNumber });
+      found.set(
+        nameOf(keySchema.parse(attributes)),
+        stateSchema.safeParse(attributes).data ?? { status: 'unreadable' },
+      );
+    }
+    const left = new Set(
+      UnprocessedKeys?.[tableName]?.Keys?.map((key) => nameOf(keySchema.parse(unmarshall(key)))),
+    );
+    for (const key of chunk) if (!left.has(nameOf(key))) states.set(key, found.get(nameOf(key)));
+  }
+  return states;
+}
+
+const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
+
+/** Aliased because some are DynamoDB's reserved words. */
+const stateAttributes = Object.keys(stateSchema.shape);
+const stateOnly = {
+  ProjectionExpression: stateAttributes.map((name) => `#${name}`).join(', '),
+  ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
+};
+
+/** How the row answers a request before anything is sent for it: undefined when an event is to be sent. */
+export function endWithoutSending(ask: Ask, state: State | undefined): End | undefined {
+  if (state?.status === 'unreadable') return unreadable(false);
+  if (state?.status !== 'active') return undefined;
+  return isSame(ask, state) ? { outcome: 'active', isSent: false } : conflict(false);
+}
+
+/** The instance has its credentials from the tenant's secret; a row of an earlier version does not know. */
+function isSame(ask: Ask, { fingerprint, source }: Readable): boolean {
+  return fingerprint === ask.fingerprint && source !== 'request';
+}
+
+/** When the row last failed, ms since the epoch. */
+export const failedAt = (state: State | undefined): number | undefined => state?.lastError?.at;
+
+/** `failedBefore`: when the row had last failed before the event was sent. */
+type Sent = { ask: Ask; eventId: string; failedBefore: number | undefined };
+
+/** How the request has ended, by the row; undefined as long as that is open. */
+export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {
+  if (!state) return undefined;
+  if (state.status === 'unreadable') return unreadable(true);
+  const refusal = state.notices?.find((notice) => notice.eventId === eventId && notice.outcome === 'refused');
+  if (refusal) return { outcome: 'failed', isSent: true, code: refusal.code, why: refusal.detail };
+  const isOurs = state.askedBy?.eventId === eventId;
+  switch (state.status) {
+    case 'active':
+      // Ours with other settings has been changed since.
+      return isOurs || isSame(ask, state) ? { outcome: 'active', isSent: true } : conflict(true);
+    case 'failed': {
+      const { lastError } = state;
+      // The same request may have arrived twice, and then the row records one of the two.
+      const isSameRequest = state.fingerprint === ask.fingerprint && lastError?.at !== failedBefore;
+      // Of an earlier event, or still to be delivered again.
+      if (!lastError || !(isOurs || isSameRequest) || !finalCodes.has(lastError.code)) return undefined;
+      const { code, detail, requestId } = lastError;
+      const why = requestId === undefined ? detail : `${detail} (request ${requestId})`;
+      return { outcome: 'failed', isSent: true, code, why };
+    }
+    case 'deleting':
+    case 'removed':
+      return isOurs
+        ? { outcome: 'failed', isSent: true, code: 'removed', why: 'It was onboarded, and removed since.' }
+        : undefined;
+    case 'provisioning':
+      return undefined;
+  }
+}
+
+/** When nothing final has been seen in time: what was seen last. */
+export function endOfWaiting(state: State | undefined, waitedMs: number): End {
+  const status = state
+    ? `its row says ${state.status}${state.lastError ? ` (${state.lastError.code}: ${state.lastError.detail})` : ''}`
+    : 'it has no row yet';
+  return {
+    outcome: 'unknown',
+    isSent: true,
+    code: 'no-outcome',
+    why:
+      `Nothing final after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still at it, or it has ` +
+      'given up and the event is in the dead-letter queue.',
+  };
+}
+
+function unreadable(isSent: boolean): End {
+  return {
+    outcome: 'failed',
+    isSent,
+    code: 'row-unreadable',
+    why: 'The table has a row of it that this version cannot read. Deploy the version that has written it, or mend the row.',
+  };
+}
+
+function conflict(isSent: boolean): End {
+  return {
+    outcome: 'failed',
+    isSent,
+    code: 'settings-conflict' satisfies ErrorCode,
+    why:
+      'It is active with another name, other tags or other configuration, or a request has brought its credentials. ' +
+      'Change it by PATCH, or remove it first.',
+  };
+}

@@ -1,0 +1,305 @@
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import * as z from 'zod/mini';
+import { assertAllowed } from '../../../functions/model/configuration.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { defaultElementKey, isCatalogued, requiredKeys } from '../../../functions/model/catalog.ts';
+import { isEntryName } from '../../../functions/model/entry-name.ts';
+import { settingsFromEvent } from '../../../functions/model/events.ts';
+import { configurationSchema, entryNameSchema, type InstanceKey } from '../../../functions/model/instance.ts';
+import {
+  configurationColumn,
+  copiedCells,
+  copiedFields,
+  failureColumns,
+  isFailureColumn,
+} from './copied-row.ts';
+import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
+
+/** What a row asks for. */
+export type Ask = InstanceKey & {
+  fingerprint: string;
+  /** JSON, as the event carries it. */
+  detail: string;
+};
+
+export type Row = {
+  /** From 1, as editors count; of a record over several lines, the first. */
+  line: number;
+  /** For the file of failed rows: as in the manifest, and of a bad row only what cannot be a credential. */
+  given: Record<string, unknown>;
+} & (
+  | {
+      ask: Ask;
+      /** Without the tenant's secret the element's credentials are missing. */
+      needsSecret: boolean;
+    }
+  | { faults: string[] }
+);
+export type GoodRow = Extract<Row, { ask: Ask }>;
+export type BadRow = Extract<Row, { faults: string[] }>;
+
+export type Format = 'csv' | 'jsonl';
+
+export type Manifest = { format: Format; columns: readonly string[]; rows: readonly Row[] };
+
+/** The manifest as a whole cannot be used; one message per line. */
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError';
+}
+
+/** As the body of an HTTP request, and far below what EventBridge and SQS take. */
+const maxDetailBytes = 64 * 1_024;
+
+/**
+ * Reads a manifest, CSV with a header or JSON Lines, by the ending of its name.
+ * @throws ManifestError when it cannot be read as that, naming the line
+ */
+export async function readManifest(file: string): Promise<Manifest> {
+  const format = formatOf(file);
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw new ManifestError(
+      `${file} cannot be read: ${error instanceof Error ? error.message : 'no reason'}`,
+    );
+  });
+  const text = textOf(file, bytes);
+  const { columns, records } = format === 'csv' ? readCsv(file, text) : readJsonLines(text);
+  const rows = records.map((record) => checked(record, format));
+  if (rows.length === 0) throw new ManifestError(`${file} has no rows.`);
+  return { format, columns, rows: withoutDoubles(rows) };
+}
+
+export const isGood = (row: Row): row is GoodRow => 'ask' in row;
+export const isBad = (row: Row): row is BadRow => 'faults' in row;
+
+/**
+ * `given` is the row as it stands, `copied` what the file of failed rows repeats of it should it be bad, `detail` what
+ * the event would carry. All are empty for a row that cannot be read.
+ */
+type Draft = {
+  line: number;
+  /** Only of a row that takes several lines. */
+  lastLine?: number;
+  given: Record<string, unknown>;
+  copied: Record<string, unknown>;
+  detail: unknown;
+  faults: string[];
+};
+const unreadable = (line: number, fault: string): Draft => ({
+  line,
+  given: {},
+  copied: {},
+  detail: undefined,
+  faults: [fault],
+});
+
+function formatOf(file: string): Format {
+  const ending = extname(file).toLowerCase();
+  if (ending === '.csv') return 'csv';
+  if (ending === '.jsonl' || ending === '.ndjson') return 'jsonl';
+  throw new ManifestError(`${file}: a manifest's name ends in .csv, .jsonl or .ndjson.`);
+}
+
+/** A byte that is no UTF-8 would otherwise become part of a tenant's name as a question mark. */
+function textOf(file: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replaceAll('\r\n', '\n');
+  } catch {
+    throw new ManifestError(`${file} is not UTF-8: save it as "CSV UTF-8", or convert it.`);
+  }
+}
+
+const knownColumns = new Set(['tenantId', 'elementKey', 'name', 'tags', ...failureColumns]);
+
+function readCsv(file: string, text: string): { columns: string[]; records: Draft[] } {
+  const separatorFault = separatorFaultOf(text);
+  if (separatorFault !== undefined) throw new ManifestError(`${file}:1: ${separatorFault}.`);
+  const [header, ...rest] = csvRowsOf(text);
+  if (header && !header.cells) throw new ManifestError(`${file}:${header.line}: ${quoteFault}.`);
+  const columns = header?.cells ?? [];
+  const faults = columns.flatMap((column, index) => {
+    if (columns.indexOf(column) < index) return [`the column ${column} is there twice`];
+    const entry = configurationColumn.exec(column)?.[1];
+    if (entry !== undefined && !entryNameSchema.safeParse(entry).success) {
+      return [
+        'a column configuration.… does not name an entry; it is not shown because it may be a credential',
+      ];
+    }
+    if (knownColumns.has(column) || entry !== undefined) return [];
+    const shown = isEntryName(column) ? `"${column}"` : `the name of column ${index + 1}`;
+    return [
+      `${shown} is not a column: known are tenantId, elementKey, name, tags (separated by ";") ` +
+        'and configuration.<key>',
+    ];
+  });
+  if (!columns.includes('tenantId')) {
+    faults.push('there is no column tenantId; the first line names the columns, separated by ","');
+  }
+  if (faults.length > 0) {
+    throw new ManifestError(faults.map((fault) => `${file}:${header?.line ?? 1}: ${fault}`).join('\n'));
+  }
+  return { columns, records: rest.map((row) => recordOf(row, columns)) };
+}
+
+function recordOf(row: CsvRow, columns: readonly string[]): Draft {
+  if (!row.cells) return unreadable(row.line, quoteFault);
+  const { line, lastLine } = row;
+  const isRepeated = failureColumns.every((column) => columns.includes(column));
+  const cells = isRepeated ? row.cells.map(withoutFormulaGuard) : row.cells;
+  const span = lastLine > line ? { lastLine } : {};
+  if (cells.length !== columns.length) {
+    // Which cell belongs to which column cannot be told, and so not whether one is a credential.
+    return {
+      ...unreadable(line, `the header has ${columns.length} columns, this row ${cells.length}`),
+      ...span,
+    };
+  }
+  const given = Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? '']));
+  const filled = Object.entries(given).filter(([, value]) => value !== '');
+  const { tenantId, elementKey, name, tags } = Object.fromEntries(filled);
+  const configuration = filled.flatMap(([column, value]) => {
+    const key = configurationColumn.exec(column)?.[1];
+    return key === undefined ? [] : [[key, value] as const];
+  });
+  const detail = {
+    tenantId,
+    ...(elementKey && { element: { key: elementKey } }),
+    ...(name && { name }),
+    ...(tags && { tags: tags.split(';').map((tag) => tag.trim()) }),
+    ...(configuration.length > 0 && { configuration: Object.fromEntries(configuration) }),
+  };
+  return { line, ...span, given, copied: copiedCells(given), detail, faults: [] };
+}
+
+/** Spreadsheets take a cell that begins like this for a formula. */
+const formula = /^'*[=+\-@]/;
+
+/** The file of failed rows has a `'` before such a cell, and one more where the cell has its own. */
+export const withFormulaGuard = (text: string): string => (formula.test(text) ? `'${text}` : text);
+const withoutFormulaGuard = (text: string): string =>
+  text.startsWith("'") && formula.test(text) ? text.slice(1) : text;
+
+const objectSchema = z.record(z.string(), z.unknown());
+
+function readJsonLines(text: string): { columns: string[]; records: Draft[] } {
+  const records = text.split('\n').flatMap((source, index): Draft[] => {
+    if (source.trim() === '') return [];
+    const line = index + 1;
+    const parsed = objectSchema.safeParse(parseJson(source)).data;
+    if (!parsed) return [unreadable(line, 'is not a JSON object')];
+    const given = Object.fromEntries(Object.entries(parsed).filter(([key]) => !isFailureColumn(key)));
+    return [{ line, given, copied: copiedFields(given), detail: given, faults: [] }];
+  });
+  return { columns: [], records };
+}
+
+/** Undefined when it is not JSON. The parser's own message would quote the line. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Checks a row by what the service itself does with the event. */
+function checked({ line, lastLine, given, copied, detail, faults: before }: Draft, format: Format): Row {
+  const span =
+    lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
+  const bad = (faults: string[]): Row => ({ line, given: copied, faults: [...faults, ...span] });
+  if (before.length > 0) return bad(before);
+  const settings = attempt(() =>
+    settingsFromEvent(
+      {
+        id: `line-${line}`,
+        source: 'manifest',
+        'detail-type': 'TenantOnboarded',
+        time: new Date(askedBy.sentAt).toISOString(),
+        detail,
+      },
+      askedBy.sentAt,
+    ),
+  );
+  // What is wrong with these has been said already.
+  const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
+  const allowed = attempt(() =>
+    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, askedBy }),
+  );
+  const problems = [settings, allowed].flatMap((result) => ('problems' in result ? result.problems : []));
+  if ('problems' in settings || problems.length > 0) {
+    return bad(problems.map((problem) => faultOf(problem, format)));
+  }
+  const json = JSON.stringify(detail);
+  if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
+  const { tenantId, elementKey, fingerprint } = settings.value;
+  // Of an element without a row in the catalogue it is not known what it requires.
+  const needsSecret =
+    !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
+  return { line, given, ask: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
+}
+
+const credentialsSchema = z.object({
+  element: z.optional(z.object({ key: z.string() })),
+  configuration: z.optional(configurationSchema),
+});
+
+/** Of an event, which may hold no credential at all. */
+const askedBy = { dialect: 'native', eventId: 'line', sentAt: 0 } as const;
+
+function attempt<T>(check: () => T): { value: T } | { problems: readonly Problem[] } {
+  try {
+    return { value: check() };
+  } catch (error) {
+    if (!(error instanceof OnboardingError)) throw error;
+    return { problems: error.facts.problems ?? [] };
+  }
+}
+
+type Problem = NonNullable<OnboardingError['facts']['problems']>[number];
+
+function faultOf(problem: Problem, format: Format): string {
+  const pointer = 'pointer' in problem ? problem.pointer : '';
+  const [, field = '', key] = pointer.split('/');
+  const advice =
+    field === 'configuration' && problem.detail.startsWith('cannot be set')
+      ? ". A credential is put into the tenant's secret in Secrets Manager, never into a manifest"
+      : '';
+  const place = format === 'jsonl' ? pointer : (columnNames.get(field) ?? (key ? `${field}.${key}` : field));
+  return `${place} ${problem.detail}${advice}`.trim();
+}
+
+/** Where a column is not named like the field that it becomes. */
+const columnNames: ReadonlyMap<string, string> = new Map([
+  ['element', 'elementKey'],
+  ['tags', 'tags'],
+]);
+
+const keyOf = ({ ask: { tenantId, elementKey } }: GoodRow): string => `${tenantId}/${elementKey}`;
+
+const maxOthersNamed = 3;
+
+/** Of rows for the same tenant and element none is good: which of them is meant, nobody can tell. */
+function withoutDoubles(rows: readonly Row[]): Row[] {
+  const byKey = Map.groupBy(rows.filter(isGood), keyOf);
+  return rows.map((row) => {
+    if (!isGood(row)) return row;
+    const same = byKey.get(keyOf(row)) ?? [];
+    if (same.length === 1) return row;
+    const { tenantId, elementKey } = row.ask;
+    // One more, because the row itself may be among the first.
+    const others = same
+      .slice(0, maxOthersNamed + 1)
+      .filter(({ line }) => line !== row.line)
+      .slice(0, maxOthersNamed)
+      .map(({ line }) => line);
+    const more = same.length - 1 - others.length;
+    const where = `${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+    return {
+      line: row.line,
+      given: row.given,
+      faults: [
+        `asks for ${elementKey} of tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
+      ],
+    };
+  });
+}

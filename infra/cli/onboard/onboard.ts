@@ -1,0 +1,164 @@
+import { commandLine, UsageError } from '../command.ts';
+import { accent, bad, bold, dim, print } from '../terminal.ts';
+import { plain } from '../../plain-text.ts';
+import {
+  assertWritable,
+  failedRowsFile,
+  removeFailedRows,
+  writeFailedRows,
+  type FailedRow,
+} from './failed-rows.ts';
+import { isBad, isGood, ManifestError, readManifest, type BadRow, type Manifest } from './manifest.ts';
+import { help, parseOptions, type Options } from './options.ts';
+import { counted, number, showProgress, summaryOf } from './progress.ts';
+import { createRun, RunStopped, type Run } from './run.ts';
+import { findMissingSecrets } from './secrets.ts';
+import { findTarget, findTenantSecrets, TargetError, type Where } from './target.ts';
+
+/** `npm run onboard`: onboards the tenants of a manifest that are not active yet. See `--help`. */
+
+const goOn = 'The same command goes on from here.';
+
+const command = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
+
+process.exitCode = await main(command).catch((error: unknown) => {
+  if (error instanceof UsageError || error instanceof ManifestError) return refuse(error.message, 2);
+  if (error instanceof TargetError) return refuse(error.message, 3);
+  // A full disk, for instance.
+  if (error instanceof Error && 'syscall' in error) return refuse(`${error.message}\n${goOn}`, 3);
+  throw error;
+});
+
+async function main(options: Options): Promise<number> {
+  const { manifestFile, check, where, skipBad } = options;
+  const manifest = await readManifest(manifestFile);
+  const badRows = manifest.rows.filter(isBad);
+  printFaults(
+    manifestFile,
+    badRows.flatMap(({ line, faults }) => faults.map((fault) => ({ line, fault }))),
+  );
+  print(
+    `${plain(manifestFile)}: ${counted(manifest.rows.length, 'row')}, ${number(badRows.length)} of them bad`,
+  );
+  if (check) {
+    const isComplete = where ? await checkSecrets(manifestFile, manifest, where) : true;
+    return badRows.length > 0 || !isComplete ? 2 : 0;
+  }
+  if (!where) throw new UsageError('Expected a target.');
+  if (badRows.length > 0 && !skipBad) {
+    return refuse('Nothing was sent. Mend the manifest, or send the good rows with --skip-bad.', 2);
+  }
+  return runAll({ ...options, where }, manifest, badRows);
+}
+
+/** @returns whether each row has the secret that it needs */
+async function checkSecrets(manifestFile: string, manifest: Manifest, where: Where): Promise<boolean> {
+  const secrets = await findTenantSecrets(where);
+  if (!secrets) {
+    print(dim("The tenants' secrets were not looked at: --stage or --local names them."));
+    return true;
+  }
+  try {
+    const missing = await findMissingSecrets(manifest.rows, secrets);
+    printFaults(manifestFile, missing);
+    print(
+      missing.length === 0
+        ? "Each tenant's secret is there; its value was not read."
+        : `${counted(missing.length, 'row')} without a secret that can be used`,
+    );
+    return missing.length === 0;
+  } finally {
+    secrets.secretsManager.destroy();
+  }
+}
+
+async function runAll(
+  options: Options & { where: Where },
+  manifest: Manifest,
+  badRows: readonly BadRow[],
+): Promise<number> {
+  await assertWritable(failedRowsFile(options.manifestFile));
+  const target = await findTarget(options.where);
+  const interruption = new AbortController();
+  const interrupt = () => interruption.abort();
+  // Only once: the second Ctrl-C ends the process at once.
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
+  try {
+    const asks = manifest.rows.filter(isGood).map(({ ask }) => ask);
+    const run = createRun(asks, { ...options, target, signal: interruption.signal });
+    print(`To ${bold(plain(target.name))}, ${options.rate} per second`);
+    const stoppedBy = await stopOf(run);
+    print(`\n${summaryOf(run.counts(), badRows.length)}`);
+    if (stoppedBy) return refuse(`\n${stoppedBy.message}\n${goOn}`, 3);
+    if (interruption.signal.aborted) return refuse(`\nInterrupted; nothing is lost. ${goOn}`, 130);
+    return await finish(options, manifest, badRows, run);
+  } finally {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupt);
+    target.dynamoDb.destroy();
+    target.eventBridge.destroy();
+  }
+}
+
+/** Works through the run, and shows how far it has come. */
+async function stopOf(run: Run): Promise<RunStopped | undefined> {
+  try {
+    await run.compare();
+    print(`${describeComparison(run)}\n`);
+    const progress = showProgress(run.counts);
+    try {
+      await run.work();
+    } finally {
+      progress.stop();
+    }
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RunStopped)) throw error;
+    return error;
+  }
+}
+
+function describeComparison(run: Run): string {
+  const { rows, active, failed, unsent } = run.counts();
+  if (unsent === rows) return 'None of them is active yet.';
+  const conflicts = failed > 0 ? `, ${number(failed)} cannot be sent` : '';
+  return `Already active: ${number(active)}${conflicts}; to send: ${number(unsent)}`;
+}
+
+async function finish(
+  { manifestFile }: Options,
+  manifest: Manifest,
+  badRows: readonly BadRow[],
+  run: Run,
+): Promise<number> {
+  const ends = run.ends();
+  const failed = manifest.rows.flatMap((row): FailedRow[] => {
+    if (isBad(row)) return [{ row, code: 'bad-row', why: row.faults.join('; ') }];
+    const end = isGood(row) ? ends.get(row.ask) : undefined;
+    return end && end.outcome !== 'active'
+      ? [{ row, code: end.code ?? end.outcome, why: end.why ?? '' }]
+      : [];
+  });
+  const file = failedRowsFile(manifestFile);
+  if (failed.length === 0) {
+    await removeFailedRows(file);
+    return 0;
+  }
+  await writeFailedRows(file, manifest, failed);
+  const byCode = Map.groupBy(failed, ({ code }) => code);
+  print(`\nWhich failed and why is in ${accent(plain(file))}:`);
+  for (const [code, { length }] of byCode) print(`${number(length).padStart(7)} ${plain(code)}`);
+  print(dim('Rows that are wrong themselves can be mended in that file: it is a manifest, too.'));
+  if (byCode.size > (badRows.length > 0 ? 1 : 0)) {
+    print(dim('Where the reason lay elsewhere and is gone, the same command sends them again.'));
+  }
+  return 1;
+}
+
+function printFaults(file: string, faults: readonly { line: number; fault: string }[]): void {
+  for (const { line, fault } of faults) process.stderr.write(`${plain(`${file}:${line}: ${fault}`)}\n`);
+}
+
+function refuse(message: string, exitStatus: number): number {
+  process.stderr.write(`${bad(plain(message))}\n`);
+  return exitStatus;
+}

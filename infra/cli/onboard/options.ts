@@ -1,0 +1,111 @@
+import { parseOptions as parseArguments, UsageError } from '../command.ts';
+import { queueMaxReceiveCount, queueVisibilityMs } from '../../../functions/model/timing.ts';
+import type { Where } from './target.ts';
+
+export type Options = {
+  manifestFile: string;
+  /** Nothing is sent: only the manifest is checked, and the tenants' secrets where `where` says what holds them. */
+  check: boolean;
+  /** Undefined only for a check. */
+  where: Where | undefined;
+  rate: number;
+  timeoutMs: number;
+  skipBad: boolean;
+};
+
+/**
+ * The service works fifty tenants at once, a second or two each: at ten per second the queue stays short, so that
+ * outcomes show within seconds, and Cloud Elements is not pressed for more than its limits allow.
+ */
+const defaultRate = 10;
+const maxRate = 1_000;
+
+/** After that the queue has given an event up. */
+const defaultTimeoutS = (queueMaxReceiveCount * queueVisibilityMs) / 1_000;
+
+export const help = `Onboards the tenants of a manifest that are not active yet.
+
+  npm run onboard -- <manifest.csv | manifest.jsonl> --stage <stage> [options]
+
+Where to; one of
+  --local              the stack of npm start on this machine (PORT, if it was started with another)
+  --stage <stage>      a deployed stage, by the outputs of its CloudFormation stack
+  --bus <name> --table <name>
+                       both by name
+
+Options
+  --check              send nothing, only check the manifest, for which no account is needed; with --stage or --local
+                       also look whether each tenant's secret exists
+  --skip-bad           send the good rows although there are bad ones, which go into the file of failed rows
+  --rate <n>           tenants per second (default ${defaultRate})
+  --timeout <s>        seconds to wait for a row's outcome (default ${defaultTimeoutS}: the queue's ten deliveries)
+
+Exit status: 0 all active, or all right for --check · 1 rows failed, are bad or without an outcome · 2 nothing was sent:
+manifest, secrets or command line wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130
+the same command goes on: the table shows what is active, and an event that is sent twice makes no second instance.
+`;
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[], environment: NodeJS.ProcessEnv): Options {
+  const { values, positionals } = parse(args);
+  const [manifestFile, ...more] = positionals;
+  if (manifestFile === undefined || more.length > 0) {
+    throw new UsageError(`Expected the file name of one manifest, got ${positionals.length}.`);
+  }
+  const where = whereOf(values, environment);
+  if (!where && !values.check) {
+    throw new UsageError('Expected one of --local, --stage <stage>, or --bus <name> and --table <name>.');
+  }
+  return {
+    manifestFile,
+    check: values.check,
+    where,
+    rate: positive('--rate', values.rate, maxRate) ?? defaultRate,
+    timeoutMs: (positive('--timeout', values.timeout) ?? defaultTimeoutS) * 1_000,
+    skipBad: values['skip-bad'],
+  };
+}
+
+function parse(args: readonly string[]) {
+  return parseArguments({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      local: { type: 'boolean', default: false },
+      stage: { type: 'string' },
+      bus: { type: 'string' },
+      table: { type: 'string' },
+      rate: { type: 'string' },
+      timeout: { type: 'string' },
+      check: { type: 'boolean', default: false },
+      'skip-bad': { type: 'boolean', default: false },
+    },
+  });
+}
+
+function whereOf(
+  { local, stage, bus, table }: ReturnType<typeof parse>['values'],
+  environment: NodeJS.ProcessEnv,
+): Where | undefined {
+  const ways = [
+    ...(local ? ['--local'] : []),
+    ...(stage === undefined ? [] : ['--stage']),
+    ...(bus === undefined && table === undefined ? [] : ['--bus with --table']),
+  ];
+  if (ways.length > 1)
+    throw new UsageError(`${ways.join(' and ')} name different targets: give one of them.`);
+  if (local) return { localPort: positive('PORT', environment['PORT'], 65_532) ?? 8_080 };
+  if (stage !== undefined) return { stage };
+  if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table };
+  if (bus !== undefined || table !== undefined)
+    throw new UsageError('--bus and --table go together: give both.');
+  return undefined;
+}
+
+function positive(name: string, text: string | undefined, max = Number.MAX_SAFE_INTEGER): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= max) return value;
+  const range = max === Number.MAX_SAFE_INTEGER ? 'above 0' : `above 0 and at most ${max}`;
+  throw new UsageError(`Expected ${name} to be a number ${range}, got "${text}".`);
+}

@@ -1,0 +1,167 @@
+import * as z from 'zod/mini';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
+import { elementKeySchema, tenantIdSchema } from '../../../functions/model/instance.ts';
+import { oldestOnboardingMs } from '../../../functions/model/timing.ts';
+import { type FunctionName, type Trigger, triggers } from '../../../functions/triggers.ts';
+import { bad, bold, good } from '../terminal.ts';
+import { number } from '../onboard/progress.ts';
+
+/** A function that events reach by a queue, which is called after it. */
+export type QueueName = {
+  [Name in FunctionName]: (typeof triggers)[Name] extends { queue: unknown } ? Name : never;
+}[FunctionName];
+
+/** As the function itself reads a message. */
+const parsers: Record<
+  QueueName,
+  (event: unknown, arrivedAt: number) => { tenantId: string; elementKey: string | undefined }
+> = {
+  'onboard-tenants': settingsFromEvent,
+  'offboard-tenants': offboardingFromEvent,
+};
+
+export const isQueueName = (name: string): name is QueueName => Object.hasOwn(parsers, name);
+export const queueNames = Object.keys(parsers).filter(isQueueName);
+
+/** What may be shown of a message: nothing in it is text that a sender can choose freely. */
+type Shown = {
+  /** SQS's, under which the log has it, too. */
+  messageId: string;
+  /** The event's time, cut to the message's arrival. */
+  sentAt: Date;
+  detailType: string | undefined;
+  tenantId: string | undefined;
+  elementKey: string | undefined;
+};
+
+/** `fault`: why it stays where it is. `body`: what goes back into the queue. */
+export type DeadLetter = Shown &
+  ({ fault: string; body?: never } | { fault?: never; body: string; isCut: boolean });
+
+/**
+ * @param arrivedAtMs when the message first came into a queue: SQS's `SentTimestamp`, which a message keeps when SQS
+ * moves it to the dead letters
+ */
+export function readDeadLetter(
+  queue: QueueName,
+  { messageId, arrivedAtMs, body }: { messageId: string; arrivedAtMs: number; body: string },
+  nowMs = Date.now(),
+): DeadLetter {
+  const event = parseJson(body);
+  const { 'detail-type': detailType, time, detail } = recognisableSchema.parse(event);
+  const isCut = time !== undefined && Date.parse(time) > arrivedAtMs;
+  const sentAt = new Date(isCut || time === undefined ? toTheSecond(arrivedAtMs) : time);
+  const shown = { messageId, sentAt, detailType };
+  try {
+    const { tenantId, elementKey } = parsers[queue](event, arrivedAtMs);
+    const read = { ...shown, tenantId, elementKey };
+    if (queue === 'onboard-tenants' && nowMs - sentAt.getTime() > oldestOnboardingMs) {
+      return { ...read, fault: `is older than ${oldestOnboardingDays} days and would be ignored` };
+    }
+    return { ...read, isCut, body: isCut ? withTime(sentAt, event) : body };
+  } catch (error) {
+    return {
+      ...shown,
+      tenantId: detail?.tenantId,
+      elementKey: detail?.element?.key,
+      fault: event === undefined ? 'is not JSON' : faultOf(error),
+    };
+  }
+}
+
+const oldestOnboardingDays = oldestOnboardingMs / (24 * 60 * 60 * 1_000);
+
+/**
+ * The function cuts an event's time to its message's arrival. That of the message which goes back is later than the
+ * first one, so the body has to carry the cut.
+ */
+function withTime(sentAt: Date, event: unknown): string {
+  return JSON.stringify({ ...z.looseObject({}).parse(event), time: toTheSecond(sentAt.getTime()) });
+}
+
+/** As EventBridge writes times: ISO 8601, whole seconds, rounded down. */
+const toTheSecond = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+
+const rows: Trigger[] = Object.values(triggers);
+const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
+
+const ifValid = <T>(schema: z.ZodMiniType<T>) => z.catch(z.optional(schema), undefined);
+/** What is in order in an event that, as a whole, is not. */
+const recognisableSchema = z.catch(
+  z.object({
+    'detail-type': ifValid(z.enum(detailTypes)),
+    time: ifValid(z.iso.datetime({ offset: true })),
+    detail: ifValid(
+      z.object({
+        tenantId: ifValid(tenantIdSchema),
+        element: ifValid(z.object({ key: ifValid(elementKeySchema) })),
+      }),
+    ),
+  }),
+  { 'detail-type': undefined, time: undefined, detail: undefined },
+);
+
+const maxProblems = 3;
+
+/** The parser names places and what it expects there, and never quotes a value. */
+function faultOf(error: unknown): string {
+  const problems = (error instanceof OnboardingError && error.facts.problems) || [];
+  if (problems.length === 0) return 'cannot be read';
+  const named = problems
+    .slice(0, maxProblems)
+    .map((problem) => ('pointer' in problem ? `${problem.pointer} ${problem.detail}` : problem.detail));
+  const more = problems.length - named.length;
+  return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A head and one line each, the oldest first. */
+export function linesOf(letters: readonly DeadLetter[]): string[] {
+  const cells = letters
+    .toSorted((a, b) => a.sentAt.getTime() - b.sentAt.getTime())
+    .map(({ sentAt, detailType = '?', tenantId = '?', elementKey, messageId, ...letter }) => ({
+      columns: [
+        toTheSecond(sentAt.getTime()),
+        detailType,
+        tenantId,
+        elementKey ?? (letter.fault === undefined ? '(all)' : '?'),
+      ],
+      verdict:
+        letter.fault === undefined
+          ? good(letter.isCut ? 'readable, its time cut to its arrival' : 'readable')
+          : `${bad(letter.fault)} (message ${messageId})`,
+    }));
+  const head = ['sent', 'event', 'tenant', 'element'];
+  const widths = head.map((name, index) =>
+    Math.max(name.length, ...cells.map(({ columns }) => columns[index]?.length ?? 0)),
+  );
+  const aligned = (columns: readonly string[]) =>
+    columns.map((text, index) => text.padEnd(widths[index] ?? 0)).join('  ');
+  return [
+    bold(aligned(head).trimEnd()),
+    ...cells.map(({ columns, verdict }) => `${aligned(columns)}  ${verdict}`),
+  ];
+}
+
+/** What is said of letters that the queue has and the list does not. SQS counts approximately. */
+export function linesOfUnseen({ visible, hidden }: { visible: number; hidden: number }): string[] {
+  return [
+    ...(visible > 0
+      ? [`Not received, though the queue has them: about ${number(visible)}. Run it again.`]
+      : []),
+    ...(hidden > 0
+      ? [
+          `Hidden: about ${number(hidden)}. Another run holds them, or one that was killed: they are seen again ` +
+            'within 15 minutes.',
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,65 @@
+import * as z from 'zod/mini';
+import { commandLine, parseOptions } from './command.ts';
+import { printLogLine } from './log-line.ts';
+import { startLocalStack } from '../local/stack.ts';
+import { accent, bold, dim, print } from './terminal.ts';
+
+const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
+
+  npm start
+  PORT=9000 npm start   with other ports: four in a row from 9000 (default 8080)`;
+
+commandLine(help, (args) => parseOptions({ args }), { changesThings: true });
+
+const portSchema = z.coerce.number().check(z.int(), z.gte(1_024), z.lte(65_532));
+const stack = await start(process.env['PORT'] ?? 8080).catch((error: unknown) => {
+  const reason = error instanceof Error ? error.message.replace(/: choose another.*/, '.') : String(error);
+  process.stderr.write(`${reason} To use others: PORT=9000 npm start\n`);
+  process.exit(1);
+});
+
+const { apiUrl, awsUrl, dynamodbUrl, cloudElementsUrl } = stack;
+const tenantSecret = stack.tenantSecretName('globex', 'taxify');
+
+print(`
+${bold('element-onboarding')} runs on this machine. Nothing leaves it, nothing is kept; Ctrl-C ends it.
+
+  HTTP API         ${accent(apiUrl)}
+  AWS services     ${accent(awsUrl)}   ${dim('Secrets Manager, KMS, EventBridge')}
+  DynamoDB         ${accent(dynamodbUrl)}   ${dim(`table ${stack.tableName}`)}
+  Cloud Elements   ${accent(cloudElementsUrl)}   ${dim('simulated')}
+
+${bold("Provision a tenant's Taxify instance")} ${dim('(again: the same instance)')}
+
+  curl -i ${apiUrl}/tenants/acme/instances -H 'content-type: application/json' \\
+    -d '{"element":{"key":"taxify"},"configuration":{"api.key":"any"},"tags":["eu"],"name":"Acme"}'
+
+${bold('Read its element token')}
+
+  curl ${apiUrl}/tenants/acme/instances/taxify/token
+
+${bold('Onboard another tenant by event')} ${dim('(its key comes from its secret; then look at the result)')}
+
+  curl ${awsUrl} -H 'x-amz-target: secretsmanager.CreateSecret' \\
+    -d '{"Name":"${tenantSecret}","SecretString":"{\\"api.key\\":\\"any\\"}"}'
+  curl ${awsUrl} -H 'x-amz-target: AWSEvents.PutEvents' \\
+    -d '{"Entries":[{"EventBusName":"${stack.busName}","Source":"crm","DetailType":"TenantOnboarded","Detail":"{\\"tenantId\\":\\"globex\\"}"}]}'
+  curl ${apiUrl}/tenants/globex/instances
+`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    void stack.stop();
+  });
+}
+
+async function start(firstPort: unknown) {
+  const port = portSchema.safeParse(firstPort).data;
+  if (port === undefined)
+    throw new Error('PORT is to be a number from 1024 to 65532: the first of four ports.');
+  return startLocalStack({
+    keepSchedules: true,
+    ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 },
+    onLog: (_functionName, line) => printLogLine(line),
+  });
+}

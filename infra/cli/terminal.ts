@@ -1,0 +1,20 @@
+import { styleText } from 'node:util';
+
+/** Styles for a terminal; plain text anywhere else, and where NO_COLOR asks for it. */
+const style = (format: Parameters<typeof styleText>[0]) => (text: string) =>
+  styleText(format, text, { stream: process.stdout });
+
+export const bold = style('bold');
+export const dim = style('dim');
+export const accent = style('cyan');
+export const good = style('green');
+export const bad = style('red');
+
+/** By HTTP status: green for done, yellow for the caller's, red for ours. */
+export function coloredStatus(status: number): string {
+  return style(status < 300 ? 'green' : status < 500 ? 'yellow' : 'red')(String(status));
+}
+
+export function print(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,120 @@
+import { Aws, Fn, Lazy, type RemovalPolicy } from 'aws-cdk-lib';
+import * as apigateway from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import type { Construct } from 'constructs';
+import { gatewayTimeoutMs } from '../../functions/model/timing.ts';
+import { metricNamespace, metricService, type MetricName } from '../../functions/model/metric-names.ts';
+
+/**
+ * Of one route, in requests per second and at once; what is more gets 429. A read is a DynamoDB call or two, some
+ * milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: should all of them, the three routes keep
+ * 3 × 10 × 29 = 870 of the 1,000 executions busy that AWS gives an account. The burst is what the on-boarding queue has under
+ * way at most, 10 messages times 5 invocations.
+ */
+const throttling = {
+  read: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
+  write: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 50 },
+};
+
+const requestsThrottled: MetricName = 'RequestsThrottled';
+
+export type ApiOptions = { apiName: string; stage: string; logRemovalPolicy: RemovalPolicy };
+
+/** An HTTP API whose every route asks for a signature by an IAM principal that may invoke it. */
+export class Api extends apigateway.HttpApi {
+  readonly #stage: apigateway.CfnStage;
+  readonly #routeSettings: Record<string, object> = {};
+
+  constructor(scope: Construct, id: string, { apiName, stage, logRemovalPolicy }: ApiOptions) {
+    super(scope, id, {
+      apiName,
+      description: 'Element instances and element tokens of tenants',
+      defaultAuthorizer: new HttpIamAuthorizer(),
+    });
+    const accessLog = new logs.LogGroup(this, 'VendedAccessLog', {
+      logGroupName: accessLogName(apiName),
+      retention: logs.RetentionDays.ONE_MONTH,
+      removalPolicy: logRemovalPolicy,
+    });
+    const defaultStage = this.defaultStage?.node.defaultChild;
+    if (!(defaultStage instanceof apigateway.CfnStage)) throw new Error('The API has no default stage.');
+    this.#stage = defaultStage;
+    this.#stage.accessLogSettings = {
+      destinationArn: accessLog.logGroupArn,
+      format: JSON.stringify(accessLogFormat(stage)),
+    };
+    this.#stage.routeSettings = Lazy.any({ produce: () => this.#routeSettings });
+    accessLog.addMetricFilter('Throttled', {
+      filterPattern: logs.FilterPattern.stringValue('$.status', '=', '429'),
+      metricNamespace,
+      metricName: requestsThrottled,
+      metricValue: '1',
+      dimensions: { service: '$.service', stage: '$.stage' },
+    });
+  }
+
+  /**
+   * @param http as in the trigger table: `GET /path/{parameter}`
+   * @param isWrite it calls Cloud Elements
+   */
+  addFunction(http: string, handler: IFunction, { isWrite }: { isWrite: boolean }): void {
+    const method = Object.values(apigateway.HttpMethod).find((candidate) =>
+      http.startsWith(`${candidate} /`),
+    );
+    if (!method) throw new Error(`Not a method and a path: ${http}`);
+    const routes = this.addRoutes({
+      path: http.slice(method.length + 1),
+      methods: [method],
+      integration: new HttpLambdaIntegration('Integration', handler, {
+        payloadFormatVersion: apigateway.PayloadFormatVersion.VERSION_2_0,
+      }),
+    });
+    for (const construct of routes.flatMap((route) => route.node.findAll())) {
+      // Set here because the construct's own `timeout` stops at 29 s, the limit of REST APIs; an HTTP API's is 30 s.
+      if (construct instanceof apigateway.CfnIntegration) construct.timeoutInMillis = gatewayTimeoutMs;
+      // Settings of a route that is not there yet are refused.
+      if (construct instanceof apigateway.CfnRoute) this.#stage.addResourceDependency(construct);
+    }
+    this.#routeSettings[http] = throttling[isWrite ? 'write' : 'read'];
+  }
+}
+
+/**
+ * Elsewhere than below `/aws/vendedlogs/`, each API's group adds to one policy of the account, of 5,120 characters, and
+ * when that is full deployments fail:
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
+ *
+ * With a part of the stack's id, because a group that has outlived its stack would hold the name.
+ */
+function accessLogName(apiName: string): string {
+  const stackUuid = Fn.select(2, Fn.split('/', Aws.STACK_ID));
+  return `/aws/vendedlogs/${apiName}-${Fn.select(0, Fn.split('-', stackUuid))}`;
+}
+
+/**
+ * No path, query or header but `User-Agent`: the tenant is in the function's own log, under the same `awsRequestId`.
+ * Service and stage are the dimensions of the metric made of it.
+ *
+ * Each line has to be JSON, or the metric misses it. API Gateway writes `-` for what there is none of, and escapes what
+ * callers send. Not `$context.error.messageString`: it has quotes around it when there is an error and none around the
+ * `-`, so that either lines with an error or those without one would not be JSON. Messages of HTTP APIs have no quotes.
+ * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
+ */
+const accessLogFormat = (stage: string) => ({
+  service: metricService,
+  stage,
+  requestId: '$context.requestId',
+  awsRequestId: '$context.integration.requestId',
+  time: '$context.requestTime',
+  route: '$context.routeKey',
+  status: '$context.status',
+  latencyMs: '$context.responseLatency',
+  caller: '$context.identity.userArn',
+  sourceIp: '$context.identity.sourceIp',
+  userAgent: '$context.identity.userAgent',
+  error: '$context.error.message',
+  integrationError: '$context.integrationErrorMessage',
+});

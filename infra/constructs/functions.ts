@@ -1,0 +1,98 @@
+import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import type { Trigger, Uses } from '../../functions/triggers.ts';
+import { environmentFor, type Resources } from '../environment.ts';
+import { timeoutMsOf } from './function-timeout.ts';
+
+/** What functions use, as they are told of it and as they are permitted it: here the ids of secret and key are ARNs. */
+export type FunctionResources = Resources & {
+  tableArn: string;
+  indexArn: string;
+  busArn: string;
+  tenantSecretsArn: string;
+};
+
+/**
+ * The share of a processor grows with the memory: 512 MB is about 0.3 of one. A cold start is processor time and needs
+ * that; the rest of an invocation waits for the network, and more would only be paid for.
+ */
+const memoryMb = 512;
+
+/** One row of the trigger table as a function, with the permissions and the environment that its `uses` asks for. */
+export function addFunction(
+  scope: Construct,
+  name: string,
+  options: {
+    trigger: Trigger;
+    code: lambda.Code;
+    resources: FunctionResources;
+    logRemovalPolicy: RemovalPolicy;
+  },
+): lambda.Function {
+  const { trigger, code, resources, logRemovalPolicy } = options;
+  const { uses } = trigger;
+  const parent = new Construct(scope, name);
+  const logGroup = new logs.LogGroup(parent, 'Logs', {
+    retention: logs.RetentionDays.ONE_MONTH,
+    removalPolicy: logRemovalPolicy,
+  });
+  // A role given to the function does not get AWSLambdaBasicExecutionRole, which may write to every log group.
+  const role = new iam.Role(parent, 'Role', { assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com') });
+  if (uses.secrets?.includes('tenants')) {
+    const pattern = `${resources.tenantSecretsPrefix}/tenants/*`;
+    Validations.of(role).acknowledge({
+      id: `AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:${pattern}]`,
+      reason:
+        'Tenants come and go while the stack stays; the wildcard covers their secrets and nothing else.',
+    });
+  }
+  return new lambda.Function(parent, 'Function', {
+    code,
+    handler: 'index.handler',
+    runtime: lambda.Runtime.NODEJS_24_X,
+    architecture: lambda.Architecture.ARM_64,
+    timeout: Duration.millis(timeoutMsOf(trigger)),
+    memorySize: memoryMb,
+    logGroup,
+    role,
+    initialPolicy: permissionsFor(uses, resources, logGroup),
+    environment: environmentFor(uses, resources),
+  });
+}
+
+function permissionsFor(
+  uses: Uses,
+  resources: FunctionResources,
+  logGroup: logs.ILogGroup,
+): iam.PolicyStatement[] {
+  const { table = [], index = [], bus = [], secrets = [], tokenKey = [] } = uses;
+  const secretArns = { platform: resources.platformSecretId, tenants: resources.tenantSecretsArn };
+  const statements = [
+    { actions: ['logs:CreateLogStream', 'logs:PutLogEvents'], resources: [logGroup.logGroupArn] },
+    { actions: table.map((action) => `dynamodb:${action}`), resources: [resources.tableArn] },
+    { actions: index.map((action) => `dynamodb:${action}`), resources: [resources.indexArn] },
+    { actions: bus.map((action) => `events:${action}`), resources: [resources.busArn] },
+    // Needs no permission for KMS as long as the secrets are under the account's own key for secrets.
+    { actions: ['secretsmanager:GetSecretValue'], resources: secrets.map((secret) => secretArns[secret]) },
+    {
+      actions: tokenKey.map((action) => `kms:${action}`),
+      resources: [resources.tokenKeyId],
+      conditions: exactlyThisEncryptionContext,
+    },
+  ];
+  return statements
+    .filter((statement) => statement.actions.length > 0 && statement.resources.length > 0)
+    .map((statement) => new iam.PolicyStatement(statement));
+}
+
+/**
+ * Neither key may be missing and no other be there. `ForAllValues` alone would not do: it also holds when there is no
+ * context at all. `ForAnyValue` is content with one of the two.
+ */
+const exactlyThisEncryptionContext = {
+  Null: { 'kms:EncryptionContext:tenantId': 'false', 'kms:EncryptionContext:elementKey': 'false' },
+  'ForAllValues:StringEquals': { 'kms:EncryptionContextKeys': ['tenantId', 'elementKey'] },
+};

@@ -1,0 +1,293 @@
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import * as z from 'zod/mini';
+import { functionTimeoutMs } from '../../../functions/model/timing.ts';
+import { accountId, region } from './aws-protocol.ts';
+
+const containerFile = fileURLToPath(new URL('container.ts', import.meta.url));
+
+export type Invocation = {
+  requestId: string;
+  functionName: string;
+  arn: string;
+  event: unknown;
+  deadlineMs: number;
+};
+
+const containerMessageSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('answer'), requestId: z.string(), answer: z.optional(z.unknown()) }),
+  z.object({
+    kind: z.literal('failure'),
+    requestId: z.string(),
+    errorType: z.string(),
+    errorMessage: z.string(),
+  }),
+]);
+export type ContainerMessage = z.infer<typeof containerMessageSchema>;
+
+type Container = ReturnType<typeof startContainer>;
+
+/**
+ * Written to both streams when an invocation is over, as Lambda does in its log. An answer is passed on after them, so
+ * that all that was logged before it is there.
+ */
+const endOfInvocation = /^(.*)END RequestId: ([\da-f-]{36})$/;
+
+type PendingInvocation = {
+  resolve: (answer: unknown) => void;
+  reject: (error: Error) => void;
+  /** Both streams have been read to the end of this invocation. */
+  logged: Promise<void>;
+  countEndedStream: () => void;
+};
+
+/**
+ * Lambda on this machine: each function is bundled once and runs in a process of its own, started by its first
+ * invocation and kept warm, which knows nothing but its environment. Unlike in Lambda, invocations at the same time
+ * share the process, and so the end of one that ran out of time.
+ */
+export function createContainers<Name extends string>({
+  bundle,
+  environmentOf,
+  timeoutMsOf = () => functionTimeoutMs,
+  onLog = () => {},
+}: {
+  /** Writes `index.mjs`, which exports `handler`, into the directory. */
+  bundle: (name: Name, directory: string) => void | Promise<void>;
+  environmentOf: (name: Name) => Record<string, string>;
+  timeoutMsOf?: (name: Name) => number;
+  /** Every line that a function writes, to either stream: what CloudWatch would keep. */
+  onLog?: (name: Name, line: string) => void;
+}) {
+  const warm = new Map<Name, Container>();
+  const alive = new Set<Container>();
+  const bundleFiles = new Map<Name, Promise<string>>();
+  let temporaryDirectory: string | undefined;
+  let stopped = false;
+
+  function bundleFileOf(name: Name): Promise<string> {
+    const bundleFile = bundleFiles.get(name) ?? bundleOnce(name);
+    bundleFiles.set(name, bundleFile);
+    return bundleFile;
+  }
+
+  /**
+   * The function's container, once it is ready. What has failed is forgotten: a module may be missing, or a directory
+   * not writable, only for as long as `npm ci` runs. Unlike a handler's error, this one is in no log of the function.
+   */
+  async function startedContainer(name: Name): Promise<Container> {
+    const bundleFile = bundleFileOf(name);
+    try {
+      const file = await bundleFile;
+      throwIfStopped();
+      const container = containerOf(name, file);
+      await container.ready;
+      return container;
+    } catch (error) {
+      if (bundleFiles.get(name) === bundleFile) bundleFiles.delete(name);
+      if (!stopped) onLog(name, `${name} cannot be started: ${onOneLine(error)}`);
+      throw error;
+    }
+  }
+
+  async function bundleOnce(name: Name): Promise<string> {
+    temporaryDirectory ??= mkdtempSync(join(tmpdir(), 'element-onboarding-'));
+    const directory = join(temporaryDirectory, name);
+    mkdirSync(directory, { recursive: true });
+    await bundle(name, directory);
+    return join(directory, 'index.mjs');
+  }
+
+  function containerOf(name: Name, bundleFile: string): Container {
+    const known = warm.get(name);
+    if (known) return known;
+    const container = startContainer({
+      name,
+      bundleFile,
+      environment: environmentOf(name),
+      onLine: (line) => onLog(name, line),
+      onEnd: () => {
+        alive.delete(container);
+        forget(name, container);
+      },
+    });
+    alive.add(container);
+    warm.set(name, container);
+    return container;
+  }
+
+  function forget(name: Name, container: Container): void {
+    if (warm.get(name) === container) warm.delete(name);
+  }
+
+  function throwIfStopped(): void {
+    if (stopped) throw new Error('The local stack was stopped.');
+  }
+
+  /** The function's answer; rejects when it throws, crashes or does not answer in time. */
+  async function invoke(name: Name, event: unknown): Promise<unknown> {
+    throwIfStopped();
+    // As in Lambda, loading the bundle does not count.
+    const container = await startedContainer(name);
+    const requestId = randomUUID();
+    const timeoutMs = timeoutMsOf(name);
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        const message = `Task timed out after ${(timeoutMs / 1_000).toFixed(2)} seconds`;
+        onLog(name, `${requestId} ${message}`);
+        reject(new Error(`${name}: ${message}`));
+        container.kill();
+        forget(name, container);
+      }, timeoutMs);
+    });
+    try {
+      const arn = `arn:aws:lambda:${region}:${accountId}:function:${name}`;
+      const deadlineMs = Date.now() + timeoutMs;
+      return await Promise.race([
+        container.invoke({ requestId, functionName: name, arn, event, deadlineMs }),
+        timeout,
+      ]);
+    } catch (error) {
+      const exit = container.exit();
+      // The words of Lambda's log.
+      if (exit !== undefined && !stopped) {
+        onLog(name, `RequestId: ${requestId} Error: Runtime exited with error: ${exit}`);
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Ends the function's process in the middle of whatever it does; the next invocation starts another.
+   * @returns whether there was one
+   */
+  function kill(name: Name): boolean {
+    const container = warm.get(name);
+    container?.kill();
+    if (container) forget(name, container);
+    return container !== undefined;
+  }
+
+  /** Ends every process started here and removes the bundles. */
+  async function stop(): Promise<void> {
+    stopped = true;
+    for (const container of alive) container.kill();
+    await Promise.all([...alive].map(({ ended }) => ended));
+    // Who still writes one would make the directory anew.
+    await Promise.allSettled(bundleFiles.values());
+    if (temporaryDirectory) rmSync(temporaryDirectory, { recursive: true, force: true });
+  }
+
+  return { invoke, kill, stop };
+}
+
+function startContainer({
+  name,
+  bundleFile,
+  environment,
+  onLine,
+  onEnd,
+}: {
+  name: string;
+  bundleFile: string;
+  environment: Record<string, string>;
+  onLine: (line: string) => void;
+  onEnd: () => void;
+}) {
+  const pending = new Map<string, PendingInvocation>();
+  const { promise: ready, resolve: markReady, reject: markBroken } = Promise.withResolvers<void>();
+
+  const child = fork(containerFile, [bundleFile], {
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      TZ: 'UTC',
+      AWS_LAMBDA_FUNCTION_NAME: name,
+      // Beside the bundles: processes after the first start in half the time.
+      NODE_COMPILE_CACHE: join(dirname(bundleFile), '..', 'compiled'),
+      ...environment,
+    },
+    // Node 22 warns about the types in container.ts, which would count as a line of the function's log.
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  for (const input of [child.stdout, child.stderr]) {
+    if (input) createInterface({ input }).on('line', readLine);
+  }
+  child.on('message', (message) => {
+    const parsed = containerMessageSchema.parse(message);
+    if (parsed.kind === 'ready') markReady();
+    else void settle(parsed);
+  });
+  let exit: string | undefined;
+  let startError: Error | undefined;
+  child.once('error', (error) => {
+    startError = error;
+  });
+  // Comes once its output has been read to the end, unlike 'exit', and also for one that could not be started.
+  const { promise: ended, resolve: markEnded } = Promise.withResolvers<void>();
+  child.once('close', () => {
+    onEnd();
+    exit = startError?.message ?? child.signalCode ?? `exit status ${child.exitCode}`;
+    const ending = new Error(`${name} ended: ${exit}`);
+    markBroken(ending);
+    for (const { reject } of pending.values()) reject(ending);
+    markEnded();
+  });
+
+  function readLine(line: string): void {
+    const [, before = line, endedId] = endOfInvocation.exec(line) ?? [];
+    if (before || endedId === undefined) onLine(before);
+    if (endedId !== undefined) pending.get(endedId)?.countEndedStream();
+  }
+
+  async function settle(message: Exclude<ContainerMessage, { kind: 'ready' }>): Promise<void> {
+    const invocation = pending.get(message.requestId);
+    await invocation?.logged;
+    if (message.kind === 'answer') invocation?.resolve(message.answer ?? null);
+    else invocation?.reject(new Error(`${message.errorType}: ${message.errorMessage}`));
+  }
+
+  return {
+    /** Rejects when the process ends before it has loaded the bundle. */
+    ready,
+    ended,
+    /** How the process has ended, if it has. */
+    exit: () => exit,
+
+    async invoke(invocation: Invocation): Promise<unknown> {
+      const { promise: logged, resolve: markLogged } = Promise.withResolvers<void>();
+      let streamsToEnd = 2;
+      const countEndedStream = () => {
+        streamsToEnd -= 1;
+        if (streamsToEnd === 0) markLogged();
+      };
+      const { promise: answer, resolve, reject } = Promise.withResolvers<unknown>();
+      pending.set(invocation.requestId, { resolve, reject, logged, countEndedStream });
+      // What cannot be sent was meant for a process that is ending, whose end rejects all that is pending.
+      child.send(invocation, () => {});
+      try {
+        return await answer;
+      } finally {
+        pending.delete(invocation.requestId);
+      }
+    },
+
+    kill(): void {
+      child.kill('SIGKILL');
+    },
+  };
+}
+
+function onOneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\s*\n\s*/g, ' ');
+}

@@ -1,0 +1,77 @@
+import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
+import dynalite from 'dynalite';
+import type { DynamoDBRecord } from 'aws-lambda';
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { region } from './aws-protocol.ts';
+import { recordChanges } from './changes.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from '../loopback.ts';
+
+/** The embedded DynamoDB, in memory, with the table of the instances. */
+export async function startDynamoDb({
+  tableName,
+  port = 0,
+  guard = (listener) => listener,
+  onChange = () => {},
+}: {
+  tableName: string;
+  port?: number;
+  /** Stands before the database: counts, refuses, fails. */
+  guard?: (listener: RequestListener) => RequestListener;
+  /** Gets what the table's stream would hold. */
+  onChange?: (record: DynamoDBRecord) => void;
+}) {
+  const dynamoDb = dynalite({ createTableMs: 0 });
+  // dynalite's own server stays closed and is handed the requests of ours, so that `guard` can stand before it.
+  const record = recordChanges({ tableName, onChange });
+  const server = createServer(
+    withoutForeigners(
+      guard(
+        record((request, response) => {
+          dynamoDb.emit('request', request, response);
+          // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
+          request.removeAllListeners('error').on('error', () => response.destroy());
+        }),
+      ),
+    ),
+  );
+  const url = await listenOnLoopback(server, port);
+  await createTable(url, tableName);
+  return { url, stop: () => closeServer(server) };
+}
+
+async function createTable(endpoint: string, tableName: string): Promise<void> {
+  const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+  const client = new DynamoDBClient({ endpoint, region, credentials });
+  try {
+    await client.send(
+      new CreateTableCommand({
+        TableName: tableName,
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [
+          { AttributeName: 'tenantId', AttributeType: 'S' },
+          { AttributeName: 'elementKey', AttributeType: 'S' },
+          { AttributeName: 'unsettled', AttributeType: 'S' },
+          { AttributeName: 'checkAt', AttributeType: 'N' },
+        ],
+        KeySchema: [
+          { AttributeName: 'tenantId', KeyType: 'HASH' },
+          { AttributeName: 'elementKey', KeyType: 'RANGE' },
+        ],
+        GlobalSecondaryIndexes: [
+          {
+            IndexName: 'unsettled',
+            KeySchema: [
+              { AttributeName: 'unsettled', KeyType: 'HASH' },
+              { AttributeName: 'checkAt', KeyType: 'RANGE' },
+            ],
+            Projection: { ProjectionType: 'KEYS_ONLY' },
+          },
+        ],
+      }),
+    );
+    await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 10 }, { TableName: tableName });
+  } finally {
+    client.destroy();
+  }
+}

@@ -1,0 +1,230 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { answerHtml, refuse, send, type Answer } from './answers.ts';
+import { misbehave, type Fault, type Mishap, type ReceivedRequest } from './faults.ts';
+import type { Listing } from './instances.ts';
+import { createOperations, invalidSecrets } from './operations.ts';
+import { findRoute, isKnownPath, prefix } from './routes.ts';
+import type { Instance } from './shown.ts';
+import { closeServer, listenOnLoopback, withoutForeigners } from '../loopback.ts';
+
+export type { Fault, Mishap, Outcome, ReceivedRequest } from './faults.ts';
+export type { Operation } from './routes.ts';
+export type { Instance } from './shown.ts';
+
+const maxBodyBytes = 8 * 1024 * 1024;
+
+export type PlatformSecrets = { readonly userSecret: string; readonly organizationSecret: string };
+
+export type CloudElementsOptions = PlatformSecrets & {
+  readonly port?: number;
+  /** Of a second user in the same account, who has instances of their own. */
+  readonly otherUserSecret?: string;
+  readonly now?: () => number;
+  readonly faultFor?: FaultFor;
+};
+
+/** Asked for every request to a known operation that no `fail` is waiting for. */
+export type FaultFor = (request: ReceivedRequest) => Mishap | undefined;
+
+/** What a test may set, at any time. */
+type Settings = Listing & {
+  /** Every answer comes this much later than its effect. */
+  latencyMs: number;
+  faultFor: FaultFor;
+};
+
+export type CloudElements = Settings &
+  AsyncDisposable & {
+    /** The origin, without the platform's path prefix. */
+    readonly url: string;
+    /** Alive, in order of creation. */
+    readonly instances: readonly Instance[];
+    /** Everything received, in order of arrival; kept in memory only. */
+    readonly requests: ReceivedRequest[];
+    fail(fault: Fault): void;
+    /** Makes an instance as `POST /instances` does, of the first user, and without a request. */
+    seed(body: object): Instance;
+    /** Forgets the requests so far, the faults still to come and all settings; the instances stay. */
+    reset(): void;
+    /** Takes effect at once; the user, and so the instances, stay the same. */
+    rotateSecrets(secrets: PlatformSecrets): void;
+    /** Ends every connection and whatever still waits on it; late effects no longer happen. */
+    stop(): Promise<void>;
+  };
+
+/**
+ * Simulates Cloud Elements' `/instances` API on the loopback interface. It prints nothing: what it receives is secret.
+ */
+export async function startCloudElements({
+  port = 0,
+  userSecret,
+  organizationSecret,
+  otherUserSecret,
+  now = Date.now,
+  faultFor = () => undefined,
+}: CloudElementsOptions): Promise<CloudElements> {
+  const instances: Instance[] = [];
+  const requests: ReceivedRequest[] = [];
+  const faults: { fault: Fault; timesLeft: number }[] = [];
+  let secrets: PlatformSecrets = { userSecret, organizationSecret };
+  const defaults: Settings = {
+    latencyMs: 0,
+    listLagMs: 0,
+    listShape: {},
+    ignoreTagFilter: false,
+    faultFor,
+  };
+  const settings = { ...defaults };
+  const handlers = createOperations({ instances, listing: settings, now });
+
+  /** The correct answer; the request takes effect here and nowhere else. */
+  function perform({ operation, path, parameters, query, headers, body }: ReceivedRequest): Answer {
+    // A wrong base URL meets the front proxy, which knows nothing of the platform's error bodies.
+    if (!path.startsWith(`${prefix}/`)) return answerHtml(404, '<html><body>404 Not Found</body></html>');
+
+    const credentials = readAuthorization(headers.authorization);
+    const userId = userIdOf(credentials.get('User'));
+    const elementToken = credentials.get('Element');
+    // Guides call an element with a User and an Element part alone.
+    const isOrganizationImplied = elementToken !== undefined && operation?.endsWith('/ping');
+    const organization =
+      credentials.get('Organization') ?? (isOrganizationImplied && secrets.organizationSecret);
+    if (userId === undefined || organization !== secrets.organizationSecret) {
+      return refuse(401, invalidSecrets);
+    }
+    if (!operation) return isKnownPath(path) ? refuse(405, 'Method not allowed') : refuse(404, 'Not found');
+    if (!/application\/(json|\*)|\*\/\*/.test(headers.accept ?? '*/*')) return refuse(406, 'Not acceptable');
+    if (body !== undefined) {
+      if (!/^application\/json\b/i.test(headers['content-type'] ?? '')) {
+        return refuse(415, 'Unsupported media type');
+      }
+      // Too large is a 429, which no waiting cures: for what is sent as for what is answered.
+      if (Number(headers['content-length'] ?? 0) > maxBodyBytes) return refuse(429, 'Payload too large');
+    }
+
+    // An element token names the instance where the path has no id. Elsewhere it is ignored, whatever it is.
+    const answer = handlers[operation]({ body, query, userId, parameters, elementToken });
+    const isTooLarge = operation.startsWith('GET ') && Buffer.byteLength(answer.body) > maxBodyBytes;
+    return isTooLarge ? refuse(429, 'Payload too large') : answer;
+  }
+
+  function userIdOf(secret: string | undefined): number | undefined {
+    if (secret === undefined) return undefined;
+    if (secret === secrets.userSecret) return 1;
+    return secret === otherUserSecret ? 2 : undefined;
+  }
+
+  function takeMishap(request: ReceivedRequest): Mishap | undefined {
+    if (!request.operation) return undefined;
+    const waiting = faults.find(({ fault, timesLeft }) => timesLeft > 0 && fault.on === request.operation);
+    if (!waiting) return settings.faultFor(request);
+    waiting.timesLeft -= 1;
+    return waiting.fault;
+  }
+
+  const connections = new WeakMap<Socket, number>();
+  let connectionCount = 0;
+  const stopping = new AbortController();
+  async function pause(ms: number): Promise<void> {
+    if (ms > 0) await sleep(ms, undefined, { signal: stopping.signal });
+  }
+
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const at = now();
+    const connection = connections.get(request.socket) ?? 0;
+    const received = { ...describeRequest(request, await text(request)), at, connection };
+    requests.push(received);
+    const mishap = takeMishap(received);
+    const { latencyMs } = settings;
+    if (mishap) {
+      return misbehave({ mishap, received, response, perform: () => perform(received), pause, latencyMs });
+    }
+    const answer = perform(received);
+    await pause(latencyMs);
+    return send(response, answer);
+  }
+
+  const server = createServer(
+    withoutForeigners((request, response) => {
+      void respond(request, response).catch((error: unknown) => {
+        request.socket.destroy();
+        // The server was stopped, or the client went away. Anything else is a mistake in here and must be seen.
+        if (!stopping.signal.aborted && !request.errored) throw error;
+      });
+    }),
+  );
+  server.on('connection', (socket) => connections.set(socket, ++connectionCount));
+  const url = await listenOnLoopback(server, port);
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    await closeServer(server);
+  }
+
+  // One object with the settings: what a test sets on it is what the server goes by.
+  return Object.assign(settings, {
+    url,
+    instances,
+    requests,
+    fail: (fault: Fault) => {
+      faults.push({ fault, timesLeft: fault.times ?? 1 });
+    },
+    reset: () => {
+      requests.length = 0;
+      faults.length = 0;
+      Object.assign(settings, defaults);
+    },
+    seed: (body: object) => {
+      handlers['POST /instances']({
+        body,
+        query: new URLSearchParams(),
+        userId: 1,
+        parameters: { id: '', configId: '', keyOrId: '', hub: '' },
+        elementToken: undefined,
+      });
+      const instance = instances.at(-1);
+      if (!instance) throw new Error('Nothing was made.');
+      return instance;
+    },
+    rotateSecrets: (rotated: PlatformSecrets) => {
+      secrets = rotated;
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  });
+}
+
+function describeRequest({ method = '', url = '', headers }: IncomingMessage, body: string) {
+  const [path = '', ...search] = url.split('?');
+  return {
+    ...findRoute(method, path),
+    method,
+    path,
+    query: new URLSearchParams(search.join('?')),
+    headers,
+    body: body === '' ? undefined : parseJson(body),
+  };
+}
+
+/** Text that is not JSON is returned as it is: no schema accepts it. */
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return body;
+  }
+}
+
+/** `User x, Organization y, Element z` in any order: one space after the word, a comma and a space between the parts. */
+function readAuthorization(header = ''): Map<string, string> {
+  const credentials = new Map<string, string>();
+  for (const part of header.split(', ')) {
+    const [, word, secret] = /^(User|Organization|Element) ([^\s,]+)$/.exec(part) ?? [];
+    if (!word || !secret || credentials.has(word)) return new Map();
+    credentials.set(word, secret);
+  }
+  return credentials;
+}

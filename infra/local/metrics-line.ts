@@ -1,0 +1,2 @@
+/** Metrics in the embedded metric format, which CloudWatch reads out of the log. */
+export const isMetricsLine = (line: string): boolean => line.startsWith('{"_aws":');

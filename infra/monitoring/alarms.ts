@@ -1,0 +1,313 @@
+import { Duration, Stack } from 'aws-cdk-lib';
+import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
+import { period, type MetricOf } from './metrics.ts';
+import type { Observed } from './monitoring.ts';
+
+/** How often a threshold must be reached for an alarm: in this many of the last so many periods. */
+type Persistence = { in: number; of: number };
+
+const once: Persistence = { in: 1, of: 1 };
+/** Not for what mends itself at the next try. */
+const twice: Persistence = { in: 2, of: 3 };
+const lasting: Persistence = { in: 3, of: 3 };
+
+type Fault = {
+  /** In the alarm's name. */
+  id: string;
+  /** What breaks, for whom, and what is to be done first. */
+  text: string;
+  /** The heading in the README after "Runbook: ". */
+  runbook: string;
+  metric: IMetric;
+  atLeast: number;
+  during: Persistence;
+  whenMissing: TreatMissingData;
+};
+
+const rows: [string, Trigger][] = Object.entries(triggers);
+
+/** What it means when one of those stands still that no caller waits for; the errors of the others are the API's. */
+const consequences: Record<string, string> = {
+  'onboard-tenants': 'tenants are on-boarded late',
+  'offboard-tenants': 'instances of tenants that have left are removed late',
+  'reconcile-instances': 'tenants whose request was cut short are left without token, or not removed',
+  'audit-instances': 'it goes unnoticed when tenants have lost their instance',
+  'publish-results': 'nobody is told what became of tenants',
+};
+
+/** `isRare`: it may run once a day, and so fail no second time. */
+const unattended = rows.flatMap(([name, { http, schedule }]) =>
+  http ? [] : [{ name, isRare: schedule !== undefined && schedule.everyMinutes > period.toMinutes() }],
+);
+
+const provisioning: FunctionName[] = ['provision-instance', 'onboard-tenants'];
+
+/** Several times what a row waits when all goes well (3 minutes), and some tries of the reconciler, one every 5 minutes. */
+const oldestUnsettledMinutes = 20;
+
+const resultsHeldUpMinutes = 5;
+
+/** @returns the alarms, the most urgent first */
+export function addAlarms(
+  scope: Construct,
+  observed: Observed,
+  {
+    alarmTopicArn,
+    runbookUrl = 'README.md',
+  }: { alarmTopicArn?: string | undefined; runbookUrl?: string | undefined },
+): Alarm[] {
+  const { stackName } = Stack.of(scope);
+  const action =
+    alarmTopicArn === undefined
+      ? undefined
+      : new SnsAction(Topic.fromTopicArn(scope, 'AlarmTopic', alarmTopicArn));
+  return faults(observed).map(({ id, text, runbook, metric, atLeast, during, whenMissing }) => {
+    const alarm = new Alarm(scope, `Alarm ${id}`, {
+      alarmName: `${stackName}-${id}`,
+      alarmDescription: `${text} ${runbookUrl}#runbook-${runbook.toLowerCase().replaceAll(' ', '-')}`,
+      metric,
+      threshold: atLeast,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      evaluationPeriods: during.of,
+      datapointsToAlarm: during.in,
+      treatMissingData: whenMissing,
+    });
+    if (action) {
+      alarm.addAlarmAction(action);
+      alarm.addOkAction(action);
+    }
+    return alarm;
+  });
+}
+
+function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
+  const handlerOf = (name: string) => {
+    const handler = handlers.get(name);
+    if (!handler) throw new Error(`There is no function ${name}.`);
+    return handler;
+  };
+  // Silence means that nothing has happened.
+  const whenMissing = TreatMissingData.NOT_BREACHING;
+  return [
+    {
+      id: 'platform-credentials',
+      text:
+        'Cloud Elements refuses the platform secret, or it cannot be read as one: no tenant can be on-boarded, changed or ' +
+        'removed, while tokens can still be read. Put the current user and organization secret into it.',
+      runbook: 'platform credentials',
+      metric: metric('PlatformCredentialsRejected'),
+      atLeast: 1,
+      during: once,
+      whenMissing,
+    },
+    ...provisioning.map((name) => ({
+      id: `provisioning-fails-${name}`,
+      text:
+        'Tenants are not on-boarded, and it is not their fault: Cloud Elements or a part of this service fails. Callers ' +
+        'get 5xx, and events come again for half an hour before they are dead letters. Look at what the functions log.',
+      runbook: 'provisioning fails',
+      metric: metric('Failed', { of: handlerOf(name).functionName }),
+      atLeast: 1,
+      during: twice,
+      whenMissing,
+    })),
+    ...[...deadLetters].map(([name, queue]) => ({
+      id: `dead-letters-${name}`,
+      text: deadLetterTexts[kindOf(name)],
+      runbook: 'dead letters',
+      metric: queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period }),
+      atLeast: 1,
+      during: once,
+      // SQS tells nothing of a queue that has been empty and untouched for hours.
+      whenMissing,
+    })),
+    {
+      id: 'events-ignored',
+      text:
+        'An onboarding or off-boarding event came too late or too early and was ignored: its tenant may be without an ' +
+        'instance, or may have left while its instance stays. Nothing tries again. Find the tenant in the log, and send ' +
+        'the event anew if it still stands.',
+      runbook: 'events ignored',
+      metric: metric('EventsIgnored'),
+      atLeast: 1,
+      during: once,
+      whenMissing,
+    },
+    {
+      id: 'results-held-up',
+      text:
+        `Results are told more than ${resultsHeldUpMinutes} minutes late: whoever waits for InstanceProvisioned, ` +
+        'InstanceFailed or InstanceRemoved does not learn of any tenant. A record that cannot be handled holds up those ' +
+        'behind it, for 12 hours at most. Look at what publish-results logs.',
+      runbook: 'results held up',
+      metric: handlerOf('publish-results').metric('IteratorAge', { statistic: Stats.MAXIMUM, period }),
+      atLeast: Duration.minutes(resultsHeldUpMinutes).toMilliseconds(),
+      during: once,
+      whenMissing,
+    },
+    {
+      id: 'oldest-unsettled',
+      text:
+        `A tenant's instance has been waiting for more than ${oldestUnsettledMinutes} minutes to be settled, or the ` +
+        'reconciler does not run: the tenant has no token, or is not removed. Look for "left-open" in the log.',
+      runbook: 'oldest unsettled',
+      // Two windows, each of which holds a try at every row that is open.
+      metric: metric('OldestUnsettledAge', { statistic: Stats.MAXIMUM, period: Duration.minutes(10) }),
+      atLeast: Duration.minutes(oldestUnsettledMinutes).toSeconds(),
+      during: { in: 2, of: 2 },
+      // It is told every minute.
+      whenMissing: TreatMissingData.BREACHING,
+    },
+    {
+      id: 'api-errors',
+      text:
+        "The API answers 5xx: applications may be without their tenant's token, and tenants cannot be on-boarded, changed or " +
+        'removed. Find the route in the access log.',
+      runbook: 'API errors',
+      metric: api.metricServerError({ statistic: Stats.SUM, period }),
+      atLeast: 5,
+      during: twice,
+      whenMissing,
+    },
+    ...unattended.flatMap(({ name, isRare }) => [
+      {
+        id: `function-fails-${name}`,
+        text: `${name} ends with an error or runs out of time, so ${consequences[name]}. Nothing is lost. Look at what it logs.`,
+        runbook: 'functions fail',
+        metric: handlerOf(name).metricErrors({ statistic: Stats.SUM, period }),
+        atLeast: 1,
+        during: isRare ? once : twice,
+        whenMissing,
+      },
+      {
+        id: `function-throttled-${name}`,
+        text:
+          `Lambda does not start ${name}, because all of the account's concurrency is in use, so ${consequences[name]}; ` +
+          'callers of the API get 503. Find out who uses it up, or have it raised.',
+        runbook: 'functions throttled',
+        metric: handlerOf(name).metricThrottles({ statistic: Stats.SUM, period }),
+        atLeast: 1,
+        during: isRare ? once : lasting,
+        whenMissing,
+      },
+    ]),
+    {
+      id: 'upstream-throttled',
+      text:
+        'Cloud Elements has been answering 429 for a quarter of an hour: on-boarding of tenants is slow or fails. Nothing is ' +
+        'lost. Send fewer at once, and ask Cloud Elements for its limits.',
+      runbook: 'throttled by Cloud Elements',
+      metric: metric('UpstreamThrottled'),
+      atLeast: 1,
+      during: lasting,
+      whenMissing,
+    },
+    {
+      id: 'requests-throttled',
+      text:
+        'The API turns requests away with 429, because there are more than a route takes: applications may be without their ' +
+        "tenant's token. Find route and caller in the access log.",
+      runbook: 'requests throttled',
+      metric: metric('RequestsThrottled'),
+      atLeast: 10,
+      during: once,
+      whenMissing,
+    },
+    {
+      id: 'duplicates',
+      text:
+        'A tenant had more than one instance at Cloud Elements, which this service is to prevent: what came beside the one in ' +
+        'use has been removed, or is still to be. Tenants notice nothing; find out where it came from.',
+      runbook: 'duplicates',
+      // One that is left is tried again until it is removed.
+      metric: metric('DuplicatesRemoved'),
+      atLeast: 1,
+      during: once,
+      whenMissing,
+    },
+    ...ofAudit(metric),
+  ];
+}
+
+/** Told once a day: they hold until the next audit. */
+function ofAudit(metric: MetricOf): Fault[] {
+  const common = { atLeast: 1, during: once, whenMissing: TreatMissingData.IGNORE };
+  return [
+    {
+      ...common,
+      id: 'lost-instances',
+      text:
+        'Tenants have a token here that opens nothing, because their instance is gone at Cloud Elements: what the ' +
+        'application does for them fails. Delete and provision them anew.',
+      runbook: 'lost instances',
+      metric: metric('LostInstances', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'instances-not-visible',
+      text:
+        'The platform secret does not see most of the instances that tenants have here, so it belongs to another user: no ' +
+        'tenant can be removed, changed or checked. Their tokens still work; delete nothing. Put back the secret of the ' +
+        'user that made the instances.',
+      runbook: 'instances not visible',
+      metric: metric('AuditsNotVisible', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'instances-not-ours',
+      text:
+        "The table gives tenants the token of an instance that shows another tenant's or stage's tags: what the application " +
+        'does for them may happen in the account of another. Find out which of the two is wrong before anything else.',
+      runbook: 'instances not ours',
+      metric: metric('InstancesNotOurs', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'unreadable-rows',
+      text:
+        'The table has rows that this version cannot read: for these tenants every request fails. Deploy the version that has ' +
+        'written them.',
+      runbook: 'unreadable rows',
+      metric: metric('UnreadableRows', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'orphans',
+      text:
+        "Cloud Elements has instances of this stage that belong to no tenant: they cost money and hold a tenant's " +
+        'credentials. Tenants notice nothing. Find out whose they were, then remove them.',
+      runbook: 'orphans',
+      metric: metric('Orphans', { statistic: Stats.MAXIMUM }),
+    },
+    {
+      ...common,
+      id: 'audit-incomplete',
+      text:
+        'The daily audit has not seen everything: instances that are lost or orphaned may go unnoticed. Tenants notice ' +
+        'nothing. Run it again, and look at how long it takes.',
+      runbook: 'audit incomplete',
+      metric: metric('AuditsIncomplete', { statistic: Stats.MAXIMUM }),
+    },
+  ];
+}
+
+const deadLetterTexts = {
+  onboarding:
+    'Tenants were not on-boarded: their events have failed ten times or cannot be read, and nothing tries again. Find out ' +
+    'why, then put the events back into the queue within 14 days.',
+  offboarding:
+    'Tenants have left whose instances were not removed: their events have failed ten times or cannot be read, and nothing ' +
+    'tries again. Find out why, then put the events back into the queue within 14 days.',
+  results:
+    'Whoever waits for the result of some tenants was not told it, and nothing tries again. Within 12 hours, ask for these ' +
+    'tenants once more by event, or read the records from the stream.',
+};
+
+function kindOf(name: string): keyof typeof deadLetterTexts {
+  if (name === 'onboard-tenants') return 'onboarding';
+  return name === 'offboard-tenants' ? 'offboarding' : 'results';
+}

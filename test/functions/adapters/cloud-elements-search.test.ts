@@ -1,0 +1,320 @@
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
+import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
+import type { Sought } from '../../../functions/core/ports.ts';
+import { startCloudElements, type Instance } from '../../../infra/local/cloud-elements/simulator.ts';
+import { newTenant } from '../../support/real-servers.ts';
+
+const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
+const simulator = await startCloudElements(secrets);
+afterAll(() => simulator.stop());
+const cloudElements = createCloudElements({
+  call: createCloudElementsCaller({
+    baseUrl: simulator.url,
+    credentials: { get: () => Promise.resolve(secrets), renew: (refused) => Promise.resolve(refused) },
+  }),
+});
+const timeoutMs = 2_000;
+
+let requestsBefore = 0;
+const forgetRequests = () => {
+  requestsBefore = simulator.requests.length;
+};
+
+let sought: Sought;
+beforeEach(async () => {
+  simulator.reset();
+  for (const { id } of simulator.instances.slice()) {
+    await cloudElements.remove({ tenantId: 'any', elementKey: 'any', instanceId: id }, { timeoutMs });
+  }
+  forgetRequests();
+  const tenantId = newTenant();
+  sought = {
+    tenantId,
+    elementKey: 'taxify',
+    owner: 'tests',
+    provisionId: `generation-of-${tenantId}`,
+    name: `taxify-${tenantId}`,
+    createdAt: Date.now(),
+  };
+});
+
+const markers = ({ tenantId, provisionId, owner }: Sought) => [
+  `tenant:${tenantId}`,
+  `provision:${provisionId}`,
+  `owner:${owner}`,
+];
+
+/** An instance as the row's create makes it, but for what is given. */
+async function create(
+  over: { tags?: readonly string[]; name?: string; elementKey?: 'taxify' | 'freshdeskv2' } = {},
+): Promise<Instance> {
+  const { tags = markers(sought), name = sought.name, elementKey = 'taxify' } = over;
+  const outcome = await cloudElements.create(
+    {
+      tenantId: sought.tenantId,
+      elementKey,
+      name,
+      // Without any, the platform makes one of the name.
+      tags: tags.length === 0 ? ['to be taken away'] : [...tags],
+      configuration: { 'api.key': 'k', subdomain: 's', username: 'u' },
+    },
+    { timeoutMs },
+  );
+  const instance = simulator.instances.find(
+    ({ id }) => outcome.kind === 'created' && id === outcome.instance.id,
+  );
+  if (!instance) throw new Error('the simulator has made no instance');
+  if (tags.length === 0) instance.tags = [];
+  forgetRequests();
+  return instance;
+}
+
+const lookUp = (over: Partial<Sought> = {}, withinMs = timeoutMs) =>
+  cloudElements.lookUp({ ...sought, ...over }, { timeoutMs: withinMs });
+const requests = () => simulator.requests.slice(requestsBefore);
+const calls = () => requests().map(({ operation }) => operation);
+const foundOf = (...instances: Instance[]) =>
+  instances.map(({ id, token, createdDate }) => ({ id, token, createdDate }));
+
+describe('a look-up', () => {
+  test('finds what shows tenant, owner, generation and element', async () => {
+    const instance = await create();
+    expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: true });
+    expect(calls()).toEqual(['GET /instances']);
+  });
+
+  test.each([
+    ['tenant', { tenantId: 'another' }],
+    ['stage', { owner: 'another' }],
+  ])('does not find an instance of another %s, even if the generation is the same', async (_what, of) => {
+    await create({ tags: markers({ ...sought, ...of }) });
+    expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: true });
+  });
+
+  test('does not find an instance that names a second tenant beside its own', async () => {
+    await create({ tags: [...markers(sought), 'tenant:another'] });
+    expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: true });
+  });
+
+  test.each([
+    ['no tenant and no owner', () => ({ tags: [`provision:${sought.provisionId}`] })],
+    ['no owner', () => ({ tags: [`provision:${sought.provisionId}`, `tenant:${sought.tenantId}`] })],
+    ['another element', () => ({ elementKey: 'freshdeskv2' as const })],
+  ])('concludes nothing from an instance of the generation with %s', async (_what, over) => {
+    await create(over());
+    expect(await lookUp()).toMatchObject({ kind: 'unknown' });
+  });
+
+  describe('for an instance that the row records', () => {
+    test('reads it by its id when it is not listed', async () => {
+      const instance = await create({ tags: [`tenant:${sought.tenantId}`, 'owner:tests'] });
+      expect(await lookUp({ instanceId: instance.id })).toEqual({
+        kind: 'found',
+        instances: foundOf(instance),
+        isCertain: true,
+      });
+    });
+
+    test.each([
+      ['another tenant', () => ({ tags: markers({ ...sought, tenantId: 'another' }) })],
+      ['another stage', () => ({ tags: markers({ ...sought, owner: 'another' }) })],
+      ['another element', () => ({ elementKey: 'freshdeskv2' as const, tags: ['no markers'] })],
+    ])('does not find it when it belongs to %s', async (_what, over) => {
+      const { id } = await create(over());
+      expect(await lookUp({ provisionId: 'other', instanceId: id })).toEqual({
+        kind: 'found',
+        instances: [],
+        isCertain: true,
+      });
+    });
+
+    test('concludes nothing when it shows no markers', async () => {
+      const { id } = await create({ tags: [] });
+      expect(await lookUp({ instanceId: id })).toMatchObject({ kind: 'unknown' });
+    });
+
+    test('finds nothing when it is gone', async () => {
+      expect(await lookUp({ instanceId: 1 })).toMatchObject({ kind: 'found', instances: [] });
+    });
+  });
+
+  test('leaves out the instance that is known already, whatever it shows', async () => {
+    const { id } = await create({ tags: [] });
+    simulator.ignoreTagFilter = true;
+    expect(await lookUp({ exceptId: id })).toMatchObject({ kind: 'found', instances: [] });
+    expect(calls()).not.toContain('GET /instances/{id}');
+  });
+
+  describe('of a list whose filter does not hold', () => {
+    beforeEach(() => {
+      simulator.ignoreTagFilter = true;
+    });
+
+    test('is not certain', async () => {
+      const instance = await create();
+      await create({ tags: ['another'] });
+      expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: false });
+      expect(calls()).toEqual(['GET /instances']);
+    });
+
+    test('walks through all of it twice before it finds nothing', async () => {
+      for (let i = 0; i < 201; i++) await create({ tags: ['another'] });
+      forgetRequests();
+      expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
+      expect(requests().map(({ query }) => query.has('nextPage'))).toEqual([false, true, false, true]);
+    });
+
+    test('walks on until two walks have listed the same instances', async () => {
+      const shown = [await create({ tags: ['a'] }), await create({ tags: ['b'] })];
+      const bodies = [[shown[0]], [shown[1]], shown, shown].map((page) =>
+        page.map((each) => ({ id: each?.id, element: { key: 'taxify' }, tags: each?.tags })),
+      );
+      simulator.faultFor = () => ({
+        effect: 'none',
+        outcome: { kind: 'status', status: 200, body: bodies.shift() ?? [] },
+      });
+      expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
+      expect(calls()).toHaveLength(4);
+    });
+
+    test('concludes nothing while each walk lists other instances', async () => {
+      let id = 0;
+      simulator.faultFor = () => ({
+        effect: 'none',
+        outcome: {
+          kind: 'status',
+          status: 200,
+          body: [{ id: ++id, element: { key: 'taxify' }, tags: ['another'] }],
+        },
+      });
+      expect(await lookUp({}, 300)).toMatchObject({ kind: 'unknown' });
+      expect(calls().length).toBeGreaterThan(2);
+    });
+  });
+
+  describe('of a list that shows no tags', () => {
+    beforeEach(() => {
+      simulator.ignoreTagFilter = true;
+      simulator.listShape = { tags: 'absent' };
+    });
+
+    test('reads what could be the row’s by its id, and nothing else', async () => {
+      const instance = await create();
+      await create({ name: 'Another name', tags: ['another'] });
+      await create({ elementKey: 'freshdeskv2', tags: ['another'] });
+      expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: false });
+      expect(calls()).toEqual(['GET /instances', 'GET /instances/{id}']);
+    });
+
+    test('does not read what was created before the row, less clock skew', async () => {
+      await create({ tags: ['another'] });
+      const createdAt = Date.now();
+      await lookUp({ createdAt: createdAt + 3_000 });
+      expect(calls()).toContain('GET /instances/{id}');
+      forgetRequests();
+      expect(await lookUp({ createdAt: createdAt + 7_000 })).toEqual({
+        kind: 'found',
+        instances: [],
+        isCertain: false,
+      });
+      expect(calls()).not.toContain('GET /instances/{id}');
+    });
+
+    test('reads at most twenty, and concludes nothing from more', async () => {
+      for (let i = 0; i < 20; i++) await create({ tags: ['another'] });
+      forgetRequests();
+      expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
+      await create();
+      expect(await lookUp()).toMatchObject({ kind: 'unknown' });
+    });
+
+    test('concludes nothing when there are none by id either', async () => {
+      await create({ tags: [] });
+      expect(await lookUp()).toMatchObject({ kind: 'unknown' });
+    });
+  });
+});
+
+const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId }, { timeoutMs });
+const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
+
+/** From now on, to everything. */
+const answer = (status: number, body?: object | string) => {
+  simulator.faultFor = () => ({
+    effect: 'none',
+    outcome: { kind: 'status', status, ...(body !== undefined && { body }) },
+  });
+};
+
+describe('an instance that is read by its id', () => {
+  test.each([
+    ['ours', 'with tenant and owner', () => ({ tags: [`tenant:${sought.tenantId}`, 'owner:tests', 'x'] })],
+    ['unmarked', 'without tags', () => ({ tags: [] })],
+    ['unmarked', 'with tags of its own alone', () => ({ tags: ['eu'] })],
+    ['unmarked', 'without an owner', () => ({ tags: [`tenant:${sought.tenantId}`] })],
+    ['not-ours', 'of another tenant', () => ({ tags: ['tenant:another'] })],
+    ['not-ours', 'of another stage', () => ({ tags: [`tenant:${sought.tenantId}`, 'owner:other'] })],
+    ['not-ours', 'of another element', () => ({ elementKey: 'freshdeskv2' as const })],
+  ])('is %s %s', async (owned, _how, over) => {
+    const { id, element, token } = await create(over());
+    expect(await read(id)).toMatchObject({
+      kind: 'read',
+      owned,
+      instanceId: id,
+      elementKey: element.key,
+      token,
+      valid: true,
+      disabled: false,
+    });
+  });
+
+  test('is absent only when the platform says so', async () => {
+    expect(await read(1)).toEqual({ kind: 'absent' });
+    simulator.faultFor = () => ({
+      effect: 'none',
+      outcome: { kind: 'status', status: 404, body: { message: 'no Route matched with those values' } },
+    });
+    expect(await read(1)).toMatchObject({ kind: 'unknown' });
+  });
+
+  test('is not known from an answer about another instance', async () => {
+    const { id } = await create();
+    simulator.faultFor = () => ({
+      effect: 'none',
+      outcome: { kind: 'status', status: 200, body: { id: id + 1, element: { key: 'taxify' } } },
+    });
+    expect(await read(id)).toMatchObject({ kind: 'unknown' });
+  });
+});
+
+describe('a deletion', () => {
+  test('of an instance that is gone already counts', async () => {
+    const { id } = await create();
+    expect(await remove(id)).toEqual({ kind: 'removed' });
+    expect(await remove(id)).toEqual({ kind: 'removed' });
+  });
+
+  test.each([409, 403])('refused with %d by Cloud Elements is told with its reason', async (status) => {
+    const requestId = '0123456789abcdef01234567';
+    const { id } = await create();
+    answer(status, { requestId, message: 'The instance is in use' });
+    const outcome = await remove(id);
+    if (outcome.kind !== 'refused') throw new Error(outcome.kind);
+    expect(outcome.error).toMatchObject({ code: 'deletion-refused', facts: { requestId } });
+    expect(outcome.error.message).toContain(`(${status})`);
+  });
+
+  test.each([
+    [500, undefined, 'unknown', undefined],
+    [409, '<html>', 'unknown', undefined],
+    [404, '<html>', 'refused', 'cloud-elements-unreadable'],
+    [401, undefined, 'not-done', 'platform-credentials-refused'],
+  ])('answered %d with %s is %s', async (status, body, kind, code) => {
+    const { id } = await create();
+    answer(status, body);
+    const outcome = await remove(id);
+    expect(outcome.kind).toBe(kind);
+    expect('error' in outcome ? outcome.error.code : undefined).toBe(code);
+  });
+});

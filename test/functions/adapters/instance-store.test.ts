@@ -1,0 +1,402 @@
+import {
+  type AttributeValue,
+  DeleteItemCommand,
+  DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import { afterAll, describe, expect, test } from 'vitest';
+import { createAuditProgress } from '../../../functions/adapters/audit-progress.ts';
+import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
+import type { Stored } from '../../../functions/core/ports.ts';
+import type { InstanceRow } from '../../../functions/model/instance.ts';
+import { startDynamoDb } from '../../../infra/local/aws/dynamodb.ts';
+import { createInMemoryStore } from '../../proofs/explorer/in-memory-store.ts';
+import { newTenant } from '../../support/real-servers.ts';
+
+const tableName = 'instances';
+const dynamoDb = await startDynamoDb({ tableName });
+const client = new DynamoDBClient({
+  endpoint: dynamoDb.url,
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
+});
+afterAll(async () => {
+  client.destroy();
+  await dynamoDb.stop();
+});
+
+/** Everything that a row can hold. */
+const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
+  v: 1,
+  tenantId: newTenant(),
+  elementKey: 'taxify',
+  status: 'active',
+  provisionId: 'provision-1',
+  attemptId: 'attempt-1',
+  leaseExpiresAt: 1_000,
+  sendDeadline: 2_000,
+  contested: true,
+  origin: 'http://127.0.0.1:1',
+  instanceId: 7,
+  name: 'Shop',
+  tags: ['eu', 'vip'],
+  fingerprint: 'fingerprint',
+  harmless: { 'pagination.max': '50' },
+  askedAt: 500,
+  askedBy: { dialect: 'sbt-0.9', eventId: 'event-1', registrationId: 'registration-1', sentAt: 500 },
+  token: new Uint8Array([0, 255, 128, 10, 13]),
+  createdAt: 600,
+  updatedAt: 700,
+  lastError: { code: 'not-saved', detail: 'why', requestId: 'request-1', at: 650 },
+  ...over,
+});
+
+/** Nothing but what it must hold; what it lacks is there as `undefined`, as the use cases leave it. */
+const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
+  // oxlint-disable-next-line no-unused-vars -- named to be left out
+  const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
+  return { ...bare, tags: [], harmless: {}, ...over };
+};
+
+/** How the index shows it. */
+const placeOf = ({ tenantId, elementKey, checkAt }: InstanceRow) => ({
+  tenantId,
+  elementKey,
+  checkAt,
+  shown: String(checkAt),
+});
+
+const asUndefined = {
+  token: undefined,
+  checkAt: undefined,
+  removedAt: undefined,
+  expiresAt: undefined,
+  instanceId: undefined,
+  askedBy: undefined,
+  lastError: undefined,
+};
+
+describe.each([
+  ['DynamoDB', createInstanceStore({ client, tableName })],
+  ['memory', createInMemoryStore().store],
+])('instances in %s', (_where, store) => {
+  test.each([
+    ['all attributes', fullRow()],
+    ['the necessary attributes', bareRow()],
+  ])('come back as they were written, with %s', async (_what, row) => {
+    expect(await store.get(row)).toBeUndefined();
+    expect(await store.insert(row)).toEqual({ won: true });
+    expect(await store.get(row)).toStrictEqual(row);
+  });
+
+  test('are rows of their own per tenant and element', async () => {
+    const row = fullRow();
+    const sibling = { ...row, elementKey: 'shopify' };
+    const neighbour = { ...row, tenantId: newTenant() };
+    for (const each of [row, sibling, neighbour]) expect(await store.insert(each)).toEqual({ won: true });
+    await store.remove(sibling, sibling);
+    expect(await store.get(row)).toStrictEqual(row);
+    expect(await store.get(sibling)).toBeUndefined();
+    expect(await store.get(neighbour)).toStrictEqual(neighbour);
+  });
+
+  test('are copies: what is done to one afterwards changes nothing', async () => {
+    const row = fullRow();
+    const written = structuredClone(row);
+    await store.insert(written);
+    written.tags.push('changed');
+    written.token?.fill(1);
+    const read = await store.get(row);
+    read?.tags.push('changed');
+    read?.token?.fill(2);
+    expect(await store.get(row)).toStrictEqual(row);
+  });
+
+  test('have no attribute for what is undefined, also inside of others', async () => {
+    const row = bareRow({
+      askedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1 },
+      lastError: { code: 'x', detail: 'y', at: 1 },
+    });
+    await store.insert({
+      ...row,
+      ...asUndefined,
+      askedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1, registrationId: undefined },
+      lastError: { code: 'x', detail: 'y', at: 1, requestId: undefined },
+    });
+    expect(await store.get(row)).toStrictEqual(row);
+  });
+
+  describe('insert', () => {
+    test('is refused where there is a row, whatever its state, and returns it', async () => {
+      for (const status of ['provisioning', 'active', 'failed', 'deleting', 'removed'] as const) {
+        const row = fullRow({ status });
+        await store.insert(row);
+        expect(await store.insert({ ...row, attemptId: 'rival' })).toStrictEqual({
+          won: false,
+          current: row,
+        });
+        expect(await store.get(row)).toStrictEqual(row);
+      }
+    });
+  });
+
+  describe('replace', () => {
+    test('writes the whole row: what is not mentioned is gone', async () => {
+      const row = fullRow({ checkAt: 5, removedAt: 6, expiresAt: 7 });
+      await store.insert(row);
+      const next = bareRow({ tenantId: row.tenantId, status: 'failed', attemptId: 'attempt-2' });
+      expect(await store.replace({ ...next, ...asUndefined }, row)).toEqual({ won: true });
+      expect(await store.get(row)).toStrictEqual(next);
+      const due = await store.due(Number.MAX_SAFE_INTEGER, 1_000);
+      const dueTenants = [...due.first, ...due.later].map(({ tenantId }) => tenantId);
+      expect(dueTenants).not.toContain(row.tenantId);
+    });
+
+    test.each([
+      ['status', { status: 'failed' }],
+      ['generation', { provisionId: 'provision-2' }],
+      ['attempt', { attemptId: 'attempt-2' }],
+      ['lease', { leaseExpiresAt: 1_001 }],
+    ] as const)('is refused on another %s and returns the row', async (_what, difference) => {
+      const row = fullRow();
+      await store.insert(row);
+      const write = await store.replace({ ...row, name: 'Rival' }, { ...row, ...difference });
+      expect(write).toStrictEqual({ won: false, current: row });
+      expect(await store.get(row)).toStrictEqual(row);
+    });
+
+    test('disregards the lease when none is expected', async () => {
+      const row = fullRow();
+      await store.insert(row);
+      const { status, provisionId, attemptId } = row;
+      const next = { ...row, leaseExpiresAt: 0 };
+      expect(await store.replace(next, { status, provisionId, attemptId })).toEqual({ won: true });
+      expect(await store.get(row)).toStrictEqual(next);
+    });
+
+    test('is refused where there is no row, and makes none', async () => {
+      const row = fullRow();
+      expect(await store.replace(row, row)).toEqual({ won: false, current: undefined });
+      expect(await store.get(row)).toBeUndefined();
+    });
+  });
+
+  describe('remove', () => {
+    test('removes the row that is expected, and no other', async () => {
+      const row = fullRow();
+      await store.insert(row);
+      expect(await store.remove(row, { ...row, attemptId: 'rival' })).toStrictEqual({
+        won: false,
+        current: row,
+      });
+      expect(await store.get(row)).toStrictEqual(row);
+      expect(await store.remove(row, row)).toEqual({ won: true });
+      expect(await store.get(row)).toBeUndefined();
+      expect(await store.remove(row, row)).toEqual({ won: false, current: undefined });
+    });
+  });
+
+  describe('summaries', () => {
+    test('hold what answers may show, and never the token', async () => {
+      const row = fullRow();
+      await store.insert(row);
+      const { tenantId, elementKey, status, instanceId, name, tags, createdAt, updatedAt, lastError } = row;
+      const summary = {
+        tenantId,
+        elementKey,
+        status,
+        instanceId,
+        name,
+        tags,
+        createdAt,
+        updatedAt,
+        lastError,
+      };
+      expect(await store.getSummary(row)).toStrictEqual(summary);
+      expect(await store.list(tenantId)).toStrictEqual({ instances: [summary], unreadable: [] });
+    });
+
+    test('leave tombstones out', async () => {
+      const row = fullRow({ status: 'removed' });
+      await store.insert(row);
+      expect(await store.getSummary(row)).toBeUndefined();
+      expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
+      expect(await store.get(row)).toStrictEqual(row);
+    });
+
+    test('of what is not there are undefined and an empty list', async () => {
+      const row = fullRow();
+      expect(await store.getSummary(row)).toBeUndefined();
+      expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
+    });
+  });
+
+  describe('list', () => {
+    test('is of one tenant, in the order of the element keys', async () => {
+      const tenantId = newTenant();
+      for (const elementKey of ['b', 'a_', 'a-', 'a1', 'a'])
+        await store.insert(bareRow({ tenantId, elementKey }));
+      await store.insert(bareRow());
+      const { instances } = await store.list(tenantId);
+      const keys = instances.map(({ elementKey }) => elementKey);
+      expect(keys).toEqual(['a', 'a-', 'a1', 'a_', 'b']);
+    });
+
+    test('is complete beyond a page of DynamoDB, which ends at 1 MiB', async () => {
+      const tenantId = newTenant();
+      const name = 'x'.repeat(300_000);
+      const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
+      await Promise.all(keys.map((elementKey) => store.insert(bareRow({ tenantId, elementKey, name }))));
+      const { instances } = await store.list(tenantId);
+      expect(instances.map(({ elementKey }) => elementKey)).toEqual(keys);
+    });
+  });
+
+  describe('due', () => {
+    test('are rows whose time has come, the longest due first, up to a limit', async () => {
+      // Long before whatever other tests have left to be checked.
+      const times = [-30, -10, -40, -20];
+      const rows = times.map((checkAt, index) =>
+        bareRow({ checkAt, status: index % 2 === 0 ? 'removed' : 'active' }),
+      );
+      for (const row of rows) await store.insert(row);
+      await store.insert(bareRow());
+      const [second, fourth, first, third] = rows.map(placeOf);
+
+      const later = async (nowMs: number, limit: number) => (await store.due(nowMs, limit)).later;
+      expect(await later(-41, 10)).toEqual([]);
+      expect(await later(-40, 10)).toStrictEqual([first]);
+      expect(await later(-11, 10)).toStrictEqual([first, second, third]);
+      expect(await later(0, 2)).toStrictEqual([first, second]);
+      expect(await later(0, 10)).toStrictEqual([first, second, third, fourth]);
+      for (const row of rows) await store.remove(row, row);
+      expect(await store.due(0, 10)).toEqual({ first: [], later: [] });
+    });
+
+    test('are apart: rows of tenants that wait for their first look, and all others', async () => {
+      const rows = [
+        bareRow({ checkAt: -60, status: 'provisioning' }),
+        bareRow({ checkAt: -59, status: 'deleting' }),
+        bareRow({ checkAt: -58, status: 'provisioning', lookedAt: 1 }),
+        bareRow({ checkAt: -57, status: 'deleting', lookedAt: 1 }),
+        bareRow({ checkAt: -56, status: 'active' }),
+        bareRow({ checkAt: -55, status: 'failed' }),
+        bareRow({ checkAt: -54, status: 'removed' }),
+      ];
+      for (const row of rows) await store.insert(row);
+      const places = rows.map(placeOf);
+      expect(await store.due(-54, 10)).toStrictEqual({ first: places.slice(0, 2), later: places.slice(2) });
+      expect(await store.due(-54, 1)).toStrictEqual({ first: places.slice(0, 1), later: places.slice(2, 3) });
+      for (const row of rows) await store.remove(row, row);
+    });
+  });
+});
+
+/** As another hand or a later version may leave it. */
+const oddities: [string, Record<string, AttributeValue>][] = [
+  ['a number that no double holds', { sendDeadline: { N: '12345678901234567890.5' } }],
+  ['a number beyond 2^53', { leaseExpiresAt: { N: '9007199254740993' } }],
+  ['another layout', { v: { N: '2' } }],
+  ['an attribute of another type', { tags: { S: 'eu' } }],
+];
+
+describe.each(oddities)('a row with %s', (_what, oddity) => {
+  const store = createInstanceStore({ client, tableName });
+
+  async function putOdd(over: Record<string, AttributeValue> = {}) {
+    const row = bareRow();
+    await store.insert(row);
+    const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
+    await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, ...oddity, ...over } }));
+    return row;
+  }
+
+  test('is refused by name, and only where it is needed', async () => {
+    const { tenantId, elementKey } = await putOdd();
+    await expect(store.get({ tenantId, elementKey })).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining(tenantId),
+    });
+    await expect(store.insert(bareRow({ tenantId }))).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  test('does not keep the tenant’s other rows from being listed', async () => {
+    const { tenantId } = await putOdd();
+    const other = bareRow({ tenantId, elementKey: 'shopify' });
+    await store.insert(other);
+    const { instances, unreadable } = await store.list(tenantId);
+    // A summary does not show each attribute.
+    const elementKeys = [...instances, ...unreadable].map(({ elementKey }) => elementKey);
+    expect(elementKeys.toSorted()).toEqual(['shopify', 'taxify']);
+    expect(instances).toContainEqual(expect.objectContaining({ elementKey: 'shopify' }));
+  });
+
+  test('is passed over by a walk through all rows, with its key', async () => {
+    const { tenantId, elementKey } = await putOdd();
+    const other = bareRow();
+    await store.insert(other);
+    const all: Stored[] = [];
+    for await (const each of store.all()) all.push(each);
+    expect(all).toContainEqual({ tenantId, elementKey, row: undefined });
+    expect(all.find((each) => each.tenantId === other.tenantId)?.row).toStrictEqual(other);
+  });
+
+  test('is due, and can be moved by its key', async () => {
+    const place = { unsettled: { S: 'first' }, checkAt: { N: '-12345678901234567890.5' } };
+    const { tenantId, elementKey } = await putOdd(place);
+    const others = bareRow({ checkAt: -100, status: 'provisioning' });
+    await store.insert(others);
+    const [due, next] = (await store.due(-100, 10)).first;
+    expect(due).toMatchObject({ tenantId, elementKey, shown: place.checkAt.N });
+    expect(next).toMatchObject({ tenantId: others.tenantId });
+    if (!due) throw new Error('not due');
+
+    await store.postpone({ ...due, shown: '-1' }, -70);
+    expect((await store.due(-100, 10)).first).toContainEqual(due);
+    await store.postpone(due, -70);
+    expect((await store.due(-70, 10)).first.map((each) => each.tenantId)).not.toContain(tenantId);
+    expect((await store.due(-70, 10)).later).toContainEqual({
+      tenantId,
+      elementKey,
+      checkAt: -70,
+      shown: '-70',
+    });
+    await client.send(new DeleteItemCommand({ TableName: tableName, Key: keyOf({ tenantId, elementKey }) }));
+    await store.remove(others, others);
+  });
+});
+
+test('rows that an earlier version has put into the index are due', async () => {
+  const store = createInstanceStore({ client, tableName });
+  const row = bareRow({ checkAt: -80, status: 'provisioning' });
+  await store.insert(row);
+  const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
+  await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, unsettled: { S: 'yes' } } }));
+  expect((await store.due(-80, 10)).later).toContainEqual(
+    expect.objectContaining({ tenantId: row.tenantId }),
+  );
+  expect(await store.replace({ ...row, checkAt: undefined }, row)).toEqual({ won: true });
+  expect(await store.due(-80, 10)).toEqual({ first: [], later: [] });
+});
+
+function keyOf({ tenantId, elementKey }: Pick<InstanceRow, 'tenantId' | 'elementKey'>) {
+  return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
+}
+
+test('an audit’s progress is written only in place of the version that was read', async () => {
+  const progress = createAuditProgress({ client, tableName });
+  const [first, second, third] = [newTenant(), newTenant(), newTenant()].map((tenantId) => ({
+    tenantId,
+    elementKey: 'taxify',
+  }));
+  if (!first || !second || !third) throw new Error('three tenants');
+  expect(await progress.get()).toBeUndefined();
+  await progress.put(first, undefined);
+  await progress.put(second, undefined);
+  const read = await progress.get();
+  expect(read).toEqual({ version: 1, after: first });
+  await progress.put(second, read);
+  await progress.put(third, read);
+  expect(await progress.get()).toEqual({ version: 2, after: second });
+});

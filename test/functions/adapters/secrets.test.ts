@@ -1,0 +1,125 @@
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { clientOptions } from '../../../functions/adapters/aws.ts';
+import { createPlatformCredentials, createTenantSecrets } from '../../../functions/adapters/secrets.ts';
+import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
+import { AwsError } from '../../../infra/local/aws/aws-protocol.ts';
+import { errorOf } from '../../support/real-servers.ts';
+
+/** What the next read of a secret is answered. */
+let answer: () => object;
+let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
+let client: SecretsManagerClient;
+beforeAll(async () => {
+  endpoint = await startAwsEndpoint({ operations: { 'secretsmanager.GetSecretValue': () => answer() } });
+  client = new SecretsManagerClient({
+    ...clientOptions,
+    endpoint: endpoint.url,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
+  });
+});
+afterAll(async () => {
+  client.destroy();
+  await endpoint.stop();
+});
+
+const refused = (type: string, message: string) => () => {
+  throw new AwsError(type, message);
+};
+
+/** As Secrets Manager words them. */
+const absent: [string, () => object, string][] = [
+  [
+    'that does not exist',
+    refused('ResourceNotFoundException', "Secrets Manager can't find the specified secret."),
+    'does not exist',
+  ],
+  [
+    'without a value',
+    refused(
+      'ResourceNotFoundException',
+      "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT",
+    ),
+    'has no value yet',
+  ],
+];
+const unusable: [string, () => object, string][] = [
+  [
+    'that is scheduled for deletion',
+    refused(
+      'InvalidRequestException',
+      "You can't perform this operation on the secret because it was marked for deletion.",
+    ),
+    'is scheduled for deletion',
+  ],
+  [
+    'whose key is disabled',
+    refused('DecryptionFailure', "Secrets Manager can't decrypt the protected secret text."),
+    'cannot be decrypted: its KMS key',
+  ],
+  [
+    'whose key denies the function',
+    refused('AccessDeniedException', 'Access to KMS is not allowed'),
+    'cannot be decrypted: its KMS key',
+  ],
+  [
+    'that the function may not read',
+    refused(
+      'AccessDeniedException',
+      'User: role is not authorized to perform: secretsmanager:GetSecretValue',
+    ),
+    'may not be read by this function',
+  ],
+  ['with a binary value', () => ({ SecretBinary: 'c2VjcmV0' }), 'holds binary data in place of text'],
+  ['with an empty value', () => ({ SecretString: '' }), 'is empty'],
+  ['with a byte order mark', () => ({ SecretString: '\uFEFF{}' }), 'begins with a byte order mark'],
+  ['that is not JSON', () => ({ SecretString: 'hush-hush' }), 'is not JSON'],
+];
+const outage = refused('InternalServiceError', 'An error occurred on the server side.');
+
+const readPlatformSecret = () => createPlatformCredentials({ client, secretId: 'platform' }).get();
+const readTenantSecret = () =>
+  createTenantSecrets({ client, prefix: 'tests' })({ tenantId: 'acme', elementKey: 'taxify' });
+
+describe('the platform secret', () => {
+  test.each([...absent, ...unusable])(
+    '%s is unusable, and the operator learns why',
+    async (_what, said, fault) => {
+      answer = said;
+      const error = await errorOf(readPlatformSecret());
+      expect(error.code).toBe('platform-credentials-unusable');
+      expect(error.message).toContain(`The platform secret platform ${fault}`);
+      expect(error.message).not.toContain('hush');
+    },
+  );
+
+  test('in an outage of Secrets Manager is not called unusable', async () => {
+    answer = outage;
+    expect((await errorOf(readPlatformSecret())).code).toBe('aws-unavailable');
+  });
+});
+
+describe('a tenant’s secret', () => {
+  test.each(absent)('%s is absent', async (_what, said, absence) => {
+    answer = said;
+    expect(await readTenantSecret()).toEqual({
+      name: 'tests/tenants/acme/taxify',
+      configuration: undefined,
+      absence,
+    });
+  });
+
+  test.each(unusable)('%s is unusable, and the log says why', async (_what, said, fault) => {
+    answer = said;
+    const error = await errorOf(readTenantSecret());
+    expect(error.code).toBe('tenant-credentials-unusable');
+    expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
+    expect(error.message).not.toContain('hush');
+  });
+
+  test('in an outage of Secrets Manager is not called unusable', async () => {
+    answer = outage;
+    expect((await errorOf(readTenantSecret())).code).toBe('aws-unavailable');
+  });
+});

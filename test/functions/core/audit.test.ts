@@ -1,0 +1,376 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
+import { readToken } from '../../../functions/core/read.ts';
+import type { Mishap } from '../../../infra/local/cloud-elements/simulator.ts';
+import { errorOf, keyOf, startServers, taxify } from '../../support/real-servers.ts';
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeEach(async () => {
+  servers = await startServers();
+});
+afterEach(() => servers[Symbol.asyncDispose]());
+
+const nothing = {
+  notListed: 0,
+  readById: 0,
+  lost: 0,
+  orphaned: 0,
+  notOurs: 0,
+  invalid: 0,
+  disabled: 0,
+  refilled: 0,
+  unreadable: 0,
+  notVisible: false,
+  complete: true,
+};
+
+/** Ten at a time: each has its timeouts. */
+async function provisioned(...tenantIds: string[]): Promise<InstanceRow[]> {
+  const rows: InstanceRow[] = [];
+  for (let start = 0; start < tenantIds.length; start += 10) {
+    const some = tenantIds.slice(start, start + 10).map((tenantId) => servers.provision(taxify(tenantId)));
+    rows.push(...(await Promise.all(some)).map(({ row }) => row));
+  }
+  return rows;
+}
+const many = (count: number, name = 'tenant') => Array.from({ length: count }, (_, i) => `${name}-${i}`);
+
+function instanceOf(tenantId: string) {
+  const [instance] = servers.instancesOf(tenantId);
+  if (!instance) throw new Error(`no instance of ${tenantId}`);
+  return instance;
+}
+
+/** The tenants that observations of this kind name. */
+const named = (kind: string) =>
+  servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.tenantId] : []));
+const generationsOf = (kind: string) =>
+  servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.provisionId] : []));
+const pagesAsked = () =>
+  servers.simulator.requests.filter(({ operation }) => operation === 'GET /instances').length;
+
+describe('the audit', () => {
+  test('finds nothing to tell where both sides agree, over several pages', async () => {
+    await provisioned(...many(210));
+    await servers.remove(keyOf('tenant-7'));
+    servers.reset();
+    expect(await servers.audit()).toEqual({ ...nothing, ours: 209, theirs: 209 });
+    expect(pagesAsked()).toBe(2);
+  }, 30_000);
+
+  test('finds nothing wrong in an empty service', async () => {
+    expect(await servers.audit()).toEqual({ ...nothing, ours: 0, theirs: 0 });
+  });
+
+  test('counts and names what is gone, what no row owns, and what does not work', async () => {
+    await provisioned('lost', 'orphaned', 'invalid', 'disabled');
+    await servers.removeAtCloudElements(instanceOf('lost').id);
+    const row = await servers.rowOf('orphaned');
+    if (row) await servers.store.remove(row, row);
+    instanceOf('invalid').valid = false;
+    instanceOf('disabled').disabled = true;
+
+    expect(await servers.audit()).toEqual({
+      ...nothing,
+      ours: 3,
+      theirs: 3,
+      notListed: 1,
+      readById: 1,
+      lost: 1,
+      orphaned: 1,
+      invalid: 1,
+      disabled: 1,
+    });
+    expect(named('instance-lost')).toEqual(['lost']);
+    expect(named('orphan')).toEqual(['orphaned']);
+    expect(generationsOf('orphan')).toEqual([row?.provisionId]);
+    expect(named('instance-invalid')).toEqual(['invalid']);
+    expect(named('instance-disabled')).toEqual(['disabled']);
+  });
+
+  test('says nothing of what is still being settled', async () => {
+    await servers.killedWhileCreating('acme', 'applied');
+    expect(await servers.audit()).toMatchObject({ orphaned: 0, theirs: 1 });
+  });
+
+  test('names rows that cannot be read, and knows those that are none of an instance', async () => {
+    const [row] = await provisioned('odd');
+    if (!row) throw new Error('no row');
+    await servers.putOdd({ ...row, elementKey: wholeTenant });
+    await servers.putOdd({ ...row, tenantId: '*audit' });
+    await servers.putOdd(row);
+    expect(await servers.audit()).toMatchObject({ unreadable: 1, orphaned: 0, complete: true });
+    expect(named('row-unreadable')).toEqual(['odd']);
+  });
+});
+
+describe('an instance is not lost', () => {
+  test.each([
+    ['the list shows no tags', () => Object.assign(servers.simulator, { listShape: { tags: 'absent' } })],
+    ['the list is behind', () => Object.assign(servers.simulator, { listLagMs: 600_000 })],
+    [
+      'its tags were edited',
+      () => {
+        for (const instance of servers.simulator.instances) instance.tags = ['edited'];
+      },
+    ],
+  ])('when %s', async (_why, happen) => {
+    await provisioned('a', 'b', 'c');
+    happen();
+    expect(await servers.audit()).toMatchObject({ lost: 0, notOurs: 0, notVisible: false, complete: true });
+  });
+
+  test('when something in front of Cloud Elements says 404', async () => {
+    await provisioned('a', 'b', 'c');
+    instanceOf('c').tags = ['not listed by its tags'];
+    servers.simulator.fail({
+      on: 'GET /instances/{id}',
+      effect: 'none',
+      outcome: { kind: 'status', status: 404, body: { message: 'no Route matched with those values' } },
+    });
+    expect(await servers.audit()).toMatchObject({ notListed: 1, lost: 0, complete: false });
+  });
+
+  test('when its row changes while it is read', async () => {
+    const [row] = await provisioned('leaving', 'staying');
+    if (!row) throw new Error('no row');
+    await servers.removeAtCloudElements(row.instanceId);
+    let written: Promise<unknown> | undefined;
+    servers.simulator.faultFor = ({ operation }) => {
+      if (operation === 'GET /instances/{id}') {
+        servers.simulator.latencyMs = 150;
+        written ??= servers.store.replace({ ...row, attemptId: 'another claim' }, row);
+      }
+      return undefined;
+    };
+    expect(await servers.audit()).toMatchObject({ notListed: 1, readById: 1, lost: 0, notVisible: false });
+    expect(await written).toEqual({ won: true });
+  });
+
+  test('when fewer than half of all are visible: none is, and that is said', async () => {
+    await provisioned('a', 'b', 'c', 'd');
+    for (const tenantId of ['a', 'b']) await servers.removeAtCloudElements(instanceOf(tenantId).id);
+    expect(await servers.audit()).toMatchObject({ lost: 2, notVisible: false });
+    await servers.removeAtCloudElements(instanceOf('c').id);
+    expect(await servers.audit()).toMatchObject({ lost: 0, notVisible: true });
+    expect(named('instance-lost').toSorted()).toEqual(['a', 'b']);
+  });
+
+  test('when the list broke off, nor is it read', async () => {
+    await provisioned('a', 'b');
+    servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
+    expect(await servers.audit()).toMatchObject({ complete: false, readById: 0, lost: 0, notVisible: false });
+  });
+});
+
+test('of instances that are not visible only a sample is read', async () => {
+  const [row] = await provisioned('acme');
+  if (!row) throw new Error('no row');
+  await servers.removeAtCloudElements(row.instanceId);
+  const others = many(299).map((tenantId, i) => ({ ...row, tenantId, instanceId: i + 1 }));
+  for (const other of others) await servers.store.insert(other);
+  expect(await servers.audit()).toMatchObject({ notListed: 300, readById: 100, lost: 0, notVisible: true });
+}, 30_000);
+
+describe('an orphan', () => {
+  test.each([
+    ['removed', 1],
+    ['failed', 1],
+    ['deleting', 0],
+    ['active', 0],
+  ] as const)('with a row that is %s and records its id counts %d', async (status, orphaned) => {
+    const [row] = await provisioned('acme');
+    if (!row) throw new Error('no row');
+    await servers.store.replace({ ...row, status }, row);
+    expect(await servers.audit()).toMatchObject({ theirs: 1, orphaned });
+  });
+
+  test('an orphan of an earlier generation is named by its own tag, not by the row of now', async () => {
+    const [row] = await provisioned('acme');
+    if (!row) throw new Error('no row');
+    await servers.store.replace({ ...row, provisionId: randomUUID(), status: 'failed' }, row);
+    await servers.audit();
+    expect(generationsOf('orphan')).toEqual([row.provisionId]);
+  });
+
+  test.each(['provision:a secret', 'provision:', 'another'])(
+    'an orphan with the tag "%s" is named without it',
+    async (tag) => {
+      const [row] = await provisioned('acme');
+      if (!row) throw new Error('no row');
+      await servers.store.remove(row, row);
+      instanceOf('acme').tags = ['owner:tests', 'tenant:acme', tag];
+      await servers.audit();
+      expect(generationsOf('orphan')).toEqual(['not known']);
+    },
+  );
+
+  test('is one that no row can own, whatever its tags say', async () => {
+    const [row] = await provisioned('acme');
+    if (!row) throw new Error('no row');
+    await servers.store.remove(row, row);
+    instanceOf('acme').tags = ['owner:tests', 'tenant:a secret in place of an id'];
+    await servers.provision(taxify('other'));
+    expect(await servers.audit()).toMatchObject({ orphaned: 1, complete: true });
+    expect(named('orphan')).toEqual(['not known']);
+  });
+
+  test('is one that only another tenant’s row records', async () => {
+    const [acme, other] = await provisioned('acme', 'other');
+    if (!acme || !other) throw new Error('no rows');
+    await servers.store.replace({ ...acme, instanceId: other.instanceId }, acme);
+    await servers.store.remove(other, other);
+    await servers.removeAtCloudElements(acme.instanceId);
+    expect(await servers.audit()).toMatchObject({ ours: 1, theirs: 1, orphaned: 1, notOurs: 1, lost: 0 });
+    expect(named('orphan')).toEqual(['other']);
+  });
+
+  test('is not one whose row is written after the list has shown it', async () => {
+    const [row] = await provisioned('acme');
+    if (!row) throw new Error('no row');
+    await servers.store.remove(row, row);
+    let written: Promise<unknown> | undefined;
+    servers.simulator.faultFor = () => {
+      servers.simulator.latencyMs = 100;
+      written ??= servers.store.insert(row);
+      return undefined;
+    };
+    expect(await servers.audit()).toMatchObject({ ours: 0, theirs: 1, orphaned: 0 });
+    expect(await written).toEqual({ won: true });
+  });
+});
+
+async function withoutToken(tenantId: string, over: Partial<InstanceRow> = {}): Promise<void> {
+  const [row] = await provisioned(tenantId);
+  if (row) await servers.store.replace({ ...row, token: undefined, ...over }, row);
+}
+
+describe('a missing token', () => {
+  test('is fetched again', async () => {
+    await withoutToken('acme');
+    expect(await servers.audit()).toMatchObject({ refilled: 1 });
+    expect((await readToken(servers, keyOf('acme'))).token).toBe(instanceOf('acme').token);
+  });
+
+  test.each([
+    ['no tags', { tags: 'absent' as const }],
+    ['no token', { token: 'absent' as const }],
+  ])('is read by id when the list shows %s', async (_what, listShape) => {
+    await withoutToken('acme');
+    servers.simulator.listShape = listShape;
+    expect(await servers.audit()).toMatchObject({ refilled: 1 });
+    expect((await readToken(servers, keyOf('acme'))).token).toBe(instanceOf('acme').token);
+  });
+
+  test.each([
+    ['another tenant', ['tenant:other', 'owner:tests'], 1],
+    ['another stage', ['tenant:acme', 'owner:other'], 1],
+    ['nothing', [], 0],
+  ])('is not taken from an instance that shows %s', async (_what, tags, notOurs) => {
+    await provisioned('a', 'b');
+    await withoutToken('acme');
+    instanceOf('acme').tags = tags;
+    expect(await servers.audit()).toMatchObject({ refilled: 0, notOurs, lost: 0 });
+    expect((await errorOf(readToken(servers, keyOf('acme')))).code).toBe('not-active');
+  });
+
+  test('is not taken from another tenant’s instance that the row records', async () => {
+    const [other] = await provisioned('other');
+    await withoutToken('acme', { instanceId: other?.instanceId });
+    expect(await servers.audit()).toMatchObject({ refilled: 0, notOurs: 1 });
+    expect(named('not-ours')).toEqual(['acme']);
+    expect((await errorOf(readToken(servers, keyOf('acme')))).code).toBe('not-active');
+  });
+});
+
+const listAnswer = (body: object, nextPage?: string) => ({
+  effect: 'none' as const,
+  outcome: {
+    kind: 'status' as const,
+    status: 200,
+    body,
+    ...(nextPage !== undefined && { headers: { 'elements-next-page-token': nextPage } }),
+  },
+});
+
+describe('the end of an audit', () => {
+  test('comes, and is said, when time runs out', async () => {
+    await provisioned('acme');
+    expect(await servers.audit({ invocationMs: -1 })).toMatchObject({ complete: false, ours: 0 });
+  });
+
+  test('comes when a page names itself as the next', async () => {
+    await provisioned('acme');
+    servers.simulator.faultFor = () => listAnswer([], 'the same again');
+    expect(await servers.audit()).toMatchObject({ complete: false });
+    expect(pagesAsked()).toBe(2);
+  });
+
+  test('does not come with a page that fails once', async () => {
+    await provisioned('acme');
+    servers.simulator.fail({ on: 'GET /instances', effect: 'none', outcome: { kind: 'reset' } });
+    expect(await servers.audit()).toEqual({ ...nothing, ours: 1, theirs: 1 });
+  });
+
+  test('does not come with a page token that is refused: the list is begun again', async () => {
+    await provisioned('acme', 'gone');
+    await servers.removeAtCloudElements(instanceOf('gone').id);
+    const first = { id: instanceOf('acme').id, element: { key: 'taxify' }, tags: instanceOf('acme').tags };
+    const pages: Mishap[] = [
+      listAnswer([first], 'expires'),
+      { effect: 'none', outcome: { kind: 'status', status: 400 } },
+    ];
+    servers.simulator.faultFor = ({ operation }) =>
+      operation === 'GET /instances' ? pages.shift() : undefined;
+    expect(await servers.audit()).toMatchObject({ complete: true, theirs: 1, lost: 1 });
+    expect(pagesAsked()).toBe(3);
+  });
+
+  test('comes when tokens are refused again and again', async () => {
+    await provisioned('acme');
+    servers.simulator.faultFor = ({ query }) =>
+      query.has('nextPage')
+        ? { effect: 'none', outcome: { kind: 'status', status: 400 } }
+        : listAnswer([], 'never good');
+    expect(await servers.audit()).toMatchObject({ complete: false, lost: 0 });
+    expect(pagesAsked()).toBe(6);
+  });
+
+  test('leaves reads by id to the next audit, which begins with them', async () => {
+    await provisioned(...many(45, 'seen'), ...many(40, 'hidden'));
+    for (let i = 0; i < 40; i++) instanceOf(`hidden-${i}`).tags = [];
+    const readIds = () =>
+      servers.simulator.requests.flatMap(({ operation, path }) =>
+        operation === 'GET /instances/{id}' ? [path] : [],
+      );
+    servers.simulator.faultFor = ({ operation }) => {
+      servers.simulator.latencyMs = operation === 'GET /instances/{id}' ? 150 : 0;
+      return undefined;
+    };
+    // For two or three times ten reads.
+    const first = await servers.audit({ invocationMs: 1_000 + 400 + 350 });
+    expect(first).toMatchObject({ notListed: 40, complete: false, lost: 0, notVisible: false });
+    expect(first.readById).toBeGreaterThanOrEqual(10);
+    expect(first.readById).toBeLessThan(40);
+    const before = readIds();
+    const second = await servers.audit();
+    expect(second).toMatchObject({ notListed: 40, readById: 40, complete: true });
+    const after = readIds().slice(before.length);
+    expect(after.slice(0, 10).filter((path) => before.includes(path))).toEqual([]);
+    expect(new Set(after).size).toBe(40);
+  }, 30_000);
+
+  test('is not brought about by a difference that cannot be told', async () => {
+    const [row] = await provisioned('orphaned', 'acme');
+    if (!row) throw new Error('no row');
+    await servers.store.remove(row, row);
+    servers.failAws({
+      target: 'DynamoDB_20120810.GetItem',
+      times: 3,
+      status: 500,
+      type: 'InternalServerError',
+    });
+    expect(await servers.audit()).toMatchObject({ theirs: 2, orphaned: 0, complete: false });
+  });
+});

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { settingsFromEvent } from '../../../functions/model/events.ts';
+import { queueMaxReceiveCount } from '../../../functions/model/timing.ts';
+import { errorOf, newTenant, startServers } from '../../support/real-servers.ts';
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeAll(async () => {
+  servers = await startServers();
+});
+afterAll(() => servers[Symbol.asyncDispose]());
+beforeEach(() => servers.reset());
+
+const event = (type: string, tenantId: string, detail: object = {}) =>
+  settingsFromEvent(
+    {
+      id: `event-${tenantId}`,
+      source: 'sbt.control.plane',
+      'detail-type': type,
+      time: new Date().toISOString(),
+      detail: { tenantId, ...detail },
+    },
+    Date.now(),
+  );
+const ofToolkit = (tenantId: string) =>
+  event('sbt_aws_onboardingRequest', tenantId, { tenantRegistrationId: `registration-${tenantId}` });
+const ofOurOwn = (tenantId: string) => event('TenantOnboarded', tenantId);
+
+describe('an onboarding request of the toolkit', () => {
+  test('waits for the tenant’s secret and leaves no row', async () => {
+    const tenantId = newTenant();
+    expect(await servers.onboard(ofToolkit(tenantId))).toEqual({
+      outcome: 'waiting-for-secret',
+      retry: true,
+    });
+    expect(await servers.rowOf(tenantId)).toBeUndefined();
+    servers.putTenantSecret(tenantId, '{"api.key": "k"}');
+    const created = await servers.onboard(ofToolkit(tenantId), { deliveries: 2 });
+    expect(created).toMatchObject({ outcome: 'created', retry: false });
+    await servers.expectOneActiveInstance(tenantId);
+  });
+
+  test('is refused at its last delivery when the secret has not come', async () => {
+    const tenantId = newTenant();
+    const last = { deliveries: queueMaxReceiveCount };
+    expect(await servers.onboard(ofToolkit(tenantId), last)).toEqual({ outcome: 'refused', retry: false });
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'failed',
+      lastError: { code: 'missing-configuration' },
+      registration: { registrationId: `registration-${tenantId}` },
+    });
+  });
+});
+
+describe('an event of our own', () => {
+  test('is refused at its first delivery when the secret does not exist', async () => {
+    const tenantId = newTenant();
+    expect((await errorOf(servers.onboard(ofOurOwn(tenantId)))).code).toBe('missing-configuration');
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed' });
+  });
+});
+
+describe.each([
+  ['of the toolkit', ofToolkit],
+  ['of our own', ofOurOwn],
+])('an event %s', (_whose, asked) => {
+  test('that meets an unusable secret waits until it is mended', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, 'not JSON');
+    expect(await servers.onboard(asked(tenantId))).toEqual({ outcome: 'waiting-for-secret', retry: true });
+    servers.putTenantSecret(tenantId, '{"api.key": "k"}');
+    expect((await servers.onboard(asked(tenantId))).outcome).toBe('created');
+  });
+
+  test('that meets an unusable secret at its last delivery is refused', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, 'not JSON');
+    const last = { deliveries: queueMaxReceiveCount };
+    expect(await servers.onboard(asked(tenantId), last)).toEqual({ outcome: 'refused', retry: false });
+    const { lastError, status } = (await servers.rowOf(tenantId)) ?? {};
+    expect({ status, code: lastError?.code }).toEqual({
+      status: 'failed',
+      code: 'tenant-credentials-unusable',
+    });
+  });
+});

@@ -1,0 +1,197 @@
+import { createChanging, type Changes } from '../../../../functions/core/change.ts';
+import {
+  settingsOf,
+  type Configuration,
+  type EventOrigin,
+  type InstanceKey,
+} from '../../../../functions/model/instance.ts';
+import { momentOf } from '../../../../functions/model/instance.ts';
+import { momentsOf } from '../../../../functions/model/moments.ts';
+import { createProvisioning } from '../../../../functions/core/provision.ts';
+import { createReconciling } from '../../../../functions/core/reconcile.ts';
+import { createRemoving } from '../../../../functions/core/remove.ts';
+import { createTrusting } from '../../../../functions/core/trust.ts';
+import type { Random } from '../../../support/seeded-random.ts';
+import { callers, stored, type World } from './world.ts';
+
+/** Entries outside the allow-list, the required ones first, and how many of them are required. */
+const elements = {
+  taxify: { names: ['api.key', 'base.url', 'partner.key'], required: 1 },
+  freshdeskv2: { names: ['subdomain', 'username'], required: 0 },
+} as const;
+
+/** What callers, the control plane and the operator do to one tenant's instance. */
+export function createOperations(world: World, random: Random, elementKey: keyof typeof elements) {
+  const key: InstanceKey = { tenantId: 'acme', elementKey };
+  const { names, required } = elements[elementKey];
+  let count = 0;
+  let eventId = 'event-0';
+
+  const chosen = (value: (n: number) => string, of: readonly string[]): Configuration =>
+    Object.fromEntries(of.map((name) => [name, value(++count)]));
+  const someOf = (of: readonly string[]) => of.filter(() => random.chance(0.5));
+  const allowed = (): Configuration =>
+    elementKey === 'taxify' && random.chance(0.3) ? { 'pagination.max': random.between(1, 2) } : {};
+  /** Mostly what a caller may send: with every required entry. */
+  const own = (): Configuration => {
+    const these = random.chance(0.85) ? names.slice(0, required) : [];
+    const some = [...new Set([...these, ...someOf(names)])];
+    return {
+      ...chosen(callers, some.length > 0 ? some : [random.oneOf(['base.url', 'subdomain'])]),
+      ...allowed(),
+    };
+  };
+
+  const change = (who: string, changes: Changes) =>
+    world.invoke(`${who} PATCHes ${JSON.stringify(changes)}`, async (parts, deadlineAt) => {
+      await createChanging(parts)(key, changes, { deadlineAt });
+      return 'changed';
+    });
+  const provision = (who: string, configuration: Configuration, askedBy?: EventOrigin) =>
+    world.invoke(`${who} asks with ${JSON.stringify(configuration)}`, async (parts, deadlineAt) => {
+      const name = random.chance(0.2) ? 'Store' : 'Shop';
+      const settings = settingsOf(
+        key,
+        askedBy?.dialect === 'sbt-0.9' ? {} : { name, configuration },
+        askedBy,
+      );
+      const { outcome } = await createProvisioning(parts)(settings, {
+        deadlineAt,
+        recordRefusal: askedBy !== undefined,
+      });
+      return outcome;
+    });
+
+  function origin(): EventOrigin {
+    // Now and then the event of before comes again.
+    if (random.chance(0.7)) eventId = `event-${++count}`;
+    const sentAt = Math.floor(world.now() / 1_000) * 1_000;
+    return random.chance(0.5)
+      ? { dialect: 'native', eventId, sentAt }
+      : { dialect: 'sbt-0.9', eventId, sentAt, registrationId: `registration of ${eventId}` };
+  }
+
+  const trust = () =>
+    world.invoke('the operator trusts', async (parts) => {
+      const replace: typeof parts.store.replace = async (row, expected) => {
+        try {
+          return await parts.store.replace(row, expected);
+        } finally {
+          // Also when the answer is lost.
+          if (world.find(key)?.attemptId === row.attemptId) world.vouchFor(row.instanceId);
+        }
+      };
+      const trusted = await createTrusting({ ...parts, store: { ...parts.store, replace } })(key, {
+        lookedAtMs: Infinity,
+      });
+      return 'reason' in trusted ? trusted.reason : trusted.kind;
+    });
+
+  const rotate = () => change('the operator', { configuration: {} });
+
+  async function putSecret(configuration: Configuration): Promise<void> {
+    world.tell(`the secret is ${JSON.stringify(configuration)}`);
+    world.secrets.set(elementKey, configuration);
+  }
+
+  const reconcile = () =>
+    world.invoke('the reconciler', async (parts, deadlineAt) => {
+      const { tally } = await createReconciling(parts).reconcile({ deadlineAt });
+      return JSON.stringify(tally);
+    });
+
+  function remove(askedBy?: EventOrigin): Promise<void> {
+    return world.invoke(askedBy ? 'an off-boarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
+      const moment = askedBy ? momentOf(askedBy) : { clock: 'own' as const, at: world.now() };
+      const removal = { times: momentsOf(moment), by: askedBy };
+      return (await createRemoving(parts).remove(key, removal, { deadlineAt })).outcome;
+    });
+  }
+
+  /** The row as a version of before has left it, which knows no provenance. */
+  async function forget(): Promise<void> {
+    const row = world.find(key);
+    // That version's updates have come to their end, as the README asks.
+    if (!row || row.source === undefined || world.isChangePending() || row.leaseExpiresAt > world.now())
+      return;
+    const {
+      source: _source,
+      requestEntries: _entries,
+      requestDigest: _digest,
+      formers: _formers,
+      ...earlier
+    } = row;
+    if ((await world.store.replace(earlier, row)).won) world.tell(`an earlier version has written the row`);
+  }
+
+  async function wait(ms: number): Promise<void> {
+    world.advance(ms);
+    world.tell('time has passed');
+  }
+
+  /** Often enough its create has no answer: then the row has failed, and its instance appears late. */
+  async function claimAndWait(): Promise<void> {
+    await provision('a caller', chosen(callers, names));
+    await wait(3 * 60_000);
+    await reconcile();
+    if (random.chance(0.5)) await forget();
+  }
+
+  const secretOf = (these: readonly string[]) => () => putSecret(chosen(stored, these));
+  const [first] = names;
+
+  /** With how often each is drawn. */
+  const operations: readonly [number, string, () => Promise<void>][] = [
+    [4, 'POST with own entries', () => provision('a caller', own())],
+    [3, 'POST without', () => provision('the control plane', allowed())],
+    [3, 'PATCH with own entries', () => change('a caller', { configuration: own() })],
+    [4, 'PATCH with all entries', () => change('a caller', { configuration: chosen(callers, names) })],
+    [1, 'PATCH of the name', () => change('a caller', { name: random.oneOf(['Shop', 'Store']) })],
+    [
+      1,
+      'PATCH of what is allowed',
+      () => change('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
+    ],
+    [5, 'rotation', rotate],
+    [2, 'secret with a key', secretOf([first])],
+    [2, 'secret with all', secretOf(names)],
+    [1, 'secret without the key', secretOf(names.slice(1))],
+    [1, 'event', () => provision('an event', allowed(), origin())],
+    [1, 'event with own entries', () => provision('an event', own(), origin())],
+    [4, 'trust', trust],
+    [2, 'reconciler', reconcile],
+    [1, 'removal', () => remove(random.chance(0.3) ? origin() : undefined)],
+    [2, 'earlier version', forget],
+  ];
+  const passing: readonly [number, string, () => Promise<void>][] = [
+    [3, 'seconds', () => wait(random.between(1, 40) * 1_000)],
+    [2, 'minutes', () => wait(random.between(1, 4) * 60_000)],
+    [1, 'an hour', () => wait(61 * 60_000)],
+  ];
+
+  function drawn(from: readonly [number, string, () => Promise<void>][]): Promise<void> {
+    let left = random.between(
+      1,
+      from.reduce((sum, [weight]) => sum + weight, 0),
+    );
+    const operation = from.find(([weight]) => (left -= weight) <= 0);
+    return operation?.[2]() ?? Promise.resolve();
+  }
+
+  // Not all of them in one sequence: a few that come again and again meet more of each other's states.
+  const these = operations.filter(() => random.chance(0.75));
+
+  return {
+    key,
+    claimAndWait,
+    next: () => drawn([...these, ...passing]),
+    /** While another one is under way, time passes only by what it does itself. */
+    between: () => drawn(these),
+    trust,
+    rotate,
+    reconcile,
+    wait,
+    putSecret,
+    first,
+  };
+}

@@ -1,0 +1,298 @@
+import { allowedKeys } from '../../../../functions/model/catalog.ts';
+import type {
+  ChangeOutcome,
+  CloudElements,
+  CreateOutcome,
+  InstanceStore,
+  Mishap,
+  Parts as CoreParts,
+  Write,
+} from '../../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../../functions/model/errors.ts';
+import type { Configuration, InstanceKey } from '../../../../functions/model/instance.ts';
+import { functionTimeoutMs, recheckMs, slowestCreateMs } from '../../../../functions/model/timing.ts';
+import { createInMemoryStore } from '../../../proofs/explorer/in-memory-store.ts';
+import type { Random } from '../../../support/seeded-random.ts';
+
+/** An instance as Cloud Elements has it: every update is merged into what is there. */
+export type ModelInstance = InstanceKey & {
+  id: number;
+  token: string;
+  tags: readonly string[];
+  createdDate: string;
+  configuration: Readonly<Record<string, string>>;
+  isAlive: boolean;
+};
+
+/** Values are told apart by where they come from. */
+export const stored = (n: number): string => `stored:${n}`;
+export const callers = (n: number): string => `caller:${n}`;
+const isStored = (value: string): boolean => value.startsWith('stored:');
+const isCallers = (value: string): boolean => value.startsWith('caller:');
+
+const textOf = (configuration: Configuration) =>
+  Object.fromEntries(Object.entries(configuration).map(([name, value]) => [name, String(value)]));
+
+type Asked = Parameters<CloudElements['create']>[0];
+
+/** One run of a function, which does nothing after its end. */
+export type Invocation = { name: string; endsAt: number; die: () => void };
+
+/** What a use case works with. */
+export type Parts = Required<Omit<CoreParts, 'timing'>>;
+
+const beginning = Date.UTC(2026, 10, 25);
+
+/**
+ * A small Cloud Elements, a store and secrets, with a clock of their own. Calls fail, take effect late or are
+ * interrupted by another operation, as `random` draws it.
+ */
+export function createWorld(random: Random) {
+  let nowMs = beginning;
+  let isQuiet = false;
+  let violation: string | undefined;
+  const late: { what: string; at: number; apply: () => void }[] = [];
+  const story: string[] = [];
+  const instances: ModelInstance[] = [];
+  const secrets = new Map<string, Configuration>();
+  /** Values of callers that the operator has seen at Cloud Elements and vouched for. */
+  const vouched = new Set<string>();
+  const { store: rows, find, rows: allRows } = createInMemoryStore();
+  /** Another operation, in between. */
+  let interrupt: (() => Promise<void>) | undefined;
+
+  const now = () => nowMs;
+  const tell = (line: string): void => {
+    story.push(`${((nowMs - beginning) / 1_000).toFixed(0).padStart(6)} s  ${line}`);
+  };
+
+  function advance(ms: number): void {
+    const until = nowMs + ms;
+    for (;;) {
+      const due = late.filter(({ at }) => at <= until).toSorted((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      late.splice(late.indexOf(due), 1);
+      nowMs = Math.max(nowMs, due.at);
+      due.apply();
+    }
+    nowMs = until;
+  }
+
+  function later(what: string, withinMs: number, apply: () => void): void {
+    const at = nowMs + random.between(1, withinMs);
+    late.push({
+      what,
+      at,
+      apply: () => {
+        tell(`late: ${what}`);
+        apply();
+      },
+    });
+  }
+
+  /** Whatever is awaited may be interrupted, and ends with the invocation. */
+  async function outside<T>(invocation: Invocation, ms: number, act: () => T | Promise<T>): Promise<T> {
+    if (!isQuiet && random.chance(0.06)) await interrupt?.();
+    advance(ms);
+    if (nowMs >= invocation.endsAt) {
+      invocation.die();
+      return new Promise(() => {});
+    }
+    return act();
+  }
+
+  /** The promise: no key from a secret beside a value that a caller chose and the allow-list does not name. */
+  function check({ id, elementKey, isAlive, configuration }: ModelInstance): void {
+    if (!isAlive) return;
+    const allowed = allowedKeys(elementKey);
+    const values = Object.entries(configuration).flatMap(([name, value]) =>
+      allowed.includes(name) ? [] : [value],
+    );
+    if (!values.some(isStored)) return;
+    const chosen = values.find((value) => isCallers(value) && !vouched.has(value));
+    if (chosen !== undefined) {
+      violation ??= `instance ${id} holds a stored key beside ${chosen}`;
+      tell(`VIOLATION: ${violation}`);
+    }
+  }
+
+  function create(asked: Asked): ModelInstance {
+    const { tenantId, elementKey, tags, configuration } = asked;
+    const id = instances.length + 1;
+    const createdDate = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+    const instance: ModelInstance = {
+      tenantId,
+      elementKey,
+      id,
+      token: `token-${id}`,
+      tags,
+      createdDate,
+      configuration: textOf(configuration),
+      isAlive: true,
+    };
+    instances.push(instance);
+    tell(`Cloud Elements makes ${id}: ${JSON.stringify(instance.configuration)}`);
+    check(instance);
+    return instance;
+  }
+
+  function cloudElementsFor(invocation: Invocation): CloudElements {
+    return {
+      create: (asked) =>
+        outside(invocation, 1_000, (): CreateOutcome | Promise<CreateOutcome> => {
+          const way = isQuiet ? 0 : random.fraction();
+          if (way < 0.55) return { kind: 'created', instance: create(asked) };
+          if (way < 0.65) create(asked);
+          else if (way < 0.75) later('create', slowestCreateMs, () => void create(asked));
+          // Later than is assumed, but before it is looked for once more.
+          else if (way < 0.85) later('overdue create', recheckMs / 2, () => void create(asked));
+          else if (way > 0.92) return mishap();
+          return lost(invocation, { kind: 'unknown', reason: 'no answer' });
+        }),
+      change: ({ instanceId }, { configuration = {}, name, tags }) =>
+        outside(invocation, 1_000, (): ChangeOutcome | Promise<ChangeOutcome> => {
+          const instance = instances.find(({ id }) => id === instanceId);
+          if (!instance?.isAlive) return { kind: 'absent' };
+          const merge = () => {
+            instance.configuration = { ...instance.configuration, ...textOf(configuration) };
+            if (tags) instance.tags = tags;
+            tell(`Cloud Elements merges into ${instanceId}: ${JSON.stringify(configuration)} ${name ?? ''}`);
+            check(instance);
+          };
+          const way = isQuiet ? 0 : random.fraction();
+          if (way < 0.55) {
+            merge();
+            return { kind: 'changed' };
+          }
+          if (way < 0.65) merge();
+          else if (way < 0.85) later(`change of ${instanceId}`, slowestCreateMs, merge);
+          else if (way > 0.9) return mishap();
+          return lost(invocation, { kind: 'unknown', reason: 'no answer' });
+        }),
+      read: ({ instanceId }) =>
+        outside(invocation, 200, () => {
+          const instance = instances.find(({ id }) => id === instanceId);
+          if (!instance?.isAlive) return { kind: 'absent' };
+          const { elementKey, token, createdDate } = instance;
+          const facts = { elementKey, token, createdDate, valid: true, disabled: false };
+          return { kind: 'read', owned: 'ours', instanceId, ...facts };
+        }),
+      lookUp: ({ elementKey, provisionId, instanceId, exceptId }) =>
+        outside(invocation, 200, () => {
+          if (!isQuiet && random.chance(0.1)) return { kind: 'unknown', reason: 'no answer' };
+          const found = instances.filter(
+            (each) =>
+              each.isAlive &&
+              each.elementKey === elementKey &&
+              each.id !== exceptId &&
+              (each.id === instanceId || each.tags.includes(`provision:${provisionId}`)),
+          );
+          return { kind: 'found', instances: [...found], isCertain: true };
+        }),
+      list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
+      remove: ({ instanceId }) =>
+        outside(invocation, 200, () => {
+          const instance = instances.find(({ id }) => id === instanceId);
+          if (instance) instance.isAlive = false;
+          return { kind: 'removed' };
+        }),
+    };
+  }
+
+  function mishap(): Mishap {
+    return random.chance(0.5)
+      ? { kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') }
+      : {
+          kind: 'not-done',
+          error: new OnboardingError('cloud-elements-busy', 'Not now.'),
+          retryAfterMs: 1_000,
+        };
+  }
+
+  /** The answer does not come, or the function has died meanwhile. */
+  function lost<T>(invocation: Invocation, outcome: T): T | Promise<T> {
+    if (!random.chance(0.2)) return outcome;
+    tell(`${invocation.name} dies`);
+    invocation.die();
+    return new Promise(() => {});
+  }
+
+  function storeFor(invocation: Invocation): InstanceStore {
+    const write = (act: () => Promise<Write>): Promise<Write> =>
+      outside(invocation, 5, async () => {
+        if (isQuiet || !random.chance(0.02)) return act();
+        if (random.chance(0.5)) await act();
+        throw new OnboardingError('aws-unavailable', 'The write has no answer.');
+      });
+    return {
+      ...rows,
+      insert: (row) => write(() => rows.insert(row)),
+      replace: (row, expected) => write(() => rows.replace(row, expected)),
+      remove: (key, expected) => write(() => rows.remove(key, expected)),
+      get: (key) => outside(invocation, 5, () => rows.get(key)),
+    };
+  }
+
+  let ids = 0;
+  function partsFor(invocation: Invocation): Parts {
+    return {
+      store: storeFor(invocation),
+      cloudElements: cloudElementsFor(invocation),
+      cipher: {
+        encrypt: (token: string) => Promise.resolve(new TextEncoder().encode(token)),
+        decrypt: (bytes: Uint8Array) => Promise.resolve(new TextDecoder().decode(bytes)),
+      },
+      readTenantSecret: (key: InstanceKey) =>
+        outside(invocation, 5, () => ({ name: 'the secret', configuration: secrets.get(key.elementKey) })),
+      origin: 'https://cloud-elements.test',
+      stage: 'test',
+      observe: () => {},
+      now,
+      sleep: (ms: number) => outside(invocation, ms, () => undefined),
+      newId: () => `id-${++ids}`,
+    };
+  }
+
+  /** Runs an operation of a function to its end, its deadline or its death. */
+  async function invoke(
+    name: string,
+    run: (parts: Parts, deadlineAt: number) => Promise<string>,
+  ): Promise<void> {
+    const { promise: died, resolve: die } = Promise.withResolvers<string>();
+    const invocation = { name, endsAt: nowMs + functionTimeoutMs, die: () => die('no end') };
+    tell(`${name} begins`);
+    const told = run(partsFor(invocation), invocation.endsAt).catch((error: unknown) => {
+      if (error instanceof OnboardingError) return error.code;
+      throw error;
+    });
+    tell(`${name}: ${await Promise.race([told, died])}`);
+  }
+
+  return {
+    now,
+    advance,
+    invoke,
+    tell,
+    story,
+    find,
+    rows: allRows,
+    store: rows,
+    secrets,
+    instances,
+    violation: () => violation,
+    isChangePending: () => late.some(({ what }) => what.startsWith('change')),
+    interruptWith: (operation: typeof interrupt) => {
+      interrupt = operation;
+    },
+    /** Nothing fails any more, and nothing is interrupted. */
+    calmDown: () => {
+      isQuiet = true;
+    },
+    /** The operator has looked at the instance and vouches for what is there. */
+    vouchFor: (instanceId: number | undefined) => {
+      const instance = instances.find(({ id }) => id === instanceId);
+      for (const value of Object.values(instance?.configuration ?? {})) vouched.add(value);
+    },
+  };
+}
+export type World = ReturnType<typeof createWorld>;

@@ -1,0 +1,432 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { CloudElements } from '../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
+import { claim } from '../../../functions/core/lifecycle.ts';
+import { createReconciling, reconcileBatchSize } from '../../../functions/core/reconcile.ts';
+import { defaultTiming, functionTimeoutMs } from '../../../functions/model/timing.ts';
+import { createInMemoryStore } from '../../proofs/explorer/in-memory-store.ts';
+import { keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeAll(async () => {
+  servers = await startServers();
+});
+afterAll(() => servers[Symbol.asyncDispose]());
+beforeEach(async () => {
+  // What one test leaves open is not the next one's.
+  servers.reset();
+  servers.clock.aheadMs = 1_000_000;
+  await servers.reconcile();
+  await servers.reconcile();
+  servers.reset();
+});
+
+const kinds = () => servers.observations.map(({ kind }) => kind);
+
+describe('the reconciler', () => {
+  test('has nothing to do when nothing is open', async () => {
+    await servers.provision(taxify(newTenant()));
+    servers.reset();
+    expect(await servers.reconcile()).toEqual({});
+    // One per partition of the index.
+    expect(servers.awsRequests).toEqual(Array.from({ length: 3 }, () => 'DynamoDB_20120810.Query'));
+  });
+
+  test('leaves a claim alone that is at work', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    expect(await servers.reconcile()).toEqual({});
+    expect(await servers.rowOf(tenantId)).toEqual(killed);
+  });
+
+  test('adopts what a dead claim has made', async () => {
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
+  });
+
+  test('keeps what Cloud Elements said about a create that it did not make', async () => {
+    const tenantId = newTenant();
+    const requestId = '0123456789abcdef01234567';
+    servers.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: {
+        kind: 'status',
+        status: 409,
+        body: { requestId, message: 'A resource being created already exists' },
+      },
+    });
+    const { row } = await servers.provision(taxify(tenantId));
+    const said = 'Cloud Elements said: A resource being created already exists';
+    expect(row.lastError).toMatchObject({
+      code: 'outcome-unknown',
+      detail: `Outcome unknown: the instance may or may not exist. ${said}`,
+      requestId,
+    });
+    servers.clock.aheadMs = row.sendDeadline + 10_001 - Date.now();
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect((await servers.rowOf(tenantId))?.lastError).toMatchObject({
+      code: 'not-created',
+      detail: `Cloud Elements did not create the instance. ${said}`,
+      requestId,
+    });
+  });
+
+  test('never creates: a dead claim that made nothing fails once that is certain', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'none');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ 'still-open': 1 });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'provisioning', leaseExpiresAt: 0 });
+    expect(await servers.reconcile()).toEqual({});
+
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'failed',
+      lastError: { code: 'not-created' },
+    });
+    expect(servers.posts()).toBe(0);
+  });
+
+  test('finishes a removal', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(tenantId));
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: { kind: 'stall' } });
+    await servers.remove(keyOf(tenantId));
+    servers.clock.aheadMs = 5_500;
+    expect(await servers.reconcile()).toEqual({ removed: 1 });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed' });
+  });
+
+  test('has not looked yet at a removal that begins after it has looked', async () => {
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+    expect((await servers.rowOf(tenantId))?.lookedAt).toBeDefined();
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: { kind: 'reset' } });
+    await servers.remove(keyOf(tenantId));
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'deleting' });
+    expect((await servers.rowOf(tenantId))?.lookedAt).toBeUndefined();
+  });
+
+  test.each([
+    ['active', async (tenantId: string) => void (await servers.provision(taxify(tenantId))), 1],
+    ['removed', async (tenantId: string) => void (await servers.remove(keyOf(tenantId))), 0],
+  ])(
+    'looks once more at what was in doubt, and removes what came late (%s)',
+    async (status, settle, kept) => {
+      const tenantId = newTenant();
+      const killed = await servers.killedWhileCreating(tenantId, 'applied');
+      servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+      await settle(tenantId);
+      expect(await servers.rowOf(tenantId)).toMatchObject({ status, contested: true });
+      const keptId = servers.instancesOf(tenantId)[0]?.id;
+
+      await servers.duplicate(killed);
+      servers.clock.aheadMs += 60_001;
+      expect(await servers.reconcile()).toEqual({ checked: 1 });
+      expect(servers.instancesOf(tenantId).map(({ id }) => id)).toEqual(kept ? [keptId] : []);
+      expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
+      expect(await servers.reconcile()).toEqual({});
+    },
+  );
+
+  test('removes nothing beside an active instance that it does not see', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    await servers.provision(taxify(tenantId));
+    await servers.duplicate(killed);
+    const [lost] = servers.instancesOf(tenantId);
+    await servers.removeAtCloudElements(lost?.id);
+    servers.clock.aheadMs = 70_000;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    // That it is lost only an audit concludes, which sees whether others are visible.
+    expect(kinds()).not.toContain('instance-lost');
+    expect(servers.instancesOf(tenantId)).toHaveLength(1);
+    expect((await servers.rowOf(tenantId))?.checkAt).toBeGreaterThan(Date.now() + 70_000);
+  });
+
+  test('removes surplus beside an active instance whose tags were edited', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    await servers.provision(taxify(tenantId));
+    const [kept] = servers.instancesOf(tenantId);
+    await servers.duplicate(killed);
+    if (kept) kept.tags = ['edited'];
+    servers.clock.aheadMs = 70_000;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(servers.simulator.instances).toContain(kept);
+  });
+
+  test('removes nothing for a row that records another tenant’s instance, and says so', async () => {
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    const { row } = await servers.provision(taxify(tenantId));
+    await servers.duplicate(killed);
+    const { row: other } = await servers.provision(taxify(newTenant()));
+    await servers.store.replace({ ...row, instanceId: other.instanceId }, row);
+    servers.clock.aheadMs = 70_000;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect(kinds()).toContain('not-ours');
+    expect(servers.instancesOf(tenantId)).toHaveLength(2);
+    expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
+  });
+
+  test('looks again at what it could not look up for certain', async () => {
+    const tenantId = newTenant();
+    await servers.provision(taxify(newTenant()));
+    const killed = await servers.killedWhileCreating(tenantId, 'none');
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    servers.simulator.ignoreTagFilter = true;
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    for (let looks = 0; looks < 2; looks++) {
+      servers.clock.aheadMs += 60_001;
+      expect(await servers.reconcile()).toEqual({ checked: 1 });
+    }
+    servers.simulator.ignoreTagFilter = false;
+    servers.clock.aheadMs += 60_001;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
+  });
+
+  test('does not adopt another tenant’s instance for a row that carries its generation and id', async () => {
+    const { row: other } = await servers.provision(taxify(newTenant()));
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'none');
+    const { provisionId, instanceId } = other;
+    await servers.store.replace({ ...killed, provisionId, instanceId }, killed);
+    servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect((await servers.rowOf(tenantId))?.token).toBeUndefined();
+    expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
+  });
+
+  test('adopts the instance in use for a row that is restored as an open claim', async () => {
+    const tenantId = newTenant();
+    const { row } = await servers.provision(taxify(tenantId));
+    const { instanceId: _id, token: _token, ...left } = row;
+    // As the README says, whatever the row was at the time of the backup.
+    const open = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
+    await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: row.instanceId });
+  });
+
+  test('moves a row that it cannot read to a later time, and settles the others', async () => {
+    const odd = await servers.killedWhileCreating(newTenant(), 'applied');
+    await servers.putOdd({ ...odd, checkAt: 1 }, 'first');
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ unreadable: 1, adopted: 1 });
+    expect(kinds()).toContain('left-open');
+    expect(await servers.reconcile()).toEqual({});
+    servers.clock.aheadMs = 70_000;
+    expect(await servers.reconcile()).toMatchObject({ unreadable: 1 });
+    await servers.store.remove(odd, odd);
+  });
+
+  test('tells for how long the row had waited that had waited longest, however often it was tried', async () => {
+    expect(await servers.oldestUnsettledMs()).toBe(0);
+    const tenantId = newTenant();
+    const killed = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
+    // Left open, a row is due again after 5 s, and never for longer than that.
+    for (const aheadMs of [100_000, 106_000, 112_000]) {
+      servers.clock.aheadMs = aheadMs;
+      const waitedMs = Date.now() + aheadMs - killed.sendDeadline;
+      const toldMs = await servers.oldestUnsettledMs();
+      expect(toldMs).toBeGreaterThanOrEqual(waitedMs);
+      expect(toldMs).toBeLessThan(waitedMs + 1_000);
+      expect(await servers.oldestUnsettledMs()).toBe(0);
+    }
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'provisioning' });
+  });
+
+  test('run twice at once settles each row once', async () => {
+    const tenantIds = Array.from({ length: 25 }, () => newTenant());
+    for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 2_000;
+    let adopted = 0;
+    // On a busy machine a look-up may take too long, and its row is looked at again later.
+    for (let rounds = 0; adopted < 25 && rounds < 5; rounds++) {
+      for (const tally of await Promise.all([servers.reconcile(), servers.reconcile()])) {
+        adopted += tally.adopted ?? 0;
+      }
+      servers.clock.aheadMs += 5_500;
+    }
+    expect(adopted).toBe(25);
+    for (const tenantId of tenantIds) await servers.expectOneActiveInstance(tenantId);
+  }, 40_000);
+
+  test('comes back later to what it cannot look up', async () => {
+    const tenantId = newTenant();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    servers.simulator.fail({
+      on: 'GET /instances',
+      effect: 'none',
+      outcome: { kind: 'status', status: 500 },
+    });
+    expect(await servers.reconcile()).toEqual({ 'still-open': 1 });
+    expect(await servers.reconcile()).toEqual({});
+    servers.clock.aheadMs = 6_100;
+    expect(await servers.reconcile()).toEqual({ adopted: 1 });
+  });
+});
+
+describe('the order of the reconciler’s work', () => {
+  const hourMs = 60 * 60_000;
+  let nowMs = Date.parse('2026-11-23T12:00:00Z');
+
+  /** The store in memory, in which rows of tenants such as "odd-1" cannot be read, and of "stuck-1" not be reached. */
+  function openReconciling({ batchMs }: { batchMs: number }) {
+    const { store, rows } = createInMemoryStore();
+    const looked: string[] = [];
+    let batches = 0;
+    const { reconcile } = createReconciling({
+      store: {
+        ...store,
+        due: (at, limit) => {
+          batches += 1;
+          nowMs += batchMs;
+          return store.due(at, limit);
+        },
+        get: async (key) => {
+          looked.push(key.tenantId);
+          if (key.tenantId.startsWith('stuck')) throw new OnboardingError('aws-unavailable', 'No answer.');
+          if (key.tenantId.startsWith('odd')) throw new OnboardingError('internal', 'It cannot be read.');
+          return store.get(key);
+        },
+      },
+      cloudElements: cloudElementsDown,
+      cipher: { encrypt: () => Promise.reject(new Error('not needed')), decrypt: () => Promise.resolve('') },
+      origin: 'https://cloud-elements.test',
+      stage: 'tests',
+      observe: () => {},
+      now: () => nowMs,
+    });
+    return {
+      store,
+      rows,
+      looked,
+      batches: () => batches,
+      run: () => reconcile({ deadlineAt: nowMs + functionTimeoutMs }),
+    };
+  }
+
+  function unfinished(tenantId: string, over: Partial<InstanceRow> = {}): InstanceRow {
+    const settings = settingsOf({ tenantId, elementKey: 'taxify' }, { configuration: { 'api.key': 'k' } });
+    const claimant = {
+      settings,
+      origin: 'https://cloud-elements.test',
+      attemptId: 'a',
+      nowMs: nowMs - hourMs,
+      sendDeadline: nowMs,
+    };
+    return { ...claim(claimant, `generation-of-${tenantId}`, defaultTiming), leaseExpiresAt: 0, ...over };
+  }
+
+  test('ten thousand rows that six hours without Cloud Elements have left do not make a new claim wait', async () => {
+    const { store, looked, run } = openReconciling({ batchMs: 5_000 });
+    for (let i = 0; i < 10_000; i++) {
+      const checkAt = nowMs - 6 * hourMs + i;
+      await store.insert(unfinished(`old-${i}`, { checkAt, lookedAt: checkAt }));
+    }
+    await store.insert(unfinished('new', { checkAt: nowMs }));
+    await run();
+    expect(looked.slice(0, reconcileBatchSize)).toContain('new');
+    expect(looked.length).toBeGreaterThan(reconcileBatchSize);
+  }, 30_000);
+
+  test('ten thousand claims do not make a removal wait that is to be looked at again', async () => {
+    const { store, looked, run } = openReconciling({ batchMs: 5_000 });
+    for (let i = 0; i < 10_000; i++) {
+      await store.insert(unfinished(`claim-${i}`, { checkAt: nowMs - 6 * hourMs + i }));
+    }
+    await store.insert(unfinished('leaving', { checkAt: nowMs, status: 'deleting', lookedAt: 1 }));
+    await run();
+    expect(looked.slice(0, reconcileBatchSize)).toContain('leaving');
+  }, 30_000);
+
+  test('rows that stay where they are do not hide those behind them', async () => {
+    const { store, looked, run } = openReconciling({ batchMs: 20 });
+    for (let i = 0; i < 3 * reconcileBatchSize; i++) {
+      await store.insert(unfinished(`stuck-${i}`, { checkAt: nowMs - hourMs + i }));
+    }
+    await store.insert(unfinished('behind', { checkAt: nowMs }));
+    const { tally } = await run();
+    expect(looked).toContain('behind');
+    expect(tally).toEqual({ 'still-open': 3 * reconcileBatchSize + 1 });
+  });
+
+  test('while Cloud Elements does not answer, new claims keep having their first look at once', async () => {
+    // A little longer than a look-up may take: three batches are begun in a run.
+    const { store, looked, run, batches } = openReconciling({ batchMs: 5_100 });
+    let lookedBefore = 0;
+    for (let minute = 0; minute < 60; minute++) {
+      const beganAt = nowMs;
+      lookedBefore = looked.length;
+      for (let i = 0; i < 28; i++) await store.insert(unfinished(`claim-${minute}-${i}`, { checkAt: nowMs }));
+      await run();
+      nowMs = beganAt + 60_000;
+    }
+    // As many as six hours bring 10,000 of.
+    expect(batches()).toBeLessThanOrEqual(3 * 60);
+    const inLastRun = looked.slice(lookedBefore);
+    expect(inLastRun.filter((tenantId) => tenantId.startsWith('claim-59-'))).toHaveLength(28);
+    expect(inLastRun).toHaveLength(3 * reconcileBatchSize);
+  }, 30_000);
+
+  test.each(['first', 'later'])(
+    'six thousand unreadable rows at the head, looked at %s, starve nothing behind them',
+    async (when) => {
+      const { store, looked, run } = openReconciling({ batchMs: 20 });
+      const lookedAt = when === 'later' ? { lookedAt: 1 } : {};
+      for (let i = 0; i < 6_000; i++) {
+        await store.insert(unfinished(`odd-${i}`, { checkAt: nowMs - hourMs + i, ...lookedAt }));
+      }
+      const behind = Array.from({ length: 50 }, (_, i) => `behind-${i}`);
+      for (const [i, tenantId] of behind.entries()) {
+        await store.insert(unfinished(tenantId, { checkAt: nowMs, ...(i % 2 === 0 && { lookedAt: 1 }) }));
+      }
+      const { tally } = await run();
+      expect(new Set(looked.filter((tenantId) => tenantId.startsWith('behind'))).size).toBe(50);
+      expect(tally).toEqual({ unreadable: 6_000, 'still-open': 50 });
+      // Each had one turn.
+      expect(looked).toHaveLength(6_050);
+      expect((await run()).tally).toEqual({});
+    },
+    30_000,
+  );
+
+  test('a mistake of this code at one row fails the run, after the others had their turn', async () => {
+    const { store, looked, run, rows } = openReconciling({ batchMs: 20 });
+    await store.insert(unfinished('mistaken', { checkAt: nowMs - 1, status: 'active', instanceId: 1 }));
+    await store.insert(unfinished('other', { checkAt: nowMs }));
+    await expect(run()).rejects.toThrow('a mistake');
+    expect(looked.toSorted()).toEqual(['mistaken', 'other']);
+    expect(rows().find(({ tenantId }) => tenantId === 'mistaken')?.checkAt).toBeGreaterThan(nowMs);
+  });
+});
+
+const unreachable = { kind: 'unknown' as const, reason: 'no answer' };
+const cloudElementsDown: CloudElements = {
+  create: () => Promise.resolve(unreachable),
+  change: () => Promise.resolve(unreachable),
+  read: () => Promise.reject(new TypeError('a mistake')),
+  lookUp: () => Promise.resolve(unreachable),
+  list: () => Promise.resolve(unreachable),
+  remove: () => Promise.resolve(unreachable),
+};

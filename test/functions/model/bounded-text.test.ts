@@ -1,0 +1,50 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { cutToBytes, joinNamed } from '../../../functions/model/bounded-text.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+
+test('a text that fits stays as it is', () => {
+  expect(cutToBytes('käse', 5)).toBe('käse');
+});
+
+test('a longer text is cut and says so', () => {
+  expect(cutToBytes('abcdefgh', 7)).toBe('abcd…');
+});
+
+test.each([
+  ['two bytes', 'aaaéé', 'aaa…'],
+  ['four bytes and two UTF-16 units', 'aaa😀', 'aaa…'],
+])('a character of %s is not cut in two', (_what, text, cut) => {
+  expect(cutToBytes(text, 6)).toBe(cut);
+});
+
+test('any text is well formed and short enough when it has been cut', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: fc.constantFrom('a', 'é', '€', '😀', '…', '\u0301'), maxLength: 60 }),
+      fc.integer({ min: 3, max: 100 }),
+      (text, max) => {
+        const cut = cutToBytes(text, max);
+        expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(max);
+        expect(cut.isWellFormed()).toBe(true);
+        expect(text.startsWith(cut.replace(/…$/, ''))).toBe(true);
+      },
+    ),
+  );
+});
+
+test('a list of more than twenty names the first and counts the others', () => {
+  const items = Array.from({ length: 23 }, (_, index) => `item ${index + 1}`);
+  expect(joinNamed(items.slice(0, 2), ', ')).toBe('item 1, item 2');
+  expect(joinNamed(items, ', ')).toMatch(/item 19, item 20, and 3 more$/);
+});
+
+test('an error keeps 1,000 bytes of its message, twenty problems and twenty missing entries', () => {
+  const problems = Array.from({ length: 5_000 }, () => ({ pointer: '#', detail: 'wrong' }));
+  const missing = Array.from({ length: 5_000 }, () => 'configuration.api.key');
+  const error = new OnboardingError('invalid-request', 'é'.repeat(100_000), { problems, missing });
+  expect(Buffer.byteLength(error.message)).toBeLessThanOrEqual(1_000);
+  expect(error.publicDetail).toMatch(/é…$/);
+  expect(error.facts.problems).toHaveLength(20);
+  expect(error.facts.missing).toHaveLength(20);
+});

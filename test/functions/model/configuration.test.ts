@@ -1,0 +1,240 @@
+import { describe, expect, test } from 'vitest';
+import { allowedKeys } from '../../../functions/model/catalog.ts';
+import { configurationFor, decidesAddress, provenanceOf } from '../../../functions/model/configuration.ts';
+import {
+  configurationSchema,
+  entryNameSchema,
+  settingsOf,
+  tenantSecretSchema,
+  type Configuration,
+} from '../../../functions/model/instance.ts';
+import { problemsOf } from '../../../functions/model/validation.ts';
+
+const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
+const settings = (configuration: Configuration, elementKey = 'taxify') =>
+  settingsOf({ tenantId: 'acme', elementKey }, { configuration });
+/** What two requests are compared by. */
+function compared(configuration: Configuration, elementKey?: string) {
+  const { fingerprint, source, requestDigest } = settings(configuration, elementKey);
+  return { fingerprint, source, requestDigest };
+}
+
+function problemsWith(schema: typeof configurationSchema, input: Configuration) {
+  const { error } = schema.safeParse(input);
+  return error ? problemsOf(error, input) : [];
+}
+
+describe('the source of a configuration', () => {
+  test.each<[string, string, Configuration, string]>([
+    ['nothing', 'taxify', {}, 'secret'],
+    ['entries of the allow-list', 'taxify', { 'pagination.max': 5 }, 'secret'],
+    ['a key', 'taxify', { 'api.key': 'k' }, 'request'],
+    ['an address', 'taxify', { 'base.url': 'x', 'pagination.max': 5 }, 'request'],
+    ['nothing for an element outside the catalogue', 'freshdeskv2', {}, 'secret'],
+    ['any entry for an element outside the catalogue', 'freshdeskv2', { 'pagination.max': 5 }, 'request'],
+    ['an inherited name', 'constructor', { toString: 'x' }, 'request'],
+  ])('the source of a request that sets %s is known', (_what, elementKey, configuration, source) => {
+    expect(provenanceOf({ elementKey, configuration })).toMatchObject({
+      source,
+      requestEntries: Object.keys(configuration).toSorted(),
+    });
+  });
+
+  test('the source of an event is the secret, and what it may not set is not remembered', () => {
+    const configuration = { 'api.key': 'k', 'pagination.max': 5 };
+    expect(provenanceOf({ elementKey: 'taxify', configuration, askedBy })).toEqual({
+      source: 'secret',
+      requestEntries: ['pagination.max'],
+    });
+  });
+});
+
+function configurationWithoutSecret(more: object) {
+  const asked = {
+    tenantId: 'acme',
+    elementKey: 'taxify',
+    configuration: {},
+    source: 'secret',
+    ...more,
+  } as const;
+  return configurationFor(asked, async () => ({ name: 'the-secret', configuration: undefined }));
+}
+
+describe('a missing entry', () => {
+  test('a request without an entry is told both ways to supply it', async () => {
+    await expect(configurationWithoutSecret({})).rejects.toThrow(
+      /without api\.key: send it in the request's configuration, or put it into the secret the-secret/,
+    );
+  });
+
+  test('an event without an entry is told the only way to supply it', async () => {
+    await expect(configurationWithoutSecret({ askedBy })).rejects.toThrow(
+      /without api\.key: put it into the secret the-secret \(/,
+    );
+  });
+});
+
+describe('an allowed entry whose value may be a credential', () => {
+  const misplaced = { 'pagination.max': 'qzxwvkjhgfdpmntb', 'filter.response.nulls': 5 };
+
+  test.each([
+    ['a request', undefined],
+    ['an event', askedBy],
+  ])('it is refused in %s, named, and not repeated', async (_what, by) => {
+    const refusal = configurationWithoutSecret({ configuration: misplaced, askedBy: by });
+    await expect(refusal).rejects.toThrow(
+      'The configuration is not valid: pagination.max expected a whole number of at most 6 digits; ' +
+        'filter.response.nulls expected true or false.',
+    );
+  });
+
+  test('it is not stored', () => {
+    expect(settings(misplaced).harmless).toEqual({});
+  });
+
+  test.each([
+    { 'pagination.max': '100', 'filter.response.nulls': 'true' },
+    { 'pagination.max': 100, 'filter.response.nulls': false },
+  ])('documented values are accepted: %j', (configuration) => {
+    expect(Object.keys(settings(configuration).harmless)).toHaveLength(2);
+  });
+});
+
+describe('a comparison of two requests', () => {
+  const one = { 'api.key': 'one', 'base.url': 'https://one.example/path' };
+
+  test.each<[string, Configuration]>([
+    ['another credential', { ...one, 'api.key': 'two' }],
+    ['user info in the address', { ...one, 'base.url': 'https://me:secret@one.example/path' }],
+    ['a query in the address', { ...one, 'base.url': 'https://one.example/path?key=secret' }],
+    ['a fragment in the address', { ...one, 'base.url': ' https://one.example/path#secret ' }],
+    ['the default port', { ...one, 'base.url': 'HTTPS://One.Example:443/path' }],
+  ])('two requests are the same with %s', (_what, configuration) => {
+    expect(compared(configuration)).toEqual(compared(one));
+  });
+
+  test.each<[string, Configuration]>([
+    ['another host', { ...one, 'base.url': 'https://two.example/path' }],
+    ['another path', { ...one, 'base.url': 'https://one.example/other' }],
+    ['another port', { ...one, 'base.url': 'https://one.example:8443/path' }],
+    ['another scheme', { ...one, 'base.url': 'http://one.example/path' }],
+    ['one entry more', { ...one, 'partner.key': 'p' }],
+    ['one entry less', { 'api.key': 'one' }],
+    ['an address under another name', { ...one, 'partner.link': 'https://one.example' }],
+    ['the secret as its source', {}],
+  ])('two requests are not the same with %s', (_what, configuration) => {
+    expect(compared(configuration)).not.toEqual(compared(one));
+  });
+
+  test('of a URL under any name its origin is compared, and nothing that may be a credential', () => {
+    const [first, same, other] = [
+      'https://me:a@one.example/b?c',
+      'https://one.example/d#e',
+      'https://two.example/b?c',
+    ].map((link) => compared({ ...one, 'partner.link': link }));
+    expect(first).toEqual(same);
+    expect(first).not.toEqual(other);
+    expect(compared({ 'server.apikey': 'one' })).toEqual(compared({ 'server.apikey': 'two' }));
+  });
+
+  test('the fingerprint is the one of earlier versions, which know neither source nor address', () => {
+    expect(settings(one).fingerprint).toBe(settings({}).fingerprint);
+    // As that version has written it.
+    expect(settings({}).fingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
+  });
+
+  test.each([
+    ['me:secret@one.example/path?key', 'you:other@one.example/path'],
+    ['shop', ' shop'],
+    ['not a host?secret', 'not a host'],
+  ])('%s and %s are the same address', (a, b) => {
+    const [first, same, other] = [a, b, 'elsewhere.example'].map((site) => compared({ site }, 'freshdeskv2'));
+    expect(first).toEqual(same);
+    expect(first).not.toEqual(other);
+  });
+});
+
+test.each([
+  'base.url',
+  'event.notification.callback.url',
+  'oauth.callback.url',
+  'subdomain',
+  'host',
+  'hostname',
+  'host.name',
+  'site.address',
+  'server',
+  'company.domain',
+  'endpoint',
+  'aws.region',
+  'instanceUrl',
+  'baseurl',
+  'redirect_uri',
+  'oauth.token.url',
+  'login.url',
+  'auth.endpoint',
+  'proxy.address',
+  'account.name',
+  'accountId',
+  'base.path',
+  'sites2',
+])('%s decides an address', (name) => {
+  expect(decidesAddress(name)).toBe(true);
+});
+
+test.each([
+  'api.key',
+  'server.key',
+  'server.apikey',
+  'host.passcode',
+  'site.user',
+  'user.name',
+  'id',
+  'instance.token',
+  'security',
+  'pagination.max',
+  'username',
+])('%s decides no address', (name) => {
+  expect(decidesAddress(name)).toBe(false);
+});
+
+test('no entry of an allow-list decides an address', () => {
+  expect(['taxify'].flatMap(allowedKeys).filter(decidesAddress)).toEqual([]);
+});
+
+describe('a configuration value', () => {
+  test.each(['********', '*', ' ** ', '••••', '*•*', '', ' ', '<key>', ' <YOUR API KEY> ', '<>'])(
+    '"%s" is refused, in a request and in a secret',
+    (value) => {
+      for (const schema of [configurationSchema, tenantSecretSchema]) {
+        expect(problemsWith(schema, { 'api.key': value })).toEqual([
+          { path: ['api.key'], detail: expect.stringMatching(/^expected text that is not blank, no mask/) },
+        ]);
+      }
+    },
+  );
+
+  test.each(['k', '*k*', 'a*', '<a', 'b>', '<a>b', '<a><b>', '<key>k</key>', '5 < 6 > 4', '<\n', 0, false])(
+    '%j is accepted',
+    (value) => {
+      expect(configurationSchema.safeParse({ 'api.key': value }).success).toBe(true);
+    },
+  );
+});
+
+describe('an entry’s name', () => {
+  test.each(['api.key', 'filter.response.nulls', 'pagination.max', 'refresh_interval', 'apiKey'])(
+    '%s is accepted',
+    (name) => {
+      expect(entryNameSchema.safeParse(name).success).toBe(true);
+    },
+  );
+
+  test('a name that may be a credential is refused without being repeated', () => {
+    const misplaced = ['Zk9qT2xR7wPb4Ls0Yd', '2f1e0d9c8b7a69584736251403f2e1d0', 'a b', ''];
+    const names = Object.fromEntries(misplaced.map((name) => [name, 'x']));
+    expect(problemsWith(configurationSchema, names)).toEqual([
+      { path: [], detail: expect.stringContaining('one is not shown because it may be a credential') },
+    ]);
+  });
+});

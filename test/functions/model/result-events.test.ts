@@ -1,0 +1,896 @@
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { marshall } from '@aws-sdk/util-dynamodb';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import * as z from 'zod/mini';
+import { createEventPublisher } from '../../../functions/adapters/event-publisher.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import {
+  settingsOf,
+  wholeTenant,
+  type EventOrigin,
+  type InstanceRow,
+} from '../../../functions/model/instance.ts';
+import {
+  activate,
+  askAgain,
+  beginRemoval,
+  bury,
+  claim,
+  fail,
+  lease,
+  park,
+  release,
+  restore,
+  takeOver,
+  tenantTombstone,
+  tombstone,
+  withNotice,
+} from '../../../functions/core/lifecycle.ts';
+import { resultOf, type OutgoingEvent } from '../../../functions/model/result-events.ts';
+import { defaultTiming as timing } from '../../../functions/model/timing.ts';
+import { streamHandler } from '../../../functions/runtime/stream.ts';
+import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
+import { isDeployed } from '../../service/deployed/endpoint.ts';
+import { newTenant } from '../../support/real-servers.ts';
+import { eventOf, startService, tenantOnboarded, type Service } from '../../support/running-service.ts';
+
+const key = { tenantId: 'acme', elementKey: 'taxify' };
+const origin = 'https://cloud-elements.example';
+const registrationId = 'registration-1';
+
+function native(eventId: string): EventOrigin {
+  return { dialect: 'native', eventId, sentAt: 0 };
+}
+
+/** Steps of a row's life, a second apart, each by the event given. */
+let nowMs: number;
+beforeEach(() => {
+  nowMs = Date.parse('2026-11-23T12:00:00Z');
+});
+
+function claimant(askedBy?: EventOrigin) {
+  nowMs += 1_000;
+  const settings = settingsOf(
+    key,
+    { name: 'Acme', tags: ['eu'], configuration: { 'api.key': 'its-key' } },
+    askedBy,
+  );
+  return { settings, origin, attemptId: randomUUID(), nowMs, sendDeadline: nowMs + 1_000 };
+}
+
+const claimed = (askedBy?: EventOrigin) => claim(claimant(askedBy), randomUUID(), timing);
+const taken = (row: InstanceRow, askedBy?: EventOrigin) => takeOver(row, claimant(askedBy), true, timing);
+const leased = (row: InstanceRow) => lease(row, claimant(), timing);
+
+function activated(row: InstanceRow): InstanceRow {
+  nowMs += 1_000;
+  return activate(row, { instanceId: 4711, token: Buffer.from('ciphertext of the token') }, nowMs, timing);
+}
+
+function failed(row: InstanceRow, detail = 'Put the key into the secret.'): InstanceRow {
+  nowMs += 1_000;
+  const error = new OnboardingError('missing-configuration', detail, { requestId: 'r-1' });
+  return fail(row, 0, error, nowMs, timing);
+}
+
+function buried(row: InstanceRow, by?: EventOrigin): InstanceRow {
+  const removal = { times: { event: nowMs }, by };
+  return bury(beginRemoval(row, removal, claimant(), timing), nowMs, timing);
+}
+
+function wholeTenantRemoved(by: EventOrigin): InstanceRow {
+  const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
+  const tenant = { tenantId: key.tenantId, elementKey: wholeTenant };
+  return tenantTombstone({
+    key: tenant,
+    removal: { times: { event: nowMs }, by },
+    ids,
+    origin,
+    nowMs,
+    timing,
+  });
+}
+
+function neverWas(by?: EventOrigin): InstanceRow {
+  const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
+  return tombstone({ key, removal: { times: { event: nowMs }, by }, ids, origin, nowMs, timing });
+}
+
+describe('a write to a row is told', () => {
+  const cases: [string, string, () => [InstanceRow | undefined, InstanceRow]][] = [
+    [
+      'as provisioned when it becomes active',
+      'InstanceProvisioned',
+      () => {
+        const row = claimed();
+        return [row, activated(row)];
+      },
+    ],
+    [
+      'as provisioned again when an active row is asked for by another event',
+      'InstanceProvisioned',
+      () => {
+        const row = activated(claimed(native('e-1')));
+        return [row, askAgain(row, native('e-2'), claimant())];
+      },
+    ],
+    [
+      'as provisioned again when an event asks for what was made over HTTP',
+      'InstanceProvisioned',
+      () => {
+        const row = activated(claimed());
+        return [row, askAgain(row, native('e-1'), claimant())];
+      },
+    ],
+    [
+      'as failed when it becomes failed',
+      'InstanceFailed',
+      () => {
+        const row = claimed();
+        return [row, failed(row)];
+      },
+    ],
+    [
+      'as failed when a claim that took a failed row over fails anew',
+      'InstanceFailed',
+      () => {
+        const row = taken(failed(claimed()));
+        return [row, failed(row)];
+      },
+    ],
+    [
+      'as failed when a failed row gets another reason',
+      'InstanceFailed',
+      () => {
+        const row = leased(failed(claimed()));
+        return [row, failed(row)];
+      },
+    ],
+    [
+      'as failed again when a failed row is asked for by another event',
+      'InstanceFailed',
+      () => {
+        const row = failed(claimed(native('e-1')));
+        return [row, askAgain(row, native('e-2'), claimant())];
+      },
+    ],
+    [
+      'as failed when a claim in doubt turns out to have made nothing',
+      'InstanceFailed',
+      () => {
+        const parked = park(claimed(), new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing);
+        const row = leased(parked);
+        return [row, failed(row)];
+      },
+    ],
+    [
+      'as removed when a removal is finished',
+      'InstanceRemoved',
+      () => {
+        const row = beginRemoval(
+          activated(claimed()),
+          { times: { own: nowMs }, by: undefined },
+          claimant(),
+          timing,
+        );
+        return [row, bury(row, nowMs, timing)];
+      },
+    ],
+    [
+      'as removed when there was nothing to remove',
+      'InstanceRemoved',
+      () => [undefined, neverWas(native('e-1'))],
+    ],
+    [
+      'as removed again when what is removed is to be removed by another event',
+      'InstanceRemoved',
+      () => {
+        const row = buried(activated(claimed()), native('e-1'));
+        return [row, { ...row, removedBy: native('e-2') }];
+      },
+    ],
+  ];
+
+  test.each(cases)('%s', (_how, outcome, write) => {
+    const [before, after] = write();
+    expect(resultOf({ before, after })).toMatchObject({ ...key, outcome, events: [{ detailType: outcome }] });
+  });
+});
+
+describe('a write to a row tells nothing', () => {
+  const cases: [string, () => [InstanceRow | undefined, InstanceRow]][] = [
+    ['when it is claimed', () => [undefined, claimed(native('e-1'))]],
+    [
+      'when an active row is leased',
+      () => {
+        const row = activated(claimed(native('e-1')));
+        return [row, leased(row)];
+      },
+    ],
+    [
+      'when an active row is given back',
+      () => {
+        const row = leased(activated(claimed(native('e-1'))));
+        return [row, release(row, undefined)];
+      },
+    ],
+    [
+      'when an active row is changed',
+      () => {
+        const row = leased(activated(claimed(native('e-1'))));
+        return [row, { ...release(row, undefined), name: 'Other', tags: [] }];
+      },
+    ],
+    [
+      'when a failed row is leased',
+      () => {
+        const row = failed(claimed(native('e-1')));
+        return [row, leased(row)];
+      },
+    ],
+    [
+      'when a failed row is leased and given back',
+      () => {
+        const before = failed(claimed(native('e-1')));
+        const row = leased(before);
+        return [row, restore(row, before)];
+      },
+    ],
+    [
+      'when a failed row is taken over',
+      () => {
+        const row = failed(claimed(native('e-1')));
+        return [row, taken(row, native('e-2'))];
+      },
+    ],
+    [
+      'when a claim that took a failed row over is given back',
+      () => {
+        const before = failed(claimed(native('e-1')));
+        const row = taken(before);
+        return [row, restore(row, before)];
+      },
+    ],
+    [
+      'when a claim by another event that took a failed row over is given back',
+      () => {
+        const before = failed(claimed(native('e-1')));
+        const row = taken(before, native('e-2'));
+        return [row, restore(row, before)];
+      },
+    ],
+    [
+      'when the outcome of a create is in doubt',
+      () => {
+        const row = claimed(native('e-1'));
+        return [row, park(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing)];
+      },
+    ],
+    [
+      'when a removal begins',
+      () => {
+        const row = activated(claimed());
+        return [row, beginRemoval(row, { times: { event: nowMs }, by: native('e-1') }, claimant(), timing)];
+      },
+    ],
+    [
+      'when a tombstone is claimed for a new instance',
+      () => [buried(activated(claimed())), claimed(native('e-1'))],
+    ],
+    [
+      'when such a claim is given back',
+      () => {
+        const before = buried(activated(claimed(native('e-1'))), native('e-2'));
+        const row = claimed();
+        return [row, restore(row, before)];
+      },
+    ],
+    [
+      'when a tombstone is looked at again',
+      () => {
+        const row = leased(buried(activated(claimed()), native('e-1')));
+        return [row, release(row, undefined)];
+      },
+    ],
+    [
+      'when somebody asks over HTTP to remove what is removed',
+      () => {
+        const row = buried(activated(claimed()), native('e-1'));
+        return [row, { ...row, removedAt: nowMs + 5_000 }];
+      },
+    ],
+  ];
+
+  test.each(cases)('%s', (_when, write) => {
+    const [before, after] = write();
+    expect(resultOf({ before, after })).toEqual({ ...key, outcome: 'nothing-due', events: [] });
+  });
+});
+
+/** The events that a row coming to its end makes. */
+function eventsOf(after: InstanceRow, before?: InstanceRow): OutgoingEvent[] {
+  // As it would be sent: without what is undefined.
+  return JSON.parse(JSON.stringify(resultOf({ before, after }).events));
+}
+
+describe('an event of our own', () => {
+  test('says which instance is there, what it is called, and who asked', () => {
+    expect(eventsOf(activated(claimed(native('e-1'))))).toEqual([
+      {
+        source: 'element-onboarding',
+        detailType: 'InstanceProvisioned',
+        detail: {
+          tenantId: 'acme',
+          element: { key: 'taxify' },
+          id: 4711,
+          name: 'Acme',
+          tags: ['eu'],
+          status: 'active',
+          revision: nowMs,
+          request: { eventId: 'e-1' },
+        },
+        timeMs: nowMs,
+      },
+    ]);
+  });
+
+  test('names no request when nobody asked by event', () => {
+    expect(eventsOf(activated(claimed()))[0]?.detail).not.toHaveProperty('request');
+  });
+
+  test('says why there is none', () => {
+    expect(eventsOf(failed(claimed(native('e-1'))))).toMatchObject([
+      {
+        detailType: 'InstanceFailed',
+        detail: {
+          lastError: {
+            code: 'missing-configuration',
+            detail: 'Put the key into the secret.',
+            requestId: 'r-1',
+            at: '2026-11-23T12:00:02.000Z',
+          },
+        },
+      },
+    ]);
+  });
+
+  test('says which one is gone', () => {
+    const row = beginRemoval(
+      activated(claimed(native('e-1'))),
+      { times: { event: nowMs }, by: native('e-2') },
+      claimant(),
+      timing,
+    );
+    expect(eventsOf(bury(row, nowMs, timing), row)).toMatchObject([
+      { detailType: 'InstanceRemoved', detail: { id: 4711, name: 'Acme', request: { eventId: 'e-2' } } },
+    ]);
+  });
+
+  test('of what never was has neither id nor name', () => {
+    expect(eventsOf(neverWas(native('e-1')))[0]?.detail).toEqual({
+      tenantId: 'acme',
+      element: { key: 'taxify' },
+      tags: [],
+      status: 'removed',
+      revision: nowMs,
+      request: { eventId: 'e-1' },
+    });
+  });
+});
+
+/** Beside our own event there is one more. */
+function answerOf(events: OutgoingEvent[]): OutgoingEvent | undefined {
+  expect(events).toHaveLength(2);
+  expect(events[0]?.source).toBe('element-onboarding');
+  return events[1];
+}
+
+describe.each([
+  { dialect: 'sbt-0.5' as const, source: 'applicationPlaneEventSource', prefix: '' },
+  { dialect: 'sbt-0.9' as const, source: 'sbt.application.plane', prefix: 'sbt_aws_' },
+])('an answer to the toolkit ($dialect)', ({ dialect, source, prefix }) => {
+  const askedBy: EventOrigin = { dialect, eventId: 'e-1', sentAt: 0, registrationId };
+
+  test('of success has the id as text', () => {
+    expect(answerOf(eventsOf(activated(claimed(askedBy))))).toEqual({
+      source,
+      detailType: `${prefix}provisionSuccess`,
+      detail: {
+        tenantRegistrationId: registrationId,
+        jobOutput: {
+          tenantData: { taxifyInstanceId: '4711' },
+          tenantRegistrationData: { registrationStatus: 'created' },
+        },
+      },
+      timeMs: nowMs,
+    });
+  });
+
+  test('of failure has the envelope of a success', () => {
+    expect(answerOf(eventsOf(failed(claimed(askedBy))))).toEqual({
+      source,
+      detailType: `${prefix}provisionFailure`,
+      detail: {
+        tenantRegistrationId: registrationId,
+        jobOutput: { tenantData: {}, tenantRegistrationData: { registrationStatus: 'failed' } },
+      },
+      timeMs: nowMs,
+    });
+  });
+
+  test('of removal comes from the tombstone of the whole tenant, when that is removed', () => {
+    const removing = wholeTenantRemoved(askedBy);
+    expect(resultOf({ before: undefined, after: removing }).events).toEqual([]);
+    expect(answerOf(eventsOf(bury(removing, nowMs, timing), removing))).toEqual({
+      source,
+      detailType: `${prefix}deprovisionSuccess`,
+      detail: {
+        tenantRegistrationId: registrationId,
+        jobOutput: { tenantData: {}, tenantRegistrationData: { registrationStatus: 'deleted' } },
+      },
+      timeMs: nowMs,
+    });
+  });
+
+  test.each(['taxify', 'freshdeskv2'])('of removal does not come from an instance of %s', (elementKey) => {
+    expect(eventsOf({ ...neverWas(askedBy), elementKey })).toHaveLength(1);
+  });
+
+  test('of removal is not given when a request over HTTP removes the instance', () => {
+    const row = activated(claimed(askedBy));
+    expect(eventsOf(buried(row), row)).toHaveLength(1);
+  });
+
+  test('of success comes again when a request provisions the removed instance once more', () => {
+    const again = claim(claimant(), randomUUID(), timing, buried(activated(claimed(askedBy)), askedBy));
+    expect(answerOf(eventsOf(activated(again), again))?.detailType).toBe(`${prefix}provisionSuccess`);
+  });
+
+  test('of success is given when an event of our own mends a failed instance', () => {
+    const mended = taken(failed(claimed(askedBy)), native('e-2'));
+    expect(answerOf(eventsOf(activated(mended), mended))?.detail).toMatchObject({
+      tenantRegistrationId: registrationId,
+    });
+  });
+
+  test('of a refusal is given although the instance stays as it is', () => {
+    const row = activated(claimed());
+    const notice = {
+      outcome: 'refused' as const,
+      eventId: 'e-2',
+      code: 'settings-conflict',
+      detail: 'Other.',
+    };
+    const registration = { dialect, registrationId };
+    const refused = withNotice(row, { ...notice, registration, at: nowMs + 5 }, 'attempt-2');
+    const [own, toolkits] = eventsOf(refused, row);
+    expect(own).toMatchObject({
+      detailType: 'InstanceFailed',
+      detail: { status: 'active', lastError: { code: 'settings-conflict' }, request: { eventId: 'e-2' } },
+    });
+    expect(toolkits?.detailType).toBe(`${prefix}provisionFailure`);
+  });
+});
+
+describe('images', () => {
+  test('are taken into an event by name, so that nothing else gets there', () => {
+    const row = activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId }));
+    const text = JSON.stringify(resultOf({ before: undefined, after: row }));
+    for (const value of [row.fingerprint, row.provisionId, row.attemptId, origin, 'its-key', 'ciphertext']) {
+      expect(text).not.toContain(value);
+    }
+    expect(Object.keys(JSON.parse(text).events[0].detail)).toEqual([
+      'tenantId',
+      'element',
+      'id',
+      'name',
+      'tags',
+      'status',
+      'revision',
+      'request',
+    ]);
+  });
+
+  test.each([
+    ['of no row', undefined],
+    ['of a later layout', { v: 2 }],
+    ['without a status', { status: undefined }],
+    ['with another kind of id', { instanceId: 'secret-4711' }],
+  ])('%s are refused, without quoting them', (_what, fields) => {
+    const after = fields && { ...activated(claimed()), ...fields };
+    expect(() => resultOf({ before: undefined, after })).toThrow(OnboardingError);
+    expect(() => resultOf({ before: undefined, after })).not.toThrow(/secret/);
+  });
+});
+
+/** The result of one write: an event of this name. */
+const named = (detailType: string, detail = {}, tenantId = detailType) => ({
+  tenantId,
+  events: [{ source: 'element-onboarding', detailType, detail, timeMs: nowMs }],
+});
+
+describe('the publisher', () => {
+  const requestSchema = z.object({
+    Entries: z.array(z.object({ DetailType: z.string(), Detail: z.string() })),
+  });
+  /** What the next call answers to the entry of this name; absent: taken. */
+  let refusals: string[][];
+  let calls: string[][];
+  let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
+  let client: EventBridgeClient;
+
+  beforeAll(async () => {
+    endpoint = await startAwsEndpoint({
+      operations: {
+        'AWSEvents.PutEvents': (body) => {
+          const names = requestSchema.parse(body).Entries.map(({ DetailType }) => DetailType);
+          calls.push(names);
+          const refused = refusals.shift() ?? [];
+          return {
+            FailedEntryCount: refused.length,
+            Entries: names.map((name) =>
+              refused.includes(name) ? { ErrorCode: 'ThrottlingException' } : { EventId: randomUUID() },
+            ),
+          };
+        },
+      },
+    });
+    const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
+    client = new EventBridgeClient({ endpoint: endpoint.url, region: 'us-east-1', credentials });
+  });
+  afterAll(async () => {
+    client.destroy();
+    await endpoint.stop();
+  });
+  beforeEach(() => {
+    refusals = [];
+    calls = [];
+  });
+
+  const delaysMs: number[] = [];
+  beforeEach(() => {
+    delaysMs.length = 0;
+  });
+  const publish = (results: ReturnType<typeof named>[]) =>
+    createEventPublisher({
+      client,
+      busName: 'a-bus',
+      sleep: async (delayMs) => delaysMs.push(delayMs),
+    })(results);
+
+  test('sends nothing for nothing', async () => {
+    await publish([]);
+    expect(calls).toEqual([]);
+  });
+
+  test('sends at most ten in one call, in order', async () => {
+    const names = Array.from({ length: 23 }, (_, index) => `event-${index}`);
+    await publish(names.map((name) => named(name)));
+    expect(calls).toEqual([names.slice(0, 10), names.slice(10, 20), names.slice(20)]);
+  });
+
+  test('sends at most 256 KB in one call', async () => {
+    // Three bytes a character: 150 KB each.
+    const large = { text: '€'.repeat(50 * 1_024) };
+    await publish([named('a', large), named('b', large), named('c')]);
+    expect(calls).toEqual([['a'], ['b', 'c']]);
+  });
+
+  test('sends those again that were not taken, and no others, after a while', async () => {
+    refusals = [['b', 'd'], ['d']];
+    await publish(['a', 'b', 'c', 'd'].map((name) => named(name)));
+    expect(calls).toEqual([['a', 'b', 'c', 'd'], ['b', 'd'], ['d']]);
+    expect(delaysMs).toEqual([100, 300]);
+  });
+
+  test('puts the results of two writes of a tenant into two calls, in order', async () => {
+    await publish([
+      named('provisioned', {}, 'acme'),
+      named('other', {}, 'globex'),
+      named('removed', {}, 'acme'),
+      named('again', {}, 'acme'),
+    ]);
+    expect(calls).toEqual([['provisioned', 'other'], ['removed'], ['again']]);
+  });
+
+  test('sends no later result of a tenant before a refused one is taken', async () => {
+    refusals = [['provisioned'], ['provisioned'], ['provisioned'], ['provisioned']];
+    const results = [named('provisioned', {}, 'acme'), named('removed', {}, 'acme')];
+    await expect(publish(results)).rejects.toMatchObject({ code: 'aws-unavailable' });
+    expect(calls.flat()).not.toContain('removed');
+  });
+
+  test('gives up in the end, and says how many and why', async () => {
+    refusals = [['b'], ['b'], ['b'], ['b'], ['b']];
+    await expect(publish([named('a'), named('b')])).rejects.toMatchObject({
+      code: 'aws-unavailable',
+      message: 'EventBridge did not take 1 of 2 events: ThrottlingException.',
+    });
+    expect(calls).toHaveLength(4);
+  });
+});
+
+describe('the handler of a stream', () => {
+  beforeAll(() => {
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  });
+  afterAll(() => {
+    vi.restoreAllMocks();
+  });
+
+  const context = { awsRequestId: 'request-1', getRemainingTimeInMillis: () => 10_000 };
+  const bad = 'not a row';
+
+  function record(name: string) {
+    const row: InstanceRow = { ...activated(claimed()), name };
+    const item = marshall(row, { removeUndefinedValues: true });
+    return {
+      eventID: name,
+      dynamodb: { SequenceNumber: `at-${name}`, NewImage: name === bad ? { status: { S: 'active' } } : item },
+    };
+  }
+
+  /** A handler that notes the names of what it publishes, and fails for the names given. */
+  function startHandler(...failing: string[]) {
+    const published: unknown[] = [];
+    const handler = streamHandler({
+      open: () => undefined,
+      parse: resultOf,
+      handle: async (results) => {
+        const names = results.flatMap(({ events }) =>
+          events.map(({ detail }) => Reflect.get(detail, 'name')),
+        );
+        if (names.some((name) => failing.includes(name)))
+          throw new OnboardingError('aws-unavailable', 'no bus');
+        published.push(...names);
+      },
+    });
+    return { published, deliver: (...names: string[]) => handler({ Records: names.map(record) }, context) };
+  }
+
+  test('hands on all changes of a batch at once and in order', async () => {
+    const { published, deliver } = startHandler();
+    expect(await deliver('a', 'b', 'c')).toEqual({ batchItemFailures: [] });
+    expect(published).toEqual(['a', 'b', 'c']);
+  });
+
+  test('handles what comes before a record that cannot be read, and names that one', async () => {
+    const { published, deliver } = startHandler();
+    expect(await deliver('a', 'b', bad, 'c')).toEqual({
+      batchItemFailures: [{ itemIdentifier: `at-${bad}` }],
+    });
+    expect(published).toEqual(['a', 'b']);
+  });
+
+  test('throws when nothing of a batch could be handled, so that Lambda halves it', async () => {
+    const { published, deliver } = startHandler('b');
+    await expect(deliver('a', 'b')).rejects.toThrow('None of 2 records could be handled');
+    await expect(deliver(bad, 'a')).rejects.toThrow('None of 2 records could be handled');
+    expect(published).toEqual([]);
+  });
+
+  test('names the only record of a batch when it fails', async () => {
+    const { deliver } = startHandler('a');
+    expect(await deliver('a')).toEqual({ batchItemFailures: [{ itemIdentifier: 'at-a' }] });
+    expect(await deliver(bad)).toEqual({ batchItemFailures: [{ itemIdentifier: `at-${bad}` }] });
+  });
+});
+
+/** Requests of the toolkit. */
+const sbt05 = (request: string, tenantId: string) =>
+  eventOf('controlPlaneEventSource', request, { tenantId, tenantRegistrationId: registrationId });
+const sbt09 = (request: string, tenantId: string) =>
+  eventOf('sbt.control.plane', request, { tenantId, tenantRegistrationId: registrationId });
+
+describe('on the bus', () => {
+  const tenantSecret = { 'api.key': 'stored-key-for-tests' };
+  let service: Service;
+  beforeAll(async () => {
+    service = await startService({ queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 } });
+  });
+  afterAll(() => service[Symbol.asyncDispose]());
+
+  /** What a subscriber sees of what `act` leads to: source, detail-type and detail. */
+  async function heard(act: () => Promise<unknown>): Promise<[string, string, Record<string, unknown>][]> {
+    await service.idle();
+    const already = (await service.events()).length;
+    await act();
+    await service.idle();
+    return (await service.events())
+      .slice(already)
+      .filter(({ source }) => /^(element-onboarding|applicationPlane|sbt\.application)/.test(source))
+      .map((event) => [event.source, event['detail-type'], event.detail]);
+  }
+
+  async function newTenantWithSecret(): Promise<string> {
+    const tenantId = newTenant();
+    await service.putTenantSecret(tenantId, tenantSecret);
+    return tenantId;
+  }
+
+  /** The id on the bus of the event that was sent last by this source. */
+  const lastIdFrom = async (source: string) =>
+    (await service.events()).findLast((event) => event.source === source)?.id;
+
+  test('a native event is answered by what was provisioned', async () => {
+    const tenantId = await newTenantWithSecret();
+    const answers = await heard(() =>
+      service.putEvents(tenantOnboarded(tenantId, { name: 'Shop', tags: ['eu'] })),
+    );
+    expect(answers).toEqual([
+      [
+        'element-onboarding',
+        'InstanceProvisioned',
+        {
+          tenantId,
+          element: { key: 'taxify' },
+          id: service.instancesOf(tenantId)[0]?.id,
+          name: 'Shop',
+          tags: ['eu'],
+          status: 'active',
+          revision: expect.any(Number),
+          request: { eventId: await lastIdFrom('crm.example') },
+        },
+      ],
+    ]);
+  });
+
+  test.each([
+    ['0.5', sbt05('onboardingRequest', ''), 'applicationPlaneEventSource', 'provisionSuccess'],
+    ['0.9', sbt09('sbt_aws_onboardingRequest', ''), 'sbt.application.plane', 'sbt_aws_provisionSuccess'],
+  ])(
+    'a request of the toolkit %s is answered in its dialect, too',
+    async (_version, request, source, detailType) => {
+      const tenantId = await newTenantWithSecret();
+      const Detail = JSON.stringify({ tenantId, tenantRegistrationId: registrationId });
+      const answers = await heard(() => service.putEvents({ ...request, Detail }));
+      expect(answers).toMatchObject([
+        ['element-onboarding', 'InstanceProvisioned', { tenantId }],
+        [
+          source,
+          detailType,
+          {
+            tenantRegistrationId: registrationId,
+            jobOutput: {
+              tenantData: { taxifyInstanceId: String(service.instancesOf(tenantId)[0]?.id) },
+              tenantRegistrationData: { registrationStatus: 'created' },
+            },
+          },
+        ],
+      ]);
+    },
+  );
+
+  test('a request over HTTP is told of without a request', async () => {
+    const tenantId = newTenant();
+    const body = { element: { key: 'taxify' }, configuration: tenantSecret };
+    const answers = await heard(() => service.post(tenantId, body));
+    expect(answers).toMatchObject([['element-onboarding', 'InstanceProvisioned', { tenantId }]]);
+    expect(answers[0]?.[2]).not.toHaveProperty('request');
+    expect(await heard(() => service.post(tenantId, body))).toEqual([]);
+  });
+
+  test('a refusal is told with its reason, and to the toolkit as failed', async () => {
+    const tenantId = newTenant();
+    const answers = await heard(() => service.putEvents(sbt09('sbt_aws_onboardingRequest', tenantId)));
+    expect(answers).toMatchObject([
+      [
+        'element-onboarding',
+        'InstanceFailed',
+        {
+          tenantId,
+          lastError: { code: 'missing-configuration', detail: expect.stringContaining('api.key') },
+        },
+      ],
+      [
+        'sbt.application.plane',
+        'sbt_aws_provisionFailure',
+        { jobOutput: { tenantRegistrationData: { registrationStatus: 'failed' } } },
+      ],
+    ]);
+    // Refused over HTTP the row is as it was, and whoever asked knows.
+    expect(await heard(() => service.post(tenantId, { element: { key: 'taxify' } }))).toEqual([]);
+  });
+
+  test('a repeated request is answered again, to its own event', async () => {
+    const tenantId = await newTenantWithSecret();
+    await heard(() => service.putEvents(tenantOnboarded(tenantId)));
+    const again = await heard(() => service.putEvents(tenantOnboarded(tenantId)));
+    expect(again).toMatchObject([
+      [
+        'element-onboarding',
+        'InstanceProvisioned',
+        { tenantId, request: { eventId: await lastIdFrom('crm.example') } },
+      ],
+    ]);
+    const bySbt = await heard(() => service.putEvents(sbt05('onboardingRequest', tenantId)));
+    expect(bySbt.map(([, detailType]) => detailType)).toEqual(['InstanceProvisioned', 'provisionSuccess']);
+    expect(service.postsFor(tenantId)).toBe(1);
+  });
+
+  test.each([
+    ['the whole tenant', {}],
+    ['one element', { element: { key: 'taxify' } }],
+  ])('each of three overlapping offboardings of %s is answered', async (_what, detail) => {
+    const tenantId = await newTenantWithSecret();
+    await heard(() => service.putEvents(tenantOnboarded(tenantId)));
+    const offboarded = eventOf('crm.example', 'TenantOffboarded', { tenantId, ...detail });
+    const answers = await heard(() => service.putEvents(offboarded, offboarded, offboarded));
+    const sent = (await service.events()).filter((event) => event.source === 'crm.example').slice(-3);
+    const answered = answers.map(([, , { request }]) => request);
+    expect(answered).toEqual(expect.arrayContaining(sent.map(({ id }) => ({ eventId: id }))));
+  });
+
+  test('a removal is told, once more when it is asked for again, and also when there is nothing', async () => {
+    const tenantId = await newTenantWithSecret();
+    await heard(() => service.putEvents(tenantOnboarded(tenantId)));
+    const [{ id } = { id: undefined }] = service.instancesOf(tenantId);
+    const gone = await heard(() => service.putEvents(sbt09('sbt_aws_offboardingRequest', tenantId)));
+    expect(service.instancesOf(tenantId)).toEqual([]);
+    expect(gone).toMatchObject([
+      ['element-onboarding', 'InstanceRemoved', { tenantId, id }],
+      ['element-onboarding', 'InstanceRemoved', { tenantId }],
+      [
+        'sbt.application.plane',
+        'sbt_aws_deprovisionSuccess',
+        {
+          tenantRegistrationId: registrationId,
+          jobOutput: { tenantData: {}, tenantRegistrationData: { registrationStatus: 'deleted' } },
+        },
+      ],
+    ]);
+    const again = await heard(() => service.putEvents(sbt05('offboardingRequest', tenantId)));
+    expect(again.map(([, detailType]) => detailType)).toEqual(['InstanceRemoved', 'deprovisionSuccess']);
+    const stranger = newTenant();
+    const never = await heard(() =>
+      service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId: stranger })),
+    );
+    expect(never).toMatchObject([['element-onboarding', 'InstanceRemoved', { tenantId: stranger }]]);
+  });
+
+  test.skipIf(isDeployed)('an event that the bus did not take comes when it does', async () => {
+    const tenantId = await newTenantWithSecret();
+    const answers = await heard(async () => {
+      await service.putEvents(tenantOnboarded(tenantId));
+      const failure = { status: 500, type: 'InternalFailure' };
+      // The SDK tries three times in one invocation.
+      service.stack.fail({ target: 'AWSEvents.PutEvents', times: 6, ...failure });
+    });
+    expect(answers.map(([, detailType]) => detailType)).toEqual(['InstanceProvisioned']);
+    expect(service.stack.streams.get('publish-results')?.givenUp).toEqual([]);
+  });
+
+  test('a record that cannot be read is reported, and logged without what it holds', async () => {
+    const odd = [
+      { status: { S: 'active' }, token: { S: 'planted-token' } },
+      { status: { planted: 'planted-token' } },
+      { tenantId: { N: 'planted-token' } },
+    ];
+    for (const NewImage of odd) {
+      const Records = [{ dynamodb: { SequenceNumber: '1', NewImage } }];
+      expect(await service.invoke('publish-results', { Records })).toEqual({
+        batchItemFailures: [{ itemIdentifier: '1' }],
+      });
+    }
+    const lines = (await service.logs()).filter((line) => line.includes('malformed'));
+    expect(lines).toHaveLength(odd.length);
+    expect(lines.join('\n')).not.toContain('planted');
+  });
+
+  test('no secret and no token is in any event', async () => {
+    const tokens = service.simulator.instances.map(({ token }) => token);
+    expect(tokens.length).toBeGreaterThan(3);
+    const text = JSON.stringify(await service.events());
+    for (const secret of [
+      ...tokens,
+      tenantSecret['api.key'],
+      'local-user-secret',
+      'provisionId',
+      'fingerprint',
+    ]) {
+      expect(text).not.toContain(secret);
+    }
+    for (const line of await service.logs()) expect(line).not.toContain(tenantSecret['api.key']);
+  });
+});

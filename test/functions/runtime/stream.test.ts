@@ -1,0 +1,68 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+import type { RowChange } from '../../../functions/model/result-events.ts';
+import { streamHandler } from '../../../functions/runtime/stream.ts';
+
+type Image = Record<string, unknown>;
+
+const told: RowChange[][] = [];
+const handler = streamHandler({
+  open: () => undefined,
+  parse: (change) => ({ tenantId: 'acme', elementKey: 'taxify', outcome: 'told', change }),
+  handle: (changes) => {
+    told.push(changes.map(({ change }) => change));
+    return Promise.resolve();
+  },
+});
+
+beforeEach(() => {
+  told.length = 0;
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+});
+
+const record = (SequenceNumber: string, OldImage: Image | undefined, NewImage: Image) => ({
+  dynamodb: { SequenceNumber, NewImage, ...(OldImage && { OldImage }) },
+});
+const run = (...Records: ReturnType<typeof record>[]) =>
+  handler({ Records }, { awsRequestId: 'r', getRemainingTimeInMillis: () => 1_000 });
+
+const written = { tenantId: { S: 'acme' }, status: { S: 'active' } };
+const asWritten = { before: undefined, after: { tenantId: 'acme', status: 'active' } };
+
+/** The row at two places in the index of unsettled rows. */
+const moved = (row: Image): [Image, Image] => [
+  { ...row, checkAt: { N: '1' }, unsettled: { S: 'first' } },
+  { ...row, checkAt: { N: '2' }, unsettled: { S: 'later' } },
+];
+
+test('a row that is only moved in the index is no change, even if it cannot be read', async () => {
+  const unreadable = { ...written, tags: { Unheard: 'of' } };
+  expect(await run(record('1', ...moved(unreadable)), record('2', undefined, written))).toEqual({
+    batchItemFailures: [],
+  });
+  expect(told).toEqual([[asWritten]]);
+});
+
+test('a row that is moved and changed holds up what comes after it until it can be read', async () => {
+  const [before, after] = moved(written);
+  const unreadable = { ...after, tags: { Unheard: 'of' } };
+  const answer = await run(
+    record('1', undefined, written),
+    record('2', before, unreadable),
+    record('3', undefined, written),
+  );
+  expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
+  expect(told).toEqual([[asWritten]]);
+});
+
+test('a moved row before one that cannot be read counts as handled', async () => {
+  const unreadable = { ...written, tags: { Unheard: 'of' } };
+  const answer = await run(record('1', ...moved(written)), record('2', undefined, unreadable));
+  expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
+});
+
+test('a number that no double holds is told as it is written', async () => {
+  await run(record('1', undefined, { ...written, odd: { N: '12345678901234567890.5' } }));
+  expect(told).toEqual([
+    [{ before: undefined, after: { ...asWritten.after, odd: '12345678901234567890.5' } }],
+  ]);
+});

@@ -1,0 +1,189 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { OnboardingError } from '../../../../functions/model/errors.ts';
+import { finalCodes } from '../../../../infra/cli/onboard/following.ts';
+import { isBad, isGood, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'manifest-'));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function read(name: string, content: string | Uint8Array) {
+  const file = join(directory, name);
+  writeFileSync(file, content);
+  return readManifest(file);
+}
+
+async function faultsOf(name: string, content: string) {
+  const { rows } = await read(name, content);
+  return rows.filter(isBad).flatMap(({ line, faults }) => faults.map((fault) => `${line}: ${fault}`));
+}
+
+async function detailsOf(name: string, content: string) {
+  const { rows } = await read(name, content);
+  return rows.filter(isGood).map(({ line, ask }) => ({ line, detail: JSON.parse(ask.detail) }));
+}
+
+test('a row of CSV becomes what an event carries, and an empty cell nothing', async () => {
+  const csv =
+    '\uFEFFtenantId, name ,elementKey,tags,configuration.pagination.max\r\n' +
+    'acme,"Acme, ""Inc""",taxify,eu; gold,20\r\n\r\n globex ,,,,\r\n';
+  expect(await detailsOf('good.csv', csv)).toEqual([
+    {
+      line: 2,
+      detail: {
+        tenantId: 'acme',
+        name: 'Acme, "Inc"',
+        element: { key: 'taxify' },
+        tags: ['eu', 'gold'],
+        configuration: { 'pagination.max': '20' },
+      },
+    },
+    { line: 4, detail: { tenantId: 'globex' } },
+  ]);
+});
+
+test('a row of JSON Lines is the detail of the event, whatever the file of failed rows has put beside it', async () => {
+  const lines = '{"tenantId":"acme","tags":["eu"]}\n\n{"line":7,"code":"x","why":"y","tenantId":"globex"}\n';
+  expect(await detailsOf('good.jsonl', lines)).toEqual([
+    { line: 1, detail: { tenantId: 'acme', tags: ['eu'] } },
+    { line: 3, detail: { tenantId: 'globex' } },
+  ]);
+});
+
+test('everything that is wrong with every row is named with its line and its column', async () => {
+  const csv = [
+    'tenantId,elementKey,name,tags,configuration.pagination.max,configuration.base.url',
+    'acme,,,,,',
+    '-bad,Taxify,<b>,owner:me,,',
+    ',,Shop,,,',
+    'short',
+    'a,b,c,d,e,f,g',
+    '"multi',
+    'line",,,,,',
+    'pied,,,owner:me,,https://elsewhere.invalid',
+  ].join('\n');
+  const identifier =
+    'letters, digits, "_", "-" and single "." between them, beginning with a letter or digit';
+  expect(await faultsOf('bad.csv', csv)).toEqual([
+    `3: tenantId expected ${identifier}`,
+    '3: elementKey expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+    '3: name expected no "<", no ">" and no control characters',
+    '3: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
+    '4: tenantId is missing: expected text',
+    '5: the header has 6 columns, this row 1',
+    '6: the header has 6 columns, this row 7',
+    `7: tenantId expected ${identifier}`,
+    '7: goes on to line 8: if it should not, a quote is not closed',
+    '9: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
+    "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential is put into the tenant's secret in Secrets Manager, never into a manifest",
+  ]);
+  const lines = '{"tenantId":"a","name":7,"size":"L"}\nnot JSON\n[]\n{"tenantId":"b"}\n';
+  expect(await faultsOf('bad.jsonl', lines)).toEqual([
+    '1: #/name expected text',
+    '1: #/size is not a known field',
+    '2: is not a JSON object',
+    '3: is not a JSON object',
+  ]);
+});
+
+test('rows of nothing but commas are skipped', async () => {
+  const csv = 'tenantId,name\nacme,Acme\n,\n"", \n,,,,\nglobex,Globex\n,\n,\n';
+  expect((await detailsOf('commas.csv', csv)).map(({ line }) => line)).toEqual([2, 6]);
+  expect(await faultsOf('commas.csv', csv)).toEqual([]);
+});
+
+test('a row that cannot be read is one bad row, wherever it is', async () => {
+  const csv = 'tenantId,name\na,Shop\nb,"Shop\n\nc,Sh"op\nd,"Sh"op\ne,"Shop, Inc"\nf,g"\nh,Shop\ni,"Shop\n';
+  expect((await detailsOf('quotes.csv', csv)).map(({ line, detail }) => [line, detail.tenantId])).toEqual([
+    [2, 'a'],
+    [7, 'e'],
+    [9, 'h'],
+  ]);
+  expect((await faultsOf('quotes.csv', csv)).map((fault) => fault.replace(/ CSV .*/, ''))).toEqual(
+    [3, 5, 6, 8, 10].map((line) => `${line}: a quote (") is not where`),
+  );
+  expect(await faultsOf('bytes.jsonl', '{"tenantId":"a"}\n{"tenantId":\n{"tenantId":"b"}\n')).toEqual([
+    '2: is not a JSON object',
+  ]);
+});
+
+test('a credential is refused, neither quoted nor kept', async () => {
+  const manifests = [
+    await read('credential.csv', 'tenantId,configuration.api.key\nacme,not-for-manifests\n'),
+    await read('credential.jsonl', '{"tenantId":"a","configuration":{"api.key":"not-for-manifests"}}\n'),
+    await read('wide.csv', 'tenantId,configuration.api.key\nacme,not-for-manifests,1\n'),
+  ];
+  for (const { rows } of manifests) {
+    expect(rows.map(isBad)).toEqual([true]);
+    expect(JSON.stringify(rows)).not.toContain('not-for-manifests');
+  }
+  expect(JSON.stringify(manifests[0]?.rows)).toContain('Secrets Manager');
+});
+
+test('rows for the same tenant and element name each other, and none of them is good', async () => {
+  const csv = 'tenantId,elementKey\nacme,\nglobex,\nacme,taxify\nacme,freshdeskv2\nacme,taxify\n';
+  expect(await faultsOf('doubles.csv', csv)).toEqual([
+    '2: asks for taxify of tenant acme, and so do lines 4, 6',
+    '4: asks for taxify of tenant acme, and so do lines 2, 6',
+    '6: asks for taxify of tenant acme, and so do lines 2, 4',
+  ]);
+});
+
+test('rows for the same tenant take one short line each, however many there are', async () => {
+  const faults = await faultsOf('same.csv', `tenantId\n${'acme\n'.repeat(2_000)}`);
+  expect(faults).toHaveLength(2_000);
+  expect(faults[0]).toBe('2: asks for taxify of tenant acme, and so do lines 3, 4, 5 and 1996 more');
+  expect(faults[1]).toBe('3: asks for taxify of tenant acme, and so do lines 2, 4, 5 and 1996 more');
+  expect(faults[1_999]).toBe('2001: asks for taxify of tenant acme, and so do lines 2, 3, 4 and 1996 more');
+});
+
+test('a header that is none is not quoted where it may be a credential', async () => {
+  const message = await read('none.csv', 'acme,sk_live_51HqzT9wQ2\n').then(
+    () => '',
+    (error: Error) => error.message,
+  );
+  expect(message).toContain('none.csv:1: "acme" is not a column');
+  expect(message).toContain('none.csv:1: the name of column 2 is not a column');
+  expect(message).not.toContain('51Hqz');
+});
+
+test.each([
+  ['header.csv', 'tenant,name\na,b\n', /header\.csv:1: "tenant" is not a column[^]*no column tenantId/],
+  [
+    'semicolons.csv',
+    'tenantId;name\na;b\n',
+    /semicolons\.csv:1: the columns are separated by ";", expected ","/,
+  ],
+  ['quoted.csv', '"name";"tenantId"\na;b\n', /quoted\.csv:1: the columns are separated by ";", expected ","/],
+  ['tabs.csv', 'tenantId\tname\na\tb\n', /tabs\.csv:1: the columns are separated by tabs, expected ","/],
+  ['twice.csv', 'tenantId,name,name\n', /twice\.csv:1: the column name is there twice/],
+  ['quote.csv', 'tenantId,"name\na,b\n', /quote\.csv:1: a quote/],
+  ['empty.csv', 'tenantId\n', /has no rows/],
+  ['empty.jsonl', '\n', /has no rows/],
+  ['commas-only.csv', 'tenantId,name\n,\n', /has no rows/],
+  ['latin.csv', Uint8Array.of(0x74, 0xe4, 0x0a), /is not UTF-8/],
+  ['tenants.xlsx', '', /ends in \.csv, \.jsonl or \.ndjson/],
+])('%s as a whole is refused', async (name, content, message) => {
+  await expect(read(name, content)).rejects.toThrow(message);
+});
+
+test('only what the queue does not deliver again is taken for final', () => {
+  const codes = [
+    'invalid-request',
+    'missing-configuration',
+    'refused-by-cloud-elements',
+    'cloud-elements-busy',
+    'cloud-elements-unreachable',
+    'tenant-credentials-unusable',
+    'outcome-unknown',
+    'not-saved',
+  ] as const;
+  expect(codes.filter((code) => finalCodes.has(code))).toEqual(
+    codes.filter((code) => !new OnboardingError(code, '').retryable),
+  );
+});

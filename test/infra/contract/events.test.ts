@@ -1,0 +1,118 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
+import { triggers, type EventPattern } from '../../../functions/triggers.ts';
+import { eventSchemas } from '../../../infra/contract/events.ts';
+import type { JsonSchema } from '../../../infra/contract/json-schema.ts';
+import { isDeployed } from '../../service/deployed/endpoint.ts';
+import { eventOf, startService } from '../../support/running-service.ts';
+import { damaged, valuesOf } from './arbitrary-json.ts';
+import { countsOtherwise, isLeftOut } from './known-differences.ts';
+import { closed, createValidator } from './validating.ts';
+
+const schemas = eventSchemas();
+const faultsOf = createValidator(schemas);
+const namesOf = ({ oneOf }: { oneOf: { $ref: string }[] }) =>
+  oneOf.map(({ $ref }) => $ref.slice('#/$defs/'.length));
+
+const readers: [readonly EventPattern[], (message: unknown, arrivedAt: number) => unknown][] = [
+  [triggers['onboard-tenants'].queue.events, settingsFromEvent],
+  [triggers['offboard-tenants'].queue.events, offboardingFromEvent],
+];
+
+test('an event is taken exactly when the schemas of incoming events allow it', () => {
+  const defs: Record<string, JsonSchema> = schemas.$defs;
+  const allowed = fc.oneof(...namesOf(schemas.$defs.incoming).map((name) => valuesOf(defs[name] ?? true)));
+  const seen = { taken: 0, refused: 0 };
+  fc.assert(
+    fc.property(fc.oneof(allowed, damaged(allowed)), (event) => {
+      // As the bus delivers it.
+      const message: unknown = JSON.parse(JSON.stringify(event) ?? 'null');
+      const faults = faultsOf('/$defs/incoming', message);
+      const isTaken = readers.some(
+        ([patterns, read]) =>
+          patterns.some((pattern) => matches(pattern, message)) &&
+          !isRefused(() => read(message, Date.now())),
+      );
+      seen[isTaken ? 'taken' : 'refused'] += 1;
+      const differs = countsOtherwise(message) || isLeftOutOf(message);
+      expect({ message, faults, isTaken, differs }).toMatchObject({
+        isTaken: differs ? isTaken : faults.length === 0,
+      });
+    }),
+    { seed: 20_261_123, numRuns: 1_000, endOnFailure: true },
+  );
+  expect(Math.min(seen.taken, seen.refused)).toBeGreaterThan(250);
+}, 30_000);
+
+function matches(pattern: EventPattern, message: unknown): boolean {
+  if (typeof message !== 'object' || message === null) return false;
+  return Object.entries(pattern).every(([field, values]) => values.includes(Reflect.get(message, field)));
+}
+
+function isRefused(read: () => unknown): boolean {
+  try {
+    read();
+    return false;
+  } catch (error) {
+    if (error instanceof OnboardingError && error.code === 'invalid-request') return true;
+    throw error;
+  }
+}
+
+const faultsOfOnboarding = (json: unknown) => faultsOf('/$defs/TenantOnboarded', json);
+const isLeftOutOf = (message: unknown): boolean =>
+  isLeftOut(faultsOfOnboarding(message), message, faultsOfOnboarding);
+
+test.skipIf(isDeployed)(
+  'every event that is published is described, and every one that is described can be published',
+  async () => {
+    await using service = await startService();
+    // A tenant with a key and one without, by each of the dialects.
+    const tenants = ['crm', 'controlPlaneEventSource', 'sbt.control.plane'].flatMap((source) => {
+      const prefix = source === 'sbt.control.plane' ? 'sbt_aws_' : '';
+      const types =
+        source === 'crm'
+          ? ['TenantOnboarded', 'TenantOffboarded']
+          : [`${prefix}onboardingRequest`, `${prefix}offboardingRequest`];
+      return ['with-key', 'without-key'].map((kind) => {
+        const tenantId = `${source.replaceAll('.', '-')}-${kind}`;
+        const detail = {
+          tenantId,
+          ...(source !== 'crm' && { tenantRegistrationId: `registration-${kind}` }),
+        };
+        const [onboarding, offboarding] = types.map((type) => eventOf(source, type, detail));
+        if (!onboarding || !offboarding) throw new Error('An event is missing.');
+        return { tenantId, kind, onboarding, offboarding };
+      });
+    });
+    for (const { tenantId, kind } of tenants) {
+      if (kind === 'with-key') await service.putTenantSecret(tenantId, { 'api.key': 'any' });
+    }
+    await service.putEvents(...tenants.map(({ onboarding }) => onboarding));
+    await service.idle();
+    await service.putEvents(...tenants.map(({ offboarding }) => offboarding));
+    await service.idle();
+
+    const validate = createValidator(withClosedDetails);
+    const events = await service.events();
+    expect(events.map((event) => validate('', event)).filter((faults) => faults.length > 0)).toEqual([]);
+    const { incoming, outgoing } = schemas.$defs;
+    expect(new Set(events.map((event) => event['detail-type']))).toEqual(
+      new Set([...namesOf(incoming), ...namesOf(outgoing)]),
+    );
+  },
+  30_000,
+);
+
+/** Of the envelope only what is used is described. */
+const withClosedDetails = {
+  ...schemas,
+  $defs: Object.fromEntries(
+    Object.entries<JsonSchema>(schemas.$defs).map(([name, { properties = {}, ...schema }]) => [
+      name,
+      { ...schema, properties: closed(properties) },
+    ]),
+  ),
+};

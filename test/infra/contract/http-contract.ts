@@ -1,0 +1,103 @@
+import type { JsonSchema } from '../../../infra/contract/json-schema.ts';
+import type { OperationObject, Response } from '../../../infra/contract/openapi.ts';
+import { openApiDocument } from '../../../infra/contract/openapi.ts';
+import type { Answer } from '../../support/running-service.ts';
+import { closed, createValidator, pointer, type Faults } from './validating.ts';
+
+export const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
+
+export type Operation = { method: (typeof methods)[number]; path: string; object: OperationObject };
+
+/** Of the connection, not of the answer. */
+const transportHeaders = new Set(['connection', 'content-length', 'date', 'keep-alive', 'transfer-encoding']);
+
+export type Contract = ReturnType<typeof readContract>;
+
+/** The OpenAPI document as its readers take it: what it says of requests, and whether an answer is one it describes. */
+export function readContract() {
+  const document = openApiDocument();
+  const faultsOf = createValidator(closed(document));
+  const operations: Operation[] = Object.entries(document.paths).flatMap(([path, objects]) =>
+    methods.flatMap((method) => {
+      const object = objects[method.toLowerCase()];
+      return object ? [{ method, path, object }] : [];
+    }),
+  );
+
+  const pointerTo = ({ path, method }: Operation, ...parts: readonly string[]) =>
+    pointer('paths', path, method.toLowerCase(), ...parts);
+
+  return {
+    document,
+    operations,
+
+    operationOf(operationId: string): Operation {
+      const operation = operations.find(({ object }) => object.operationId === operationId);
+      if (!operation) throw new Error(`The document has no operation ${operationId}.`);
+      return operation;
+    },
+
+    bodySchemaOf({ object }: Operation): JsonSchema | undefined {
+      const name = object.requestBody?.content['application/json']?.schema.$ref?.split('/').at(-1);
+      return name === undefined ? undefined : document.components.schemas[name];
+    },
+
+    faultsOfPath: (operation: Operation, values: Readonly<Record<string, string>>): Faults =>
+      operation.object.parameters.flatMap(({ name }, index) =>
+        faultsOf(pointerTo(operation, 'parameters', String(index), 'schema'), values[name]),
+      ),
+
+    /** @param json undefined when there is no body */
+    faultsOfBody(operation: Operation, json: unknown): Faults {
+      const hasBody = operation.object.requestBody !== undefined;
+      if (json === undefined) return hasBody ? ['is missing'] : [];
+      if (!hasBody) return ['is not expected'];
+      return faultsOf(pointerTo(operation, 'requestBody', 'content', 'application/json', 'schema'), json);
+    },
+
+    /** What of an answer the document does not describe. */
+    faultsOfAnswer(operation: Operation, answer: Answer): Faults {
+      const status = String(answer.status);
+      const response = operation.object.responses[status];
+      if (!response) return [`status ${status} is not described`];
+      return [
+        ...faultsOfHeaders(operation, response, answer),
+        ...faultsOfContent(operation, response, answer),
+      ];
+    },
+  };
+
+  function faultsOfHeaders(operation: Operation, response: Response, { status, headers }: Answer): Faults {
+    const undescribed = Object.keys(headers).filter(
+      (name) => name !== 'content-type' && !transportHeaders.has(name) && !(name in response.headers),
+    );
+    return [
+      ...undescribed.map((name) => `header ${name} is not described`),
+      ...Object.entries(response.headers).flatMap(([name, header]) => {
+        const value = headers[name];
+        if (value === undefined) {
+          return 'required' in header && header.required ? [`header ${name} is missing`] : [];
+        }
+        if ('$ref' in header) return [];
+        const parsed = header.schema.type === 'integer' ? Number(value) : value;
+        const at = pointerTo(operation, 'responses', String(status), 'headers', name, 'schema');
+        return faultsOf(at, parsed).map((fault) => `header ${name}: ${fault}`);
+      }),
+    ];
+  }
+
+  function faultsOfContent(
+    operation: Operation,
+    { content }: Response,
+    { status, headers, text, json }: Answer,
+  ): Faults {
+    if (!content) return text === '' ? [] : ['a body is not described'];
+    const mediaType = mediaTypeOf(headers);
+    if (!(mediaType in content)) return [`content type ${mediaType} is not described`];
+    return faultsOf(pointerTo(operation, 'responses', String(status), 'content', mediaType, 'schema'), json);
+  }
+}
+
+export function mediaTypeOf(headers: Answer['headers']): string {
+  return String(headers['content-type']).split(';')[0]?.trim() ?? '';
+}

@@ -1,0 +1,221 @@
+import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { marshall } from '@aws-sdk/util-dynamodb';
+import type { Mishap, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
+import type { Answer, Service } from '../../support/running-service.ts';
+
+type Path = { tenantId: string; elementKey: string };
+type Body = object | string | Buffer;
+
+/** Sends a request to an operation, with those of the path parameters that it has. */
+export type Ask = (
+  operationId: string,
+  path: Path,
+  request?: { body?: Body; contentType?: string },
+) => Promise<Answer>;
+
+const request = { element: { key: 'taxify' }, configuration: { 'api.key': 'any' } };
+const another = { ...request, name: 'Another' };
+const withoutKey = { element: { key: 'taxify' } };
+const changes = { name: 'Changed' };
+const secretAnew = { configuration: {} };
+const fromTheSecret = { source: 'secret', requestEntries: [] };
+
+const refusal = (status: number): Mishap => ({ effect: 'none', outcome: { kind: 'status', status } });
+const fromAProxy: Mishap = { effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>' } };
+const reset: Mishap = { effect: 'none', outcome: { kind: 'reset' } };
+const patience: Mishap = {
+  effect: 'none',
+  outcome: { kind: 'status', status: 429, headers: { 'retry-after': '3600' } },
+};
+
+const leased = () => ({ leaseExpiresAt: Date.now() + 60_000 });
+const elsewhere = { origin: 'https://elsewhere.example' };
+
+let count = 0;
+const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'taxify' });
+
+/** Brings a service into the situations in which it answers in one way or another. */
+export function createSituations(service: Service, ask: Ask) {
+  const post = (path: Path, body: Body = request) => ask('provisionInstance', path, { body });
+  const patch = (path: Path, body: Body = changes) => ask('changeInstance', path, { body });
+
+  return {
+    meetEveryRoutes,
+    meetReaders,
+    meetProvisioning,
+    meetChanging,
+    meetRemoving,
+    meetBrokenCredentials,
+    meetUnreachableWhenProvisioning,
+    meetShortage,
+  };
+
+  /** A tenant with an active instance, whose row is then changed; `undefined` removes an attribute. */
+  async function somebody(row: Record<string, unknown> = {}): Promise<Path> {
+    const path = nobody();
+    await post(path);
+    const names = Object.keys(row);
+    if (names.length === 0) return path;
+    const set = Object.entries(row).filter(([, value]) => value !== undefined);
+    const removed = names.filter((name) => row[name] === undefined);
+    await service.dynamoDb.send(
+      new UpdateItemCommand({
+        TableName: service.stack.tableName,
+        Key: marshall(path),
+        UpdateExpression: [
+          ...(set.length > 0 ? [`SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}`] : []),
+          ...(removed.length > 0 ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
+        ].join(' '),
+        ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, name])),
+        ...(set.length > 0 && {
+          ExpressionAttributeValues: marshall(
+            Object.fromEntries(set.map(([name, value]) => [`:${name}`, value])),
+          ),
+        }),
+      }),
+    );
+    return path;
+  }
+
+  async function failing(on: Operation, mishap: Mishap, act: () => Promise<unknown>): Promise<void> {
+    service.simulator.fail({ on, ...mishap });
+    await act();
+  }
+
+  async function failingAws(targets: RegExp, act: () => Promise<unknown>): Promise<void> {
+    service.stack.failEach(({ target }) =>
+      targets.test(target) ? { status: 400, type: 'AccessDeniedException' } : undefined,
+    );
+    await act();
+    service.stack.failEach(() => undefined);
+  }
+
+  async function meetEveryRoutes(operationId: string): Promise<void> {
+    const body = { provisionInstance: request, changeInstance: changes }[operationId];
+    const usual = body && { body };
+    for (const tenantId of ['', '%zz', '-']) await ask(operationId, { ...nobody(), tenantId }, usual);
+    for (const bytes of [65_537, 10 * 1024 * 1024 + 1]) {
+      await ask(operationId, nobody(), { body: Buffer.alloc(bytes) });
+    }
+    await ask(operationId, nobody(), { body: '{}', contentType: 'text/plain' });
+    await failingAws(/^DynamoDB/, () => ask(operationId, nobody(), usual));
+    // As a later version may leave it.
+    await ask(operationId, await somebody({ v: 2, status: 'resting' }), usual);
+  }
+
+  async function meetReaders(): Promise<void> {
+    for (const operationId of ['listInstances', 'getInstance', 'readToken']) {
+      await ask(operationId, nobody());
+      await ask(operationId, await somebody());
+      await ask(operationId, await somebody({ status: 'failed' }));
+    }
+  }
+
+  async function meetProvisioning(): Promise<void> {
+    const path = await somebody();
+    await post(path);
+    await post(path, another);
+    await post(nobody(), withoutKey);
+    service.simulator.latencyMs = 200;
+    const twice = nobody();
+    await Promise.all([post(twice), post(twice)]);
+    service.simulator.latencyMs = 0;
+
+    await post(await somebody({ status: 'provisioning', ...leased() }), another);
+    await post(await somebody({ status: 'deleting' }));
+    await post(await somebody({ status: 'provisioning', ...elsewhere }));
+    for (const mishap of [refusal(400), refusal(401), fromAProxy, patience]) {
+      await failing('POST /instances', mishap, () => post(nobody()));
+    }
+    await failingAws(/Encrypt$/, () => post(nobody()));
+    const withBrokenSecret = nobody();
+    await service.putTenantSecret(withBrokenSecret.tenantId, 'not JSON');
+    await post(withBrokenSecret, withoutKey);
+  }
+
+  async function meetChanging(): Promise<void> {
+    await patch(nobody());
+    await patch(await somebody());
+    await patch(await somebody({ status: 'failed' }));
+    await patch(await somebody(leased()));
+    await patch(await somebody(elsewhere));
+    for (const mishap of [refusal(400), refusal(401), refusal(404), fromAProxy, patience]) {
+      const path = await somebody();
+      await failing('PATCH /instances/{id}', mishap, () => patch(path));
+    }
+    const withBrokenSecret = await somebody(fromTheSecret);
+    await service.putTenantSecret(withBrokenSecret.tenantId, 'not JSON');
+    await patch(withBrokenSecret, secretAnew);
+    await patch(await somebody(), secretAnew);
+    await patch(await somebody(), { configuration: { 'base.url': 'https://elsewhere.example' } });
+    await patch(await somebody({ source: undefined }), secretAnew);
+    for (const tags of [['eu'], ['owner:another']]) {
+      const path = await somebody();
+      const instance = service.simulator.instances.at(-1);
+      if (instance) instance.tags = tags;
+      await patch(path, { tags: ['gold'] });
+    }
+    const unread = await somebody();
+    await failing('GET /instances/{id}', refusal(401), () => patch(unread));
+  }
+
+  /** What is fetched in the place of the refused credentials is of no use. Nothing works from then on. */
+  async function meetBrokenCredentials(): Promise<void> {
+    const path = await somebody();
+    await service.putSecret(service.platformSecretName, 'not JSON');
+    await failing('PATCH /instances/{id}', refusal(401), () => patch(path));
+    await failing('POST /instances', refusal(401), () => post(nobody()));
+  }
+
+  /** Of a service whose invocations have two seconds in which a create may begin. */
+  async function meetUnreachableWhenProvisioning(): Promise<void> {
+    await post(nobody());
+    await service.simulator.stop();
+    await post(nobody());
+  }
+
+  /**
+   * Of a service whose invocations are too short for a create, and have two seconds and a half for a change.
+   * @param row of an active instance
+   */
+  async function meetShortage(row: Record<string, unknown>): Promise<void> {
+    const { tenantId } = nobody();
+    const path = { tenantId, elementKey: 'taxify' };
+    await post(nobody());
+    await service.dynamoDb.send(
+      new PutItemCommand({
+        TableName: service.stack.tableName,
+        Item: marshall({
+          ...row,
+          ...path,
+          ...fromTheSecret,
+          leaseExpiresAt: 0,
+          origin: service.stack.cloudElementsUrl,
+        }),
+      }),
+    );
+    const shown = { id: row['instanceId'], element: { key: 'taxify' } };
+    service.simulator.fail({
+      on: 'GET /instances/{id}',
+      times: 10,
+      effect: 'none',
+      outcome: { kind: 'status', status: 200, body: shown },
+    });
+    service.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...reset });
+    await patch(path);
+    await service.putTenantSecret(tenantId, { 'api.key': 'any' });
+    service.stack.failEach(() => ({ stallMs: 1_000 }));
+    await patch(path, secretAnew);
+    service.stack.failEach(() => undefined);
+    await service.simulator.stop();
+    await patch(path);
+  }
+
+  async function meetRemoving(): Promise<void> {
+    await ask('removeInstance', await somebody());
+    await ask('removeInstance', await somebody(leased()));
+    await ask('removeInstance', await somebody(elsewhere));
+    const path = await somebody();
+    await failing('DELETE /instances/{id}', refusal(500), () => ask('removeInstance', path));
+  }
+}

@@ -1,0 +1,233 @@
+import { unmarshall } from '@aws-sdk/util-dynamodb';
+import * as fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { isDeployed } from '../../service/deployed/endpoint.ts';
+import { startService, type Answer, type Service } from '../../support/running-service.ts';
+import { mediaTypeOf, methods, readContract, type Operation } from './http-contract.ts';
+import { edgeRequestsBy, requestsBy, type FuzzRequest } from './http-fuzz.ts';
+import { createSituations, type Ask } from './http-situations.ts';
+import { countsOtherwise, isLeftOut } from './known-differences.ts';
+
+const contract = readContract();
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service[Symbol.asyncDispose]());
+
+test.skipIf(isDeployed)(
+  'the API accepts what the document allows, refuses what it does not, and answers as it describes',
+  async () => {
+    const kinds = new Set<string>();
+    const edges = edgeRequestsBy(contract).map((request): [FuzzRequest] => [request]);
+    await fc.assert(
+      fc.asyncProperty(requestsBy(contract), async (request) => {
+        const { operationId, path, body, contentType, mishap } = request;
+        service.simulator.faultFor = () => mishap;
+        const operation = contract.operationOf(operationId);
+        const answer = await service.request({
+          method: operation.method,
+          path: pathTo(operation, path),
+          ...(body !== undefined && { body, headers: { 'content-type': contentType } }),
+        });
+        const verdict = verdictOf(request);
+        kinds.add(`${operationId}: ${verdict.kind}`);
+        const observed = {
+          verdict,
+          answer: answer.text,
+          undescribed: contract.faultsOfAnswer(operation, answer),
+        };
+        expect({ ...observed, isKept: isKept(verdict, request, answer) }).toMatchObject({
+          undescribed: [],
+          isKept: true,
+        });
+      }),
+      { seed: 20_261_123, examples: edges, numRuns: edges.length + 250, endOnFailure: true },
+    );
+    const everyKind = contract.operations.flatMap(({ object }) =>
+      ['allowed', 'invalid'].map((kind) => `${object.operationId}: ${kind}`),
+    );
+    expect([...kinds]).toEqual(expect.arrayContaining(everyKind));
+  },
+  60_000,
+);
+
+test.skipIf(isDeployed)(
+  'every answer that the document describes is one that the API can give',
+  async () => {
+    service.simulator.reset();
+    const met = new Set<string>();
+    const undescribed: unknown[] = [];
+
+    const asking =
+      (from: Service): Ask =>
+      async (operationId, path, { body, contentType = 'application/json' } = {}) => {
+        const operation = contract.operationOf(operationId);
+        const answer = await from.request({
+          method: operation.method,
+          path: pathTo(operation, path),
+          ...(body !== undefined && {
+            body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+            headers: { 'content-type': contentType },
+          }),
+        });
+        const faults = contract.faultsOfAnswer(operation, answer);
+        if (faults.length > 0) undescribed.push({ operationId, path, faults, answer });
+        met.add(`${operationId} ${answer.status} ${sayingOf(answer)}`);
+        return answer;
+      };
+
+    const situations = createSituations(service, asking(service));
+    for (const { object } of contract.operations) await situations.meetEveryRoutes(object.operationId);
+    await situations.meetReaders();
+    await situations.meetProvisioning();
+    await situations.meetChanging();
+    await situations.meetRemoving();
+    const row = (await service.items())
+      .map((item) => unmarshall(item))
+      .find(({ status }) => status === 'active');
+    if (!row) throw new Error('No instance is active.');
+    await situations.meetBrokenCredentials();
+
+    // 21 s and 4 s are kept for what comes at the latest: the create, and writing down what has become of it.
+    await using brief = await startService({ functionTimeoutMs: 23_000 });
+    await using tooBrief = await startService({ functionTimeoutMs: 6_500 });
+    await Promise.all([
+      createSituations(brief, asking(brief)).meetUnreachableWhenProvisioning(),
+      createSituations(tooBrief, asking(tooBrief)).meetShortage(row),
+    ]);
+
+    expect(undescribed).toEqual([]);
+    expect([...met].toSorted()).toEqual(describedAnswers().toSorted());
+  },
+  60_000,
+);
+
+test.skipIf(isDeployed)('a method that the document does not have is no route', async () => {
+  const answers = await Promise.all(
+    Object.entries(contract.document.paths).flatMap(([path, objects]) =>
+      methods
+        .filter((method) => !(method.toLowerCase() in objects))
+        .map(async (method) => (await service.request({ method, path: path.replaceAll(/[{}]/g, '') })).text),
+    ),
+  );
+  expect(new Set(answers)).toEqual(new Set(['{"message":"Not Found"}']));
+});
+
+test.skipIf(isDeployed)('a body may have as many bytes as the document says', async () => {
+  const [, digits = ''] = /may have ([\d,]+) bytes/.exec(contract.document.info.description) ?? [];
+  const maxBytes = Number(digits.replaceAll(',', ''));
+  expect(await codesOfSize(maxBytes)).toBe('invalid-request');
+  expect(await codesOfSize(maxBytes + 1)).toBe('body-too-large');
+});
+
+async function codesOfSize(bytes: number): Promise<string> {
+  return problemSchema.parse((await service.post('acme', ' '.repeat(bytes))).json).code;
+}
+
+function pathTo({ path }: Operation, values: Readonly<Record<string, string>>): string {
+  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name] ?? '';
+    return value === '%zz' ? value : encodeURIComponent(value);
+  });
+}
+
+/** Which of the answers with this status it is. */
+function sayingOf({ status, headers, json }: Answer): string {
+  if (status < 400) return 'done';
+  return mediaTypeOf(headers) === 'application/json'
+    ? 'by the gateway'
+    : (problemSchema.safeParse(json).data?.code ?? 'unreadable');
+}
+
+/** Of API Gateway's own, those that the local one does not give: it signs nobody off and has no limits. */
+const gatewayOnAwsOnly = new Set(['403', '429', '500', '503']);
+
+function describedAnswers(): string[] {
+  return contract.operations.flatMap(({ object }) =>
+    Object.entries(object.responses).flatMap(([status, { content = {} }]) => {
+      const sayings = [
+        ...(Number(status) < 400 ? ['done'] : []),
+        ...codesOf(content['application/problem+json']?.schema),
+        ...(Number(status) >= 400 && 'application/json' in content && !gatewayOnAwsOnly.has(status)
+          ? ['by the gateway']
+          : []),
+      ];
+      return sayings.map((saying) => `${object.operationId} ${status} ${saying}`);
+    }),
+  );
+}
+
+const problemResponseSchema = z.object({
+  allOf: z.tuple([
+    z.unknown(),
+    z.object({ properties: z.object({ code: z.object({ enum: z.array(z.string()) }) }) }),
+  ]),
+});
+
+function codesOf(schema: unknown): string[] {
+  return schema === undefined ? [] : problemResponseSchema.parse(schema).allOf[1].properties.code.enum;
+}
+
+/** What the document says of a request. */
+type Verdict = { kind: 'allowed' | 'no-route' | 'not-json' | 'invalid'; faults: readonly string[] };
+
+function verdictOf({ operationId, path, body = '', contentType }: FuzzRequest): Verdict {
+  const operation = contract.operationOf(operationId);
+  if (Object.values(path).includes('')) return { kind: 'no-route', faults: [] };
+  const mediaType = contentType.split(';')[0] ?? '';
+  if (body !== '' && !/^application\/(json|.+\+json)$/.test(mediaType)) {
+    return { kind: 'not-json', faults: [] };
+  }
+  const faults = [
+    ...contract.faultsOfPath(operation, path),
+    ...(isJson(body) ? contract.faultsOfBody(operation, parse(body)) : ['the body is not JSON']),
+  ];
+  return { kind: faults.length === 0 ? 'allowed' : 'invalid', faults };
+}
+
+const problemSchema = z.object({
+  code: z.string(),
+  errors: z.optional(z.array(z.object({ detail: z.string() }))),
+});
+
+function isKept(verdict: Verdict, { operationId, path, body = '' }: FuzzRequest, answer: Answer): boolean {
+  const { code, errors = [] } = problemSchema.safeParse(answer.json).data ?? {};
+  switch (verdict.kind) {
+    case 'no-route':
+      return answer.status === 404 && mediaTypeOf(answer.headers) === 'application/json';
+    case 'not-json':
+      return code === 'unsupported-media-type';
+    case 'invalid':
+      return (
+        code === 'invalid-request' ||
+        isLeftOut(verdict.faults, parse(body), (json) =>
+          contract.faultsOfBody(contract.operationOf(operationId), json),
+        )
+      );
+    case 'allowed':
+      return (
+        code !== 'invalid-request' ||
+        errors.every(({ detail }) => dependsOnTheElement.test(detail)) ||
+        countsOtherwise({ element: { key: path['elementKey'] } }) ||
+        countsOtherwise(parse(body))
+      );
+  }
+}
+
+/** Which entries may be set, and to what, depends on the element and its credentials: said in words by the document. */
+const dependsOnTheElement =
+  /^(cannot be set where the tenant's secret supplies the credentials|expected (a whole number of at most 6 digits|true or false)$)/;
+
+function isJson(text: string): boolean {
+  try {
+    parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const parse = (text: string): unknown => (text === '' ? undefined : JSON.parse(text));

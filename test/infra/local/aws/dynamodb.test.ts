@@ -1,0 +1,70 @@
+import { DynamoDBClient, GetItemCommand, PutItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startDynamoDb } from '../../../../infra/local/aws/dynamodb.ts';
+import { createFaults } from '../../../../infra/local/faults.ts';
+
+const TableName = 'instances';
+const faults = createFaults();
+
+let dynamoDb: Awaited<ReturnType<typeof startDynamoDb>>;
+let client: DynamoDBClient;
+beforeAll(async () => {
+  dynamoDb = await startDynamoDb({ tableName: TableName, guard: faults.guard });
+  client = new DynamoDBClient({
+    endpoint: dynamoDb.url,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+  });
+});
+afterAll(() => dynamoDb.stop());
+
+function item(tenantId: string, elementKey: string) {
+  return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
+}
+
+test('keeps items by tenant and element, and lists those of a tenant', async () => {
+  await client.send(new PutItemCommand({ TableName, Item: item('t-1', 'taxify') }));
+  await client.send(new PutItemCommand({ TableName, Item: item('t-1', 'shopify') }));
+  await client.send(new PutItemCommand({ TableName, Item: item('t-2', 'taxify') }));
+  const { Items } = await client.send(
+    new QueryCommand({
+      TableName,
+      KeyConditionExpression: 'tenantId = :tenantId',
+      ExpressionAttributeValues: { ':tenantId': { S: 't-1' } },
+    }),
+  );
+  expect(Items?.map(({ elementKey }) => elementKey?.S)).toEqual(['shopify', 'taxify']);
+});
+
+test('lets one of many conditional writes win', async () => {
+  const put = new PutItemCommand({
+    TableName,
+    Item: item('t-race', 'taxify'),
+    ConditionExpression: 'attribute_not_exists(tenantId)',
+  });
+  const results = await Promise.allSettled(Array.from({ length: 10 }, () => client.send(put)));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('has done a write whose answer was lost', async () => {
+  faults.requests.length = 0;
+  faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+  await client.send(new PutItemCommand({ TableName, Item: item('t-lost', 'taxify') }), {});
+  // The SDK sent it again, as it does with every service.
+  expect(faults.requests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);
+  const { Item } = await client.send(new GetItemCommand({ TableName, Key: item('t-lost', 'taxify') }));
+  expect(Item).toEqual(item('t-lost', 'taxify'));
+});
+
+test('survives a client that breaks off in the middle of its request', async () => {
+  const { port } = new URL(dynamoDb.url);
+  const socket = connect(Number(port), '127.0.0.1', () => {
+    socket.write('POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: DynamoDB_20120810.GetItem\r\n');
+    socket.write('content-length: 1000\r\n\r\n{');
+    setTimeout(() => socket.resetAndDestroy(), 20);
+  });
+  await new Promise((resolve) => socket.once('close', resolve));
+  const { Item } = await client.send(new GetItemCommand({ TableName, Key: item('t-none', 'taxify') }));
+  expect(Item).toBeUndefined();
+});

@@ -1,0 +1,386 @@
+import { App } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { metricNamespace, metrics, metricService } from '../../../functions/model/metric-names.ts';
+import type { Settings } from '../../../infra/settings.ts';
+import { OnboardingStack } from '../../../infra/stack.ts';
+import {
+  functionNamed,
+  only,
+  production,
+  queueOf,
+  queueRows,
+  resources,
+  rows,
+  stack,
+  streamDeadLettersOf,
+  streamRows,
+  template,
+} from '../template.ts';
+
+const alarms = resources('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties);
+const nameOf = ({ AlarmName }: { AlarmName: string }) => AlarmName.replace('element-onboarding-dev-', '');
+
+function alarmNamed(id: string) {
+  const found = alarms.find((alarm) => nameOf(alarm) === id);
+  if (!found) throw new Error(`No alarm ${id} in the template`);
+  return found;
+}
+
+const metricSchema = z.looseObject({
+  namespace: z.string(),
+  metricName: z.string(),
+  dimensions: z.record(z.string(), z.unknown()),
+});
+type Used = z.infer<typeof metricSchema>;
+
+function metricOf(alarm: unknown): Used {
+  const { Namespace, MetricName, Dimensions } = alarmSchema.parse(alarm);
+  const dimensions = Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value]));
+  return { namespace: Namespace, metricName: MetricName, dimensions };
+}
+const alarmSchema = z.object({
+  Namespace: z.string(),
+  MetricName: z.string(),
+  Dimensions: z.array(z.object({ Name: z.string(), Value: z.unknown() })),
+});
+
+/** Tokens of the stack in the body become the text `<Ref …>`. */
+const periodSchema = z.catch(z.object({ period: z.optional(z.number()) }), {});
+const dashboardBody = z
+  .object({
+    periodOverride: z.optional(z.string()),
+    widgets: z.array(
+      z.object({
+        type: z.string(),
+        properties: z.looseObject({
+          title: z.string(),
+          metrics: z.optional(z.array(z.array(z.unknown()))),
+          alarms: z.optional(z.array(z.string())),
+        }),
+      }),
+    ),
+  })
+  .parse(JSON.parse(joined(only('AWS::CloudWatch::Dashboard').Properties.DashboardBody)));
+
+function joined(body: { 'Fn::Join': [string, unknown[]] }): string {
+  return body['Fn::Join'][1]
+    .map((part) => (typeof part === 'string' ? part : JSON.stringify(part).replaceAll('"', '')))
+    .join('');
+}
+
+const onDashboard: Used[] = dashboardBody.widgets.flatMap(({ properties }) =>
+  (properties.metrics ?? []).flatMap(([namespace, metricName, ...more]) => {
+    const pairs = more.filter((each) => typeof each === 'string');
+    const dimensions = Object.fromEntries(
+      pairs.flatMap((name, index) => (index % 2 === 0 ? [[name, pairs[index + 1]]] : [])),
+    );
+    const used = metricSchema.safeParse({ namespace, metricName, dimensions });
+    return used.success ? [used.data] : [];
+  }),
+);
+
+/** What a metric of ours looks like where it is used. */
+const asListed = Object.entries(metrics).map(([metricName, metric]) => ({
+  metricName,
+  dimensions: ['service', 'stage', ...('by' in metric ? [metric.by] : [])].toSorted(),
+}));
+
+const isOurs = ({ namespace }: Used) => namespace === metricNamespace;
+const asUsed = ({ metricName, dimensions }: Used) => ({
+  metricName,
+  dimensions: Object.keys(dimensions).toSorted(),
+});
+
+/** No caller waits for them. */
+const unattended = rows
+  .filter(([, { http }]) => !http)
+  .map(([name]) => name)
+  .toSorted();
+
+describe('the alarms', () => {
+  test('are for these faults', () => {
+    expect(alarms.map(nameOf).toSorted()).toEqual([
+      'api-errors',
+      'audit-incomplete',
+      'dead-letters-offboard-tenants',
+      'dead-letters-onboard-tenants',
+      'dead-letters-publish-results',
+      'duplicates',
+      'events-ignored',
+      ...unattended.map((name) => `function-fails-${name}`),
+      ...unattended.map((name) => `function-throttled-${name}`),
+      'instances-not-ours',
+      'instances-not-visible',
+      'lost-instances',
+      'oldest-unsettled',
+      'orphans',
+      'platform-credentials',
+      'provisioning-fails-onboard-tenants',
+      'provisioning-fails-provision-instance',
+      'requests-throttled',
+      'results-held-up',
+      'unreadable-rows',
+      'upstream-throttled',
+    ]);
+  });
+
+  test.each(alarms.map((alarm) => [nameOf(alarm), alarm.AlarmDescription]))(
+    'say what breaks for whom and what to do, and link to the runbook (%s)',
+    (_name, text) => {
+      expect(text).toMatch(/\w{3}[.:] .*\. README\.md#runbook-[\w-]+$/);
+      expect(text).toMatch(/tenant|caller|application|Whoever/i);
+      // CloudWatch's limit.
+      expect(text.length).toBeLessThanOrEqual(1_024);
+    },
+  );
+
+  test('link to entries that the runbook has, and it has no others', () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+    // As GitHub makes anchors of headings, of letters and blanks at least.
+    const entries = [...readme.matchAll(/^### (Runbook: .+)$/gm)].map(([, heading = '']) =>
+      heading.toLowerCase().replace(':', '').replaceAll(' ', '-'),
+    );
+    const links = alarms.map(({ AlarmDescription }) => AlarmDescription.split('#')[1]);
+    expect(new Set(links)).toEqual(new Set(entries));
+  });
+
+  test('and the dashboard use metrics of the list, by the dimensions that they are told by', () => {
+    for (const used of [...alarms.map(metricOf), ...onDashboard].filter(isOurs)) {
+      expect(asListed).toContainEqual(asUsed(used));
+      expect(used.dimensions).toMatchObject({ service: metricService, stage: 'dev' });
+    }
+  });
+
+  test('watch every dead-letter queue, for which a single letter is enough', () => {
+    const queues = [
+      ...queueRows.map(({ name }) => [name, queueOf(name).deadLetters] as const),
+      ...streamRows.map(({ name }) => [name, streamDeadLettersOf(name)] as const),
+    ];
+    for (const [name, { id }] of queues) {
+      expect(alarmNamed(`dead-letters-${name}`)).toMatchObject({
+        Namespace: 'AWS/SQS',
+        MetricName: 'ApproximateNumberOfMessagesVisible',
+        Dimensions: [{ Name: 'QueueName', Value: { 'Fn::GetAtt': [id, 'QueueName'] } }],
+        Threshold: 1,
+        EvaluationPeriods: 1,
+        Statistic: 'Maximum',
+        TreatMissingData: 'notBreaching',
+      });
+    }
+    expect(alarms.filter((alarm) => nameOf(alarm).startsWith('dead-letters'))).toHaveLength(queues.length);
+  });
+
+  test('events-ignored goes off for a single event, and is quiet without data', () => {
+    expect(alarmNamed('events-ignored')).toMatchObject({
+      MetricName: 'EventsIgnored',
+      Threshold: 1,
+      EvaluationPeriods: 1,
+      Statistic: 'Sum',
+      TreatMissingData: 'notBreaching',
+    });
+  });
+
+  test('take the reconciler’s silence for a fault, and hold what the audit found until the next one', () => {
+    expect(alarmNamed('oldest-unsettled')).toMatchObject({
+      MetricName: 'OldestUnsettledAge',
+      TreatMissingData: 'breaching',
+      Threshold: 1_200,
+      Period: 600,
+    });
+    const ofAudit = ['lost-instances', 'instances-not-visible', 'instances-not-ours', 'unreadable-rows'];
+    for (const id of [...ofAudit, 'orphans', 'audit-incomplete'])
+      expect(alarmNamed(id).TreatMissingData).toBe('ignore');
+  });
+
+  test.each(unattended)('tell when %s fails or is not started, and what then breaks', (name) => {
+    const of = {
+      Namespace: 'AWS/Lambda',
+      Dimensions: [{ Name: 'FunctionName', Value: { Ref: functionNamed(name).id } }],
+    };
+    expect(alarmNamed(`function-fails-${name}`)).toMatchObject({ ...of, MetricName: 'Errors' });
+    expect(alarmNamed(`function-throttled-${name}`)).toMatchObject({ ...of, MetricName: 'Throttles' });
+    expect(alarmNamed(`function-fails-${name}`).AlarmDescription).not.toContain('undefined');
+  });
+
+  test('have the audit fail once at most, because it runs once a day', () => {
+    expect(alarmNamed('function-fails-audit-instances').DatapointsToAlarm).toBe(1);
+    expect(alarmNamed('function-fails-reconcile-instances').DatapointsToAlarm).toBe(2);
+  });
+
+  test('watch how far the stream is behind: a record that cannot be handled holds up the others', () => {
+    expect(alarmNamed('results-held-up')).toMatchObject({
+      Namespace: 'AWS/Lambda',
+      MetricName: 'IteratorAge',
+      Dimensions: [{ Name: 'FunctionName', Value: { Ref: functionNamed('publish-results').id } }],
+      Threshold: 300_000,
+      Statistic: 'Maximum',
+    });
+  });
+
+  test('tell nobody unless told whom, and link to where the runbook is', () => {
+    for (const alarm of alarms) expect(alarm).not.toHaveProperty('AlarmActions');
+    const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
+    const runbookUrl = 'https://example.com/README.md';
+    const told = alarmsWith({ alarmTopicArn, runbookUrl });
+    expect(told).toHaveLength(alarms.length);
+    for (const alarm of told) {
+      expect(alarm).toMatchObject({ AlarmActions: [alarmTopicArn], OKActions: [alarmTopicArn] });
+      expect(alarm.AlarmDescription).toContain(` ${runbookUrl}#runbook-`);
+    }
+  });
+});
+
+function alarmsWith(more: Partial<Settings>) {
+  const told = new OnboardingStack(new App({ context: recommendedFlags }), {
+    settings: { stage: 'dev', baseUrl: 'https://api.cloud-elements.com', ...more },
+    code: (name) => Code.fromInline(name),
+  });
+  return resources('AWS::CloudWatch::Alarm', Template.fromStack(told)).map(({ Properties }) => Properties);
+}
+
+describe('the dashboard', () => {
+  test('shows every alarm and every metric of the list', () => {
+    const shown = dashboardBody.widgets.flatMap(({ properties }) => properties.alarms ?? []);
+    expect(shown).toHaveLength(alarms.length);
+    expect(new Set(onDashboard.filter(isOurs).map(({ metricName }) => metricName))).toEqual(
+      new Set(Object.keys(metrics)),
+    );
+  });
+
+  test('shows the figures of the last audit, whatever time range it has, and not the highest of some', () => {
+    const widgets = dashboardBody.widgets.filter(({ properties }) =>
+      /at the last audit/.test(properties.title),
+    );
+    expect(widgets).toHaveLength(1);
+    for (const { properties } of widgets) {
+      expect(properties).toMatchObject({ view: 'singleValue', start: '-P2D' });
+      expect(properties).not.toHaveProperty('setPeriodToTimeRange');
+      const periods = (properties.metrics ?? []).map((metric) => periodSchema.parse(metric.at(-1)).period);
+      // Unset it is the 5 minutes of the others: an audit that is run again is a value of its own.
+      for (const period of periods) expect(period ?? 300).toBe(300);
+    }
+    expect(dashboardBody.periodOverride).toBe('inherit');
+    const audit = rows.find(([name]) => name === 'audit-instances')?.[1];
+    expect(audit?.schedule?.everyMinutes).toBeLessThan(2 * 24 * 60);
+  });
+
+  test('is named by stage and Region, because its name is the account’s', () => {
+    expect(stack.resolve(only('AWS::CloudWatch::Dashboard').Properties.DashboardName)).toEqual({
+      'Fn::Join': ['', ['element-onboarding-dev-', { Ref: 'AWS::Region' }]],
+    });
+  });
+});
+
+const logicalIdBefore = 'ApiAccessLog713001CC';
+
+describe('the API', () => {
+  const stage = only('AWS::ApiGatewayV2::Stage').Properties;
+  const accessLog = resources('AWS::Logs::LogGroup').find(
+    ({ id }) => id === stage.AccessLogSettings.DestinationArn['Fn::GetAtt'][0],
+  );
+
+  test('logs each request for a month without its path, query or any header but User-Agent', () => {
+    const format: Record<string, string> = JSON.parse(stage.AccessLogSettings.Format);
+    const variables = Object.values(format).filter((value) => value.startsWith('$context.'));
+    expect(variables.toSorted()).toEqual([
+      '$context.error.message',
+      '$context.identity.sourceIp',
+      '$context.identity.userAgent',
+      '$context.identity.userArn',
+      '$context.integration.requestId',
+      '$context.integrationErrorMessage',
+      '$context.requestId',
+      '$context.requestTime',
+      '$context.responseLatency',
+      '$context.routeKey',
+      '$context.status',
+    ]);
+    expect(accessLog?.Properties.RetentionInDays).toBe(30);
+    expect(accessLog?.DeletionPolicy).toBe('Delete');
+    const kept = resources('AWS::Logs::LogGroup', production).find(({ id }) => id === accessLog?.id);
+    expect(kept?.DeletionPolicy).toBe('RetainExceptOnCreate');
+  });
+
+  test('logs below /aws/vendedlogs/, under a name that no stack before it has had', () => {
+    // Elsewhere it would add to a policy of the whole account, which has an end.
+    const { 'Fn::Join': name } = accessLog?.Properties.LogGroupName ?? {};
+    expect(name).toEqual([
+      '',
+      [
+        '/aws/vendedlogs/element-onboarding-dev-',
+        {
+          'Fn::Select': [
+            0,
+            { 'Fn::Split': ['-', { 'Fn::Select': [2, { 'Fn::Split': ['/', { Ref: 'AWS::StackId' }] }] }] },
+          ],
+        },
+      ],
+    ]);
+    // Not the one of the versions before: a group that is kept is not renamed.
+    expect(accessLog?.id).not.toBe(logicalIdBefore);
+    expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).not.toContain(logicalIdBefore);
+  });
+
+  test.each([
+    ['nothing has gone wrong', '-'],
+    ['the API itself turns it away', 'Too Many Requests'],
+  ])('logs JSON when %s', (_what, message) => {
+    const line = stage.AccessLogSettings.Format.replaceAll(/\$context[.\w]+/g, (variable: string) => {
+      if (variable === '$context.error.message') return message;
+      // As API Gateway has it: with quotes of its own, but not around what stands for nothing.
+      if (variable === '$context.error.messageString') return message === '-' ? '-' : `"${message}"`;
+      return '-';
+    });
+    expect(JSON.parse(line)).toMatchObject({ error: message, sourceIp: '-', userAgent: '-' });
+  });
+
+  test('counts in that log what its throttling turns away', () => {
+    const { FilterPattern, LogGroupName, MetricTransformations } = only('AWS::Logs::MetricFilter').Properties;
+    const format = JSON.parse(stage.AccessLogSettings.Format);
+    expect(LogGroupName).toEqual({ Ref: accessLog?.id });
+    expect(FilterPattern).toBe('{ $.status = "429" }');
+    expect(MetricTransformations).toEqual([
+      {
+        MetricNamespace: metricNamespace,
+        MetricName: 'RequestsThrottled',
+        MetricValue: '1',
+        Dimensions: [
+          { Key: 'service', Value: '$.service' },
+          { Key: 'stage', Value: '$.stage' },
+        ],
+      },
+    ]);
+    expect(format).toMatchObject({ service: metricService, stage: 'dev', status: '$context.status' });
+  });
+
+  test('throttles every route, those that call Cloud Elements more than the others', () => {
+    const expected = rows.flatMap(([, { http, uses }]) =>
+      http ? [[http, uses.cloudElements ? [10, 50] : [100, 200]] as const] : [],
+    );
+    expect(stage.RouteSettings).toEqual(
+      Object.fromEntries(
+        expected.map(([route, [ThrottlingRateLimit, ThrottlingBurstLimit]]) => [
+          route,
+          { ThrottlingRateLimit, ThrottlingBurstLimit },
+        ]),
+      ),
+    );
+  });
+
+  test('has its stage made after the routes, whose settings would be refused otherwise', () => {
+    const routes = resources('AWS::ApiGatewayV2::Route').map(({ id }) => id);
+    const [made] = Object.values(template.findResources('AWS::ApiGatewayV2::Stage'));
+    expect(made?.['DependsOn']).toEqual(expect.arrayContaining(routes));
+  });
+
+  test('keeps less than an account’s executions busy, should every request last as long as it may', () => {
+    const seconds = functionNamed('provision-instance').Properties.Timeout;
+    const writes = rows.filter(([, { http, uses }]) => http && uses.cloudElements);
+    expect(writes.length * 10 * seconds).toBeLessThan(1_000);
+  });
+});

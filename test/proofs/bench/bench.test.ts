@@ -1,0 +1,87 @@
+import { beforeAll, expect, test } from 'vitest';
+import { triggers } from '../../../functions/triggers.ts';
+import { runBenchmark, type Figures } from './benchmark.ts';
+import { reportOf } from './report.ts';
+
+/** As much as a long benchmark has in the end: no process measured may take it for its own. */
+const ballast = Buffer.alloc(250_000_000, 1);
+
+let figures: Figures;
+const progress: string[] = [];
+/** Tiny: whether it measures, not what. */
+beforeAll(async () => {
+  figures = await runBenchmark({
+    only: ['cold', 'warm', 'bulk', 'scheduled'],
+    effort: {
+      rounds: 1,
+      warmCalls: 6,
+      throughput: [{ latencyMs: 20, batchesEach: 1 }],
+      growth: [20, 60],
+      audit: { instances: 401, latencyMs: 5 },
+      reconciler: { due: 30, latenciesMs: [5] },
+    },
+    onProgress: (what, done, of) => progress.push(`${what} ${done}/${of}`),
+  });
+}, 120_000);
+
+test('every function, the peer and a bare handler are started cold, each measuring itself', () => {
+  const { cold = [] } = figures;
+  expect(cold.map(({ name }) => name).toSorted()).toEqual(
+    ['peer provision-instance', 'peer read-token', 'bare handler', ...Object.keys(triggers)].toSorted(),
+  );
+  const [peer, , bare] = cold;
+  expect(peer?.ofPeer).toEqual({ bundleBytes: 1, firstAnswerMs: 1, cpuMs: 1, peakBytes: 1 });
+  // Processes that reported the memory of the one that started them would be alike.
+  expect(bare?.cost.peakBytes).toBeLessThan(ballast.length);
+  expect(bare?.ofPeer.peakBytes).toBeLessThan(0.8);
+  for (const { name, cost } of cold) {
+    expect(Object.values(cost).every((value) => value > 0)).toBe(true);
+    if (name === 'bare handler') continue;
+    expect(cost.firstAnswerMs).toBeGreaterThan(bare?.cost.firstAnswerMs ?? Infinity);
+    expect(cost.cpuMs).toBeGreaterThan(bare?.cost.cpuMs ?? Infinity);
+  }
+});
+
+test('warm calls of both sides are compared, request by request', () => {
+  const { warm = [] } = figures;
+  expect(warm.map(({ request }) => request)).toEqual(['fresh provisioning', 'repeat', 'token read']);
+  for (const { calls, peer, ours, ofPeer } of warm) {
+    expect(calls).toBe(6);
+    expect(ours.p99Ms).toBeGreaterThanOrEqual(ours.p50Ms);
+    expect(ofPeer.cpuMs).toBeCloseTo(ours.cpuMs / peer.cpuMs);
+  }
+});
+
+test('the queue is measured against what the latency of Cloud Elements allows', () => {
+  const [throughput] = figures.bulk?.throughput ?? [];
+  expect(throughput).toMatchObject({ latencyMs: 20, tenants: 50, idealPerSecond: 2_500 });
+  expect(throughput?.ofIdeal).toBeLessThan(1);
+  expect(throughput?.machineShare).toBeGreaterThan(0);
+  expect(figures.bulk?.growth.steps.map(({ tenants }) => tenants)).toEqual([20, 60]);
+});
+
+test('among many tenants a list is one query, the reconciler asks for what is due, and neither scans', () => {
+  expect(figures.bulk?.growth.requests).toMatchObject([
+    { what: 'list of one tenant', calls: { Query: 1 } },
+    { what: 'reconcile, nothing due', calls: { Query: 3 } },
+    {
+      what: 'reconcile, 20 due',
+      calls: { Query: 6, GetItem: 20, PutItem: 40, 'GET /instances': 20, 'GET /instances/{id}': 20 },
+    },
+  ]);
+  for (const { calls } of figures.bulk?.growth.requests ?? []) expect(calls).not.toHaveProperty('Scan');
+});
+
+test('one run of the audit is one walk through table and list, and one of the reconciler a look at each row', () => {
+  const [reconciler, audit] = figures.scheduled ?? [];
+  expect(reconciler).toMatchObject({ calls: { GetItem: 30, PutItem: 60, 'GET /instances': 30 } });
+  expect(audit).toMatchObject({ what: 'audit of 401, 5 ms', calls: { 'GET /instances': 3 } });
+  expect(Object.keys(audit?.calls ?? {}).toSorted()).toEqual(['GET /instances', 'GetSecretValue', 'Scan']);
+  expect(audit?.peakBytes).toBeLessThan(200_000_000);
+});
+
+test('the figures are told as they are measured, as a table and as JSON', () => {
+  expect(progress).toContain('tenants 60/60');
+  expect(reportOf(figures)).toContain('provision-instance');
+  expect(JSON.parse(JSON.stringify(figures))).toEqual(figures);
+});

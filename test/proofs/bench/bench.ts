@@ -1,0 +1,59 @@
+import { commandLine, parseOptions, UsageError, wholeNumber } from '../../../infra/cli/command.ts';
+import { dim, print } from '../../../infra/cli/terminal.ts';
+import { efforts, parts, runBenchmark, usualParts, type Effort, type Part } from './benchmark.ts';
+import { reportOf } from './report.ts';
+
+const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
+
+  --quick         fewer runs: a minute instead of two, and figures that are good for nothing but a look
+  --only <parts>  of ${parts.join(', ')}; several with commas between (${usualParts.join(',')})
+  --rounds <n>    fresh processes of each contender (21)
+  --json          the figures as JSON`;
+
+const { only, effort, json } = commandLine(help, (args) => {
+  const { values } = parseOptions({
+    args,
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: usualParts.join(',') },
+      rounds: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const named = values.only.split(',');
+  const chosenParts = named.filter(isPart);
+  if (chosenParts.length < named.length) {
+    throw new UsageError(
+      `Expected --only to be ${parts.join(', ')} or several of them with commas between, got "${values.only}".`,
+    );
+  }
+  const chosen: Effort = values.quick ? efforts.quick : efforts.full;
+  const rounds =
+    values.rounds === undefined
+      ? chosen.rounds
+      : wholeNumber('rounds', values.rounds, { from: 1, to: 9_999 });
+  return { only: chosenParts, effort: { ...chosen, rounds }, json: values.json };
+});
+const startedAt = performance.now();
+
+const figures = await runBenchmark({
+  only,
+  effort,
+  ...(process.stderr.isTTY && { onProgress: show }),
+});
+if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+const seconds = (performance.now() - startedAt) / 1_000;
+print(
+  json
+    ? JSON.stringify(figures, undefined, 2)
+    : `\n${reportOf(figures)}\n\n${dim(`Measured in ${seconds.toFixed(0)} s.`)}\n`,
+);
+
+function isPart(name: string): name is Part {
+  return parts.some((part) => part === name);
+}
+
+/** On the stream for messages, so that figures can go into a file meanwhile. */
+function show(what: string, done: number, of: number): void {
+  process.stderr.write(`\r\u001b[K${dim(`${what}  ${done}/${of}`)}`);
+}

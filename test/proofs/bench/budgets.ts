@@ -1,0 +1,16 @@
+import type { FunctionName } from '../../../functions/triggers.ts';
+
+/** Bytes that a function's bundle may have: what is loaded at every cold start. One that grows is looked at first. */
+export const bundleBudgetsBytes: Record<FunctionName, number> = {
+  'provision-instance': 478_000,
+  'list-instances': 228_000,
+  'get-instance': 228_000,
+  'read-token': 257_000,
+  'change-instance': 440_000,
+  'remove-instance': 438_000,
+  'onboard-tenants': 480_000,
+  'offboard-tenants': 443_000,
+  'reconcile-instances': 474_000,
+  'audit-instances': 463_000,
+  'publish-results': 209_000,
+};

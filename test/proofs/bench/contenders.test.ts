@@ -1,0 +1,144 @@
+import { build } from 'esbuild';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import * as z from 'zod/mini';
+import { type FunctionName, triggers } from '../../../functions/triggers.ts';
+import { bundleOptions, replacements, replacing, sourceOf } from '../../../infra/bundle.ts';
+import { bundleBudgetsBytes } from './budgets.ts';
+import { provisionEvent, queueEvent, readTokenEvent } from './events.ts';
+import type { Container } from './processes.ts';
+import { countEach } from './statistics.ts';
+import { bytesOf, openWorkshop, type OpenSite, type Workshop } from './workshop.ts';
+
+let workshop: Workshop;
+let site: OpenSite;
+beforeAll(async () => {
+  workshop = await openWorkshop();
+  site = await workshop.openSite();
+}, 60_000);
+afterAll(async () => {
+  await site[Symbol.asyncDispose]();
+  await workshop[Symbol.asyncDispose]();
+});
+
+/** Everything that one request makes the function ask of others, by name. */
+async function callsOf(container: Container, event: unknown): Promise<Record<string, number>> {
+  site.forgetRequests();
+  await container.run([event]);
+  return countEach([...site.requests, ...site.simulator.requests.map(({ operation }) => operation ?? '')]);
+}
+
+const putItem = 'DynamoDB_20120810.PutItem';
+const getItem = 'DynamoDB_20120810.GetItem';
+const readSecret = 'secretsmanager.GetSecretValue';
+const fresh = { 'POST /instances': 1, [putItem]: 2, 'TrentService.Encrypt': 1 };
+
+test('a fresh provisioning is one POST /instances, two DynamoDB writes, no read and one KMS call', async () => {
+  await using container = await workshop.startWarm(site.ours('provision-instance'));
+  // The platform secret is read once per container.
+  expect(await callsOf(container, provisionEvent('first'))).toEqual({ ...fresh, [readSecret]: 1 });
+  expect(await callsOf(container, provisionEvent('second'))).toEqual(fresh);
+});
+
+test('a repeat is one DynamoDB call and nothing else', async () => {
+  await using container = await workshop.startWarm(site.ours('provision-instance'));
+  await container.run([provisionEvent('repeated')]);
+  // The embedded DynamoDB does not send the old item along with a refused write: here alone it has to be read.
+  const repeat = { [putItem]: 1, [getItem]: 1 };
+  expect(await callsOf(container, provisionEvent('repeated'))).toEqual(repeat);
+  // In a container that has read no secret yet, too.
+  await using another = await workshop.startWarm(site.ours('provision-instance'));
+  expect(await callsOf(another, provisionEvent('repeated'))).toEqual(repeat);
+});
+
+test('a token read is one read and one KMS call', async () => {
+  await using provisioning = await workshop.startWarm(site.ours('provision-instance'));
+  await provisioning.run([provisionEvent('read')]);
+  await using container = await workshop.startWarm(site.ours('read-token'));
+  const read = { [getItem]: 1, 'TrentService.Decrypt': 1 };
+  expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
+  expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
+});
+
+test('a batch of events costs what its tenants cost, each of them one secret and one tombstone more', async () => {
+  await using container = await workshop.startWarm(site.ours('onboard-tenants'));
+  const tenantIds = ['one', 'two', 'three'];
+  for (const tenantId of tenantIds) site.putTenantSecret(tenantId);
+  expect(await callsOf(container, queueEvent('TenantOnboarded', tenantIds))).toEqual({
+    'POST /instances': 3,
+    [getItem]: 3,
+    [putItem]: 6,
+    'TrentService.Encrypt': 3,
+    [readSecret]: 3 + 1,
+  });
+});
+
+const names = Object.keys(triggers).filter((name): name is FunctionName => Object.hasOwn(triggers, name));
+
+test.for(names)('the bundle of %s keeps within its budget of bytes', async (name) => {
+  const bytes = await bytesOf(workshop.fileOf(name));
+  expect(bytes).toBeLessThanOrEqual(bundleBudgetsBytes[name]);
+  // A budget far above the bundle would let it grow unseen.
+  expect(bytes).toBeGreaterThan(0.9 * bundleBudgetsBytes[name]);
+});
+
+/** The one that has to stay. */
+const required = 'built-in modules that are asked for otherwise';
+const replaced = replacements.map(({ name }) => name).filter((name) => name !== required);
+
+test.for(replaced)('a bundle does its work without the replacement of %s', async (name) => {
+  const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-whole-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'index.mjs');
+  await build({
+    ...bundleOptions,
+    plugins: [replacing(replacements.filter((each) => each.name !== name))],
+    entryPoints: [sourceOf('provision-instance')],
+    outfile: file,
+  });
+  const { environment } = site.ours('provision-instance');
+  const event = provisionEvent(`without-${replaced.indexOf(name)}`);
+  // An answer that is no success is an error there.
+  await expect(workshop.startCold({ file, environment }, event)).resolves.toBeDefined();
+});
+
+const answerSchema = z.object({ body: z.string() });
+const bodyOf = (answer: unknown): unknown => JSON.parse(answerSchema.parse(answer).body);
+
+test('the peer provisions an instance, answers a repeat without another, and hands out its token', async () => {
+  await using provisioning = await workshop.startWarm(site.peer('provision-instance'));
+  const { answers } = await provisioning.run([provisionEvent('acme'), provisionEvent('acme')]);
+  const [instance, ...others] = site.simulator.instances.filter(({ tags }) => tags.includes('tenant:acme'));
+  expect(others).toEqual([]);
+  expect(instance).toMatchObject({ element: { key: 'taxify' }, configuration: { 'api.key': 'any' } });
+  expect(answers[0]).toMatchObject({ statusCode: 201 });
+  for (const answer of answers) {
+    expect(bodyOf(answer)).toMatchObject({
+      tenantId: 'acme',
+      element: { key: 'taxify' },
+      id: instance?.id,
+      name: 'Bench',
+      status: 'active',
+    });
+    expect(JSON.stringify(answer)).not.toContain(instance?.token);
+  }
+
+  await using reading = await workshop.startWarm(site.peer('read-token'));
+  const read = await reading.run([readTokenEvent('acme')]);
+  expect(bodyOf(read.answers[0])).toMatchObject({
+    tenantId: 'acme',
+    id: instance?.id,
+    token: instance?.token,
+  });
+});
+
+test('the peer refuses what is not valid, as a request and as a token that is not there', async () => {
+  await using provisioning = await workshop.startWarm(site.peer('provision-instance'));
+  await expect(
+    provisioning.run([{ ...provisionEvent('acme'), body: '{"element":{"key":"A B"}}' }]),
+  ).rejects.toThrow(/"statusCode":400/);
+  await using reading = await workshop.startWarm(site.peer('read-token'));
+  await expect(reading.run([readTokenEvent('nobody')])).rejects.toThrow(/"statusCode":404/);
+});

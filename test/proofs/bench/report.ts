@@ -1,0 +1,126 @@
+import { bold, dim } from '../../../infra/cli/terminal.ts';
+import type { Figures } from './benchmark.ts';
+import type { Growth, Throughput } from './bulk.ts';
+import type { ColdFigures } from './cold.ts';
+import type { ScheduledRun } from './scheduled.ts';
+import type { WarmFigures } from './warm.ts';
+
+/** The figures in columns. */
+export function reportOf({ machine, cold, warm, bulk, scheduled }: Figures): string {
+  const { node, processor, cores } = machine;
+  return [
+    dim(`Node ${node}, ${processor}, ${cores} cores. Shares hold elsewhere too, times do not.`),
+    ...(cold ? [coldTable(cold)] : []),
+    ...(warm ? [warmTable(warm)] : []),
+    ...(bulk ? [throughputTable(bulk.throughput), growthTable(bulk.growth), requestTable(bulk.growth)] : []),
+    ...(scheduled ? [scheduledTable(scheduled)] : []),
+  ].join('\n\n');
+}
+
+const coldTable = (rows: readonly ColdFigures[]): string =>
+  table(
+    'Cold start: import and first answer in a fresh process, medians',
+    ['', 'bundle', 'first answer', 'of peer', "of peer's read", 'CPU', 'of peer', 'memory', 'of peer'],
+    rows.map(({ name, cost, ofPeer, ofPeerRead }) => [
+      name,
+      `${(cost.bundleBytes / 1_000).toFixed(0)} KB`,
+      milliseconds(cost.firstAnswerMs),
+      share(ofPeer.firstAnswerMs),
+      share(ofPeerRead.firstAnswerMs),
+      milliseconds(cost.cpuMs),
+      share(ofPeer.cpuMs),
+      megabytes(cost.peakBytes),
+      share(ofPeer.peakBytes),
+    ]),
+  );
+
+const warmTable = (rows: readonly WarmFigures[]): string =>
+  table(
+    'Warm: one call after the other',
+    ['', 'calls', '', 'p50', 'p99', 'CPU per call'],
+    rows.flatMap(({ request, calls, peer, ours, ofPeer }) => [
+      [
+        request,
+        count(calls),
+        'peer',
+        milliseconds(peer.p50Ms),
+        milliseconds(peer.p99Ms),
+        milliseconds(peer.cpuMs),
+      ],
+      ['', '', 'ours', milliseconds(ours.p50Ms), milliseconds(ours.p99Ms), milliseconds(ours.cpuMs)],
+      ['', '', 'of peer', share(ofPeer.p50Ms), share(ofPeer.p99Ms), share(ofPeer.cpuMs)],
+    ]),
+  );
+
+const throughputTable = (rows: readonly Throughput[]): string =>
+  table(
+    'Queue: tenants onboarded per second, with batches and containers as deployed',
+    ['Cloud Elements takes', 'tenants', 'per second', 'ideal', 'of ideal', 'CPU per tenant', 'machine busy'],
+    rows.map(({ latencyMs, tenants, perSecond, idealPerSecond, ofIdeal, cpuMsPerTenant, machineShare }) => [
+      `${latencyMs} ms`,
+      count(tenants),
+      perSecond.toFixed(1),
+      idealPerSecond.toFixed(1),
+      share(ofIdeal),
+      milliseconds(cpuMsPerTenant),
+      share(machineShare),
+    ]),
+  );
+
+const growthTable = ({ steps }: Growth): string =>
+  table(
+    'Queue: one container and more and more tenants, Cloud Elements at once',
+    ['tenants', 'time per tenant', 'CPU per tenant', 'memory', 'heap in use'],
+    steps.map(({ tenants, msPerTenant, cpuMsPerTenant, rssBytes, heapBytes }) => [
+      count(tenants),
+      milliseconds(msPerTenant),
+      milliseconds(cpuMsPerTenant),
+      megabytes(rssBytes),
+      megabytes(heapBytes),
+    ]),
+  );
+
+const requestTable = ({ steps, requests }: Growth): string =>
+  table(
+    `One request among ${count(steps.at(-1)?.tenants ?? 0)} tenants`,
+    ['', 'time', '  calls'],
+    requests.map(({ what, ms, calls }) => [what, milliseconds(ms), `  ${callsIn(calls)}`]),
+  );
+
+const scheduledTable = (runs: readonly ScheduledRun[]): string =>
+  table(
+    'One run of what a schedule starts',
+    ['', 'time', 'memory', '  calls'],
+    runs.map(({ what, seconds, peakBytes, calls }) => [
+      what,
+      `${seconds.toFixed(1)} s`,
+      megabytes(peakBytes),
+      `  ${callsIn(calls)}`,
+    ]),
+  );
+
+const callsIn = (calls: Record<string, number>): string =>
+  Object.entries(calls)
+    .map(([name, times]) => `${name} ${times}`)
+    .join(', ');
+
+const milliseconds = (ms: number): string => `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
+const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} MB`;
+const share = (of: number): string => of.toFixed(2);
+const count = (of: number): string => of.toLocaleString('en');
+
+/** The first column to the left, the others to the right; the last one as it is, because it may be text. */
+function table(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((text, column) =>
+    Math.max(text.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column === 0 || cell.startsWith(' ') ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join('  ')
+      .trimEnd();
+  return [bold(title), dim(`  ${line(head)}`), ...rows.map((row) => `  ${line(row)}`)].join('\n');
+}

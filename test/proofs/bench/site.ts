@@ -1,0 +1,161 @@
+import {
+  BatchWriteItemCommand,
+  CreateTableCommand,
+  DynamoDBClient,
+  UpdateItemCommand,
+  waitUntilTableExists,
+} from '@aws-sdk/client-dynamodb';
+import { marshall } from '@aws-sdk/util-dynamodb';
+import type { DynamoDBRecord } from 'aws-lambda';
+import { functionTimeoutMs } from '../../../functions/model/timing.ts';
+import { type FunctionName, triggers } from '../../../functions/triggers.ts';
+import { environmentFor } from '../../../infra/environment.ts';
+import { timeoutMsOf } from '../../../infra/constructs/function-timeout.ts';
+import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
+import { region } from '../../../infra/local/aws/aws-protocol.ts';
+import { startCloudElements } from '../../../infra/local/cloud-elements/simulator.ts';
+import { startDynamoDb } from '../../../infra/local/aws/dynamodb.ts';
+import { createEventBus } from '../../../infra/local/aws/event-bus.ts';
+import { createFaults } from '../../../infra/local/faults.ts';
+import { createKms } from '../../../infra/local/aws/kms.ts';
+import { createSecretsManager } from '../../../infra/local/aws/secrets-manager.ts';
+
+export type Site = Awaited<ReturnType<typeof startSite>>;
+
+/** The servers that everything measured meets, on free ports, in the benchmark's own process and so never measured. */
+export async function startSite() {
+  const platformSecrets = {
+    userSecret: 'bench-user-secret',
+    organizationSecret: 'bench-organization-secret',
+  };
+  const simulator = await startCloudElements(platformSecrets);
+  const { guard, requests } = createFaults();
+  let lastResult: DynamoDBRecord | undefined;
+  const dynamoDb = await startDynamoDb({
+    tableName: 'instances',
+    guard,
+    onChange: (record) => {
+      if (record.dynamodb?.NewImage?.['status']?.S === 'active') lastResult = record;
+    },
+  });
+  const secrets = createSecretsManager();
+  const kms = createKms();
+  const bus = createEventBus({ name: 'bench', onEvent: () => {} });
+  const aws = await startAwsEndpoint({
+    guard,
+    operations: { ...secrets.operations, ...kms.operations, ...bus.operations },
+  });
+  secrets.put('bench/platform', JSON.stringify(platformSecrets));
+
+  const client = new DynamoDBClient({
+    endpoint: dynamoDb.url,
+    region,
+    credentials: { accessKeyId: 'bench', secretAccessKey: 'bench' },
+  });
+  await createTable(client, 'peer-instances', ['tenantId', 'elementKey']);
+  await createTable(client, 'peer-idempotency', ['id']);
+
+  const resources = {
+    tableName: 'instances',
+    busName: 'bench',
+    platformSecretId: 'bench/platform',
+    tenantSecretsPrefix: 'bench',
+    tokenKeyId: kms.keyId,
+    cloudElementsBaseUrl: simulator.url,
+    stage: 'bench',
+  };
+
+  /** As Lambda sets it, but for the endpoints. */
+  const lambdaEnvironment = (functionName: string, timeoutMs = functionTimeoutMs) => ({
+    BENCH_TIMEOUT_MS: String(timeoutMs),
+    AWS_LAMBDA_FUNCTION_NAME: functionName,
+    AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '512',
+    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
+    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+    AWS_REGION: region,
+    AWS_DEFAULT_REGION: region,
+    AWS_ACCESS_KEY_ID: 'bench',
+    AWS_SECRET_ACCESS_KEY: 'bench',
+    AWS_SESSION_TOKEN: 'bench',
+    AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.url,
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: aws.url,
+    AWS_ENDPOINT_URL_KMS: aws.url,
+    AWS_ENDPOINT_URL_EVENTBRIDGE: aws.url,
+    LANG: 'en_US.UTF-8',
+    TZ: ':UTC',
+  });
+
+  return {
+    simulator,
+    /** Of AWS services, as `x-amz-target` names them. */
+    requests,
+    environmentOf: (name: FunctionName) => ({
+      ...lambdaEnvironment(name, timeoutMsOf(triggers[name])),
+      ...environmentFor(triggers[name].uses, resources),
+    }),
+    peerEnvironment: {
+      ...lambdaEnvironment('peer'),
+      TABLE_NAME: 'peer-instances',
+      IDEMPOTENCY_TABLE_NAME: 'peer-idempotency',
+      PLATFORM_SECRET_ID: resources.platformSecretId,
+      TOKEN_KEY_ID: resources.tokenKeyId,
+      CLOUD_ELEMENTS_BASE_URL: simulator.url,
+    },
+    bareEnvironment: lambdaEnvironment('bare'),
+
+    putTenantSecret: (tenantId: string) =>
+      secrets.put(`bench/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
+
+    /** What a create of unknown outcome leaves for an hour later: the reconciler is to look once more. */
+    async makeDue(tenantId: string): Promise<void> {
+      await client.send(
+        new UpdateItemCommand({
+          TableName: resources.tableName,
+          Key: { tenantId: { S: tenantId }, elementKey: { S: 'taxify' } },
+          UpdateExpression: 'SET unsettled = :yes, checkAt = :past',
+          ConditionExpression: 'attribute_exists(tenantId)',
+          ExpressionAttributeValues: { ':yes': { S: 'yes' }, ':past': { N: '1' } },
+        }),
+      );
+    },
+
+    /** Writes rows as they are, 25 at a time: the most that one call takes. */
+    async putRows(rows: readonly object[]): Promise<void> {
+      for (let start = 0; start < rows.length; start += 25) {
+        const some = rows.slice(start, start + 25).map((row) => ({
+          PutRequest: { Item: marshall(row, { removeUndefinedValues: true }) },
+        }));
+        await client.send(new BatchWriteItemCommand({ RequestItems: { [resources.tableName]: some } }));
+      }
+    },
+
+    /** The last write that made an instance active, as the table's stream tells of it. */
+    lastResult: () => lastResult,
+
+    /** Forgets what was counted; what is stored stays. */
+    forgetRequests(): void {
+      requests.length = 0;
+      const { latencyMs } = simulator;
+      simulator.reset();
+      simulator.latencyMs = latencyMs;
+    },
+
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
+    },
+  };
+}
+
+async function createTable(client: DynamoDBClient, tableName: string, key: readonly string[]): Promise<void> {
+  await client.send(
+    new CreateTableCommand({
+      TableName: tableName,
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: key.map((name) => ({ AttributeName: name, AttributeType: 'S' })),
+      KeySchema: key.map((name, index) => ({ AttributeName: name, KeyType: index === 0 ? 'HASH' : 'RANGE' })),
+    }),
+  );
+  await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 10 }, { TableName: tableName });
+}

@@ -1,0 +1,168 @@
+import * as z from 'zod/mini';
+import type { Random } from '../../support/seeded-random.ts';
+import { Unserved, createClient } from './client.ts';
+
+/** What becomes of a tenant, as far as its side is concerned. */
+export type Plan = {
+  tenantId: string;
+  arrival: 'by HTTP' | 'by event' | 'by both at once';
+  /** Sends its key along; else it is in the tenant's secret. Events never bring one. */
+  bringsKey: boolean;
+  course:
+    | 'stays'
+    | 'leaves'
+    | 'leaves and comes back'
+    /** Asks once, by HTTP, and is never heard of again. */
+    | 'loses interest'
+    /** Is off-boarded by an event while it is still being onboarded by another. */
+    | 'leaves at once';
+  departure: 'by HTTP' | 'by event';
+};
+
+export type Life = {
+  plan: Plan;
+  /** What the tenant was told in the end: undefined when nobody waited for it. */
+  ends: 'active' | 'removed' | undefined;
+  /** Handed out to the tenant's application, which goes on using it. */
+  token: { id: number; token: string } | undefined;
+  name: string | undefined;
+  unserved: string | undefined;
+};
+
+/** Events tell whole seconds, so those that are to be told apart must be so far apart. */
+const tickMs = 1_100;
+
+const tokenSchema = z.object({ id: z.number(), token: z.string() });
+const statusSchema = z.object({ status: z.string() });
+
+export function drawPlan(index: number, random: Random): Plan {
+  const tenantId = `tenant-${index + 1}`;
+  const arrival = random.oneOf<Plan['arrival']>([
+    'by HTTP',
+    'by HTTP',
+    'by event',
+    'by event',
+    'by both at once',
+  ]);
+  const courses = ['stays', 'stays', 'stays', 'stays', 'leaves', 'leaves', 'leaves and comes back'] as const;
+  const drawn = random.oneOf(courses);
+  const isUnusual = random.chance(0.08);
+  const unusual = arrival === 'by HTTP' ? 'loses interest' : 'leaves at once';
+  return {
+    tenantId,
+    arrival,
+    bringsKey: arrival === 'by HTTP' && random.chance(0.5),
+    course: isUnusual ? unusual : drawn,
+    departure: random.oneOf<Plan['departure']>(['by HTTP', 'by event']),
+  };
+}
+
+/** Lives through the plan; rejects when an answer is one that must not come. */
+export async function live(
+  plan: Plan,
+  {
+    client,
+    putEvent,
+    random,
+  }: {
+    client: ReturnType<typeof createClient>;
+    putEvent: (detailType: string, detail: { tenantId: string }) => Promise<void>;
+    random: Random;
+  },
+): Promise<Life> {
+  const { tenantId, arrival, bringsKey, course, departure } = plan;
+  const path = `/tenants/${tenantId}/instances`;
+  const request = {
+    element: { key: 'taxify' },
+    ...(bringsKey && { configuration: { 'api.key': 'own-key' } }),
+  };
+  let lastEventAt = 0;
+  const life: Life = { plan, ends: undefined, token: undefined, name: undefined, unserved: undefined };
+  try {
+    await (course === 'loses interest' ? client.askOnce('POST', path, request) : go());
+  } catch (error) {
+    if (!(error instanceof Unserved)) throw error;
+    life.unserved = error.message;
+  }
+  return life;
+
+  async function go(): Promise<void> {
+    if (course === 'leaves at once') {
+      await send('TenantOnboarded');
+      await tick();
+      await send('TenantOffboarded');
+      life.ends = 'removed';
+      return;
+    }
+    await arrive();
+    await useToken();
+    await change();
+    if (course === 'stays') return;
+    await leave();
+    if (course === 'leaves') return;
+    await provision();
+    await useToken();
+  }
+
+  async function arrive(): Promise<void> {
+    if (arrival === 'by HTTP') return provision();
+    await send('TenantOnboarded');
+    if (arrival === 'by both at once') {
+      // Events come twice at times.
+      await Promise.all([send('TenantOnboarded'), provision()]);
+    }
+    await client.pollUntil(`${path}/taxify`, isActive);
+    life.ends = 'active';
+  }
+
+  async function provision(): Promise<void> {
+    expectStatus(await client.ask('POST', path, request), [200, 201]);
+    life.ends = 'active';
+    life.name = undefined;
+  }
+
+  async function useToken(): Promise<void> {
+    const answer = await client.ask('GET', `${path}/taxify/token`);
+    expectStatus(answer, [200]);
+    life.token = tokenSchema.parse(answer.json);
+  }
+
+  async function change(): Promise<void> {
+    const name = `${tenantId} renamed`;
+    const configuration = random.chance(0.5) ? { 'pagination.max': random.between(10, 99) } : undefined;
+    expectStatus(await client.ask('PATCH', `${path}/taxify`, { name, configuration }), [200]);
+    life.name = name;
+  }
+
+  async function leave(): Promise<void> {
+    await client.abandonedEnd();
+    life.token = undefined;
+    await tick();
+    if (departure === 'by HTTP') {
+      expectStatus(await client.ask('DELETE', `${path}/taxify`), [204]);
+    } else {
+      await send('TenantOffboarded');
+      await client.pollUntil(`${path}/taxify`, ({ status }) => status === 404);
+      await tick();
+    }
+    life.ends = 'removed';
+    await client.abandonedEnd();
+  }
+
+  async function send(detailType: string): Promise<void> {
+    await putEvent(detailType, { tenantId });
+    lastEventAt = Date.now();
+  }
+
+  /** Until what comes next is told apart from the last event. */
+  async function tick(): Promise<void> {
+    await client.pause(Math.max(0, lastEventAt + tickMs - Date.now()), 'the next second');
+  }
+
+  function expectStatus({ status, json }: { status: number; json: unknown }, expected: number[]): void {
+    if (!expected.includes(status)) throw new Error(`${tenantId} was told ${status} ${JSON.stringify(json)}`);
+  }
+}
+
+const isActive = ({ status, json }: { status: number; json: unknown }): boolean =>
+  status === 200 && statusSchema.safeParse(json).data?.status === 'active';

@@ -1,0 +1,84 @@
+import { triggers, type FunctionName } from '../../../functions/triggers.ts';
+import type { LocalStack } from '../../../infra/local/stack.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { awsMishaps, createMishaps, lateList, mishaps } from './mishaps.ts';
+import { longestListLagMs } from './timing.ts';
+
+/** Of the calls to Cloud Elements. */
+const failingShare = 1 / 3;
+
+/** AWS's services fail, too, though rarely, and their clients then send the request again by themselves. */
+const failingAwsShare = 1 / 50;
+
+/** Of all requests: at one of these a function loses its process, and with it every invocation that runs in it. */
+const fatalShare = 1 / 200;
+
+const callers = [
+  'provision-instance',
+  'onboard-tenants',
+  'change-instance',
+  'remove-instance',
+  'offboard-tenants',
+  'reconcile-instances',
+] as const satisfies FunctionName[];
+
+/** Makes the stack's servers fail and its functions die, at random, until it is stopped. */
+export function makeTrouble(stack: LocalStack, seed: number) {
+  const { simulator } = stack;
+  const faults = new Map<string, number>();
+  let killed = 0;
+  // Each with a sequence of its own: how often one draws does not change what another draws.
+  const atCloudElements = seededRandom(seed);
+  const atAws = seededRandom(seed + 1);
+  const fate = seededRandom(seed + 2);
+
+  function count(name: string): void {
+    faults.set(name, (faults.get(name) ?? 0) + 1);
+  }
+  function kill(name: string | undefined): void {
+    if (isFunctionName(name) && stack.kill(name)) killed += 1;
+  }
+
+  simulator.faultFor = ({ operation }) => {
+    // Whose request it is cannot be told here, so it may be another's process that ends.
+    if (fate.chance(fatalShare)) kill(fate.oneOf(callers));
+    // Read when the request is carried out, which is next.
+    simulator.listLagMs = 0;
+    if (!atCloudElements.chance(failingShare)) return undefined;
+    if (operation === 'GET /instances' && atCloudElements.chance(0.25)) {
+      count(lateList);
+      simulator.listLagMs = longestListLagMs;
+      return undefined;
+    }
+    const kinds = operation === 'POST /instances' ? createMishaps : mishaps;
+    const { name, mishap } = atCloudElements.oneOf(kinds);
+    count(name);
+    return mishap(atCloudElements);
+  };
+  stack.failEach(({ signer }) => {
+    if (fate.chance(fatalShare)) {
+      if (fate.chance(0.5)) return { loseAnswer: () => kill(signer) };
+      kill(signer);
+      return { reset: true };
+    }
+    if (!atAws.chance(failingAwsShare)) return undefined;
+    const { name, mishap } = atAws.oneOf(awsMishaps);
+    count(name);
+    return mishap;
+  });
+
+  return {
+    /** How often each kind of fault happened. */
+    faults,
+    killed: () => killed,
+    stop(): void {
+      simulator.faultFor = () => undefined;
+      simulator.listLagMs = 0;
+      stack.failEach(() => undefined);
+    },
+  };
+}
+
+function isFunctionName(name: string | undefined): name is FunctionName {
+  return name !== undefined && Object.hasOwn(triggers, name);
+}

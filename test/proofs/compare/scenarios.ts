@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { clientOptions } from '../../../functions/adapters/aws.ts';
+import { queueVisibilityMs } from '../../../functions/model/timing.ts';
+import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
+import { contenders } from './contenders.ts';
+import type { Invocation } from './invocation.ts';
+import { startSite } from './site.ts';
+
+export type ContenderName = keyof typeof contenders;
+
+export type Result = {
+  /** Live at Cloud Elements for the tenant. */
+  instances: number;
+  /** Whose the token is that an application would be given: right is the one of the only instance. */
+  token: string;
+};
+
+export const isRight = ({ instances, token }: Result): boolean => instances === 1 && token === 'right';
+
+/** What a scenario does to a contender. Each has a tenant of its own. */
+type Stage = {
+  /** One delivery, however it ends. */
+  ask: () => Promise<void>;
+  /** The next delivery of the same message, when it is visible again in the queue. */
+  askAgain: () => Promise<void>;
+  askAtOnce: (times: number) => Promise<void>;
+  /** A delivery whose invocation is ended as soon as its create has taken effect. */
+  askAndEnd: () => Promise<void>;
+  passTime: (ms: number) => Promise<void>;
+  /** The next creates take effect, and this comes of their answer. */
+  breakAnswer: (outcome: Fault['outcome'], times?: number) => void;
+  /** The first write of the next invocation succeeds; the second, after the create, fails with every retry. */
+  failSecondWrite: () => void;
+};
+
+const monthMs = 30 * 24 * 60 * 60 * 1_000;
+
+export type Scenario = { title: string; play: (stage: Stage) => Promise<void> };
+
+export const scenarios: readonly Scenario[] = [
+  {
+    title: 'asked twice',
+    play: async ({ ask, askAgain }) => {
+      await ask();
+      await askAgain();
+    },
+  },
+  {
+    title: 'asked ten times at once',
+    play: ({ askAtOnce }) => askAtOnce(10),
+  },
+  {
+    title: 'created, the answer lost; asked again',
+    play: async ({ breakAnswer, ask, askAgain }) => {
+      breakAnswer({ kind: 'reset' });
+      await ask();
+      await askAgain();
+    },
+  },
+  {
+    title: 'created, no answer in time, twice; asked again',
+    play: async ({ breakAnswer, ask, askAgain }) => {
+      breakAnswer({ kind: 'stall' }, 2);
+      await ask();
+      await askAgain();
+      await askAgain();
+    },
+  },
+  {
+    title: 'created, then 502; delivered five times',
+    play: async ({ breakAnswer, ask, askAgain }) => {
+      breakAnswer({ kind: 'status', status: 502, body: '<html>Bad gateway</html>' }, 5);
+      await ask();
+      for (let deliveries = 1; deliveries < 5; deliveries++) await askAgain();
+    },
+  },
+  {
+    title: 'function ended after the create; asked again',
+    play: async ({ askAndEnd, askAgain }) => {
+      await askAndEnd();
+      await askAgain();
+    },
+  },
+  {
+    title: 'token not saved; asked again',
+    play: async ({ failSecondWrite, ask, askAgain }) => {
+      failSecondWrite();
+      await ask();
+      await askAgain();
+    },
+  },
+  {
+    title: 'asked again after a month, record expired',
+    play: async ({ ask, passTime }) => {
+      await ask();
+      await passTime(monthMs);
+      await ask();
+    },
+  },
+];
+
+/** Servers of its own for one contender, on which scenarios are played one after the other. */
+export async function openTheatre(name: ContenderName) {
+  const contender = contenders[name];
+  const servers = await startSite();
+  const { site, simulator } = servers;
+  await contender.prepare(site);
+  const passTime = (ms: number) => contender.passTime(site, ms);
+
+  return {
+    async play(scenario: Scenario): Promise<Result> {
+      const tenantId = `tenant-${scenarios.indexOf(scenario) + 1}`;
+      await scenario.play(stageFor(tenantId));
+      servers.reset();
+      return resultOf(tenantId);
+    },
+    [Symbol.asyncDispose]: () => servers[Symbol.asyncDispose](),
+  };
+
+  function stageFor(tenantId: string): Stage {
+    async function ask(): Promise<void> {
+      using container = contender.open(site);
+      // A failed delivery is nothing special to a queue: the message will be delivered again.
+      await container.onboard(tenantId).catch(() => {});
+    }
+    return {
+      ask,
+      passTime,
+      async askAgain() {
+        // Longer than a function may run, so that whatever an invocation has reserved for itself is free again.
+        await passTime(queueVisibilityMs);
+        await ask();
+      },
+      async askAtOnce(times) {
+        // So that none is done before all have begun.
+        simulator.latencyMs = 100;
+        await Promise.all(Array.from({ length: times }, ask));
+      },
+      async askAndEnd() {
+        const { promise: created, resolve } = Promise.withResolvers<void>();
+        simulator.faultFor = ({ operation }) => {
+          if (operation !== 'POST /instances') return undefined;
+          resolve();
+          return { effect: 'applied', outcome: { kind: 'stall' } };
+        };
+        const workerData: Invocation = { contender: name, site, tenantId };
+        const worker = new Worker(new URL('invocation.ts', import.meta.url), { workerData });
+        const reached = await Promise.race([
+          created.then(() => true),
+          once(worker, 'exit').then(() => false),
+        ]);
+        if (!reached) throw new Error('The invocation ended without a create.');
+        await worker.terminate();
+        simulator.reset();
+      },
+      breakAnswer(outcome, times = 1) {
+        simulator.fail({ on: 'POST /instances', effect: 'applied', outcome, times });
+      },
+      failSecondWrite() {
+        const target = 'DynamoDB_20120810.PutItem';
+        servers.failDynamoDb({ target, stallMs: 0 });
+        servers.failDynamoDb({
+          target,
+          times: clientOptions.maxAttempts,
+          status: 500,
+          type: 'InternalServerError',
+        });
+      },
+    };
+  }
+
+  async function resultOf(tenantId: string): Promise<Result> {
+    using container = contender.open(site);
+    const token = await container.storedToken(tenantId);
+    const live = simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
+    return { instances: live.length, token: describeToken(token, live) };
+  }
+}
+
+function describeToken(token: string | undefined, live: readonly { token: string }[]): string {
+  if (token === undefined) return 'none';
+  if (!live.some((instance) => instance.token === token)) return "no instance's";
+  return live.length === 1 ? 'right' : `one of ${live.length}`;
+}

@@ -1,0 +1,171 @@
+import type { InstanceStore, ReadTenantSecret, TokenCipher, Write } from '../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
+import { sealed, textOf, type Witness } from './witness.ts';
+import type { Invocation, Way, World } from './world.ts';
+
+/** Three attempts of 1.5 s each. */
+const timeoutMs = 4_500;
+
+/** A write under way when nobody waits for it any more has been made by then, or never will. */
+const latestWriteMs = 5_000;
+
+const unavailable = (): Promise<never> =>
+  Promise.reject(new OnboardingError('aws-unavailable', 'Failed; whether it took effect is not known.'));
+
+/** Store, cipher and secrets for one invocation. */
+export function awsCallsOf(
+  invocation: Invocation,
+  {
+    world,
+    witness,
+    store,
+    find,
+    rows,
+  }: {
+    world: World;
+    witness: Witness;
+    store: InstanceStore;
+    rows: () => InstanceRow[];
+    find: (key: InstanceKey) => InstanceRow | undefined;
+  },
+): { store: InstanceStore; cipher: TokenCipher; readTenantSecret: ReadTenantSecret } {
+  function write(
+    label: string,
+    { key, detail, apply }: { key: InstanceKey; detail: object; apply: () => Promise<Write> },
+  ): Promise<Write> {
+    const act = () => {
+      const before = find(key);
+      const written = apply();
+      witness.rowChanged(key, before, find(key), invocation);
+      return written;
+    };
+    const actUnheard = () => void act();
+    const actLater = () =>
+      world.later({
+        label: `${invocation.name}: ${label}`,
+        detail: JSON.stringify(detail),
+        withinMs: latestWriteMs,
+        apply: actUnheard,
+      });
+    const failsAndIsDoneLater: Way<Write> = {
+      label: 'fails, and is done later',
+      cost: 'fault',
+      tell: () => {
+        actLater();
+        return unavailable();
+      },
+    };
+    // The SDK sent it twice, and the first one, which was slow, comes after the answer to the second.
+    const answeredAndDoneAgain: Way<Write> = {
+      label: 'done, and once more later',
+      cost: 'fault',
+      tell: () => {
+        const written = act();
+        actLater();
+        return written;
+      },
+    };
+    return world.call<Write>(invocation, {
+      label,
+      timeoutMs,
+      ways: [
+        { label: '', tell: act },
+        { label: 'answer lost, sent again', cost: 'fault', again: actUnheard },
+        {
+          label: 'fails, though done',
+          cost: 'fault',
+          tell: () => {
+            actUnheard();
+            return unavailable();
+          },
+        },
+        { label: 'fails', cost: 'fault', tell: unavailable },
+        ...(world.doubts.lateWrites ? [failsAndIsDoneLater] : []),
+        ...(world.doubts.lateDuplicates ? [answeredAndDoneAgain] : []),
+      ],
+      remains: [
+        { label: 'not done', apply: () => {} },
+        { label: 'done', apply: actUnheard },
+        ...(world.doubts.lateWrites ? [{ label: 'to be done later', apply: actLater }] : []),
+      ],
+      timedOut: unavailable,
+    });
+  }
+
+  const read = <T>(label: string, tell: () => Promise<T>, { isLocal = false } = {}): Promise<T> =>
+    world.call<T>(invocation, {
+      label,
+      timeoutMs,
+      ways: [
+        { label: '', tell },
+        { label: 'fails', cost: 'fault', tell: unavailable },
+      ],
+      remains: [],
+      timedOut: unavailable,
+      isLocal,
+    });
+
+  return {
+    store: {
+      insert: (row) =>
+        write(`insert ${phaseOf(row)}`, {
+          key: row,
+          detail: row,
+          apply: () => store.insert(row),
+        }),
+      replace: (row, expected) =>
+        write(`write ${phaseOf(row)}`, {
+          key: row,
+          detail: [row, expected],
+          apply: () => store.replace(row, expected),
+        }),
+      remove: (key, expected) =>
+        write('remove the row', {
+          key,
+          detail: expected,
+          apply: () => store.remove(key, expected),
+        }),
+      get: (key) => read('get', () => store.get(key)),
+      getSummary: (key) => read('get summary', () => store.getSummary(key)),
+      list: (tenantId) => read('list', () => store.list(tenantId)),
+      // Where there is one row only, it is read anyway before anything is done about it.
+      due: (nowMs, limit) =>
+        read('what is due', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
+      postpone: (due, checkAt) => store.postpone(due, checkAt),
+      all: () => store.all(),
+    },
+
+    cipher: {
+      encrypt: (token) =>
+        read('encrypt', () => Promise.resolve(Uint8Array.from(Buffer.from(sealed(token)))), {
+          isLocal: true,
+        }),
+      decrypt: (ciphertext) => read('decrypt', () => Promise.resolve(textOf(ciphertext)), { isLocal: true }),
+    },
+
+    readTenantSecret: () =>
+      world.call<Awaited<ReturnType<ReadTenantSecret>>>(invocation, {
+        label: 'read the secret',
+        timeoutMs,
+        ways: [
+          {
+            label: '',
+            tell: () => Promise.resolve({ name: 'secret', configuration: { 'api.key': 'k' } }),
+          },
+          { label: 'fails', cost: 'fault', tell: unavailable },
+          {
+            label: 'it lacks the key',
+            cost: 'fault',
+            tell: () => Promise.resolve({ name: 'secret', configuration: undefined }),
+          },
+        ],
+        remains: [],
+        timedOut: unavailable,
+        isLocal: true,
+      }),
+  };
+}
+
+const phaseOf = ({ status, leaseExpiresAt }: InstanceRow): string =>
+  leaseExpiresAt > 0 ? `${status}, leased` : status;

@@ -1,0 +1,281 @@
+import type {
+  ChangeOutcome,
+  CloudElements,
+  CreateOutcome,
+  LookUp,
+  Mishap,
+  ReadOutcome,
+  RemoveOutcome,
+} from '../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import type { CloudElementsModel } from './cloud-elements-model.ts';
+import type { Witness } from './witness.ts';
+import type { Invocation, Way, World } from './world.ts';
+
+/** A change or a removal whose answer never came has taken effect by then, or never will. */
+const latestEffectMs = 60_000;
+
+/** Longer than the slowest create is supposed to take, and yet before it is looked for once more. */
+const overdueMs = 30 * 60_000;
+
+const unknown: Mishap = { kind: 'unknown', reason: 'no answer' };
+const tellUnknown = () => Promise.resolve(unknown);
+
+const mishaps: [string, () => Mishap][] = [
+  ['refused', () => ({ kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') })],
+  [
+    'not sent',
+    () => ({
+      kind: 'not-done',
+      error: new OnboardingError('cloud-elements-unreachable', 'Nobody there.'),
+      retryAfterMs: 0,
+    }),
+  ],
+  [
+    'not now',
+    () => ({
+      kind: 'not-done',
+      error: new OnboardingError('cloud-elements-busy', 'Not now.', { retryAfterMs: 60_000 }),
+      retryAfterMs: 60_000,
+    }),
+  ],
+];
+
+/** Cloud Elements for one invocation. */
+export function cloudElementsCallsOf(
+  invocation: Invocation,
+  {
+    world,
+    witness,
+    model,
+    latestCreateMs,
+  }: { world: World; witness: Witness; model: CloudElementsModel; latestCreateMs: number },
+): CloudElements {
+  const later = (label: string, detail: string, withinMs: number, apply: () => void): void =>
+    world.later({ label: `${invocation.name}: ${label}`, detail, withinMs, apply });
+
+  return {
+    create(asked, { timeoutMs }) {
+      const { create, sent } = witness.createBegins(invocation, asked, timeoutMs);
+      const answered = (outcome: CreateOutcome) => {
+        create.isAnswered = true;
+        return Promise.resolve(outcome);
+      };
+      const act = ({ isListed = true } = {}): CreateOutcome => {
+        sent();
+        const instance = model.create(asked, { isListed });
+        const { id, token, createdDate } = instance;
+        if (!isListed) {
+          later(`instance ${id} is listed`, '', latestCreateMs, () => {
+            instance.isListed = true;
+          });
+        }
+        return { kind: 'created', instance: { id, token, createdDate } };
+      };
+      const actLater = (): void => {
+        sent();
+        create.isLate = true;
+        later('create', `${asked.name} ${asked.tags.join()}`, latestCreateMs, () => {
+          create.isLate = false;
+          model.create(asked, { isListed: true });
+        });
+      };
+      const overdue: Way<CreateOutcome> = {
+        label: 'done later than supposed, no answer',
+        cost: 'fault',
+        tell: () => {
+          later('create', `${asked.name} ${asked.tags.join()}`, overdueMs, () => {
+            model.create(asked, { isListed: true });
+          });
+          return answered(unknown);
+        },
+      };
+      const doneTwice: Way<CreateOutcome> = {
+        label: 'done twice, no answer',
+        cost: 'fault',
+        tell: () => {
+          act();
+          act();
+          return answered(unknown);
+        },
+      };
+      return world.call<CreateOutcome>(invocation, {
+        label: 'create',
+        timeoutMs,
+        ways: [
+          { label: '', tell: () => answered(act()) },
+          { label: 'listed late', cost: 'fault', tell: () => answered(act({ isListed: false })) },
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return answered(unknown);
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return answered(unknown);
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: () => answered(unknown) },
+          ...(world.doubts.doubleCreates ? [doneTwice] : []),
+          ...(world.doubts.overdueCreates ? [overdue] : []),
+          ...mishaps.map(([label, mishap]) => ({
+            label,
+            cost: 'fault' as const,
+            tell: () => answered(mishap()),
+          })),
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: () => void act() },
+          { label: 'done, listed late', apply: () => void act({ isListed: false }) },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: () => answered(unknown),
+      });
+    },
+
+    change({ instanceId }, { name, tags }, { timeoutMs }) {
+      const changes = { ...(name !== undefined && { name }), ...(tags && { tags }) };
+      const act = () => model.change(instanceId, changes);
+      const actLater = () =>
+        later(`change ${instanceId}`, JSON.stringify(changes), latestEffectMs, () => void act());
+      return world.call<ChangeOutcome>(invocation, {
+        label: `change ${instanceId}`,
+        timeoutMs,
+        ways: [
+          { label: '', tell: () => Promise.resolve({ kind: act() ? 'changed' : 'absent' }) },
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return tellUnknown();
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return tellUnknown();
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
+          ...mishaps.map(([label, mishap]) => ({
+            label,
+            cost: 'fault' as const,
+            tell: () => Promise.resolve(mishap()),
+          })),
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: () => void act() },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: tellUnknown,
+      });
+    },
+
+    read(instance, { timeoutMs }) {
+      return world.call<ReadOutcome>(invocation, {
+        label: `read ${instance.instanceId}`,
+        timeoutMs: Math.max(1, timeoutMs),
+        ways: [
+          { label: '', tell: () => Promise.resolve(model.read(instance)) },
+          { label: 'fails', cost: 'fault', tell: notFound },
+        ],
+        remains: [],
+        timedOut: notFound,
+      });
+    },
+
+    lookUp(sought, { timeoutMs }) {
+      return world.call<LookUp>(invocation, {
+        label: 'look up',
+        timeoutMs,
+        ways: [
+          {
+            label: '',
+            tell: () => Promise.resolve({ kind: 'found', instances: model.list(sought), isCertain: true }),
+          },
+          { label: 'fails', cost: 'fault', tell: notFound },
+        ],
+        remains: [],
+        timedOut: notFound,
+      });
+    },
+
+    /** Only the audit, which changes nothing, asks for it. */
+    list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
+
+    remove({ instanceId }, { timeoutMs }) {
+      const isKept = () => model.find(instanceId)?.isInUse ?? false;
+      const act = () => {
+        if (isKept()) return;
+        witness.removes(model.origin, instanceId);
+        model.remove(instanceId);
+      };
+      const inUse: Way<RemoveOutcome> = {
+        label: 'refused, it is in use',
+        cost: 'fault',
+        tell: () => {
+          const instance = model.find(instanceId);
+          if (instance) instance.isInUse = true;
+          return tellInUse();
+        },
+      };
+      const actLater = () => later(`remove ${instanceId}`, '', latestEffectMs, act);
+      return world.call<RemoveOutcome>(invocation, {
+        label: `remove ${instanceId}`,
+        timeoutMs: Math.max(1, timeoutMs),
+        ways: [
+          {
+            label: '',
+            tell: () => {
+              if (isKept()) return tellInUse();
+              act();
+              return Promise.resolve({ kind: 'removed' });
+            },
+          },
+          ...(world.doubts.keptInstances ? [inUse] : []),
+          {
+            label: 'done, no answer',
+            cost: 'fault',
+            tell: () => {
+              act();
+              return tellUnknown();
+            },
+          },
+          {
+            label: 'done later, no answer',
+            cost: 'fault',
+            tell: () => {
+              actLater();
+              return tellUnknown();
+            },
+          },
+          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
+        ],
+        remains: [
+          { label: 'not done', apply: () => {} },
+          { label: 'done', apply: act },
+          { label: 'to be done later', apply: actLater },
+        ],
+        timedOut: tellUnknown,
+      });
+    },
+  };
+}
+
+const tellInUse = () =>
+  Promise.resolve({
+    kind: 'refused' as const,
+    error: new OnboardingError('deletion-refused', 'It is in use.'),
+  });
+const notFound = () => Promise.resolve({ kind: 'unknown' as const, reason: 'no answer' });

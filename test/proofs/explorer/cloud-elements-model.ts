@@ -1,0 +1,102 @@
+import type { ElementInstance, ReadOutcome, Sought } from '../../../functions/core/ports.ts';
+import type { Owned } from '../../../functions/model/markers.ts';
+
+export type ModelInstance = {
+  id: number;
+  token: string;
+  createdDate: string;
+  elementKey: string;
+  name: string;
+  tags: readonly string[];
+  isAlive: boolean;
+  /** Lists may be behind; an instance is always found by its id. */
+  isListed: boolean;
+  /** Cloud Elements keeps it, whoever wants it removed. */
+  isInUse: boolean;
+};
+
+/** What the Cloud Elements at one origin has. Every change is immediate; what is slow, late or lost is up to the caller. */
+export function createCloudElementsModel({ origin, now }: { origin: string; now: () => number }) {
+  const instances: ModelInstance[] = [];
+
+  const find = (id: number | undefined) => instances.find((instance) => instance.id === id);
+
+  function create(
+    asked: { elementKey: string; name: string; tags: readonly string[] },
+    { isListed }: { isListed: boolean },
+  ): ModelInstance {
+    const id = idOf(instances.length + 1);
+    const { elementKey, name, tags } = asked;
+    const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
+    const instance = {
+      id,
+      token: `token-${id}`,
+      createdDate,
+      elementKey,
+      name,
+      tags,
+      isAlive: true,
+      isListed,
+      isInUse: false,
+    };
+    instances.push(instance);
+    return instance;
+  }
+
+  /** @returns whether there was anything to change */
+  function change(id: number, changes: { name?: string; tags?: readonly string[] }): boolean {
+    const instance = find(id);
+    if (!instance?.isAlive) return false;
+    if (changes.name !== undefined) instance.name = changes.name;
+    if (changes.tags) instance.tags = changes.tags;
+    return true;
+  }
+
+  function remove(id: number): void {
+    const instance = find(id);
+    if (instance) instance.isAlive = false;
+  }
+
+  /** What shows its markers and is listed, or has the id that is recorded. */
+  function list(sought: Sought) {
+    return instances
+      .filter(
+        (instance) =>
+          isOurs(instance, sought) &&
+          instance.id !== sought.exceptId &&
+          ((instance.isListed && instance.tags.includes(`provision:${sought.provisionId}`)) ||
+            instance.id === sought.instanceId),
+      )
+      .map(({ id, token, createdDate }): ElementInstance => ({ id, token, createdDate }));
+  }
+
+  function read(owned: Owned & { instanceId: number }): ReadOutcome {
+    const instance = find(owned.instanceId);
+    if (!instance?.isAlive) return { kind: 'absent' };
+    const { id: instanceId, elementKey, token, createdDate } = instance;
+    const facts = { instanceId, elementKey, token, createdDate, valid: true, disabled: false };
+    return { kind: 'read', owned: isOurs(instance, owned) ? 'ours' : 'not-ours', ...facts };
+  }
+
+  const living = () => instances.filter(({ isAlive }) => isAlive);
+
+  const state = () =>
+    instances
+      .map(
+        ({ createdDate, name, tags, isAlive, isListed, isInUse }) =>
+          `${createdDate} ${name} ${tags.join()} ${isAlive} ${isListed} ${isInUse}`,
+      )
+      .join('\n');
+
+  return { origin, create, change, remove, list, read, find, living, instances, state };
+}
+export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
+
+/** Different for each, and not in the order of time. */
+const idOf = (count: number): number => (count % 2 === 0 ? 500 - count : 500 + count);
+
+const isOurs = ({ isAlive, elementKey, tags }: ModelInstance, owned: Owned): boolean =>
+  isAlive &&
+  elementKey === owned.elementKey &&
+  tags.includes(`tenant:${owned.tenantId}`) &&
+  tags.includes(`owner:${owned.owner}`);

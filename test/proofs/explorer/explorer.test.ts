@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest';
+import type { Result } from '../../../functions/model/result-events.ts';
+import { decode } from './choices.ts';
+import { exploreAll, exploreAtRandom, withEveryChoice, type Explored } from './exploring.ts';
+import { narrate, replay } from './finding.ts';
+import { publishAll } from './publishing.ts';
+import { largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
+
+const foundBy = ({ finding }: Explored): string => (finding ? narrate(finding) : 'nothing');
+
+/** So that a scenario that suddenly ends early is noticed. */
+const schedulesOf: Record<string, number> = {
+  'callers-once': 10_000,
+  'callers-delayed': 1_000,
+  removal: 1_000,
+  'removal-of-unfinished': 5_000,
+  tight: 4_000,
+  'tight-claim': 5_000,
+  changes: 500,
+  reordered: 200,
+  removals: 1_000,
+  'overdue-once': 500,
+  departure: 2_000,
+  'departure-of-none': 200,
+  'departure-with-fault': 50,
+  departures: 1_000,
+  senders: 100,
+  'cut-onboarding': 200,
+  'cut-offboarding': 100,
+  toolkit: 3_000,
+  seasons: 1_000,
+  elsewhere: 1_000,
+  kept: 3_000,
+  duplicates: 2_000,
+};
+
+/** Schedules that broke a promise, as they were found; `npm run mutate` breaks the code so that they do again. */
+const onceBroken = [
+  ['a removal did not see that it had been asked for once more', 'reordered:01'],
+  ['the time of an onboarding was not kept', 'reordered:'],
+  ['a repeat was recorded in a row that was being changed', 'reordered:1232000011'],
+  ['a repeat was acknowledged that had not been recorded', 'reordered:01233001111'],
+  ['a removal was forgotten while another was under way', 'reordered:1002000001'],
+  ['a removal under way kept its own time only', 'reordered:1002100000001'],
+  ['a tombstone kept the time of the first removal only', 'reordered:1000010001'],
+  ['a removal judged what it had seen by a later moment', 'tight:001302010023'],
+  ['the reconciler judged what it had seen by a later moment', 'tight-claim:001302402100022'],
+] as const;
+
+/** Of six writes: three of one tenant, of which one has two results, and three of others. */
+const results: Result[] = ['acme', 'acme', 'globex', 'acme', 'initech', 'globex'].map((tenantId, write) => {
+  const result = (detailType: string) => ({
+    source: 'test',
+    detailType,
+    detail: { tenantId },
+    timeMs: write,
+  });
+  const events = ['InstanceProvisioned', ...(write === 1 ? ['provisionSuccess'] : [])].map(result);
+  return { tenantId, elementKey: 'taxify', outcome: 'InstanceProvisioned', events };
+});
+
+describe('no promise is broken', () => {
+  test.each(onceBroken)('any more when %s', async (_what, text) => {
+    const [name = '', choices = ''] = text.split(':');
+    const scenario = scenarioOf(name);
+    if (!scenario) throw new Error(`no scenario ${name}`);
+    const { violation, steps } = await replay(scenario, decode(choices));
+    expect(violation).toBeUndefined();
+    expect(steps.length).toBeGreaterThan(5);
+  });
+
+  test.each(smallBounds.map((scenario) => [scenario.name, scenario] as const))(
+    'by any schedule of %s',
+    async (name, scenario) => {
+      const explored = await exploreAll(scenario);
+      expect(foundBy(explored)).toBe('nothing');
+      expect(explored.schedules).toBeGreaterThanOrEqual(schedulesOf[name] ?? Infinity);
+    },
+    60_000,
+  );
+
+  test.each(largeBounds.map((scenario) => [scenario.name, scenario] as const))(
+    'by five hundred random schedules of %s',
+    async (_name, scenario) => {
+      const explored = await exploreAtRandom(scenario, { seed: 1, count: 500 });
+      expect(foundBy(explored)).toBe('nothing');
+      expect(explored.schedules).toBe(500);
+    },
+    60_000,
+  );
+
+  test('by any way in which results are published', async () => {
+    const faults = new Set<string | undefined>();
+    const ways = await withEveryChoice(async (choose) => {
+      faults.add(await publishAll(results, { choose, failures: { left: 3 } }));
+    });
+    expect([...faults]).toEqual([undefined]);
+    expect(ways).toBeGreaterThan(500);
+  });
+});

@@ -1,0 +1,115 @@
+import type { Expected, InstanceStore, Write } from '../../../functions/core/ports.ts';
+import { awaitsFirstLook } from '../../../functions/model/row-history.ts';
+import {
+  instanceSummarySchema,
+  wholeTenant,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSummary,
+} from '../../../functions/model/instance.ts';
+
+/** The store in memory: behaves as the one on DynamoDB does, and what a call changes it changes at once. */
+export function createInMemoryStore() {
+  const rows = new Map<string, InstanceRow>();
+
+  const find = (key: InstanceKey) => rows.get(nameOf(key));
+  const all = () => [...rows.values()];
+
+  function write(key: InstanceKey, isAsExpected: (row?: InstanceRow) => boolean, act: () => void): Write {
+    const current = find(key);
+    if (!isAsExpected(current)) return { won: false, current: current && copyOf(current) };
+    act();
+    return { won: true };
+  }
+
+  const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
+
+  const store: InstanceStore = {
+    insert: async (row) => write(row, (current) => !current, put(row)),
+    replace: async (row, expected) => write(row, matching(expected), put(row)),
+    remove: async (key, expected) => write(key, matching(expected), () => rows.delete(nameOf(key))),
+    get: async (key) => {
+      const row = find(key);
+      return row && copyOf(row);
+    },
+    getSummary: async (key) => {
+      const row = find(key);
+      return row && summaryOf(row)[0];
+    },
+    list: async (tenantId) => ({
+      instances: all()
+        .filter((row) => row.tenantId === tenantId && row.elementKey !== wholeTenant)
+        .toSorted((a, b) => compare(a.elementKey, b.elementKey))
+        .flatMap(summaryOf),
+      unreadable: [],
+    }),
+    due: async (nowMs, limit) => {
+      const dueIn = (isFirst: boolean) =>
+        all()
+          .filter((row) => awaitsFirstLook(row) === isFirst)
+          .flatMap(({ checkAt, tenantId, elementKey }) =>
+            checkAt !== undefined && checkAt <= nowMs
+              ? [{ checkAt, tenantId, elementKey, shown: String(checkAt) }]
+              : [],
+          )
+          .toSorted((a, b) => a.checkAt - b.checkAt)
+          .slice(0, limit);
+      return { first: dueIn(true), later: dueIn(false) };
+    },
+    postpone: async (due, checkAt) => {
+      const row = find(due);
+      if (row?.checkAt === Number(due.shown)) put({ ...row, checkAt, lookedAt: row.lookedAt ?? 0 })();
+    },
+    async *all() {
+      for (const row of all()) {
+        yield { tenantId: row.tenantId, elementKey: row.elementKey, row: copyOf(row) };
+      }
+    },
+  };
+
+  /** As DynamoDB does with a row that has expired. */
+  const forget = (key: InstanceKey) => void rows.delete(nameOf(key));
+
+  return { store, rows: all, find, forget };
+}
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
+const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
+
+const matching =
+  ({ status, provisionId, attemptId, leaseExpiresAt }: Expected) =>
+  (row?: InstanceRow): boolean =>
+    row !== undefined &&
+    row.status === status &&
+    row.provisionId === provisionId &&
+    row.attemptId === attemptId &&
+    (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
+
+/** The store shares no object with its callers, and an attribute that is undefined is one that is not there. */
+function copyOf(row: InstanceRow): InstanceRow {
+  const { token, tags, harmless, askedBy, removedBy, lastError, notices, formers, ...plain } = row;
+  return {
+    ...withoutUndefined(plain),
+    tags: [...tags],
+    harmless: { ...harmless },
+    ...(token && { token: token.slice() }),
+    ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
+    ...(removedBy && { removedBy: withoutUndefined(removedBy) }),
+    ...(lastError && { lastError: withoutUndefined(lastError) }),
+    ...(notices && { notices: notices.map(withoutUndefined) }),
+    ...(formers && { formers: formers.map(withoutUndefined) }),
+  };
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  const copy = { ...value };
+  for (const [name, entry] of Object.entries(copy)) {
+    if (entry === undefined) Reflect.deleteProperty(copy, name);
+  }
+  return copy;
+}
+
+/** None for a tombstone. */
+function summaryOf(row: InstanceRow): InstanceSummary[] {
+  return row.status === 'removed' ? [] : [instanceSummarySchema.parse(copyOf(row))];
+}

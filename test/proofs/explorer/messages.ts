@@ -1,0 +1,76 @@
+import { readDeadLetter, type QueueName } from '../../../infra/cli/redrive/dead-letter.ts';
+import { beginning } from './world.ts';
+
+/** An event, in seconds since the beginning, by the true time. */
+export type SentEvent = {
+  id: string;
+  asksFor: 'onboarding' | 'offboarding';
+  tenantId?: string;
+  /** Absent in the offboarding of a whole tenant. */
+  elementKey?: string;
+  /** A request of the SaaS Builder Toolkit, under this id; it names no element. */
+  registration?: string;
+  sentAtS: number;
+  /** How far its sender's clock is ahead. */
+  aheadS?: number;
+  /** When it comes into the queue, if not at once. */
+  arrivesAtS?: number;
+};
+
+/** What a function is handed. `stamp`: when the event was sent, as far as that can be believed. */
+export type Message = { event: SentEvent; body: unknown; arrivedAt: number; stamp: Stamp };
+
+/** A time, and whose clock it was told by: an event's sender's, the queue's, or that of one of our hosts. */
+export type Stamp = { clock: 'sender' | 'queue' | 'host'; at: number };
+
+/** AWS: a message of the bus is in the queue a little later. */
+const onTheWayMs = 200;
+
+export function messageOf(event: SentEvent): Message {
+  const { id, asksFor, tenantId = 'acme', elementKey, registration, sentAtS, aheadS = 0 } = event;
+  const arrivedAt = arrivalOf(event);
+  const sentAt = toTheSecond(beginning + (sentAtS + aheadS) * 1_000);
+  const element = elementKey === undefined ? {} : { element: { key: elementKey } };
+  const body = {
+    id,
+    source: 'control-plane',
+    'detail-type': detailTypeOf(event),
+    time: new Date(sentAt).toISOString(),
+    detail:
+      registration === undefined
+        ? { tenantId, ...element, ...(asksFor === 'onboarding' && { name: 'Shop' }) }
+        : { tenantId, tenantRegistrationId: registration },
+  };
+  // A sender may say what it likes, but sends nothing after it has arrived.
+  const isCut = sentAt > arrivedAt;
+  const stamp: Stamp = isCut
+    ? { clock: 'queue', at: toTheSecond(arrivedAt) }
+    : { clock: 'sender', at: sentAt };
+  return { event, body, arrivedAt, stamp };
+}
+
+/** When it is in its queue: ms since the epoch. */
+export const arrivalOf = ({ sentAtS, arrivesAtS = sentAtS }: SentEvent): number =>
+  beginning + arrivesAtS * 1_000 + onTheWayMs;
+
+/** The message as `npm run redrive` puts it back from the dead letters, or undefined where it does not. */
+export function redriven({ event, body, arrivedAt, stamp }: Message, nowMs: number): Message | undefined {
+  const queue: QueueName = event.asksFor === 'onboarding' ? 'onboard-tenants' : 'offboard-tenants';
+  const letter = { messageId: event.id, arrivedAtMs: arrivedAt, body: JSON.stringify(body) };
+  const read = readDeadLetter(queue, letter, nowMs);
+  if (read.fault !== undefined) return undefined;
+  return {
+    event,
+    body: JSON.parse(read.body),
+    arrivedAt: nowMs,
+    // The body has it now, and from then on it is like any other time of an event.
+    stamp: { clock: 'sender', at: stamp.at },
+  };
+}
+
+function detailTypeOf({ asksFor, registration }: SentEvent): string {
+  if (registration !== undefined) return `sbt_aws_${asksFor}Request`;
+  return asksFor === 'onboarding' ? 'TenantOnboarded' : 'TenantOffboarded';
+}
+
+const toTheSecond = (ms: number): number => Math.floor(ms / 1_000) * 1_000;

@@ -1,0 +1,286 @@
+import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
+import type { Message, Stamp } from './messages.ts';
+import type { Invocation, World } from './world.ts';
+
+/** What an invocation is for, as far as the promises depend on it. */
+export type Asked = {
+  kind: 'provision' | 'remove' | 'change' | 'reconcile' | 'audit';
+  tenantId: string;
+  /** Absent when the whole tenant is to be removed. */
+  elementKey: string | undefined;
+  /** Absent when it came over HTTP. */
+  message: Message | undefined;
+  /** When it began, by its host's clock. */
+  beganAt: number;
+};
+
+/** How it ended, by an answer or by an error. */
+export type Told = { outcome: string } | { code: string; isRetryable: boolean };
+
+/** A request for an instance. */
+type Request = {
+  id: string;
+  key: string;
+  /** Of an event that was put back from the dead letters there may be two. */
+  stamps: readonly Stamp[];
+  /** It was told that the instance is there. */
+  isTold: boolean;
+  /** It was told that nothing was made for it. */
+  isRefused: boolean;
+  /** Removals that had been accepted before, and those that were under way, when it claimed the row. */
+  after: ReadonlySet<string>;
+  beside: ReadonlySet<string>;
+};
+
+/** A request for the removal of an instance or of a tenant. */
+type Removal = {
+  id: string;
+  tenantId: string;
+  elementKey: string | undefined;
+  stamps: readonly Stamp[];
+  /** It was answered, and not with an error. */
+  isAccepted: boolean;
+  /** It has changed a row. */
+  hasWritten: boolean;
+};
+
+/** Our hosts' clocks, the queue's, and those of senders may differ by so much. */
+const clocksDifferByMs = 5_000;
+
+/** EventBridge has a message for a day, its queue for four, the dead letters for fourteen. */
+const oldestMessageMs = (1 + 4 + 14) * 24 * 60 * 60 * 1_000;
+
+/** After these nothing was made for the request, for certain. */
+const refusals = new Set([
+  'refused-by-cloud-elements',
+  'missing-configuration',
+  'cloud-elements-unreachable',
+]);
+
+/** Watches that removal is final, and that nothing but a later removal undoes a request. */
+export function createRemovalWitness({
+  world,
+  report,
+  rows,
+  isMemorable,
+}: {
+  world: World;
+  report: (what: string) => void;
+  rows: () => InstanceRow[];
+  /** Something is going to be removed, so that it matters who asked for what. */
+  isMemorable: boolean;
+}) {
+  const requests = new Map<string, Request>();
+  const removals = new Map<string, Removal>();
+
+  function begins(invocation: Invocation, asked: Asked): void {
+    const { kind, tenantId, elementKey, message } = asked;
+    const id = idOf(invocation, asked);
+    const stamp: Stamp = message?.stamp ?? { clock: 'host', at: asked.beganAt };
+    if (kind === 'remove') {
+      const known = removals.get(id) ?? { stamps: [], isAccepted: false, hasWritten: false };
+      removals.set(id, { ...known, id, tenantId, elementKey, stamps: withStamp(known.stamps, stamp) });
+    }
+    if (kind === 'provision' && message && elementKey !== undefined) {
+      const key = nameOf({ tenantId, elementKey });
+      const known = requests.get(id) ?? { ...fresh, stamps: [] };
+      requests.set(id, { ...known, id, key, isRefused: false, stamps: withStamp(known.stamps, stamp) });
+    }
+  }
+
+  function rowChanged(
+    key: InstanceKey,
+    before: InstanceRow | undefined,
+    after: InstanceRow | undefined,
+    invocation: Invocation,
+    asked: Asked | undefined,
+  ): void {
+    if (!asked) return;
+    const isClaimed =
+      after?.status === 'provisioning' &&
+      (before?.status !== 'provisioning' || before.attemptId !== after.attemptId);
+    if (isClaimed && asked.kind === 'provision' && isMemorable) claims(key, invocation, asked);
+    const removal = removals.get(idOf(invocation, asked));
+    if (removal) removal.hasWritten = true;
+    if (after?.status === 'active' && before?.status !== 'active') isWanted(key);
+    if (after?.status === 'deleting' && before && before.status !== 'deleting')
+      isUnwanted(key, asked, removal);
+  }
+
+  function claims(key: InstanceKey, invocation: Invocation, asked: Asked): void {
+    const isAtWork = ({ id }: Removal) => [...world.invocations].some(({ name }) => name === id);
+    const all = [...removals.values()].filter((removal) => isOf(removal, key));
+    const after = new Set(all.flatMap(({ id, isAccepted }) => (isAccepted ? id : [])));
+    const id = idOf(invocation, asked);
+    const event = requests.get(id);
+    if (event && asked.message) {
+      requests.set(id, { ...event, after });
+      return;
+    }
+    // Over HTTP it is made now, or was when it began.
+    const beside = all.filter((each) => !each.isAccepted && (each.hasWritten || isAtWork(each)));
+    requests.set(id, {
+      ...fresh,
+      id,
+      key: nameOf(key),
+      stamps: [asked.beganAt, world.now() + invocation.aheadMs].map((at) => ({ clock: 'host', at })),
+      after,
+      beside: new Set(beside.map((each) => each.id)),
+    });
+  }
+
+  /** An instance of the row is in use from here on, or still is. */
+  function isWanted(key: InstanceKey, others: readonly Removal[] = []): void {
+    const accepted = [...removals.values()]
+      .filter((each) => each.isAccepted && isOf(each, key))
+      .concat(others);
+    if (accepted.length > 0 && !hasRequest(key, accepted)) {
+      report(`${nameOf(key)} was removed and is there again`);
+    }
+  }
+
+  /** Is there a request that none of these removals puts an end to? */
+  function hasRequest(key: InstanceKey, these: readonly Removal[]): boolean {
+    const all = [...requests.values()].filter((each) => each.key === nameOf(key));
+    const rest = these.filter((removal) => !all.some((request) => isLastWord(request, removal)));
+    return all.some((request) => !request.isRefused && rest.every((removal) => mayStand(request, removal)));
+  }
+
+  /** A request that failed, and yet leaves a removal of before it, which comes later, with nothing to do. */
+  function isLastWord(request: Request, removal: Removal): boolean {
+    const { isRefused, after } = request;
+    return isRefused && !after.has(removal.id) && pairs(request, removal).some(isAfter);
+  }
+
+  function mayStand(request: Request, removal: Removal): boolean {
+    const isBeside = request.beside.has(removal.id);
+    return isBeside || isSurelyAfter(request, removal) || pairs(request, removal).some(isAfter);
+  }
+
+  function isSurelyAfter(request: Request, removal: Removal): boolean {
+    if (pairs(request, removal).every(isAfter)) return true;
+    return isOverHttp(request) && (request.after.has(removal.id) || isCarriedOut(removal, request));
+  }
+
+  /** Before the request a later removal of the same was carried out, and this one with it. */
+  function isCarriedOut(removal: Removal, { after }: Request): boolean {
+    return [...removals.values()].some(
+      (other) =>
+        after.has(other.id) &&
+        (other.elementKey === removal.elementKey || removal.elementKey === undefined) &&
+        pairs(other, removal).every(isLaterThan),
+    );
+  }
+
+  /** A row begins to be removed. */
+  function isUnwanted(key: InstanceKey, { message }: Asked, removal: Removal | undefined): void {
+    // A request over HTTP means whatever is there.
+    if (removal && !message) return;
+    const these =
+      removal?.elementKey === undefined
+        ? [...removals.values()].filter((each) => each.hasWritten && !each.elementKey && isOf(each, key))
+        : [removal];
+    if (these.length === 0) return report(`${nameOf(key)} is removed, and nobody asked for it`);
+    const isUndone = [...requests.values()].some(
+      (request) =>
+        request.key === nameOf(key) && request.isTold && these.every((each) => isSurelyAfter(request, each)),
+    );
+    if (isUndone) report(`a request for ${nameOf(key)} was answered and is undone by an older removal`);
+  }
+
+  function ends(invocation: Invocation, asked: Asked, told: Told): void {
+    const removal = removals.get(idOf(invocation, asked));
+    if (removal && 'outcome' in told) {
+      // An ignored one leaves no trace: another request was the last word before, and is so again.
+      removal.isAccepted ||= told.outcome !== 'outdated' || removal.elementKey === undefined;
+      for (const row of rows()) if (row.status === 'active' && isOf(removal, row)) isWanted(row, [removal]);
+    }
+    const request = requests.get(idOf(invocation, asked));
+    if (!request) return;
+    if ('code' in told) request.isRefused = !told.isRetryable || refusals.has(told.code);
+    if (!('outcome' in told)) return;
+    if (told.outcome === 'created' || told.outcome === 'replayed') request.isTold = true;
+    if (told.outcome === 'outdated') isRightlyIgnored(request, asked);
+  }
+
+  function isRightlyIgnored({ id, key }: Request, { tenantId, elementKey = '', message }: Asked): void {
+    const request = requests.get(id);
+    const isRemoved = [...removals.values()].some(
+      (removal) => isOf(removal, { tenantId, elementKey }) && request && !isSurelyAfter(request, removal),
+    );
+    if (!isRemoved && !(message && isOlder(message)))
+      report(`${id} is ignored, and ${key} was not removed after it`);
+  }
+
+  /** It can no more come by the bus, the queue and the dead letters. */
+  const isOlder = ({ stamp }: Message): boolean => world.now() - stamp.at > oldestMessageMs;
+
+  /** The message is not put back from the dead letters. */
+  function isLeft(message: Message): void {
+    if (!isOlder(message)) report(`${message.event.id} is left with the dead letters`);
+  }
+
+  /** The whole tenant is said to be gone: whatever lives, or may come to live, must have been asked for later. */
+  function isGone(tenantId: string, there: readonly InstanceKey[]): void {
+    const these = [...removals.values()].filter(
+      (each) => each.hasWritten && each.tenantId === tenantId && each.elementKey === undefined,
+    );
+    if (these.length === 0) report(`tenant ${tenantId} is said to be gone, and nobody asked for it`);
+    const left = there.find((key) => key.tenantId === tenantId && !hasRequest(key, these));
+    if (left) report(`tenant ${tenantId} is said to be gone, and ${nameOf(left)} is there`);
+  }
+
+  function settled(): void {
+    for (const row of rows()) if (row.status === 'active') isWanted(row);
+  }
+
+  const state = () =>
+    [
+      ...new Set([...requests.values()].map(factsOf)),
+      ...[...removals.values()].map(
+        ({ id, stamps, isAccepted, hasWritten }) => `${id} ${timesOf(stamps)} ${isAccepted} ${hasWritten}`,
+      ),
+    ].join('\n');
+
+  return { begins, rowChanged, ends, isLeft, isGone, settled, state };
+}
+
+/** The same event is the same request, however often it comes. */
+const idOf = ({ name }: Invocation, { message }: Asked): string => message?.event.id ?? name;
+
+/** Of a request over HTTP it does not matter which one it was. */
+function factsOf(request: Request): string {
+  const { id, key, stamps, isTold, isRefused, after, beside } = request;
+  const facts = [isOverHttp(request) ? '' : id, key, timesOf(stamps), isTold, isRefused];
+  return [...facts, [...after].join(), [...beside].join()].join(' ');
+}
+
+const fresh = { isTold: false, isRefused: false, after: new Set<string>(), beside: new Set<string>() };
+
+type Stamps = { stamps: readonly Stamp[] };
+
+const pairs = (one: Stamps, other: Stamps): [Stamp, Stamp][] =>
+  one.stamps.flatMap((each) => other.stamps.map((stamp): [Stamp, Stamp] => [each, stamp]));
+
+const withStamp = (stamps: readonly Stamp[], stamp: Stamp): readonly Stamp[] =>
+  stamps.some(({ clock, at }) => clock === stamp.clock && at === stamp.at) ? stamps : [...stamps, stamp];
+
+const timesOf = (stamps: readonly Stamp[]): string => stamps.map(({ clock, at }) => `${clock}${at}`).join();
+const isOverHttp = ({ stamps }: Stamps): boolean => stamps.some(({ clock }) => clock === 'host');
+
+/** By rules of its own. In doubt it is not: the removal wins. */
+function isAfter([request, removal]: [Stamp, Stamp]): boolean {
+  if (request.clock !== removal.clock) return request.at - removal.at > clocksDifferByMs;
+  // Over HTTP both are made in the order in which they come, whatever the clocks of their hosts.
+  if (request.clock === 'host') return false;
+  // Two of one queue, or two that senders have stamped, with whole seconds.
+  return Math.floor(request.at / 1_000) > Math.floor(removal.at / 1_000);
+}
+
+const isLaterThan = ([one, other]: [Stamp, Stamp]): boolean =>
+  one.at - other.at > (one.clock === other.clock ? 0 : clocksDifferByMs);
+
+const isOf = ({ tenantId, elementKey }: Removal, key: InstanceKey): boolean =>
+  tenantId === key.tenantId && (elementKey === undefined || elementKey === key.elementKey);
+
+export const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;

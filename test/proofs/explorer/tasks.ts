@@ -1,0 +1,229 @@
+import { createChanging } from '../../../functions/core/change.ts';
+import type { Parts } from '../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
+import { settingsOf, type InstanceKey, type InstanceRow } from '../../../functions/model/instance.ts';
+import { createOffboarding } from '../../../functions/core/offboard.ts';
+import { createOnboarding } from '../../../functions/core/onboard.ts';
+import { createProvisioning } from '../../../functions/core/provision.ts';
+import { createReconciling } from '../../../functions/core/reconcile.ts';
+import { createRemoving } from '../../../functions/core/remove.ts';
+import { defaultTiming, functionTimeoutMs, type Timing } from '../../../functions/model/timing.ts';
+import { awsCallsOf } from './aws-calls.ts';
+import { cloudElementsCallsOf } from './cloud-elements-calls.ts';
+import { createCloudElementsModel, type CloudElementsModel } from './cloud-elements-model.ts';
+import { createInMemoryStore } from './in-memory-store.ts';
+import { messageOf, redriven, type Message, type SentEvent } from './messages.ts';
+import type { Asked, Told } from './removal-witness.ts';
+import { createWitness } from './witness.ts';
+import type { Invocation, World } from './world.ts';
+
+/** What one invocation is to do. */
+export type Task = {
+  tenantId?: string;
+  elementKey?: string;
+  /** By a stack that asks another Cloud Elements. */
+  isElsewhere?: boolean;
+  /** Not before: seconds since the beginning. */
+  fromS?: number;
+} & (
+  | { do: 'provision'; name?: string | undefined }
+  | { do: 'remove' }
+  /** By queue. `isRedriven`: from the dead letters, by an operator. */
+  | { do: 'deliver'; event: SentEvent; isRedriven?: boolean }
+  | { do: 'change'; name: string }
+  | { do: 'reconcile' }
+);
+
+/** What the code counts with, and how long creates really take. */
+export type Periods = Partial<Timing> & { slowestCreateMs?: number };
+
+/** Assumed of Cloud Elements: a create has taken effect by then, or never will. */
+const assumedSlowestCreateMs = 120_000;
+
+const stage = 'test';
+const origin = 'https://cloud-elements.test';
+const elsewhere = 'https://another.test';
+
+/** The outside world in its first state, and the use cases to set upon it. */
+export function createOutside(
+  world: World,
+  { periods, isMemorable }: { periods?: Periods | undefined; isMemorable: boolean },
+) {
+  const { slowestCreateMs: latestCreateMs = assumedSlowestCreateMs, ...counted } = periods ?? {};
+  const timing: Timing = { ...defaultTiming, ...counted };
+  const { store, rows, find, forget } = createInMemoryStore();
+  const models = new Map<string, CloudElementsModel>();
+  const witness = createWitness({ world, modelAt, rows, find, isMemorable });
+  /** Messages that come again. */
+  const open = new Map<string, Task>();
+
+  function modelAt(at: string): CloudElementsModel {
+    const model = models.get(at) ?? createCloudElementsModel({ origin: at, now: world.now });
+    models.set(at, model);
+    return model;
+  }
+
+  /** Starts it; the invocation is over when it has returned, or died. */
+  function perform(invocation: Invocation, task: Task): void {
+    const message = task.do === 'deliver' ? receive(task) : undefined;
+    const asked = askedBy(task, message, world.now() + invocation.aheadMs);
+    witness.begins(invocation, asked);
+    const run = message ? deliver(invocation, task, message) : runTask(invocation, task, asked);
+    run
+      .catch((error: unknown): { told: Told } => {
+        if (!(error instanceof OnboardingError)) {
+          witness.report(`${invocation.name} throws ${error instanceof Error ? error.stack : 'something'}`);
+          return { told: { code: 'thrown', isRetryable: false } };
+        }
+        return { told: { code: error.code, isRetryable: error.retryable } };
+      })
+      .then(({ told, row }: Ended) => {
+        world.note(`${invocation.name} returns: ${'code' in told ? told.code : told.outcome}`);
+        const isDone = 'code' in told ? !told.isRetryable : told.outcome !== 'in-progress';
+        if (message && isDone) open.delete(message.event.id);
+        witness.ends(invocation, told, row);
+        world.end(invocation);
+        return undefined;
+      })
+      .catch((error: unknown) => witness.report(String(error)));
+  }
+
+  /** The message as it comes; undefined if it is too old to be put back from the dead letters. */
+  function receive(task: Task & { do: 'deliver' }): Message | undefined {
+    const message = messageOf(task.event);
+    const received = task.isRedriven ? redriven(message, world.now()) : message;
+    if (!received) witness.isLeft(message);
+    if (received) open.set(task.event.id, task);
+    else open.delete(task.event.id);
+    return received;
+  }
+
+  async function deliver(
+    invocation: Invocation,
+    task: Task,
+    { event, body, arrivedAt }: Message,
+  ): Promise<Ended> {
+    const { deadlineAt, parts } = partsOf(invocation, task);
+    if (event.asksFor === 'offboarding') {
+      const offboarding = offboardingFromEvent(body, arrivedAt);
+      const outcome = await createOffboarding(parts).offboard(offboarding, { deadlineAt });
+      return { told: { outcome } };
+    }
+    let row: InstanceRow | undefined;
+    const provision = createProvisioning(parts);
+    const onboard = createOnboarding({
+      ...parts,
+      provision: async (settings, options) => {
+        const provisioned = await provision(settings, options);
+        ({ row } = provisioned);
+        return provisioned;
+      },
+    });
+    const { outcome } = await onboard(settingsFromEvent(body, arrivedAt), { deadlineAt, deliveries: 1 });
+    return { told: { outcome }, row };
+  }
+
+  async function runTask(invocation: Invocation, task: Task, asked: Asked): Promise<Ended> {
+    const { deadlineAt, parts } = partsOf(invocation, task);
+    const key = keyOf(task);
+    switch (task.do) {
+      case 'provision': {
+        const settings = settingsOf(key, { name: task.name ?? 'Shop' });
+        const { outcome, row } = await createProvisioning(parts)(settings, {
+          deadlineAt,
+          recordRefusal: false,
+        });
+        return { told: { outcome }, row };
+      }
+      case 'remove': {
+        const removal = { times: { own: asked.beganAt }, by: undefined };
+        const { outcome } = await createRemoving(parts).remove(key, removal, { deadlineAt });
+        return { told: { outcome } };
+      }
+      case 'change': {
+        const { name } = task;
+        const changed = await createChanging(parts)(key, { name, tags: [name] }, { deadlineAt });
+        return { told: { outcome: `changed to ${changed.name}` } };
+      }
+      case 'reconcile': {
+        const { tally } = await createReconciling(parts).reconcile({ deadlineAt });
+        return { told: { outcome: JSON.stringify(tally) } };
+      }
+      case 'deliver':
+        return { told: { outcome: 'left with the dead letters' } };
+    }
+  }
+
+  function partsOf(invocation: Invocation, { isElsewhere = false }: Task) {
+    let ids = 0;
+    const model = modelAt(isElsewhere ? elsewhere : origin);
+    const parts = {
+      ...awsCallsOf(invocation, { world, witness, store, find, rows }),
+      cloudElements: cloudElementsCallsOf(invocation, { world, witness, model, latestCreateMs }),
+      origin: model.origin,
+      stage,
+      observe: () => {},
+      timing,
+      now: () => world.now() + invocation.aheadMs,
+      sleep: (delayMs: number) => world.sleep(invocation, delayMs),
+      newId: () => `${invocation.name}.${++ids}`,
+    } satisfies Parts;
+    return { parts, deadlineAt: invocation.endsAt + invocation.aheadMs };
+  }
+
+  /** No instance is in use any more. */
+  function letGo(): void {
+    for (const { instances } of models.values()) for (const instance of instances) instance.isInUse = false;
+  }
+
+  function expire(row: InstanceRow): void {
+    world.note(`DynamoDB forgets the row of ${row.tenantId}/${row.elementKey}`);
+    witness.forgets(row);
+    forget(row);
+  }
+
+  const state = () =>
+    [
+      ...[...models.values()].map((model) => model.state()),
+      JSON.stringify(rows()),
+      witness.state(),
+      [...open.keys()].join(),
+    ].join('\n');
+
+  /** Has a stack that asks another Cloud Elements been at work? Or is this where that one asks? */
+  const isElsewhere = (at?: string): boolean => (at === undefined ? models.has(elsewhere) : at === elsewhere);
+  const undelivered = () => [...open.values()];
+
+  return { perform, witness, rows, timing, state, letGo, expire, isElsewhere, undelivered };
+}
+export type Outside = ReturnType<typeof createOutside>;
+
+/** `row`: the one that the answer is made of, if it is made of one. */
+type Ended = { told: Told; row?: InstanceRow | undefined };
+
+function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey {
+  return { tenantId, elementKey };
+}
+
+function askedBy(task: Task, message: Message | undefined, beganAt: number): Asked {
+  if (!message) {
+    return { ...keyOf(task), kind: task.do === 'deliver' ? 'change' : task.do, message, beganAt };
+  }
+  const { asksFor, tenantId = 'acme', elementKey } = message.event;
+  const isRemoval = asksFor === 'offboarding';
+  return {
+    kind: isRemoval ? 'remove' : 'provision',
+    tenantId,
+    elementKey: elementKey ?? (isRemoval ? undefined : 'taxify'),
+    message,
+    beganAt,
+  };
+}
+
+/** Does anything get removed by it? */
+export const isRemoval = (task: Task): boolean =>
+  task.do === 'remove' || (task.do === 'deliver' && task.event.asksFor === 'offboarding');
+
+/** As deployed. */
+export const lastsMs = functionTimeoutMs;

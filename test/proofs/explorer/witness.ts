@@ -1,0 +1,259 @@
+import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
+import type { CloudElementsModel, ModelInstance } from './cloud-elements-model.ts';
+import { createRemovalWitness, nameOf, type Asked, type Told } from './removal-witness.ts';
+import { createResultsWitness } from './results-witness.ts';
+import type { Invocation, World } from './world.ts';
+
+/** A `POST /instances`: `isLate` while it may still take effect although nobody waits for it. */
+export type Create = {
+  invocation: Invocation;
+  key: InstanceKey;
+  marker: string;
+  isAnswered: boolean;
+  isLate: boolean;
+};
+
+const fenceOf = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): string =>
+  `${status} ${provisionId} ${attemptId} ${leaseExpiresAt}`;
+
+/** Watches the promises of the service being kept, and remembers the first that is broken. */
+export function createWitness({
+  world,
+  modelAt,
+  rows,
+  find,
+  isMemorable,
+}: {
+  world: World;
+  /** Cloud Elements at that origin. */
+  modelAt: (origin: string) => CloudElementsModel;
+  rows: () => InstanceRow[];
+  find: (key: InstanceKey) => InstanceRow | undefined;
+  /** Something is going to be removed, so that it matters who asked for what. */
+  isMemorable: boolean;
+}) {
+  let violation: string | undefined;
+  const creates: Create[] = [];
+  const asked = new Map<string, Asked>();
+  /** By the row's key: instances that were active, so that callers were told of them or read their tokens. */
+  const everActive = new Map<string, Set<number>>();
+
+  /** By the row's key: what writers compare a row by, of all that it ever was. */
+  const fences = new Map<string, Set<string>>();
+
+  const report = (what: string): void => {
+    if (violation !== undefined) return;
+    violation = what;
+    world.note(`VIOLATION: ${what}`);
+  };
+  const removals = createRemovalWitness({ world, report, rows, isMemorable });
+  const results = createResultsWitness({ report });
+
+  const activeOf = (key: InstanceKey): Set<number> => {
+    const known = everActive.get(nameOf(key)) ?? new Set();
+    everActive.set(nameOf(key), known);
+    return known;
+  };
+
+  /** A row may have been written, or removed; both are as the store holds them. */
+  function rowChanged(
+    key: InstanceKey,
+    before: InstanceRow | undefined,
+    after: InstanceRow | undefined,
+    invocation: Invocation,
+  ): void {
+    if (before === after) return;
+    if (after) isNew(key, before, after);
+    if (after?.status === 'active') {
+      const instance = modelAt(after.origin).find(after.instanceId);
+      if (!instance?.isAlive) report(`active with instance ${after.instanceId}, which does not exist`);
+      else if (sealed(instance.token) !== textOf(after.token)) report('stored a token of another instance');
+      else if (!instance.tags.includes(`provision:${after.provisionId}`)) report('active without its marker');
+      activeOf(key).add(after.instanceId ?? 0);
+    }
+    if (after?.expiresAt !== undefined && after.status !== 'removed')
+      report(`${after.status}, and yet to expire`);
+    if (after?.token && after.status !== 'active') report(`${after.status}, and yet with a token`);
+    const holder = before && !world.doubts.freezes ? holderOf(before) : undefined;
+    if (holder && holder !== invocation) {
+      report(`${invocation.name} takes the row from ${holder.name}, which is at work`);
+    }
+    if (before && isGivenUp(before, after) && !world.doubts.overdueCreates) {
+      const marker = `provision:${before.provisionId}`;
+      const left = modelAt(before.origin)
+        .living()
+        .find(({ tags }) => tags.includes(marker));
+      if (left) report(`instance ${left.id} is given up and lives`);
+      const create = creates.find((each) => each.marker === marker && isInFlight(each));
+      if (create) report(`the create of ${create.invocation.name} is given up and may take effect`);
+    }
+    if (before?.status === 'active') {
+      const isStill = after?.status === 'active' && after.instanceId === before.instanceId;
+      const isOnItsWayOut = after?.status === 'deleting' && after.provisionId === before.provisionId;
+      if (!isStill && !isOnItsWayOut) report(`instance ${before.instanceId} was active and lost its row`);
+    }
+    removals.rowChanged(key, before, after, invocation, asked.get(invocation.name));
+    if (results.rowChanged(before, after)) removals.isGone(key.tenantId, whatIsThere(key.tenantId));
+  }
+
+  /** A row that looks as it did before must not have been written in between: a reader could not see that. */
+  function isNew(key: InstanceKey, before: InstanceRow | undefined, after: InstanceRow): void {
+    const known = fences.get(nameOf(key)) ?? new Set();
+    fences.set(nameOf(key), known);
+    const fence = fenceOf(after);
+    // An insert that arrives once more, after the row has gone, has the same content.
+    const isOther = before !== undefined && fenceOf(before) !== fence;
+    if (isOther && known.has(fence)) report(`${fence} was written before`);
+    known.add(fence);
+  }
+
+  /** Of which elements does the tenant have an instance, or may get one by a create that was sent before? */
+  function whatIsThere(tenantId: string): InstanceKey[] {
+    const isOfTenant = ({ tags }: ModelInstance) => tags.includes(`tenant:${tenantId}`);
+    const living = origins().flatMap((origin) => modelAt(origin).living().filter(isOfTenant));
+    return [
+      ...living.map(({ elementKey }) => ({ tenantId, elementKey })),
+      ...creates.filter(isInFlight).map(({ key }) => key),
+    ];
+  }
+
+  const origins = () => [...new Set(rows().map(({ origin }) => origin))];
+
+  /** Who has claimed the row and is still at work. Where an instance only has to go, two may be. */
+  function holderOf({ status, attemptId, leaseExpiresAt }: InstanceRow): Invocation | undefined {
+    if (leaseExpiresAt === 0 || status === 'deleting' || status === 'removed') return undefined;
+    return [...world.invocations].find(({ name }) => attemptId.startsWith(`${name}.`));
+  }
+
+  /** A create is about to be sent. */
+  function createBegins(
+    invocation: Invocation,
+    { tenantId, elementKey, tags }: InstanceKey & { tags: readonly string[] },
+    timeoutMs: number,
+  ) {
+    const key = { tenantId, elementKey };
+    const rival = creates.find((each) => nameOf(each.key) === nameOf(key) && isInFlight(each));
+    if (rival) report(`${invocation.name} creates beside the create of ${rival.invocation.name}`);
+    const row = find(key);
+    if (!row || !tags.includes(`provision:${row.provisionId}`)) {
+      report(`${invocation.name} creates without holding the row`);
+    } else if (world.now() + invocation.aheadMs + timeoutMs > row.sendDeadline) {
+      report(`${invocation.name} may send a create after the row's sendDeadline`);
+    }
+    const marker = tags.find((tag) => tag.startsWith('provision:')) ?? '';
+    const create: Create = { invocation, key, marker, isAnswered: false, isLate: false };
+    creates.push(create);
+    const sent = () => {
+      if (world.now() + invocation.aheadMs > (row?.sendDeadline ?? 0)) {
+        report(`${invocation.name} sends a create after the row's sendDeadline`);
+      }
+    };
+    return { create, sent };
+  }
+
+  /** An instance is about to be removed at Cloud Elements. */
+  function removes(origin: string, id: number): void {
+    const isInUse = rows().some(
+      (row) => row.status === 'active' && row.origin === origin && row.instanceId === id,
+    );
+    if (isInUse) report(`instance ${id} is removed while it is in use`);
+  }
+
+  function begins(invocation: Invocation, what: Asked): void {
+    asked.set(invocation.name, what);
+    removals.begins(invocation, what);
+    results.begins(what);
+  }
+
+  /** @param row the one that an answer was made of, if any was */
+  function ends(
+    invocation: Invocation,
+    told: Told,
+    row?: Pick<InstanceRow, keyof InstanceKey | 'status' | 'instanceId'>,
+  ): void {
+    if (invocation.pending.length > 0) report(`${invocation.name} has returned and is still at work`);
+    const what = asked.get(invocation.name);
+    if (!what) return;
+    if (row && 'outcome' in told) answers(told.outcome, row);
+    removals.ends(invocation, what, told);
+    results.ends(what, told);
+  }
+
+  function answers(
+    outcome: string,
+    row: Pick<InstanceRow, keyof InstanceKey | 'status' | 'instanceId'>,
+  ): void {
+    if (outcome === 'outdated') return;
+    if (row.status === 'removed') report(`answered "${outcome}" by a tombstone`);
+    const isThere = outcome === 'created' || outcome === 'replayed';
+    if (isThere && !activeOf(row).has(row.instanceId ?? 0))
+      report('told of an instance that was never active');
+  }
+
+  /** DynamoDB forgets a row whose time has come. */
+  function forgets(row: InstanceRow): void {
+    if (row.status !== 'removed') report(`the row of ${nameOf(row)} is forgotten, which is ${row.status}`);
+  }
+
+  /** Everybody is done, and all has settled. */
+  function settled(): void {
+    for (const row of rows()) {
+      const { status, leaseExpiresAt, checkAt } = row;
+      if (status === 'provisioning' || status === 'deleting') report(`stuck: still ${status}`);
+      if (leaseExpiresAt > world.now() || checkAt !== undefined) report(`stuck: ${status}, yet not settled`);
+      const isLost = status === 'active' && !modelAt(row.origin).find(row.instanceId)?.isAlive;
+      if (isLost) report('the instance is lost');
+    }
+    for (const origin of origins()) {
+      const held = new Map(
+        rows().map((row) => [row.status === 'active' && row.origin === origin ? row.instanceId : 0, row]),
+      );
+      for (const { id, tags } of modelAt(origin).living()) {
+        const row = held.get(id);
+        if (!row || !tags.includes(`provision:${row.provisionId}`))
+          report(`instance ${id} lives, and no row holds it`);
+      }
+    }
+    removals.settled();
+  }
+
+  /** Every message has been handled, too. */
+  const over = () => results.settled();
+
+  const state = () =>
+    [
+      ...creates.filter(isInFlight).map(({ invocation, key }) => `${invocation.name} ${nameOf(key)}`),
+      ...[...everActive].map(([name, ids]) => `${name} ${[...ids].join()}`),
+      removals.state(),
+      results.state(),
+    ].join('\n');
+
+  return {
+    report,
+    violation: () => violation,
+    rowChanged,
+    createBegins,
+    removes,
+    begins,
+    ends,
+    forgets,
+    isLeft: removals.isLeft,
+    settled,
+    over,
+    results: results.results,
+    state,
+  };
+}
+export type Witness = ReturnType<typeof createWitness>;
+
+/** From here on nobody looks for the instance of the row's generation any more, or nobody is to have it. */
+const isGivenUp = (before: InstanceRow, after: InstanceRow | undefined): boolean =>
+  after?.provisionId !== before.provisionId ||
+  (before.status === 'provisioning' && after.status === 'failed') ||
+  (before.status === 'deleting' && after.status === 'removed');
+
+const isInFlight = ({ invocation, isAnswered, isLate }: Create): boolean =>
+  isLate || !(isAnswered || invocation.isOver);
+
+export const sealed = (token: string): string => `sealed ${token}`;
+export const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString();

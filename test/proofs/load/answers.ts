@@ -1,0 +1,40 @@
+import * as z from 'zod/mini';
+import { errorCodes } from '../../../functions/model/errors.ts';
+import type { Answer } from '../../support/running-service.ts';
+
+/** `gateway`: the request has not reached a function, as it should be with such a request. */
+export type AnswerKind = 'success' | 'problem' | 'gateway';
+
+const problemSchema = z.object({ status: z.number(), code: z.string() });
+const gatewaySchema = z.object({ message: z.string() });
+
+const successes = new Set([200, 201, 202, 204]);
+const documentedServerErrors = new Set([502, 503, 504]);
+const refusalsByGateway = new Set([400, 403, 404, 405, 413, 414, 415, 429, 431]);
+
+export const codeOf = ({ json }: Answer): string | undefined => problemSchema.safeParse(json).data?.code;
+
+/** What kind of answer it is, or in what it is none that is documented. */
+export function judgeAnswer(answer: Answer, { isHead = false } = {}): AnswerKind | { wrong: string } {
+  const { status, headers, text, json } = answer;
+  const type = String(headers['content-type'] ?? '');
+  if (type.startsWith('application/problem+json')) {
+    const problem = problemSchema.safeParse(json).data;
+    const code = Object.entries(errorCodes).find(([name]) => name === problem?.code);
+    if (!problem || !code) return { wrong: `${status} with a problem of no documented form` };
+    if (problem.status !== status || code[1].status !== status) {
+      return { wrong: `${status} with the code ${problem.code}` };
+    }
+    if (status >= 500 && !documentedServerErrors.has(status)) return { wrong: `${status} ${problem.code}` };
+    return 'problem';
+  }
+  if (status >= 500) return { wrong: `${status} of the gateway: ${text.slice(0, 200)}` };
+  if (successes.has(status)) {
+    // A removal that is on its way has nothing to show either.
+    const isEmpty = text === '' && (status === 204 || status === 202);
+    if (isEmpty || (type.startsWith('application/json') && json !== undefined)) return 'success';
+  } else if (refusalsByGateway.has(status) && (isHead || gatewaySchema.safeParse(json).success)) {
+    return 'gateway';
+  }
+  return { wrong: `${status} ${type} ${text.slice(0, 200)}` };
+}

@@ -1,0 +1,157 @@
+import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
+import type { Answer, Service } from '../../support/running-service.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { judgeAnswer } from './answers.ts';
+import { compare, waitForRest } from './audit.ts';
+import { inParallel } from './in-parallel.ts';
+
+const atOnce = 8;
+const maxBodyBytes = 64 * 1024;
+
+/** Requests of each tenant, so that they meet each other. */
+const requestsPerTenant = 20;
+
+/** By what is asked, the statuses of the README's table; 429 is the gateway's. */
+const operations = {
+  'POST new, small': { weight: 3, statuses: [200, 201, 202, 409] },
+  'POST at the limits': { weight: 3, statuses: [200, 201, 202, 409] },
+  'POST of an unknown element': { weight: 1, statuses: [202, 400, 409] },
+  'GET list': { weight: 2, statuses: [200] },
+  'GET one': { weight: 3, statuses: [200, 404] },
+  'GET token': { weight: 3, statuses: [200, 404, 409] },
+  'PATCH at the limits': { weight: 3, statuses: [200, 404, 409] },
+  DELETE: { weight: 2, statuses: [202, 204, 409] },
+} as const;
+type Operation = keyof typeof operations;
+const isOperation = (name: string): name is Operation => Object.hasOwn(operations, name);
+/** The statuses of which each operation has one, when the service is well. */
+const usuals = [200, 201, 204, 400];
+const anywhere = [429, 502, 503, 504];
+
+export type BurstReport = Awaited<ReturnType<typeof burst>>;
+
+/** Many HTTP calls at once, as large as they may be, over tenants that come, change and go. */
+export async function burst(
+  { stack, service }: { stack: DeployedStack; service: Service },
+  {
+    requests,
+    seed,
+    runId,
+    plant,
+    checkAnswer,
+    restLimitMs,
+    show,
+  }: {
+    requests: number;
+    seed: number;
+    runId: string;
+    plant: () => string;
+    /** @param isToken it may hold the token */
+    checkAnswer: (answer: Answer, isToken: boolean) => void;
+    restLimitMs: number;
+    show: (progress: string) => void;
+  },
+) {
+  const startedAt = Date.now();
+  const random = seededRandom(seed);
+  const drawFrom = Object.entries(operations).flatMap(([name, { weight }]) =>
+    isOperation(name) ? Array.from({ length: weight }, () => name) : [],
+  );
+  const first: Operation = 'POST new, small';
+  const plan = Array.from({ length: requests }, (_, index) => ({
+    tenantId: `burst-${runId}-${Math.floor(index / requestsPerTenant)}-`.padEnd(64, 'x'),
+    operation: random.oneOf([first, ...drawFrom]),
+  }));
+  // What the tenants' requests have in common is spread, so that those of one do not all come at once.
+  const tally = new Map<string, number>();
+  const undocumented: string[] = [];
+  let done = 0;
+  let largestMs = 0;
+
+  const post = (tenantId: string, body: string) => service.post(tenantId, body);
+  async function send(operation: Operation, tenantId: string): Promise<Answer> {
+    const path = `/tenants/${tenantId}/instances/taxify`;
+    switch (operation) {
+      case 'POST new, small':
+        return post(
+          tenantId,
+          JSON.stringify({ element: { key: 'taxify' }, configuration: { 'api.key': plant() } }),
+        );
+      case 'POST at the limits':
+        return post(tenantId, filled({ element: { key: 'taxify' }, ...longSettings('é') }, plant()));
+      case 'POST of an unknown element':
+        return post(tenantId, filled({ element: { key: 'e'.repeat(64) }, ...longSettings('x') }, plant()));
+      case 'GET list':
+        return service.get(`/tenants/${tenantId}/instances`);
+      case 'GET one':
+        return service.get(path);
+      case 'GET token':
+        return service.get(`${path}/token`);
+      case 'PATCH at the limits': {
+        const body = filled(longSettings(random.oneOf(['a', 'ü', '漢'])), plant());
+        return service.request({
+          method: 'PATCH',
+          path,
+          body,
+          headers: { 'content-type': 'application/json' },
+        });
+      }
+      case 'DELETE':
+        return service.delete(path);
+    }
+  }
+
+  await inParallel(plan, atOnce, async ({ operation, tenantId }) => {
+    const sentAt = Date.now();
+    const answer = await send(operation, tenantId);
+    largestMs = Math.max(largestMs, Date.now() - sentAt);
+    const judged = judgeAnswer(answer);
+    const expected: readonly number[] = operations[operation].statuses;
+    if (typeof judged === 'object') undocumented.push(`${operation}: ${judged.wrong}`);
+    else if (![...expected, ...anywhere].includes(answer.status)) {
+      undocumented.push(`${operation}: ${answer.status} ${answer.text.slice(0, 200)}`);
+    }
+    checkAnswer(answer, operation === 'GET token');
+    const counted = `${operation} ${answer.status}`;
+    tally.set(counted, (tally.get(counted) ?? 0) + 1);
+    done += 1;
+    if (done % 20 === 0) show(`${done}/${requests} requests`);
+  });
+  const burstMs = Date.now() - startedAt;
+  await waitForRest(stack, { limitMs: restLimitMs, show });
+  const { instances, duplicates, orphans, lost, stuck } = await compare(stack, (id) =>
+    id.startsWith(`burst-${runId}-`),
+  );
+  return {
+    requests,
+    tenants: Math.ceil(requests / requestsPerTenant),
+    burstMs,
+    largestMs,
+    tally,
+    instances: instances.length,
+    found: {
+      undocumented,
+      // A burst that nothing of succeeds shows nothing.
+      neverServed: Object.keys(operations).filter(
+        (name) => !usuals.some((status) => tally.has(`${name} ${status}`)),
+      ),
+      duplicates,
+      orphans,
+      lost,
+      stuck,
+    },
+  };
+}
+
+/** As many tags as there may be, each as long as it may be, and such a name. */
+const longSettings = (character: string) => ({
+  name: character.repeat(255),
+  tags: Array.from({ length: 20 }, (_, index) => `${index}`.padEnd(255, character)),
+});
+
+/** With a credential that makes the body exactly as large as it may be. */
+function filled(body: object, apiKey: string): string {
+  const write = (filling: string) =>
+    JSON.stringify({ ...body, configuration: { 'api.key': apiKey, filling } });
+  return write('f'.repeat(maxBodyBytes - Buffer.byteLength(write(''))));
+}

@@ -1,0 +1,316 @@
+import type { Guard } from './guards.ts';
+
+const events = 'functions/model/events.ts';
+const instance = 'functions/model/instance.ts';
+const lifecycle = 'functions/core/lifecycle.ts';
+const moments = 'functions/model/moments.ts';
+const offboard = 'functions/core/offboard.ts';
+const onboard = 'functions/core/onboard.ts';
+const provision = 'functions/core/provision.ts';
+const publisher = 'functions/adapters/event-publisher.ts';
+const reconcile = 'functions/core/reconcile.ts';
+const remove = 'functions/core/remove.ts';
+const results = 'functions/model/result-events.ts';
+const timing = 'functions/model/timing.ts';
+
+/** Those of removal and time, and of the results that tell of them. */
+export const removalGuards: readonly Guard[] = [
+  {
+    name: 'the tombstone against late onboardings',
+    file: lifecycle,
+    guard: 'if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {',
+    without: 'if (askedBy && row.revision === -1) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the age of an off-boarding',
+    file: remove,
+    guard: 'if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {',
+    without: 'if (row.revision === -1) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the new fence of a row that is asked for again',
+    file: lifecycle,
+    guard: `    ...askedAt(row, momentOf(askedBy)),
+    attemptId,
+    askedBy,`,
+    without: `    ...askedAt(row, momentOf(askedBy)),
+    askedBy,`,
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest onboarding',
+    file: lifecycle,
+    guard: `    ...askedAt(row, momentOf(askedBy)),
+    attemptId,`,
+    without: '    attemptId,',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest removal, under way',
+    file: lifecycle,
+    guard: 'const removedTimes = latestOfAll(removedTimesOf(row), times);',
+    without: 'const removedTimes = row.removedTimes ?? times;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the time of the latest removal, done',
+    file: remove,
+    guard: '!isLater(removal.times, removedTimesOf(row)) &&',
+    without: '',
+    tests: ['explorer.test', 'removal-and-time.test'],
+  },
+  {
+    name: 'the times of removal in every later state',
+    file: lifecycle,
+    guard:
+      'return { notices, revision, removedAt: at, removedTimes: removedTimesOf(row), removedBy: removedByOf(row) };',
+    without: 'return { notices, revision };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'a claim without the end of the tombstone',
+    file: lifecycle,
+    guard:
+      'return { notices, revision, removedAt: at, removedTimes: removedTimesOf(row), removedBy: removedByOf(row) };',
+    without: `return { notices, revision, removedAt: at, removedTimes: removedTimesOf(row), removedBy: removedByOf(row),
+      expiresAt: row.expiresAt };`,
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'five seconds between two clocks',
+    file: moments,
+    guard: 'if (asked.clock !== removal.clock) return asked.at - removal.at > clockSkewMs;',
+    without: 'if (asked.clock !== removal.clock) return asked.at > removal.at;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the removal within one second',
+    file: moments,
+    guard: 'return Math.floor(asked.at / 1_000) > Math.floor(removal.at / 1_000);',
+    without: 'return Math.floor(asked.at / 1_000) >= Math.floor(removal.at / 1_000);',
+    tests: ['moments.test'],
+  },
+  {
+    name: 'cutting stamps at their arrival',
+    file: events,
+    guard: 'if (sentAt <= arrivedAt) return { sentAt, isCut: undefined };',
+    without: 'if (sentAt) return { sentAt, isCut: undefined };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the clock of a stamp that was cut',
+    file: instance,
+    guard: "return { clock: isCut ? 'queue' : 'event', at: sentAt };",
+    without: "return { clock: isCut ? 'own' : 'event', at: sentAt };",
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the latest time by each clock',
+    file: moments,
+    guard: 'return { ...moments, [clock]: Math.max(moments[clock] ?? at, at) };',
+    without: 'return { [clock]: Math.max(moments[clock] ?? at, at) };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'times that only move forward',
+    file: moments,
+    guard: 'return { ...moments, [clock]: Math.max(moments[clock] ?? at, at) };',
+    without: 'return { ...moments, [clock]: at };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'carrying out a removal once',
+    file: remove,
+    guard: 'if (isCarriedOut(row, removal)) {',
+    without: 'if (row.revision === -1) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the age of an onboarding',
+    file: onboard,
+    guard: 'if (askedBy && now() - askedBy.sentAt > timing.oldestOnboardingMs) {',
+    without: 'if (askedBy?.sentAt === -1) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the tombstone of a tenant before its instances are listed',
+    file: offboard,
+    guard: `    const row = await remember(tenantId, removal);
+    return row.status === 'removed' ? 'already-gone' : finishTenant(row, deadlineAt);`,
+    without: `    const listed = await store.list(tenantId);
+    const row = await remember(tenantId, removal);
+    const early = createOffboarding({ ...parts, store: { ...store, list: async () => listed } });
+    return row.status === 'removed' ? 'already-gone' : early.finishTenant(row, deadlineAt);`,
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'reading the tombstone of a tenant after the claim',
+    file: provision,
+    guard: `    const claimed = await claimRow(claimant, deadlineAt);
+    if ('outcome' in claimed) return claimed;
+    if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {`,
+    without: `    const asked = momentsOf(askedBy ? momentOf(askedBy) : { clock: 'own', at: 0 });
+    const isRemoved = await isTenantRemovedSince(store, settings.tenantId, asked);
+    const claimed = await claimRow(claimant, deadlineAt);
+    if ('outcome' in claimed) return claimed;
+    if (askedBy && isRemoved) {`,
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'waiting for every instance of a tenant that leaves',
+    file: offboard,
+    guard: 'if (failure || isOpen) {',
+    without: 'if (failure) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the fence of a tenant’s tombstone',
+    file: offboard,
+    guard: "if (!wonBy(await store.replace(buried, heldBy(row)), buried)) return 'in-progress';",
+    without: 'await store.replace(buried, heldBy(row));',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'an answer for both of two removals',
+    file: remove,
+    guard: 'if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)',
+    without: 'if (finished.outcome)',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the answer to a removal that was carried out',
+    file: remove,
+    guard: 'const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, attemptId));',
+    without: 'const isDone = true;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'an answer that the table’s stream hands on',
+    file: remove,
+    guard: "if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);",
+    without: 'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the notice of a conflict',
+    file: provision,
+    guard: 'if (!askedBy || isAnswered(row, askedBy)) return conflict;',
+    without: 'if (conflict) return conflict;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'acknowledging only a refusal that is recorded',
+    file: provision,
+    guard: 'return isRecorded || !mustBe || error.retryable ? error : notRecorded(row, error);',
+    without: 'return error;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the tombstone before the reconciler fails a claim',
+    file: reconcile,
+    guard:
+      'row.askedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, askedTimesOf(row)));',
+    without: 'false;',
+    tests: ['removal-and-time.test'],
+  },
+  {
+    name: 'answering nothing by a tombstone',
+    file: provision,
+    guard: "if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);",
+    without: 'if (!settled.row) throw wasDeleted(by.settings);',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the origin of an instance that is removed',
+    file: remove,
+    guard: 'if (row.origin !== origin) throw otherOrigin(row, origin);',
+    without: '',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the origin of what the reconciler settles',
+    file: reconcile,
+    guard: "if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');",
+    without: '',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'a revision later than the one before',
+    file: lifecycle,
+    guard: 'Math.max((row.revision ?? 0) + 1, nowMs);',
+    without: 'nowMs;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the revision of a claim that is given back',
+    file: lifecycle,
+    guard: 'leaseExpiresAt: 0, revision: row.revision };',
+    without: 'leaseExpiresAt: 0 };',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'telling a second failure by its revision',
+    file: results,
+    guard: '(!isSameStatus && after.revision !== before?.revision) ||',
+    without: '',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the toolkit’s answer from the whole tenant alone',
+    file: results,
+    guard: 'const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;',
+    without: 'const registration = registrationOf({ askedBy: by });',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'the toolkit’s answer to its own removals alone',
+    file: results,
+    guard: 'const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;',
+    without: 'const registration = registrationOf(row);',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'one call for each write of a tenant',
+    file: publisher,
+    guard: 'if (fits && (other === undefined || other === result)) {',
+    without: 'if (fits) {',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'what comes after a refused result waiting for it',
+    file: publisher,
+    guard: 'for (const batch of batchesOf(results, entryOf)) await putAll(batch);',
+    without: 'await Promise.allSettled(batchesOf(results, entryOf).map((batch) => putAll(batch)));',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'a tombstone that outlives every message',
+    file: timing,
+    guard: 'busRetentionMs + queueRetentionMs + deadLetterRetentionMs + 24 * 60 * 60 * 1_000;',
+    without: '24 * 60 * 60 * 1_000;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'clocks that differ',
+    file: timing,
+    guard: 'export const clockSkewMs = 5_000;',
+    without: 'export const clockSkewMs = 0;',
+    tests: ['explorer.test'],
+  },
+  {
+    name: 'a create that takes two minutes, and no longer',
+    file: timing,
+    guard: 'export const slowestCreateMs = 120_000;',
+    without: 'export const slowestCreateMs = 3_600_000;',
+    tests: ['timing.test'],
+  },
+  {
+    name: 'a create that takes two minutes, and no less',
+    file: timing,
+    guard: 'export const slowestCreateMs = 120_000;',
+    without: 'export const slowestCreateMs = 60_000;',
+    tests: ['explorer.test'],
+  },
+];

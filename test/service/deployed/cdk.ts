@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import * as z from 'zod/mini';
+import { environment } from './endpoint.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** Deploying takes seconds; one that hangs is not to hang the tests for ever. */
+const timeoutMs = 180_000;
+
+const outputsSchema = z.record(z.string(), z.record(z.string(), z.string()));
+
+/** The ordinary CLI. @throws Error with all that it printed, when it fails */
+export async function cdk(args: readonly string[], { directory = root } = {}): Promise<string> {
+  try {
+    const { stdout, stderr } = await run('cdk', args, {
+      cwd: directory,
+      env: environment,
+      timeout: timeoutMs,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    return stdout + stderr;
+  } catch (error) {
+    const { stdout = '', stderr = '' } = Object(error);
+    throw new Error(`cdk ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });
+  }
+}
+
+export type Deployed = {
+  stackName: string;
+  outputs: Record<string, string>;
+  /** What the CLI printed. */
+  printed: string;
+  destroy: () => Promise<void>;
+};
+
+/** Deploys a stage as it is in `directory`, by default here. A stage `dev-…` leaves nothing behind when it is destroyed. */
+export async function deploy(
+  { stage, baseUrl }: { stage: string; baseUrl: string },
+  { directory = root }: { directory?: string | undefined } = {},
+): Promise<Deployed> {
+  const context = ['-c', `stage=${stage}`, '-c', `baseUrl=${baseUrl}`];
+  return inTemporaryDirectory(async (output) => {
+    const outputsFile = join(output, 'outputs.json');
+    const options = ['--require-approval', 'never', '--outputs-file', outputsFile, ...assemblyIn(output)];
+    const printed = await cdk(['deploy', ...options, ...context], { directory });
+    const [deployed] = Object.entries(outputsSchema.parse(JSON.parse(await readFile(outputsFile, 'utf8'))));
+    if (!deployed) throw new Error(`cdk deploy named no stack:\n${printed}`);
+    const [stackName, outputs] = deployed;
+    return {
+      stackName,
+      outputs,
+      printed,
+      destroy: () =>
+        inTemporaryDirectory(async (another) => {
+          await cdk(['destroy', '--force', ...assemblyIn(another), ...context, stackName], { directory });
+        }),
+    };
+  });
+}
+
+/** Not `cdk.out`, where one command would have to wait for the other. */
+const assemblyIn = (directory: string) => ['--output', join(directory, 'cdk.out')];
+
+async function inTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-deploy-'));
+  try {
+    return await use(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

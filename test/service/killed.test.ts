@@ -1,0 +1,418 @@
+import { ConditionalCheckFailedException, GetItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../functions/model/timing.ts';
+import type { FunctionName } from '../../functions/triggers.ts';
+import { startService, type Service } from '../support/running-service.ts';
+
+/**
+ * A function's process is killed with SIGKILL at each request that it makes, one after the other, of whatever server:
+ * before the request takes effect, or after that and before its answer. Then whoever asked asks again.
+ *
+ * The periods that pass until then, half a minute for a claim, two minutes for a create that may still take effect and
+ * an hour until doubts are looked at again, are not waited for: the row is made that much older in the table.
+ */
+let service: Service;
+beforeAll(async () => {
+  service = await startService({ queue: { visibilityTimeoutMs: 200 } });
+});
+afterAll(() => service[Symbol.asyncDispose]());
+
+type Moment = 'before it takes effect' | 'before its answer';
+const moments: Moment[] = ['before it takes effect', 'before its answer'];
+
+type Scenario = {
+  what: string;
+  victim: FunctionName;
+  prepare?: (tenantIds: readonly string[]) => Promise<unknown>;
+  /** So much time passes between that and the request. */
+  waitMs?: number;
+  /** The request whose function is killed. */
+  ask: (tenantId: string) => Promise<unknown>;
+  /** The same again; true once it has succeeded. */
+  askAgain: (tenantId: string) => Promise<boolean>;
+  /** One of the requests that must have been struck. */
+  strikes: string;
+  /** Creates sent for a tenant, one unless said otherwise, and one more where that was struck before it took effect. */
+  creates?: number;
+  /** What there is in the end. */
+  leaves: (tenantId: string) => Promise<void>;
+};
+
+const scenarios: Scenario[] = [
+  {
+    what: 'provisions',
+    victim: 'provision-instance',
+    ask: provision,
+    askAgain: isDone(provision),
+    strikes: 'TrentService.Encrypt',
+    leaves: oneInstance,
+  },
+  {
+    what: 'provisions after a claim that died with its create under way',
+    victim: 'provision-instance',
+    prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
+    waitMs: leaseMs,
+    ask: provision,
+    askAgain: isDone(provision),
+    strikes: 'GET /instances',
+    leaves: oneInstance,
+  },
+  {
+    what: 'onboards by event',
+    victim: 'onboard-tenants',
+    prepare: async (tenantIds) => {
+      for (const tenantId of tenantIds) await service.putTenantSecret(tenantId, { 'api.key': 'k' });
+    },
+    ask: (tenantId) => sendEvent('onboard-tenants', 'TenantOnboarded', tenantId),
+    askAgain: isDelivered('onboard-tenants'),
+    strikes: 'POST /instances',
+    leaves: oneInstance,
+  },
+  {
+    what: 'changes',
+    victim: 'change-instance',
+    prepare: provisionAll,
+    ask: change,
+    askAgain: isDone(change),
+    strikes: 'PATCH /instances/{id}',
+    leaves: async (tenantId) => {
+      await oneInstance(tenantId);
+      expect(service.instancesOf(tenantId)).toMatchObject([{ name: 'changed' }]);
+      expect(await rowOf(tenantId)).toMatchObject({ name: 'changed' });
+    },
+  },
+  {
+    what: 'removes',
+    victim: 'remove-instance',
+    prepare: provisionAll,
+    ask: remove,
+    askAgain: isDone(remove),
+    strikes: 'DELETE /instances/{id}',
+    leaves: nothing,
+  },
+  {
+    what: 'off-boards by event',
+    victim: 'offboard-tenants',
+    prepare: provisionAll,
+    ask: (tenantId) => sendEvent('offboard-tenants', 'TenantOffboarded', tenantId),
+    askAgain: isDelivered('offboard-tenants'),
+    strikes: 'DELETE /instances/{id}',
+    leaves: nothing,
+  },
+  {
+    what: 'reconciles a claim that died after its create took effect',
+    victim: 'reconcile-instances',
+    prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
+    waitMs: leaseMs,
+    ask: reconcile,
+    askAgain: reconcileAgain,
+    strikes: 'TrentService.Encrypt',
+    leaves: oneInstance,
+  },
+  {
+    what: 'reconciles a claim whose create never took effect',
+    victim: 'reconcile-instances',
+    prepare: (tenantIds) => dieWhileCreating(tenantIds, 'none'),
+    waitMs: leaseMs + quiescenceMs,
+    ask: reconcile,
+    askAgain: reconcileAgain,
+    strikes: 'GET /instances',
+    creates: 2,
+    leaves: async (tenantId) => {
+      expect(await rowOf(tenantId)).toMatchObject({ status: 'failed' });
+      expect((await provision(tenantId)).status).toBe(201);
+      await oneInstance(tenantId);
+    },
+  },
+  {
+    what: 'reconciles a removal that was left unfinished',
+    victim: 'reconcile-instances',
+    prepare: async (tenantIds) => {
+      await provisionAll(tenantIds);
+      service.simulator.fail({
+        on: 'DELETE /instances/{id}',
+        times: tenantIds.length,
+        effect: 'none',
+        outcome: { kind: 'status', status: 500 },
+      });
+      for (const { status } of await Promise.all(tenantIds.map(remove))) expect(status).toBe(202);
+    },
+    waitMs: reconcileAgainMs,
+    ask: reconcile,
+    askAgain: reconcileAgain,
+    strikes: 'DELETE /instances/{id}',
+    leaves: nothing,
+  },
+  {
+    what: 'reconciles a second instance that came to light late',
+    victim: 'reconcile-instances',
+    prepare: async (tenantIds) => {
+      await dieWhileCreating(tenantIds, 'applied');
+      await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
+      await provisionAll(tenantIds);
+      await Promise.all(tenantIds.map(createAgain));
+    },
+    waitMs: recheckMs,
+    ask: reconcile,
+    askAgain: reconcileAgain,
+    strikes: 'DELETE /instances/{id}',
+    creates: 2,
+    leaves: oneInstance,
+  },
+];
+
+describe.each(scenarios)('a function that $what', (scenario) => {
+  test.each(moments)(
+    'killed at any of its requests, %s, loses and doubles nothing',
+    async (moment) => {
+      // One more than any function makes requests: a run of the reconciler alone has six queries.
+      const tenantIds = Array.from({ length: 20 }, newTenant);
+      await scenario.prepare?.(tenantIds);
+      const struck: string[] = [];
+      let survivor: string | undefined;
+      for (const tenantId of tenantIds) {
+        await makeOlder(tenantId, scenario.waitMs ?? 0);
+        // What a container remembers saves it requests: so once in a new one, once in the one that was asked again.
+        if (moment === 'before it takes effect') service.stack.kill(scenario.victim);
+        const strike = strikeAt({ victim: scenario.victim, ordinal: struck.length + 1, moment });
+        const asked = scenario.ask(tenantId);
+        await Promise.race([asked, strike.happened]);
+        const request = strike.callOff();
+        if (request === undefined) {
+          survivor = tenantId;
+          break;
+        }
+        struck.push(request);
+
+        await makeOlder(tenantId, leaseMs);
+        await until(scenario.askAgain, tenantId, quiescenceMs);
+        await until(isSettled, tenantId, recheckMs);
+        await asked;
+        await scenario.leaves(tenantId);
+        const isCreateLost = request === 'POST /instances' && moment === 'before it takes effect';
+        expect(service.postsFor(tenantId)).toBe((scenario.creates ?? 1) + (isCreateLost ? 1 : 0));
+      }
+      expect(survivor, 'one that is not killed').toBeDefined();
+      expect(struck).toContain(scenario.strikes);
+
+      // Of the tenants that were not needed nothing comes due in the tests to come.
+      await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
+      await reconcile();
+    },
+    120_000,
+  );
+});
+
+/** Kills the function's process at the request of this ordinal, counted from now on and beginning with 1. */
+function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: number; moment: Moment }) {
+  const { stack, simulator } = service;
+  const { promise: happened, resolve } = Promise.withResolvers<void>();
+  const isBefore = moment === 'before it takes effect';
+  let requests = 0;
+  let struck: string | undefined;
+
+  function isStruck(request: string | undefined): boolean {
+    requests += 1;
+    if (requests === ordinal) struck = request;
+    return requests === ordinal;
+  }
+  function kill(): void {
+    stack.kill(victim);
+    resolve();
+  }
+
+  stack.failEach(({ target, signer }) => {
+    if (signer !== victim || !isStruck(target)) return undefined;
+    if (!isBefore) return { loseAnswer: kill };
+    kill();
+    return { reset: true };
+  });
+  simulator.faultFor = ({ operation }) => {
+    if (!isStruck(operation)) return undefined;
+    // The whole request is here, so it takes effect although its sender is gone.
+    kill();
+    return { effect: isBefore ? 'none' : 'applied', outcome: { kind: 'reset' } };
+  };
+
+  return {
+    happened,
+    /** Which request was struck; undefined when there were fewer. */
+    callOff(): string | undefined {
+      stack.failEach(() => undefined);
+      simulator.faultFor = () => undefined;
+      return struck;
+    },
+  };
+}
+
+/** Asks until it is so, and lets so much time pass between two times. */
+async function until(
+  isSo: (tenantId: string) => Promise<boolean>,
+  tenantId: string,
+  waitMs: number,
+): Promise<void> {
+  for (let tries = 0; tries < 6; tries++) {
+    if (await isSo(tenantId)) return;
+    await makeOlder(tenantId, waitMs);
+  }
+  const { status, checkAt, lastError } = (await rowOf(tenantId)) ?? {};
+  throw new Error(`${tenantId} is stuck: ${JSON.stringify({ status, checkAt, lastError })}`);
+}
+
+async function rowOf(tenantId: string): Promise<Record<string, unknown> | undefined> {
+  const { Item } = await service.dynamoDb.send(
+    new GetItemCommand({ TableName: service.stack.tableName, Key: keyOf(tenantId), ConsistentRead: true }),
+  );
+  return Item && unmarshall(Item);
+}
+
+/** What time does to a row: its leases and deadlines come nearer and pass. */
+async function makeOlder(tenantId: string, ms: number): Promise<void> {
+  const row = await rowOf(tenantId);
+  const times = [
+    'leaseExpiresAt',
+    'sendDeadline',
+    'checkAt',
+    'askedAt',
+    'removedAt',
+    'createdAt',
+    'updatedAt',
+  ];
+  const present = times.filter((name) => row?.[name] !== undefined);
+  if (present.length === 0) return;
+  const asRead = Object.fromEntries(present.map((name) => [`:${name}`, row?.[name]]));
+  try {
+    await service.dynamoDb.send(
+      new UpdateItemCommand({
+        TableName: service.stack.tableName,
+        Key: keyOf(tenantId),
+        UpdateExpression: `SET ${present.map((name) => `${name} = ${name} - :ms`).join(', ')}`,
+        ConditionExpression: present.map((name) => `${name} = :${name}`).join(' AND '),
+        ExpressionAttributeValues: marshall({ ...asRead, ':ms': ms }),
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof ConditionalCheckFailedException)) throw error;
+    // Whoever works on the row has written it meanwhile.
+    await makeOlder(tenantId, ms);
+  }
+}
+
+const pathOf = (tenantId: string) => `${service.stack.apiUrl}/tenants/${tenantId}/instances`;
+const headers = { 'content-type': 'application/json' };
+
+function provision(tenantId: string): Promise<Response> {
+  const body = JSON.stringify({ element: { key: 'taxify' }, configuration: { 'api.key': 'k' } });
+  return fetch(pathOf(tenantId), { method: 'POST', headers, body });
+}
+
+function change(tenantId: string): Promise<Response> {
+  const body = JSON.stringify({ name: 'changed', configuration: { 'api.key': 'another' } });
+  return fetch(`${pathOf(tenantId)}/taxify`, { method: 'PATCH', headers, body });
+}
+
+function remove(tenantId: string): Promise<Response> {
+  return fetch(`${pathOf(tenantId)}/taxify`, { method: 'DELETE' });
+}
+
+/** 202: not yet. */
+function isDone(ask: (tenantId: string) => Promise<Response>) {
+  return async (tenantId: string) => [200, 201, 204].includes((await ask(tenantId)).status);
+}
+
+function queueOf(name: FunctionName) {
+  const queue = service.stack.queues.get(name);
+  if (!queue) throw new Error(`No queue feeds ${name}.`);
+  return queue;
+}
+
+/** Resolves when the message is done, however often it had to be delivered. */
+async function sendEvent(to: FunctionName, detailType: string, tenantId: string): Promise<void> {
+  const event = { id: randomUUID(), source: 'crm.example', 'detail-type': detailType, detail: { tenantId } };
+  queueOf(to).send(JSON.stringify({ ...event, time: new Date().toISOString() }));
+  await queueOf(to).idle();
+}
+
+/** Not asked again by anybody: the queue delivers what has failed once more. */
+function isDelivered(from: FunctionName) {
+  return async () => {
+    const isIdle = await Promise.race([
+      queueOf(from)
+        .idle()
+        .then(() => true),
+      setTimeout(300, false),
+    ]);
+    if (isIdle) expect(queueOf(from).deadLetters).toEqual([]);
+    return isIdle;
+  };
+}
+
+async function reconcile(): Promise<void> {
+  // It fails when it is killed, and tells so in its log.
+  await service.stack.runSchedule('reconcile-instances').catch(() => {});
+}
+
+async function reconcileAgain(): Promise<boolean> {
+  await reconcile();
+  return true;
+}
+
+/** Nobody holds the row, and the reconciler has nothing to do with it any more. */
+async function isSettled(tenantId: string): Promise<boolean> {
+  await reconcile();
+  const row = await rowOf(tenantId);
+  return row !== undefined && row['checkAt'] === undefined && Number(row['leaseExpiresAt']) <= Date.now();
+}
+
+async function dieWhileCreating(tenantIds: readonly string[], effect: 'applied' | 'none'): Promise<void> {
+  service.simulator.fail({
+    on: 'POST /instances',
+    times: tenantIds.length,
+    effect,
+    outcome: { kind: 'stall' },
+  });
+  const asked = tenantIds.map(provision);
+  const posts = () => tenantIds.reduce((sum, tenantId) => sum + service.postsFor(tenantId), 0);
+  await expect.poll(posts, { interval: 5, timeout: 5_000 }).toBe(tenantIds.length);
+  service.stack.kill('provision-instance');
+  for (const { status } of await Promise.all(asked)) expect(status).toBe(500);
+}
+
+async function provisionAll(tenantIds: readonly string[]): Promise<void> {
+  for (const { status } of await Promise.all(tenantIds.map(provision))) expect(status).toBe(201);
+}
+
+/** The tenant's create reaches Cloud Elements once more. */
+async function createAgain(tenantId: string): Promise<void> {
+  const sent = service.simulator.requests.find(
+    ({ operation, body }) =>
+      operation === 'POST /instances' && JSON.stringify(body).includes(`"tenant:${tenantId}"`),
+  );
+  const { authorization = '' } = sent?.headers ?? {};
+  const answer = await fetch(`${service.simulator.url}${sent?.path}`, {
+    method: 'POST',
+    headers: { ...headers, authorization },
+    body: JSON.stringify(sent?.body),
+  });
+  expect(answer.status).toBe(200);
+  expect(service.instancesOf(tenantId)).toHaveLength(2);
+}
+
+function oneInstance(tenantId: string): Promise<void> {
+  return service.expectOneActiveInstance(tenantId);
+}
+
+async function nothing(tenantId: string): Promise<void> {
+  expect(service.instancesOf(tenantId)).toEqual([]);
+  expect(await rowOf(tenantId)).toMatchObject({ status: 'removed' });
+  expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).status).toBe(404);
+}
+
+const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
+
+let tenants = 0;
+/** A tenant nobody has asked for yet. */
+const newTenant = (): string => `tenant-${++tenants}`;

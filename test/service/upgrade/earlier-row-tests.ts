@@ -1,0 +1,575 @@
+import { randomUUID } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { isDeployed } from '../deployed/endpoint.ts';
+import type { Service } from '../../support/running-service.ts';
+import {
+  kinds,
+  offboardingId,
+  onboardingId,
+  reconcileNow,
+  writeEarlierRow,
+  type EarlierRow,
+  type KindName,
+} from './earlier-rows.ts';
+
+/** Deployed, a function or a line of its log may take a moment. */
+const patience = { timeout: 30_000, interval: isDeployed ? 200 : 20 };
+const timeout = 60_000;
+
+const storedKey = 'stored-key-for-tests';
+
+type Case = { title: string; kind: KindName; check: (service: Service, row: EarlierRow) => Promise<void> };
+
+export type EarlierRows = Map<Case, EarlierRow>;
+
+/** Writes a row of its own for each of the tests. */
+export async function writeEarlierRows(service: Service): Promise<EarlierRows> {
+  return new Map(
+    await Promise.all(
+      cases.map(async (each): Promise<[Case, EarlierRow]> => [
+        each,
+        await writeEarlierRow(service, each.kind),
+      ]),
+    ),
+  );
+}
+
+/** What this version does with rows of the version before, wherever it runs. */
+export function testEarlierRows(of: () => { service: Service; rows: EarlierRows }): void {
+  test('the audit can read every row of the version before', { timeout }, async () => {
+    const { service } = of();
+    await service.invoke('audit-instances', {});
+    await expect
+      .poll(async () => (await service.logs()).filter((line) => line.includes('"unreadable":')), patience)
+      .toEqual([expect.stringMatching(/"unreadable":0,.*"complete":true/)]);
+  });
+
+  const named = cases.map((each) => [each.kind, each.title, each] as const);
+  test.each(named)('a row %s: %s', { timeout }, async (_kind, _title, each) => {
+    expect.hasAssertions();
+    const { service, rows } = of();
+    const row = rows.get(each);
+    if (!row) throw new Error('No row was written for this test.');
+    await each.check(service, row);
+  });
+}
+
+const pathOf = ({ tenantId }: EarlierRow) => `/tenants/${tenantId}/instances/taxify`;
+
+/** The request that asks for what the row was made for. */
+const requestOf = ({ settings: { configuration, ...settings } }: EarlierRow) => ({
+  element: { key: 'taxify' },
+  ...settings,
+  configuration: { 'api.key': 'key-of-before', ...configuration },
+});
+
+type Message = {
+  /** Of an event for one element, or for the whole tenant. */
+  kind: 'onboarding' | 'offboarding' | 'tenant-offboarding';
+  id?: string;
+  sentAt?: number;
+  settings?: object;
+  registrationId?: string;
+};
+
+/** Delivers an event whose id and time a test knows. @returns what became of it */
+async function deliver(
+  service: Service,
+  { tenantId }: EarlierRow,
+  { kind, id = randomUUID(), sentAt = Date.now(), settings, registrationId }: Message,
+): Promise<string | undefined> {
+  const isOnboarding = kind === 'onboarding';
+  const toolkit = isOnboarding ? 'sbt_aws_onboardingRequest' : 'sbt_aws_offboardingRequest';
+  const ownType = isOnboarding ? 'TenantOnboarded' : 'TenantOffboarded';
+  const element = kind === 'offboarding' ? { element: { key: 'taxify' } } : {};
+  const event = {
+    id,
+    time: new Date(sentAt).toISOString(),
+    ...(registrationId === undefined
+      ? { source: 'crm.example', 'detail-type': ownType, detail: { tenantId, ...element, ...settings } }
+      : {
+          source: 'sbt.control.plane',
+          'detail-type': toolkit,
+          detail: { tenantId, tenantRegistrationId: registrationId },
+        }),
+  };
+  const messageId = randomUUID();
+  const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
+  await service.invoke(isOnboarding ? 'onboard-tenants' : 'offboard-tenants', {
+    Records: [{ messageId, body: JSON.stringify(event), attributes }],
+  });
+  const line = async () =>
+    (await service.deliveriesOf(tenantId)).find((each) => each['messageId'] === messageId);
+  const lineAtRest = async () => (await line()) ?? service.idle().then(line);
+  await expect.poll(lineAtRest, patience).toBeDefined();
+  return (await line())?.outcome;
+}
+
+/** What subscribers hear of the tenant while `act` runs, and until all is at rest: detail-type and detail. */
+async function heard(service: Service, row: EarlierRow, act: () => Promise<unknown>) {
+  await service.idle();
+  const already = (await service.events()).length;
+  await act();
+  await service.idle();
+  return (await service.events())
+    .slice(already)
+    .filter(({ source }) => /^(element-onboarding$|applicationPlane|sbt\.application)/.test(source))
+    .filter(({ detail }) => [detail['tenantId'], detail['tenantRegistrationId']].some((id) => isOf(row, id)))
+    .map((event): [string, Record<string, unknown>] => [event['detail-type'], event.detail]);
+}
+
+const isOf = ({ tenantId, registrationId }: EarlierRow, id: unknown) =>
+  id === tenantId || id === registrationId;
+
+/** The instance is the one of before, and nothing of it has been made again. */
+async function expectKept(service: Service, { tenantId, instanceId }: EarlierRow): Promise<void> {
+  await service.expectOneActiveInstance(tenantId);
+  expect(service.instancesOf(tenantId).map(({ id }) => id)).toEqual([instanceId]);
+}
+
+async function expectRemoved(service: Service, row: EarlierRow): Promise<void> {
+  expect(service.instancesOf(row.tenantId)).toEqual([]);
+  expect((await service.get(pathOf(row))).status).toBe(404);
+}
+
+/** The secret is there, and is not sent. */
+async function expectUnknownSource(service: Service, row: EarlierRow): Promise<void> {
+  await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+  expect(await service.patch(pathOf(row), { configuration: {} })).toMatchObject({
+    status: 409,
+    json: { code: 'configuration-unknown' },
+  });
+  const own = { 'api.key': 'x', 'base.url': 'https://elsewhere.example' };
+  expect(await service.patch(pathOf(row), { configuration: own })).toMatchObject({ status: 409 });
+  const harmless = { configuration: { 'pagination.max': 7 } };
+  expect(await service.patch(pathOf(row), harmless)).toMatchObject({ status: 200 });
+  const [instance] = service.instancesOf(row.tenantId);
+  expect(instance?.configuration).toEqual({ 'api.key': 'key-of-before', 'pagination.max': 7 });
+}
+
+const isActive = (kind: KindName) => kind.startsWith('active');
+const isGone = (kind: KindName) => kind.startsWith('removed');
+
+function shownStatus(kind: KindName): string {
+  if (isActive(kind)) return 'active';
+  if (kind.startsWith('being deleted')) return 'deleting';
+  return kind.startsWith('failed') ? 'failed' : 'provisioning';
+}
+
+async function expectShown(service: Service, row: EarlierRow): Promise<void> {
+  const { kind, tenantId, settings } = row;
+  const list = await service.get(`/tenants/${tenantId}/instances`);
+  const one = await service.get(pathOf(row));
+  const token = await service.get(`${pathOf(row)}/token`);
+  if (isGone(kind)) {
+    expect([list.text, one.status, token.status]).toEqual(['[]', 404, 404]);
+    return;
+  }
+  expect(one).toMatchObject({
+    status: 200,
+    json: {
+      status: shownStatus(kind),
+      name: settings.name ?? `taxify-${tenantId}`,
+      createdDate: new Date(row.askedAt).toISOString(),
+    },
+  });
+  expect(list.json).toEqual([one.json]);
+  const instance = service.instancesOf(tenantId).find(({ id }) => id === row.instanceId);
+  expect(token).toMatchObject(
+    isActive(kind) ? { status: 200, json: { id: instance?.id, token: instance?.token } } : { status: 409 },
+  );
+}
+
+async function expectReplays(service: Service, row: EarlierRow): Promise<void> {
+  const before = await service.rowOf(row.tenantId);
+  const posts = service.postsFor(row.tenantId);
+  const request = requestOf(row);
+  expect((await service.post(row.tenantId, request)).status).toBe(200);
+  const { configuration = {} } = row.settings;
+  expect((await service.post(row.tenantId, { ...request, configuration })).status).toBe(200);
+  expect(await service.post(row.tenantId, { ...request, name: 'Other' })).toMatchObject({
+    status: 409,
+    json: { code: 'settings-conflict' },
+  });
+  expect(await service.rowOf(row.tenantId)).toEqual(before);
+  expect(service.postsFor(row.tenantId)).toBe(posts);
+}
+
+const kindNames = Object.keys(kinds).filter((name): name is KindName => Object.hasOwn(kinds, name));
+
+const cases: Case[] = [
+  ...kindNames.map((kind): Case => ({
+    kind,
+    title: 'GET shows and lists it as before, and its token is there while it is active',
+    check: expectShown,
+  })),
+  ...kindNames.filter(isActive).flatMap((kind): Case[] => [
+    {
+      kind,
+      title: 'the same request again, with a key or without, is a replay, and other settings are a conflict',
+      check: expectReplays,
+    },
+    {
+      kind,
+      title: 'PATCH does not send the tenant’s secret, because the source is not known',
+      check: expectUnknownSource,
+    },
+  ]),
+  {
+    kind: 'active from a request',
+    title: 'PATCH of the name works, and the request with the new name is a replay',
+    async check(service, row) {
+      expect((await service.patch(pathOf(row), { name: 'New' })).status).toBe(200);
+      expect(service.instancesOf(row.tenantId)[0]?.name).toBe('New');
+      expect((await service.post(row.tenantId, { ...requestOf(row), name: 'New' })).status).toBe(200);
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active from a request',
+    title: 'DELETE removes it, and a new request makes another',
+    async check(service, row) {
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+  },
+
+  {
+    kind: 'active from a request',
+    title: 'an offboarding from well before the request is ignored',
+    async check(service, row) {
+      const sentAt = row.askedAt - 60_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active from a request',
+    title: 'an offboarding by a clock three seconds slow removes it',
+    async check(service, row) {
+      const sentAt = row.askedAt - 3_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
+      await expectRemoved(service, row);
+    },
+  },
+  {
+    kind: 'active by an event',
+    title: 'an offboarding sent three seconds before that event is ignored',
+    async check(service, row) {
+      const sentAt = row.askedAt - 3_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active by an event',
+    title: 'the event again is a repeat, whatever its settings, and is not told again',
+    async check(service, row) {
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'onboarding', id: onboardingId, sentAt: row.askedAt } as const;
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, again)).toBe('replayed');
+      });
+      expect(answers).toEqual([]);
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+  },
+  {
+    kind: 'active by an event',
+    title: 'another event with the same settings is answered',
+    async check(service, row) {
+      const { settings } = row;
+      const answers = await heard(service, row, async () => {
+        const outcome = await deliver(service, row, { kind: 'onboarding', id: 'another', settings });
+        expect(outcome).toBe('replayed');
+      });
+      expect(answers).toMatchObject([
+        ['InstanceProvisioned', { id: row.instanceId, request: { eventId: 'another' } }],
+      ]);
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active by an event',
+    title: 'the offboarding of the tenant removes it and is told',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, { kind: 'tenant-offboarding', id: 'leaves' })).toBe('removed');
+      });
+      await expectRemoved(service, row);
+      expect(answers).toContainEqual([
+        'InstanceRemoved',
+        expect.objectContaining({ id: row.instanceId, request: { eventId: 'leaves' } }),
+      ]);
+    },
+  },
+
+  {
+    kind: 'active from a request',
+    title: 'a request of the toolkit is content with it, whatever its settings',
+    async check(service, row) {
+      const { registrationId } = row;
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
+      });
+      expect(answers.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active by a request of the toolkit',
+    title: 'the registration again is a repeat, also from an event with another id',
+    async check(service, row) {
+      const { registrationId } = row;
+      expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active by a request of the toolkit',
+    title: 'an event of our own is told to the toolkit, too',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, { kind: 'onboarding', id: 'own' })).toBe('replayed');
+      });
+      expect(answers).toMatchObject([
+        ['InstanceProvisioned', { request: { eventId: 'own' } }],
+        [
+          'sbt_aws_provisionSuccess',
+          {
+            tenantRegistrationId: row.registrationId,
+            jobOutput: { tenantData: { taxifyInstanceId: String(row.instanceId) } },
+          },
+        ],
+      ]);
+    },
+  },
+  {
+    kind: 'active by a request of the toolkit',
+    title: 'the toolkit’s offboarding removes it and is told in its dialect',
+    async check(service, row) {
+      const { registrationId } = row;
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, { kind: 'tenant-offboarding', registrationId })).toBe('removed');
+      });
+      await expectRemoved(service, row);
+      expect(answers.map(([type]) => type)).toEqual([
+        'InstanceRemoved',
+        'InstanceRemoved',
+        'sbt_aws_deprovisionSuccess',
+      ]);
+    },
+  },
+
+  {
+    kind: 'active after a create of unknown outcome',
+    title: 'the reconciler removes the second instance and keeps the first',
+    async check(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.instancesOf(row.tenantId).length, patience).toBe(1);
+      await expect
+        .poll(() => service.rowOf(row.tenantId), patience)
+        .not.toMatchObject({ checkAt: expect.any(Number) });
+      await expectKept(service, row);
+    },
+  },
+  {
+    kind: 'active after a create of unknown outcome',
+    title: 'DELETE removes both instances',
+    async check(service, row) {
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+    },
+  },
+
+  {
+    kind: 'failed',
+    title: 'the same request again provisions',
+    async check(service, row) {
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+  },
+  {
+    kind: 'failed for a request of the toolkit',
+    title: 'a request over HTTP mends it, and the toolkit is told in its dialect',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      });
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(answers).toMatchObject([
+        ['InstanceProvisioned', { request: { eventId: onboardingId } }],
+        ['provisionSuccess', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+  {
+    kind: 'failed after a create of unknown outcome',
+    title: 'the next request begins a generation of its own and removes the late instance',
+    async check(service, row) {
+      const [late] = service.instancesOf(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(service.instancesOf(row.tenantId)[0]?.id).not.toBe(late?.id);
+      expect(await service.rowOf(row.tenantId)).toMatchObject({
+        provisionId: expect.not.stringContaining(row.provisionId),
+        formers: [{ provisionId: row.provisionId }],
+      });
+    },
+  },
+  {
+    kind: 'failed after a create of unknown outcome',
+    title: 'the reconciler removes the late instance',
+    async check(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.instancesOf(row.tenantId), patience).toEqual([]);
+    },
+  },
+
+  {
+    kind: 'claimed by a request that died after its create',
+    title: 'the reconciler adopts the instance, whose source stays unknown',
+    async check(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'active' });
+      await service.expectOneActiveInstance(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(200);
+      await expectUnknownSource(service, row);
+    },
+  },
+  {
+    kind: 'claimed by a request that died after its create',
+    title: 'the next request adopts the instance, whose source stays unknown',
+    async check(service, row) {
+      const posts = service.postsFor(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(service.postsFor(row.tenantId)).toBe(posts);
+      await expectUnknownSource(service, row);
+    },
+  },
+  {
+    kind: 'claimed by a request of the toolkit that died before its create',
+    title: 'the reconciler fails it, and the toolkit is told in its dialect',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        await reconcileNow(service, row.tenantId);
+        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'failed' });
+      });
+      expect(answers).toMatchObject([
+        ['InstanceFailed', { lastError: { code: 'not-created' }, request: { eventId: onboardingId } }],
+        ['sbt_aws_provisionFailure', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+
+  {
+    kind: 'being deleted for a request',
+    title: 'the reconciler finishes it without an answer to the toolkit, whose onboarding comes too late',
+    async check(service, row) {
+      expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
+        status: 409,
+        json: { code: 'being-deleted' },
+      });
+      const answers = await heard(service, row, async () => {
+        await reconcileNow(service, row.tenantId);
+        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
+      });
+      expect(answers.map(([type]) => type)).toEqual(['InstanceRemoved']);
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const { registrationId, askedAt: sentAt } = row;
+      const again = { kind: 'onboarding', id: onboardingId, sentAt, registrationId } as const;
+      expect(await deliver(service, row, again)).toBe('outdated');
+      expect(service.instancesOf(row.tenantId)).toEqual([]);
+    },
+  },
+  {
+    kind: 'being deleted for an event',
+    title: 'the reconciler finishes it, that event is answered, and its repeat changes nothing',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        await reconcileNow(service, row.tenantId);
+        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
+      });
+      await expectRemoved(service, row);
+      expect(answers).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      expect(await deliver(service, row, again)).toBe('already-gone');
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+  },
+  {
+    kind: 'being deleted for a request of the toolkit',
+    title: 'the reconciler finishes it, and the toolkit is told in its dialect',
+    async check(service, row) {
+      const answers = await heard(service, row, async () => {
+        await reconcileNow(service, row.tenantId);
+        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
+      });
+      await expectRemoved(service, row);
+      expect(answers).toMatchObject([
+        ['InstanceRemoved', { request: { eventId: offboardingId } }],
+        ['sbt_aws_deprovisionSuccess', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+
+  {
+    kind: 'removed by a request',
+    title: 'an onboarding by a clock three seconds fast is too late, and a new request is not',
+    async check(service, row) {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const sentAt = row.removalAskedAt + 3_000;
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+    },
+  },
+  {
+    kind: 'removed by an event',
+    title: 'an onboarding sent before that event is too late, and one sent after it is not',
+    async check(service, row) {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const { removalAskedAt: sentAt } = row;
+      const before = { kind: 'onboarding', sentAt: sentAt - 2_000 } as const;
+      expect(await deliver(service, row, before)).toBe('outdated');
+      const after = { kind: 'onboarding', sentAt: sentAt + 2_000 } as const;
+      expect(await deliver(service, row, after)).toBe('created');
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(await deliver(service, row, { ...before, id: 'later' })).toBe('outdated');
+    },
+  },
+  {
+    kind: 'removed by an event',
+    title: 'the event again is a repeat that changes nothing',
+    async check(service, row) {
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      const answers = await heard(service, row, async () => {
+        expect(await deliver(service, row, again)).toBe('already-gone');
+      });
+      expect(answers).toEqual([]);
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+  },
+  {
+    kind: 'removed before it ever was',
+    title: 'a late onboarding is ignored, and the removal again leaves what a new request made',
+    async check(service, row) {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const sentAt = row.removalAskedAt - 2_000;
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      expect(await deliver(service, row, again)).toBe('carried-out');
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+  },
+];

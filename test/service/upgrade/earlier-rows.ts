@@ -1,0 +1,324 @@
+import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { marshall } from '@aws-sdk/util-dynamodb';
+import { createHash, randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
+import * as z from 'zod/mini';
+import { newTenant } from '../../support/real-servers.ts';
+import type { Service } from '../../support/running-service.ts';
+
+/**
+ * Rows as the version before wrote them, written out by hand so that no change of this version changes them along. That
+ * version kept one time of asking and one of removal, put the event that asked for a removal in the place of the one
+ * that asked for the instance, and knew nothing of where a configuration comes from.
+ */
+
+/** The events of the row, by the row's clock: ms since the epoch, of whole seconds. */
+type Moments = {
+  /** Ten minutes ago. */
+  askedAt: number;
+  /** Five minutes ago. */
+  removalAskedAt: number;
+};
+
+/** What a kind of row has beside `rowOf`, and what there is of it at Cloud Elements. */
+type Kind = {
+  row: (moments: Moments & { registrationId: string }) => Record<string, unknown>;
+  /** Instances of the row's generation, the recorded one first. */
+  instances: number;
+  /** The first of them is recorded in the row. */
+  isRecorded?: boolean;
+  hasToken?: boolean;
+  /** The settings are those of a request of the SaaS Builder Toolkit, which names none. */
+  isOfToolkit?: boolean;
+};
+
+export const onboardingId = 'onboarding-of-before';
+export const offboardingId = 'offboarding-of-before';
+
+const native = (eventId: string, sentAt: number) => ({ dialect: 'native', eventId, sentAt });
+const toolkit = (
+  dialect: 'sbt-0.5' | 'sbt-0.9',
+  eventId: string,
+  { sentAt, registrationId }: { sentAt: number; registrationId: string },
+) => ({ dialect, eventId, registrationId, sentAt });
+
+const failure = (code: string, at: number) => ({ code, detail: 'The detail of before.', at });
+const active = { instances: 1, isRecorded: true, hasToken: true };
+const anHour = 3_600_000;
+const leaseEnd = ({ askedAt }: Moments) => askedAt + 34_000;
+/** Nothing is due before a test says so: the version before would settle it. */
+const later = () => Date.now() + anHour;
+const forgottenAt = (removedAt: number) => Math.ceil(removedAt / 1_000) + 20 * 24 * 3_600;
+
+export const kinds = {
+  'active from a request': {
+    ...active,
+    // A request is made within a second, an event on one.
+    row: ({ askedAt }) => ({ askedAt: askedAt + 123 }),
+  },
+  'active by an event': {
+    ...active,
+    row: ({ askedAt }) => ({ askedBy: native(onboardingId, askedAt) }),
+  },
+  'active by a request of the toolkit': {
+    ...active,
+    isOfToolkit: true,
+    row: ({ askedAt: sentAt, registrationId }) => ({
+      askedBy: toolkit('sbt-0.9', onboardingId, { sentAt, registrationId }),
+    }),
+  },
+  'active after a create of unknown outcome': {
+    instances: 2,
+    isRecorded: true,
+    hasToken: true,
+    row: ({ askedAt }) => ({ askedAt: askedAt + 123, contested: true, checkAt: later() }),
+  },
+  failed: {
+    instances: 0,
+    row: ({ askedAt }) => ({
+      askedAt: askedAt + 123,
+      status: 'failed',
+      lastError: failure('refused-by-cloud-elements', askedAt + 1_000),
+    }),
+  },
+  'failed for a request of the toolkit': {
+    instances: 0,
+    isOfToolkit: true,
+    row: ({ askedAt: sentAt, registrationId }) => ({
+      askedBy: toolkit('sbt-0.5', onboardingId, { sentAt, registrationId }),
+      status: 'failed',
+      sendDeadline: 0,
+      lastError: failure('missing-configuration', sentAt + 1_000),
+    }),
+  },
+  'failed after a create of unknown outcome': {
+    instances: 1,
+    row: ({ askedAt }) => ({
+      askedAt: askedAt + 123,
+      status: 'failed',
+      contested: true,
+      lastError: failure('not-created', askedAt + 1_000),
+      checkAt: later(),
+    }),
+  },
+  'claimed by a request that died after its create': {
+    instances: 1,
+    row: (moments) => ({
+      askedAt: moments.askedAt + 123,
+      status: 'provisioning',
+      leaseExpiresAt: leaseEnd(moments),
+      checkAt: later(),
+    }),
+  },
+  'claimed by a request of the toolkit that died before its create': {
+    instances: 0,
+    isOfToolkit: true,
+    row: (moments) => ({
+      askedBy: toolkit('sbt-0.9', onboardingId, { sentAt: moments.askedAt, ...moments }),
+      status: 'provisioning',
+      leaseExpiresAt: leaseEnd(moments),
+      checkAt: later(),
+    }),
+  },
+  'being deleted for a request': {
+    instances: 1,
+    isRecorded: true,
+    isOfToolkit: true,
+    row: ({ askedAt: sentAt, removalAskedAt, registrationId }) => ({
+      // A request is no event: this one had asked for the instance.
+      askedBy: toolkit('sbt-0.9', onboardingId, { sentAt, registrationId }),
+      removedAt: removalAskedAt + 456,
+      status: 'deleting',
+      lastError: failure('outcome-unknown', removalAskedAt + 1_000),
+      checkAt: later(),
+    }),
+  },
+  'being deleted for an event': {
+    instances: 1,
+    isRecorded: true,
+    row: ({ removalAskedAt }) => ({
+      askedBy: native(offboardingId, removalAskedAt),
+      removedAt: removalAskedAt,
+      status: 'deleting',
+      lastError: failure('outcome-unknown', removalAskedAt + 1_000),
+      checkAt: later(),
+    }),
+  },
+  'being deleted for a request of the toolkit': {
+    instances: 1,
+    isRecorded: true,
+    isOfToolkit: true,
+    row: ({ removalAskedAt: sentAt, registrationId }) => ({
+      askedBy: toolkit('sbt-0.9', offboardingId, { sentAt, registrationId }),
+      removedAt: sentAt,
+      status: 'deleting',
+      checkAt: later(),
+    }),
+  },
+  'removed by a request': {
+    instances: 0,
+    row: ({ askedAt, removalAskedAt }) => ({
+      askedBy: native(onboardingId, askedAt),
+      removedAt: removalAskedAt + 456,
+      status: 'removed',
+      instanceId: 4711,
+      expiresAt: forgottenAt(removalAskedAt),
+    }),
+  },
+  'removed by an event': {
+    instances: 0,
+    row: ({ removalAskedAt }) => ({
+      askedBy: native(offboardingId, removalAskedAt),
+      removedAt: removalAskedAt,
+      status: 'removed',
+      instanceId: 4711,
+      expiresAt: forgottenAt(removalAskedAt),
+    }),
+  },
+  'removed before it ever was': {
+    instances: 0,
+    row: ({ removalAskedAt }) => ({
+      name: '',
+      tags: [],
+      fingerprint: '',
+      harmless: {},
+      sendDeadline: 0,
+      askedAt: removalAskedAt,
+      askedBy: native(offboardingId, removalAskedAt),
+      removedAt: removalAskedAt,
+      createdAt: removalAskedAt + 1_000,
+      updatedAt: removalAskedAt + 1_000,
+      status: 'removed',
+      expiresAt: forgottenAt(removalAskedAt),
+    }),
+  },
+} as const satisfies Record<string, Kind>;
+
+export type KindName = keyof typeof kinds;
+
+/** A tenant with a row of the version before. */
+export type EarlierRow = Moments & {
+  kind: KindName;
+  tenantId: string;
+  registrationId: string;
+  provisionId: string;
+  /** Of the recorded instance. */
+  instanceId: number | undefined;
+  /** The settings that the row was made with, as an event may hold them. */
+  settings: { name?: string; tags?: string[]; configuration?: { 'pagination.max': number } };
+};
+
+/** Writes a row of the kind, for a tenant of its own, with its instances at Cloud Elements. */
+export async function writeEarlierRow(service: Service, name: KindName): Promise<EarlierRow> {
+  const kind: Kind = kinds[name];
+  const tenantId = newTenant();
+  const key = { tenantId, elementKey: 'taxify' };
+  const nowMs = Math.floor(Date.now() / 1_000) * 1_000;
+  const moments = { askedAt: nowMs - 600_000, removalAskedAt: nowMs - 300_000 };
+  const registrationId = randomUUID();
+  const provisionId = randomUUID();
+  const settings = kind.isOfToolkit
+    ? {}
+    : { name: 'Shop', tags: ['shop', 'eu'], configuration: { 'pagination.max': 5 } };
+  const made = {
+    name: settings.name ?? `taxify-${tenantId}`,
+    tags: settings.tags ?? [],
+    harmless: settings.configuration ? { 'pagination.max': '5' } : {},
+  };
+
+  const instances = [];
+  for (let count = 0; count < kind.instances; count++) {
+    instances.push(await makeInstance(service, { ...key, ...made, provisionId }));
+  }
+  const recorded = kind.isRecorded ? instances[0] : undefined;
+  const row: Record<string, unknown> = {
+    v: 1,
+    ...key,
+    status: 'active',
+    provisionId,
+    attemptId: randomUUID(),
+    leaseExpiresAt: 0,
+    sendDeadline: moments.askedAt + 25_000,
+    contested: false,
+    origin: service.simulator.url,
+    ...made,
+    fingerprint: earlierFingerprint({ ...key, ...made }),
+    askedAt: moments.askedAt,
+    instanceId: recorded?.id,
+    token: kind.hasToken && recorded ? await service.encryptToken(recorded.token, key) : undefined,
+    createdAt: moments.askedAt,
+    updatedAt: moments.askedAt + 1_000,
+    ...kind.row({ ...moments, registrationId }),
+  };
+  const inIndex = row['checkAt'] === undefined ? {} : { unsettled: 'yes' };
+  await service.dynamoDb.send(
+    new PutItemCommand({
+      TableName: service.tableName,
+      Item: marshall({ ...row, ...inIndex }, { removeUndefinedValues: true }),
+      ConditionExpression: 'attribute_not_exists(tenantId)',
+    }),
+  );
+  return {
+    kind: name,
+    tenantId,
+    registrationId,
+    provisionId,
+    instanceId: recorded?.id,
+    settings,
+    ...moments,
+  };
+}
+
+/** By name, tags and harmless configuration alone. */
+function earlierFingerprint({
+  elementKey,
+  name,
+  tags,
+  harmless,
+}: {
+  elementKey: string;
+  name: string;
+  tags: string[];
+  harmless: Record<string, string>;
+}): string {
+  const settings = JSON.stringify([elementKey, name, tags.toSorted(), Object.entries(harmless)]);
+  return createHash('sha256').update(settings).digest('base64url');
+}
+
+const createdSchema = z.object({ id: z.int(), token: z.string() });
+
+async function makeInstance(
+  { simulator, platformSecret: { userSecret, organizationSecret }, stage }: Service,
+  instance: { tenantId: string; provisionId: string; name: string; tags: string[]; elementKey: string },
+): Promise<z.infer<typeof createdSchema>> {
+  const { tenantId, provisionId, name, tags, elementKey } = instance;
+  const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
+    method: 'POST',
+    headers: {
+      authorization: `User ${userSecret}, Organization ${organizationSecret}`,
+      'content-type': 'application/json',
+    },
+    body: JSON.stringify({
+      element: { key: elementKey },
+      name,
+      tags: [...tags, `tenant:${tenantId}`, `provision:${provisionId}`, `owner:${stage}`],
+      configuration: { 'api.key': 'key-of-before', 'pagination.max': 5 },
+    }),
+  });
+  expect(response.status).toBe(200);
+  return createdSchema.parse(await response.json());
+}
+
+/** What otherwise takes up to an hour: the reconciler looks at the row, now or at its next run. */
+export async function reconcileNow(service: Service, tenantId: string): Promise<void> {
+  await service.dynamoDb.send(
+    new UpdateItemCommand({
+      TableName: service.tableName,
+      Key: { tenantId: { S: tenantId }, elementKey: { S: 'taxify' } },
+      UpdateExpression: 'SET checkAt = :past',
+      ConditionExpression: 'checkAt > :past',
+      ExpressionAttributeValues: { ':past': { N: '1' } },
+    }),
+  );
+  await service.invoke('reconcile-instances', {});
+}

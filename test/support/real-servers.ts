@@ -1,0 +1,281 @@
+import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { marshall } from '@aws-sdk/util-dynamodb';
+import { setTimeout } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { clientOptions } from '../../functions/adapters/aws.ts';
+import { createAuditProgress } from '../../functions/adapters/audit-progress.ts';
+import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
+import { createCloudElements } from '../../functions/adapters/cloud-elements.ts';
+import { createInstanceStore } from '../../functions/adapters/instance-store.ts';
+import { createPlatformCredentials, createTenantSecrets } from '../../functions/adapters/secrets.ts';
+import { createTokenCipher } from '../../functions/adapters/token-cipher.ts';
+import type { Observation, Observe } from '../../functions/core/ports.ts';
+import {
+  settingsOf,
+  type InstanceKey,
+  type InstanceRow,
+  type InstanceSettings,
+} from '../../functions/model/instance.ts';
+import { createAuditing } from '../../functions/core/audit.ts';
+import { createChanging, type Changes } from '../../functions/core/change.ts';
+import { OnboardingError } from '../../functions/model/errors.ts';
+import type { Removal } from '../../functions/model/events.ts';
+import { createOffboarding } from '../../functions/core/offboard.ts';
+import { createOnboarding } from '../../functions/core/onboard.ts';
+import type { Offboarding } from '../../functions/model/events.ts';
+import { createProvisioning } from '../../functions/core/provision.ts';
+import { createReconciling } from '../../functions/core/reconcile.ts';
+import { createRemoving } from '../../functions/core/remove.ts';
+import { startAwsEndpoint } from '../../infra/local/aws/aws-endpoint.ts';
+import { startCloudElements, type Fault } from '../../infra/local/cloud-elements/simulator.ts';
+import { startDynamoDb } from '../../infra/local/aws/dynamodb.ts';
+import { createFaults } from '../../infra/local/faults.ts';
+import { createKms } from '../../infra/local/aws/kms.ts';
+import { createSecretsManager } from '../../infra/local/aws/secrets-manager.ts';
+
+const tableName = 'instances';
+const platformSecretId = 'tests/platform';
+const firstSecrets = {
+  userSecret: 'user-secret-for-tests',
+  organizationSecret: 'organization-secret-for-tests',
+};
+
+/** The deployed periods, made short enough to be lived through. */
+const timing = {
+  leaseMs: 5_000,
+  createTimeoutMs: 400,
+  lookUpTimeoutMs: 400,
+  commitReserveMs: 1_000,
+  quiescenceMs: 10_000,
+  recheckMs: 60_000,
+  reconcileAgainMs: 5_000,
+  tombstoneMs: 1_000_000,
+  oldestOnboardingMs: Infinity,
+};
+
+/** The use case with its real adapters, against local servers on free ports; `clock.aheadMs` moves its time. */
+export async function startServers() {
+  const simulator = await startCloudElements(firstSecrets);
+  const faults = createFaults();
+  const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard });
+  const secretsManager = createSecretsManager();
+  const kms = createKms();
+  const aws = await startAwsEndpoint({
+    guard: faults.guard,
+    operations: { ...secretsManager.operations, ...kms.operations },
+  });
+  secretsManager.put(platformSecretId, JSON.stringify(firstSecrets));
+
+  const common = {
+    ...clientOptions,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
+  };
+  const dynamoDbClient = new DynamoDBClient({ ...common, endpoint: dynamoDb.url });
+  const kmsClient = new KMSClient({ ...common, endpoint: aws.url });
+  const secretsClient = new SecretsManagerClient({ ...common, endpoint: aws.url });
+  const store = createInstanceStore({ client: dynamoDbClient, tableName });
+  const cipher = createTokenCipher({ client: kmsClient, keyId: kms.keyId });
+  let current = firstSecrets;
+  const observations: Observation[] = [];
+  const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
+  const clock = { aheadMs: 0 };
+  const now = () => Date.now() + clock.aheadMs;
+
+  /** A container of its own: nothing cached. */
+  function openContainer(baseUrl: string) {
+    return {
+      store,
+      cipher,
+      cloudElements: createCloudElements({
+        call: createCloudElementsCaller({
+          baseUrl,
+          credentials: createPlatformCredentials({ client: secretsClient, secretId: platformSecretId }),
+          connectTimeoutMs: 200,
+        }),
+      }),
+      readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
+      origin: baseUrl,
+      stage: 'tests',
+      observe: (observation: Observation, of: Parameters<Observe>[1]) => {
+        observations.push(observation);
+        observed.push({ observation, of });
+      },
+      timing,
+      now,
+      sleep: (delayMs: number) => setTimeout(Math.min(delayMs, 20)),
+    };
+  }
+
+  function openProvisioning({ baseUrl = simulator.url }: { baseUrl?: string } = {}) {
+    const provision = createProvisioning(openContainer(baseUrl));
+    return (settings: InstanceSettings, { recordRefusal = false, invocationMs = 3_000 } = {}) =>
+      provision(settings, { deadlineAt: now() + invocationMs, recordRefusal });
+  }
+
+  const container = openContainer(simulator.url);
+  const { remove } = createRemoving(container);
+  const { offboard } = createOffboarding(container);
+  const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
+  const change = createChanging(container);
+  const { reconcile } = createReconciling(container);
+  const audit = createAuditing({
+    ...container,
+    progress: createAuditProgress({ client: dynamoDbClient, tableName }),
+  });
+
+  const rowOf = (tenantId: string) => store.get(keyOf(tenantId));
+  const instancesOf = (tenantId: string) =>
+    simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
+  function reset() {
+    clock.aheadMs = 0;
+    observations.length = 0;
+    observed.length = 0;
+    faults.reset();
+    simulator.reset();
+  }
+  const provision = openProvisioning();
+
+  /** The promises of a row that is done: active, its token the one live instance's, readable for its own key alone. */
+  async function expectOneActiveInstance(tenantId: string): Promise<InstanceRow> {
+    const row = await rowOf(tenantId);
+    const [instance, ...others] = instancesOf(tenantId);
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({ status: 'active', instanceId: instance?.id, leaseExpiresAt: 0 });
+    if (!row?.token) throw new Error('the row has no token');
+    expect(await cipher.decrypt(row.token, keyOf(tenantId))).toBe(instance?.token);
+    return row;
+  }
+
+  /** Leaves behind what an invocation leaves that was killed while its create was on its way. */
+  async function killedWhileCreating(tenantId: string, effect: Fault['effect']): Promise<InstanceRow> {
+    simulator.faultFor = ({ method }) => ({
+      effect,
+      outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
+    });
+    await provision(taxify(tenantId));
+    const row = await rowOf(tenantId);
+    if (!row) throw new Error('no row was left');
+    const leaseExpiresAt = Date.now() + 1_000;
+    const asKilled = {
+      ...row,
+      contested: false,
+      lastError: undefined,
+      leaseExpiresAt,
+      checkAt: leaseExpiresAt,
+    };
+    await store.replace(asKilled, row);
+    reset();
+    return asKilled;
+  }
+
+  /** Another instance of the row's generation, as a create makes it that is sent twice. */
+  async function duplicate(row: InstanceRow): Promise<void> {
+    const { userSecret, organizationSecret } = current;
+    const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
+      method: 'POST',
+      headers: {
+        authorization: `User ${userSecret}, Organization ${organizationSecret}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({
+        element: { key: 'taxify' },
+        name: row.name,
+        tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`, 'owner:tests'],
+        configuration: { 'api.key': 'k' },
+      }),
+    });
+    expect(response.status).toBe(200);
+  }
+
+  /** Writes a row with a number in it that no double holds. */
+  async function putOdd(row: InstanceRow, unsettled?: 'first' | 'later'): Promise<void> {
+    const Item = {
+      ...marshall({ ...row, unsettled }, { removeUndefinedValues: true }),
+      sendDeadline: { N: '12345678901234567890.5' },
+    };
+    await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
+  }
+
+  async function removeAtCloudElements(instanceId: number | undefined): Promise<void> {
+    const { userSecret, organizationSecret } = current;
+    const response = await fetch(`${simulator.url}/elements/api-v2/instances/${instanceId}`, {
+      method: 'DELETE',
+      headers: { authorization: `User ${userSecret}, Organization ${organizationSecret}` },
+    });
+    expect(response.status).toBe(200);
+  }
+
+  return {
+    simulator,
+    removeAtCloudElements,
+    rowOf,
+    instancesOf,
+    expectOneActiveInstance,
+    killedWhileCreating,
+    duplicate,
+    remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
+      remove(key, { times: { own: now() }, by: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
+    offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
+    onboard: (settings: InstanceSettings, { deliveries = 1 } = {}) =>
+      onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
+    change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
+    audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
+    reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
+    /** How long the row has waited that has waited longest, as a run of the reconciler tells it. */
+    oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,
+    /** Counts start anew, nothing fails any more, and it is now again. */
+    reset,
+    store,
+    cipher,
+    clock,
+    observations,
+    /** The same with what they are about. */
+    observed,
+    putOdd,
+    openProvisioning,
+    provision,
+    /** Requests to AWS so far, as `x-amz-target` names them. */
+    awsRequests: faults.requests,
+    failAws: faults.fail,
+    /** At Cloud Elements and in the platform secret. */
+    rotateSecrets(rotated: typeof current): void {
+      current = rotated;
+      simulator.rotateSecrets(rotated);
+      secretsManager.put(platformSecretId, JSON.stringify(rotated));
+    },
+    putPlatformSecret: (value: string) => secretsManager.put(platformSecretId, value),
+    putTenantSecret: (tenantId: string, value: string, elementKey = 'taxify') =>
+      secretsManager.put(`tests/tenants/${tenantId}/${elementKey}`, value),
+    posts: () => simulator.requests.filter(({ operation }) => operation === 'POST /instances').length,
+    async [Symbol.asyncDispose]() {
+      for (const client of [dynamoDbClient, kmsClient, secretsClient]) client.destroy();
+      await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
+    },
+  };
+}
+
+export const keyOf = (tenantId: string): InstanceKey => ({ tenantId, elementKey: 'taxify' });
+
+/** The error that a call ends with; that it ends well is one, too. */
+export async function errorOf(promise: Promise<unknown>): Promise<OnboardingError> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof OnboardingError)) throw new Error('no OnboardingError was thrown', { cause: error });
+  return error;
+}
+
+let tenants = 0;
+/** A tenant nobody has asked for yet. */
+export const newTenant = (): string => `tenant-${++tenants}`;
+
+export function taxify(
+  tenantId: string,
+  asked: Parameters<typeof settingsOf>[1] = { configuration: { 'api.key': 'taxify-key-for-tests' } },
+): InstanceSettings {
+  return settingsOf({ tenantId, elementKey: 'taxify' }, asked);
+}
