@@ -95,7 +95,8 @@ export const replacements: readonly Replacement[] = [
     // Its index brings along fetch, pools, proxies, caches, WebSocket and more.
     name: 'undici but for its client',
     filter: /^undici$/,
-    contents: () => "module.exports = { Client: require('undici/lib/dispatcher/client.js') };",
+    contents: () =>
+      "module.exports = { Client: require('undici/lib/dispatcher/client.js'), buildConnector: require('undici/lib/core/connect.js') };",
   },
   {
     // Not reached: we turn HTTP/2 off, send text, and run on processors that have the instructions of the fast parser.

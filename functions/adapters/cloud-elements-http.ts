@@ -1,20 +1,23 @@
 import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../model/errors.ts';
-import { relay, relayRequestId, type Relaying } from './relay.ts';
+import type { InstanceId } from '../model/instance-id.ts';
+import { decompressed, parseJson } from './answer-body.ts';
+import { createConnector } from './connect.ts';
+import { hasFormOfRequestId, relay, relayRequestId, repeats, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
 
 /** The path below every edition's origin; only the origin differs between regions and brands. */
 const apiPath = '/elements/api-v2';
 
-/** A page of the list holds at most 200 instances of a few KiB. */
+/** Twice the platform's own limit, decompressed. */
 const maxAnswerBytes = 16 * 1024 * 1024;
 
-/** What the platform says when it refuses: any of the three may be missing. */
+/** What the platform says when it refuses: any of the three may be missing, or null. */
 const refusalSchema = z.object({
-  requestId: z.optional(z.string()),
-  message: z.optional(z.string()),
-  providerMessage: z.optional(z.unknown()),
+  requestId: z.nullish(z.string()),
+  message: z.nullish(z.string()),
+  providerMessage: z.nullish(z.unknown()),
 });
 
 type Refusal = {
@@ -22,6 +25,8 @@ type Refusal = {
   message: string | undefined;
   /** The vendor behind the element refused, not the platform. Its own words may hold personal data and end here. */
   isVendors: boolean;
+  /** The refusal has a request id, which may yet be withheld. */
+  isNumbered: boolean;
 };
 
 /** Where the platform secrets come from. `renew` is told which ones were refused; the same object: nothing newer. */
@@ -64,7 +69,7 @@ type Subject = {
   tenantId?: string;
   elementKey?: string;
   provisionId?: string | undefined;
-  instanceId?: number;
+  instanceId?: InstanceId;
 };
 
 export type Answer = {
@@ -76,6 +81,10 @@ export type Answer = {
   /** Set when the platform itself refused: other bodies come from something in front of it. */
   refusal: Refusal | undefined;
   requestId: string | undefined;
+  /** Refused for the size of what was sent or requested, not for how often. */
+  isTooLarge: boolean;
+  /** Does the text repeat a credential that was sent, as it is or in a usual encoding? */
+  repeatsSecret: (text: string) => boolean;
 };
 
 export type Reply =
@@ -114,7 +123,7 @@ export function createCloudElementsCaller({
     try {
       const cached = await untilAborted(credentials.get(), signal);
       const first = await timed(send(request, cached, signal));
-      if (!isUnauthorized(first.reply)) return first;
+      if (!mayBeUnauthorized(first.reply)) return first;
       const renewed = await untilAborted(credentials.renew(cached), signal);
       return renewed === cached ? first : await timed(send(request, renewed, signal));
     } catch (error) {
@@ -140,7 +149,7 @@ export function createCloudElementsCaller({
     const client = new Client(baseUrl, {
       allowH2: false,
       maxResponseSize: maxAnswerBytes,
-      connect: { timeout: connectTimeoutMs },
+      connect: createConnector({ timeoutMs: connectTimeoutMs, signal }),
     });
     // Not one byte is written before this: not while the name is looked up, nor while TCP and TLS are set up.
     let connected = false;
@@ -148,7 +157,11 @@ export function createCloudElementsCaller({
       connected = true;
     });
     try {
-      const { status, headers, text } = await exchange(client, signal, {
+      const {
+        status,
+        headers,
+        body: bytes,
+      } = await exchange(client, signal, {
         method,
         path: `${apiPath}${path}`,
         ...(query && { query }),
@@ -156,12 +169,15 @@ export function createCloudElementsCaller({
           // No Element part: it would make the platform act on that element's instance instead.
           authorization: `User ${userSecret}, Organization ${organizationSecret}`,
           accept: 'application/json',
+          'accept-encoding': 'identity',
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
+      const coding = firstOf(headers, 'content-encoding');
+      const whole = await decompressed(bytes, { coding, maxBytes: maxAnswerBytes });
       const secrets = [...(relaying.secrets ?? []), userSecret, organizationSecret];
-      return answerOf(status, headers, text, { ...relaying, secrets });
+      return answerOf(status, headers, new TextDecoder().decode(whole), { ...relaying, secrets });
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
     } finally {
@@ -170,8 +186,10 @@ export function createCloudElementsCaller({
   }
 }
 
-type Exchanged = { status: number; headers: AnswerHeaders; text: string };
+type Exchanged = { status: number; headers: AnswerHeaders; body: Buffer<ArrayBuffer> };
 type AnswerHeaders = Record<string, string | string[] | undefined>;
+
+const firstOf = (headers: AnswerHeaders, name: string): string | undefined => [headers[name]].flat()[0];
 
 /** One request and the whole of its answer. When the time is up the client goes, connected or not. */
 function exchange(
@@ -193,7 +211,7 @@ function exchange(
     onResponseData: (_, chunk) => {
       chunks.push(chunk);
     },
-    onResponseEnd: () => resolve({ ...head, text: new TextDecoder().decode(Buffer.concat(chunks)) }),
+    onResponseEnd: () => resolve({ ...head, body: Buffer.concat(chunks) }),
     onResponseError: (_, error) => reject(error),
   });
   return promise;
@@ -212,11 +230,21 @@ export function successOf<T>(reply: Reply, schema: z.ZodMiniType<T>): T | undefi
  * a `message` even, when the base URL is wrong or something is down: only the platform gives a request id.
  */
 export const isAbsent = (reply: Reply): boolean =>
-  reply.kind === 'answer' && reply.status === 404 && Boolean(reply.refusal && reply.requestId);
+  reply.kind === 'answer' && reply.status === 404 && reply.refusal?.isNumbered === true;
 
-/** Our secrets were refused, not the tenant's: then the vendor behind the element would have spoken. */
+/** The platform refuses our secrets, not the tenant's: then the vendor behind the element would have spoken. */
 export const isUnauthorized = (reply: Reply): boolean =>
+  reply.kind === 'answer' && reply.status === 401 && reply.refusal?.isVendors === false;
+
+/** Also when something else answers: then the platform secret is read once more, which harms nothing. */
+const mayBeUnauthorized = (reply: Reply): boolean =>
   reply.kind === 'answer' && reply.status === 401 && !reply.refusal?.isVendors;
+
+/** A page of a list is larger than the platform sends, or than is read here. */
+export const isTooLarge = (reply: Reply): boolean =>
+  reply.kind === 'answer' ? reply.isTooLarge : reply.kind === 'broken' && tooLargeToRead.has(reply.reason);
+
+const tooLargeToRead = new Set(['UND_ERR_RES_EXCEEDED_MAX_SIZE', 'ERR_BUFFER_TOO_LARGE']);
 
 /** For logs and errors: what came instead of what was expected, with what can be relayed of what the platform said. */
 export function describe(reply: Reply): string {
@@ -240,7 +268,11 @@ async function timed(sending: Promise<Reply>): Promise<TimedReply> {
 }
 
 function accountOf({ method, path, about }: Request, { reply, durationMs }: TimedReply): CloudElementsCall {
-  const call = { operation: `${method} ${path.replace(/\/\d+$/, '/{id}')}`, about, durationMs };
+  const call = {
+    operation: `${method} ${path.replace(/^\/instances\/.+$/, '/instances/{id}')}`,
+    about,
+    durationMs,
+  };
   switch (reply.kind) {
     case 'answer': {
       const { status, requestId } = reply;
@@ -262,33 +294,43 @@ function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
   return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
 }
 
+/**
+ * The platform puts its id of the request into a header and repeats it in the body of a refusal. An id that stands in the
+ * body alone, or is another there, may be anything, for instance a stored key that the call did not send.
+ */
+function agreedOn({ body, header }: { body: string | undefined; header: string | undefined }) {
+  const isDenied = hasFormOfRequestId(body) && body?.toLowerCase() !== header?.toLowerCase();
+  return isDenied ? undefined : header;
+}
+
+/** The platform's own words for secrets that it does not accept, on record also without a request id. */
+const refusesSecrets = /^Invalid Organization or User secret\b/;
+
+/** Other 429s are about how many requests there are. */
+const namesSize = /\bpayload\b|\bsize\b|\btoo (large|big)\b|\b\d+(\.\d+)? ?[kmg]i?b\b|\b(mega)?bytes\b/i;
+
 function answerOf(status: number, headers: AnswerHeaders, text: string, relaying: Relaying): Answer {
-  const header = (name: string) => [headers[name]].flat()[0];
+  const header = (name: string) => firstOf(headers, name);
   const json = parseJson(text);
-  const refused = refusalSchema.safeParse(json).data;
-  const isRefusal = refused !== undefined && Object.values(refused).some((value) => value !== undefined);
+  const { requestId, message, providerMessage } = refusalSchema.safeParse(json).data ?? {};
+  const ids = { body: requestId ?? undefined, header: header('elements-request-id') };
+  // Proxies send JSON with a `message`, too, and some a `requestId` of another form.
+  const isNumbered = hasFormOfRequestId(ids.body) || Boolean(ids.header);
+  const isVendors = providerMessage !== undefined && providerMessage !== null;
+  const isPlatforms = isNumbered || isVendors || (status === 401 && refusesSecrets.test(message ?? ''));
   return {
     kind: 'answer',
     status,
     header,
     json,
-    refusal: isRefusal
-      ? {
-          message: refused.message && relay(refused.message, relaying),
-          isVendors: refused.providerMessage !== undefined,
-        }
-      : undefined,
-    requestId:
-      relayRequestId(refused?.requestId, relaying) ?? relayRequestId(header('elements-request-id'), relaying),
+    refusal:
+      isPlatforms && (isVendors || typeof message === 'string' || typeof requestId === 'string')
+        ? { message: message ? relay(message, relaying) : undefined, isVendors, isNumbered }
+        : undefined,
+    requestId: relayRequestId(agreedOn(ids), relaying),
+    isTooLarge: status === 413 || (status === 429 && namesSize.test(message ?? '')),
+    repeatsSecret: (value) => repeats(value, relaying.secrets ?? []),
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** An error's code or name: its message may quote what was sent. */

@@ -1,15 +1,27 @@
 import * as z from 'zod/mini';
 import { allowedKeys, requiredKeys } from '../model/catalog.ts';
-import type { CloudElements, ElementInstance, LookUp, Mishap, ReadOutcome, Sought } from '../core/ports.ts';
+import type {
+  CloudElements,
+  CreateOutcome,
+  ElementInstance,
+  ListWalk,
+  LookUp,
+  Mishap,
+  ReadOutcome,
+  Sought,
+  UnusableInstance,
+} from '../core/ports.ts';
 import type { Owned } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { Configuration } from '../model/instance.ts';
+import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import { namesAnother, ownershipOf, provisionTag } from '../model/markers.ts';
 import { clockSkewMs } from '../model/timing.ts';
 import {
   describe,
   isAbsent,
   isSuccess,
+  isTooLarge,
   isUnauthorized,
   successOf,
   type Answer,
@@ -19,24 +31,42 @@ import {
 } from './cloud-elements-http.ts';
 import type { Relaying } from './relay.ts';
 
-/** Opaque, but it travels in a header whose parts are separated by commas. */
-const elementTokenSchema = z.string().check(z.regex(/^[^\s,\p{Cc}]+$/u));
+/** Opaque, but it travels in a header whose parts are separated by commas; U+FFFD stands for what could not be read. */
+const tokenPattern = /^[^\s,\p{Cc}\p{Cs}\uFFFD]+$/u;
+
+/** AWS: KMS encrypts no longer plaintext. */
+const maxTokenBytes = 4_096;
+
+/** Text with an integer in it is the number, as far as numbers go. Other text is no more than a part of a path. */
+const instanceIdSchema = z.union([
+  z.int(),
+  z.pipe(
+    z.string().check(z.regex(/^[\w-]{1,64}$/)),
+    z.transform((id: string): InstanceId => {
+      const number = Number(id);
+      return Number.isSafeInteger(number) && String(number) === id ? number : id;
+    }),
+  ),
+]);
 
 /** Only to choose the oldest by: whatever else it is counts as not given. */
 const createdDateSchema = z.catch(z.optional(z.string()), undefined);
 
+/** An empty one counts as not given, like one of another type. */
+const tokenSchema = z.string().check(z.minLength(1));
+
 /** Of some thirty fields only these two are always there. */
 const createdSchema = z.object({
-  id: z.int(),
-  token: elementTokenSchema,
+  id: instanceIdSchema,
+  token: tokenSchema,
   createdDate: createdDateSchema,
 });
 
 /** Some views leave the tags or the token out, and tags were objects once. */
 const shownSchema = z.object({
-  id: z.int(),
+  id: instanceIdSchema,
   element: z.object({ key: z.string() }),
-  token: z.catch(z.optional(elementTokenSchema), undefined),
+  token: z.catch(z.optional(tokenSchema), undefined),
   name: z.catch(z.optional(z.string()), undefined),
   tags: z.nullish(z.array(z.union([z.string(), z.object({ name: z.string() })]))),
   createdDate: createdDateSchema,
@@ -44,7 +74,8 @@ const shownSchema = z.object({
   valid: z.catch(z.boolean(), true),
   disabled: z.catch(z.boolean(), false),
 });
-type Shown = z.infer<typeof shownSchema>;
+/** `fault`: why it cannot be kept; then it shows no token. */
+type Shown = z.infer<typeof shownSchema> & { fault?: string | undefined };
 
 const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
 
@@ -68,8 +99,8 @@ export function createCloudElements({
         },
         { timeoutMs },
       );
-      const instance = successOf(reply, createdSchema);
-      if (instance) return { kind: 'created', instance };
+      const made = successOf(reply, createdSchema);
+      if (made && reply.kind === 'answer') return outcomeOfCreate(made, reply);
       return mishapOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
@@ -99,38 +130,57 @@ export function createCloudElements({
       const search = await searchAll(sought, deadlineAt);
       const { instanceId } = sought;
       if (search.kind === 'unknown' || instanceId === undefined) return search;
-      if (search.instances.some(({ id }) => id === instanceId)) return search;
+      const isListed = [...search.instances, ...(search.unusable ?? [])].some(({ id }) => id === instanceId);
+      if (isListed) return search;
       // The row knows it by its id, so that it is not listed yet proves nothing.
-      const recorded = outcomeOf(await readById(instanceId, deadlineAt), sought);
+      const shown = await readById(instanceId, deadlineAt);
+      const recorded = outcomeOf(shown, sought);
       if (recorded.kind === 'unknown') {
         return { kind: 'unknown', reason: `instance ${instanceId} cannot be read (${recorded.reason})` };
       }
       if (recorded.kind === 'absent' || recorded.owned === 'not-ours') return search;
       const { owned, token, createdDate } = recorded;
       if (owned === 'unmarked') return { kind: 'unknown', reason: `instance ${instanceId} shows no markers` };
+      const unusable = unusableOf(shown);
+      if (unusable) return { ...search, unusable: [...(search.unusable ?? []), unusable] };
       if (!token) return { kind: 'unknown', reason: `instance ${instanceId} shows no token` };
       return { ...search, instances: [...search.instances, { id: instanceId, token, createdDate }] };
     },
 
-    async list({ owner, page }, { timeoutMs }) {
-      const reply = await call(listRequest(`owner:${owner}`, page), { timeoutMs });
-      if (isAbsent(reply) && page === undefined) {
-        return { kind: 'listed', instances: [], nextPage: undefined };
+    async list({ owner, page, walk = newWalk() }, { timeoutMs }) {
+      const deadlineAt = now() + timeoutMs;
+      let { pageSize } = walk;
+      for (;;) {
+        const request = listRequest(`owner:${owner}`, { page, pageSize });
+        const reply = await call(request, { timeoutMs: deadlineAt - now() });
+        if (isAbsent(reply) && (page === undefined || mayEnd(walk))) {
+          return { kind: 'listed', instances: [], nextPage: undefined };
+        }
+        const smaller = isTooLarge(reply) ? smallerThan(pageSize) : undefined;
+        // Page tokens may count pages, so that one of larger pages leads elsewhere.
+        if (smaller !== undefined && page !== undefined) {
+          return { kind: 'refused', walk: newWalk(smaller) };
+        }
+        if (smaller !== undefined) {
+          pageSize = smaller;
+          continue;
+        }
+        if (page !== undefined && isPageRefused(reply)) return { kind: 'refused', walk: newWalk(pageSize) };
+        const items = successOf(reply, z.array(z.unknown()));
+        if (!items) return { kind: 'unknown', reason: describe(reply) };
+        // One that is not in this form cannot be compared with anything.
+        const shown = items.flatMap((item) => shownIn(item, reply) ?? []);
+        const instances = shown.map(({ id, element, token, valid, disabled, ...item }) => ({
+          id,
+          elementKey: element.key,
+          tags: tagsOf(item),
+          token,
+          valid,
+          disabled,
+        }));
+        const nextPage = nextPageOf(reply);
+        return { kind: 'listed', instances, nextPage, walk: stepOf({ ...walk, pageSize }, items, reply) };
       }
-      if (page !== undefined && isPageRefused(reply)) return { kind: 'refused' };
-      const items = successOf(reply, z.array(z.unknown()));
-      if (!items) return { kind: 'unknown', reason: describe(reply) };
-      // One that is not in this form cannot be compared with anything.
-      const shown = items.flatMap((item) => shownSchema.safeParse(item).data ?? []);
-      const instances = shown.map(({ id, element, token, valid, disabled, ...item }) => ({
-        id,
-        elementKey: element.key,
-        tags: tagsOf(item),
-        token,
-        valid,
-        disabled,
-      }));
-      return { kind: 'listed', instances, nextPage: nextPageOf(reply) };
     },
 
     async remove({ tenantId, elementKey, instanceId }, { timeoutMs }) {
@@ -139,11 +189,11 @@ export function createCloudElements({
           method: 'DELETE',
           path: `/instances/${instanceId}`,
           relaying: relayingOf(elementKey),
-          about: { tenantId, elementKey, instanceId },
+          about: { tenantId, elementKey, instanceId: loggableId(instanceId) },
         },
         { timeoutMs },
       );
-      const what = `remove instance ${instanceId} (${elementKey}) of tenant ${tenantId}`;
+      const what = `remove instance ${loggableId(instanceId)} (${elementKey}) of tenant ${tenantId}`;
       const mishap = mishapOf(reply, what, now());
       // Unlike a create, of which 409 says nothing certain: the platform keeps an instance that is in use.
       const keepsIt = reply.kind === 'answer' && reply.status === 409 && reply.refusal !== undefined;
@@ -163,31 +213,55 @@ export function createCloudElements({
    */
   async function searchAll(sought: Sought, deadlineAt: number): Promise<LookUp> {
     let before: Walk | undefined;
+    let pageSize: number | undefined;
     for (;;) {
-      const walk = await walkThrough(sought, deadlineAt);
+      const walk = await walkThrough(sought, pageSize, deadlineAt);
       if (walk.kind === 'unknown') return walk;
-      const { instances, isFiltered } = walk;
-      if (isFiltered || instances.length > 0 || (before && isSameSet(before.ids, walk.ids))) {
-        return { kind: 'found', instances, isCertain: isFiltered };
+      if (walk.kind === 'too-large') {
+        ({ pageSize } = walk);
+        continue;
+      }
+      const { instances, unusable, isFiltered } = walk;
+      const isSomething = instances.length > 0 || unusable.length > 0;
+      if (isFiltered || isSomething || (before && isSameSet(before.ids, walk.ids))) {
+        return {
+          kind: 'found',
+          instances,
+          ...(unusable.length > 0 && { unusable }),
+          isCertain: isFiltered,
+        };
       }
       if (now() >= deadlineAt) return { kind: 'unknown', reason: 'the list changed while it was read' };
       before = walk;
     }
   }
 
-  async function walkThrough(sought: Sought, deadlineAt: number): Promise<Walk | Unknown> {
-    const walk: Walk = { kind: 'walked', ids: new Set(), instances: [], isFiltered: true };
+  async function walkThrough(
+    sought: Sought,
+    pageSize: number | undefined,
+    deadlineAt: number,
+  ): Promise<Walk | Unknown | { kind: 'too-large'; pageSize: number }> {
+    const walk: Walk = { kind: 'walked', ids: new Set(), instances: [], unusable: [], isFiltered: true };
+    let steps = newWalk(pageSize);
     const tag = provisionTag(sought);
     const pagesSeen = new Set<string>();
     let untagged = 0;
     let nextPage: string | undefined;
     for (;;) {
-      const reply = await call(listRequest(tag, nextPage, sought), { timeoutMs: deadlineAt - now() });
-      if (isAbsent(reply) && nextPage === undefined) return walk;
+      const request = listRequest(tag, { page: nextPage, pageSize }, sought);
+      const reply = await call(request, { timeoutMs: deadlineAt - now() });
+      if (isAbsent(reply) && (nextPage === undefined || mayEnd(steps))) {
+        // That a page is lost would look the same, unless Cloud Elements says how many items there are.
+        if (nextPage !== undefined && steps.total === undefined) walk.isFiltered = false;
+        return walk;
+      }
+      const smaller = isTooLarge(reply) ? smallerThan(pageSize) : undefined;
+      if (smaller !== undefined) return { kind: 'too-large', pageSize: smaller };
       const page = successOf(reply, z.array(z.unknown()));
       if (!page) return { kind: 'unknown', reason: describe(reply) };
+      steps = stepOf(steps, page, reply);
       for (const item of page) {
-        const listed = readItem(item, sought);
+        const listed = readItem(item, sought, reply);
         if (!listed) return { kind: 'unknown', reason: 'the list has an item that cannot be read' };
         if (listed === 'of another element') {
           walk.isFiltered = false;
@@ -204,6 +278,7 @@ export function createCloudElements({
         if (match.kind === 'unknown') return match;
         if (match.kind === 'unasked') walk.isFiltered = false;
         if (match.kind === 'match') walk.instances.push(match.instance);
+        if (match.kind === 'unusable') walk.unusable.push(match.instance);
       }
       nextPage = nextPageOf(reply);
       if (nextPage === undefined) return walk;
@@ -215,34 +290,39 @@ export function createCloudElements({
   /** The server's filters are coarse, so all markers are compared here; what shows no tags is read by its id. */
   async function matching(listed: Shown, sought: Sought, deadlineAt: number): Promise<Match> {
     const tag = provisionTag(sought);
+    const id = loggableId(listed.id);
     const isUntagged = !listed.tags?.length;
     if (isUntagged ? !isCandidate(listed, sought) : !hasTag(listed, tag)) return { kind: 'unasked' };
-    const isWhole = !isUntagged && listed.token !== undefined;
+    const isWhole = !isUntagged && (listed.token !== undefined || typeof listed.id !== 'number');
     const shown = isWhole ? listed : await readById(listed.id, deadlineAt);
     if (shown === 'absent') return { kind: 'none' };
-    if ('reason' in shown) return { kind: 'unknown', reason: `instance ${listed.id} cannot be read` };
-    if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };
+    if ('reason' in shown) return { kind: 'unknown', reason: `instance ${id} cannot be read` };
+    if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };
     if (!hasTag(shown, tag)) return { kind: 'unasked' };
     if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };
     if (ownershipOf(markedOf(shown), sought) !== 'ours') {
-      const reason = `instance ${listed.id} has our tag, but not tenant, owner and element`;
+      const reason = `instance ${id} has our tag, but not tenant, owner and element`;
       return { kind: 'unknown', reason };
     }
-    const { id, token, createdDate } = shown;
-    if (!token) return { kind: 'unknown', reason: `instance ${id} shows no token` };
-    return { kind: 'match', instance: { id, token, createdDate } };
+    const unusable = unusableOf(shown);
+    if (unusable) return { kind: 'unusable', instance: unusable };
+    const { token, createdDate } = shown;
+    if (!token || typeof shown.id !== 'number') {
+      return { kind: 'unknown', reason: `instance ${id} shows no token` };
+    }
+    return { kind: 'match', instance: { id: shown.id, token, createdDate } };
   }
 
-  async function readById(instanceId: number, deadlineAt: number): Promise<Shown | 'absent' | Unknown> {
+  async function readById(instanceId: InstanceId, deadlineAt: number): Promise<Shown | 'absent' | Unknown> {
     const reply = await call(
-      { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId } },
+      { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId: loggableId(instanceId) } },
       { timeoutMs: deadlineAt - now() },
     );
     if (isAbsent(reply)) return 'absent';
-    const shown = successOf(reply, shownSchema);
+    const shown = isSuccess(reply) ? shownIn(reply.json, reply) : undefined;
     // Another instance than the one asked for is no answer.
     if (shown?.id === instanceId) return shown;
-    const mishap = mishapOf(reply, `show instance ${instanceId}`, now());
+    const mishap = mishapOf(reply, `show instance ${loggableId(instanceId)}`, now());
     return {
       kind: 'unknown',
       reason: describe(reply),
@@ -257,17 +337,91 @@ const mostReadById = 20;
 type Unknown = { kind: 'unknown'; reason: string; error?: OnboardingError };
 
 /** `isFiltered`: all that was listed was asked for. */
-type Walk = { kind: 'walked'; ids: Set<number>; instances: ElementInstance[]; isFiltered: boolean };
+type Walk = {
+  kind: 'walked';
+  ids: Set<InstanceId>;
+  instances: ElementInstance[];
+  unusable: UnusableInstance[];
+  isFiltered: boolean;
+};
 
 /** `none`: it has the tag, but is another's, or gone. `unasked`: it has not, so the filter does not hold. */
-type Match = { kind: 'none' | 'unasked' } | { kind: 'match'; instance: ElementInstance } | Unknown;
+type Match =
+  | { kind: 'none' | 'unasked' }
+  | { kind: 'match'; instance: ElementInstance }
+  | { kind: 'unusable'; instance: UnusableInstance }
+  | Unknown;
 
-const isSameSet = (a: Set<number>, b: Set<number>): boolean =>
+const isSameSet = (a: Set<InstanceId>, b: Set<InstanceId>): boolean =>
   a.size === b.size && [...a].every((id) => b.has(id));
 
+function shownIn(item: unknown, reply: Reply): Shown | undefined {
+  const shown = shownSchema.safeParse(item).data;
+  if (!shown || reply.kind !== 'answer') return undefined;
+  const fault = faultOf(shown, reply);
+  return fault === undefined ? shown : { ...shown, token: undefined, fault };
+}
+
+/** Why an instance cannot be kept: reads on from "an instance …". */
+function faultOf(
+  { id, token }: { id: InstanceId; token?: string | undefined },
+  { repeatsSecret }: Answer,
+): string | undefined {
+  if (typeof id !== 'number') return 'with an id that is no integer below 2^53';
+  if (token === undefined) return undefined;
+  if (!tokenPattern.test(token)) return 'with a token that no Authorization header can carry';
+  if (Buffer.byteLength(token) > maxTokenBytes) return 'with a token of more than 4,096 bytes';
+  return repeatsSecret(token) ? 'with a token that repeats a credential' : undefined;
+}
+
+function outcomeOfCreate(made: z.infer<typeof createdSchema>, reply: Answer): CreateOutcome {
+  const { id, token, createdDate } = made;
+  if (reply.repeatsSecret(String(id))) {
+    const reason = 'with an id that repeats a credential';
+    return { kind: 'unusable', instance: { id: undefined, reason } };
+  }
+  const reason = faultOf(made, reply);
+  if (reason === undefined && typeof id === 'number') {
+    return { kind: 'created', instance: { id, token, createdDate } };
+  }
+  return { kind: 'unusable', instance: { id, reason: reason ?? 'that cannot be read' } };
+}
+
+const unusableOf = (shown: Shown | 'absent' | Unknown): UnusableInstance | undefined =>
+  shown !== 'absent' && 'fault' in shown && shown.fault !== undefined
+    ? { id: shown.id, reason: shown.fault }
+    : undefined;
+
+/** Asked for in turn where a page is too large; the first is what Cloud Elements shows by itself. */
+const pageSizes = [200, 50, 10];
+
+const smallerThan = (pageSize: number = maxPageSize): number | undefined =>
+  pageSizes.find((size) => size < pageSize);
+
+const maxPageSize = 200;
+
+const newWalk = (pageSize?: number): ListWalk => ({ seen: 0, total: undefined, isFull: false, pageSize });
+
+function stepOf(walk: ListWalk, page: readonly unknown[], reply: Reply): ListWalk {
+  const count = (reply.kind === 'answer' && reply.header('elements-total-count')) || '';
+  return {
+    ...walk,
+    seen: walk.seen + page.length,
+    total: /^\d{1,9}$/.test(count) ? Number(count) : undefined,
+    isFull: page.length >= (walk.pageSize ?? maxPageSize),
+  };
+}
+
+/** A page token on the last page, which was full, leads to a 404. Anywhere else a 404 is a page that was lost. */
+const mayEnd = ({ seen, total, isFull }: ListWalk): boolean => (total === undefined ? isFull : seen >= total);
+
 /** An item of another element may be in any form. */
-function readItem(item: unknown, { elementKey }: Sought): Shown | 'of another element' | undefined {
-  const listed = shownSchema.safeParse(item).data;
+function readItem(
+  item: unknown,
+  { elementKey }: Sought,
+  reply: Reply,
+): Shown | 'of another element' | undefined {
+  const listed = shownIn(item, reply);
   if (listed) return listed;
   const stranger = elementOnlySchema.safeParse(item).data;
   return stranger && stranger.element.key !== elementKey ? 'of another element' : undefined;
@@ -288,6 +442,7 @@ function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome
   if (shown === 'absent') return { kind: 'absent' };
   if ('reason' in shown) return shown;
   const { id: instanceId, element, token, createdDate, valid, disabled } = shown;
+  if (typeof instanceId !== 'number') return { kind: 'unknown', reason: 'another instance was shown' };
   const facts = { instanceId, elementKey: element.key, token, createdDate, valid, disabled };
   return { kind: 'read', owned: ownershipOf(markedOf(shown), owned), ...facts };
 }
@@ -311,11 +466,19 @@ function relayingOf(elementKey: string, configuration: Configuration = {}): Rela
   };
 }
 
-function listRequest(tag: string, nextPage: string | undefined, sought?: Sought): Request {
+function listRequest(
+  tag: string,
+  { page, pageSize }: { page: string | undefined; pageSize: number | undefined },
+  sought?: Sought,
+): Request {
   return {
     method: 'GET',
     path: '/instances',
-    query: { 'tags[]': tag, ...(nextPage !== undefined && { nextPage }) },
+    query: {
+      'tags[]': tag,
+      ...(pageSize !== undefined && { pageSize: String(pageSize) }),
+      ...(page !== undefined && { nextPage: page }),
+    },
     ...(sought && { about: subjectOf(sought) }),
   };
 }
@@ -352,6 +515,7 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
     return { kind: 'not-done', error, retryAfterMs: 0 };
   }
   const { status, requestId } = reply;
+  if (status === 429 && reply.isTooLarge) return { kind: 'unknown', reason: describe(reply), requestId };
   if (status === 429) {
     const retryAfterMs = retryAfterOf(reply.header('retry-after'), nowMs);
     const error = new OnboardingError(
@@ -395,11 +559,15 @@ function refusalIn({ status, refusal }: Answer, what: string): string {
 }
 
 /** No caller waits longer, and a number with more digits could be a credential. */
-const maxRetryAfterMs = 24 * 60 * 60 * 1_000;
+const maxRetryAfterMs = 60 * 60 * 1_000;
 
-/** RFC 9110: seconds or a date. */
+const httpDatePattern = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
+
+/** RFC 9110: seconds or a date. Anything else counts as absent, although `Date.parse` would read a date from much of it. */
 function retryAfterOf(value: string | undefined, nowMs: number): number {
   if (value === undefined) return 0;
-  const delayMs = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return delayMs > 0 ? Math.min(delayMs, maxRetryAfterMs) : 0;
+  const delayMs = /^\d+$/.test(value)
+    ? Number(value) * 1_000
+    : httpDatePattern.test(value) && Date.parse(value) - nowMs;
+  return delayMs && delayMs > 0 ? Math.min(delayMs, maxRetryAfterMs) : 0;
 }

@@ -58,13 +58,51 @@ export function relay(message: string, { names = [], secrets = [] }: Relaying): 
 /** A MongoDB object id or a UUID; a key may have the same form. */
 const requestIdPattern = /^([\da-f]{24}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12})$/i;
 
-const withoutDashes = (text: string): string => text.replaceAll('-', '');
+export const hasFormOfRequestId = (id: string | undefined): boolean =>
+  id !== undefined && requestIdPattern.test(id);
 
-/** Relays Cloud Elements' id of a request if it has the form of one and is in none of the credentials. */
+/** Relays Cloud Elements' id of a request if it has the form of one and repeats none of the credentials. */
 export function relayRequestId(id: string | undefined, { secrets = [] }: Relaying): string | undefined {
-  if (id === undefined || !requestIdPattern.test(id)) return undefined;
-  const digits = withoutDashes(id.toLowerCase());
-  return secrets.some((secret) => withoutDashes(textOf(secret)).includes(digits)) ? undefined : id;
+  return hasFormOfRequestId(id) && !repeats(id ?? '', secrets) ? id : undefined;
+}
+
+/** So many characters in common are no chance, neither in hexadecimal digits nor in Base64. */
+const telltaleCharacters = 8;
+
+/**
+ * Is the text one of the values, or does it have one within it, or the other way round? Also in hexadecimal digits, in
+ * Base64 and backwards, in any letter case, and whatever punctuation stands between.
+ */
+export function repeats(text: string, secrets: readonly unknown[]): boolean {
+  const said = formsOf(text);
+  return secrets.flatMap(textsIn).some((secret) => {
+    if (text === secret || text === backwards(secret)) return true;
+    return formsOf(secret).some((form) => said.some((each) => isWithin(each, form) || isWithin(form, each)));
+  });
+}
+
+const isWithin = (part: string, whole: string): boolean =>
+  part.length >= telltaleCharacters && (whole.includes(part) || whole.includes(backwards(part)));
+
+const backwards = (text: string): string => text.split('').toReversed().join('');
+
+/** As it is and encoded, of hexadecimal digits also their bytes; letters and digits alone. */
+function formsOf(text: string): string[] {
+  const bytes = Buffer.from(text);
+  const forms = [text, bytes.toString('hex'), bytes.toString('base64')];
+  const digits = lettersAndDigits(text);
+  const isHex = digits.length % 2 === 0 && /^[\da-f]+$/i.test(digits);
+  if (isHex) forms.push(Buffer.from(digits, 'hex').toString('base64'));
+  return forms.map((form) => lettersAndDigits(form).toLowerCase());
+}
+
+/** Letters and digits of any script: a value of other characters alone is compared as it is. */
+const lettersAndDigits = (text: string): string => text.normalize('NFKD').replace(/[^\p{L}\p{N}]/gu, '');
+
+/** The texts of a value; numbers and truth values as they are written. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(textsIn);
+  return [String(value)];
 }
 
 function relayableOf(chunk: string, names: readonly string[]): Relayable | undefined {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { AuditProgressStore, ListedInstance, Parts } from './ports.ts';
+import type { AuditProgressStore, ListedInstance, ListWalk, Parts } from './ports.ts';
 import type { Ownership } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
+import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import {
   auditPartition,
   elementKeySchema,
@@ -59,7 +60,7 @@ type Run = { result: Audit; endsAt: number };
 /** Waits before a page is requested again. */
 const pageRetryDelaysMs = [500, 2_000];
 
-/** A list whose page tokens are refused is walked through from its beginning so many times. */
+/** A list whose page tokens are refused, or whose pages are too large, is walked through from its beginning so many times. */
 const mostWalks = 3;
 
 /** Instances read by their ids at the same time. */
@@ -118,8 +119,8 @@ export function createAuditing({
   };
 
   /** The active rows, by their instance; undefined when the time does not suffice. */
-  async function readRows(run: Run): Promise<Map<number, Recorded> | undefined> {
-    const recorded = new Map<number, Recorded>();
+  async function readRows(run: Run): Promise<Map<InstanceId, Recorded> | undefined> {
+    const recorded = new Map<InstanceId, Recorded>();
     const elementKeys = new Map<string, string>();
     for await (const { row, ...key } of store.all()) {
       if (now() > run.endsAt) return undefined;
@@ -149,11 +150,13 @@ export function createAuditing({
   }
 
   /** @returns whether all of the list was seen */
-  async function walkList(run: Run, recorded: Map<number, Recorded>): Promise<boolean> {
-    const others = new Set<number>();
+  async function walkList(run: Run, recorded: Map<InstanceId, Recorded>): Promise<boolean> {
+    const others = new Set<InstanceId>();
+    let start: ListWalk | undefined;
     for (let walks = 0; walks < mostWalks; walks++) {
-      const ended = await walkOnce(run, recorded, others);
-      if (ended !== 'refused') return ended === 'whole';
+      const ended = await walkOnce(run, recorded, others, start);
+      if (typeof ended === 'string') return ended === 'whole';
+      start = ended.walk;
     }
     return false;
   }
@@ -161,15 +164,18 @@ export function createAuditing({
   /** @param others instances without a row that a page has shown already: the list shifts while it is walked through */
   async function walkOnce(
     run: Run,
-    recorded: Map<number, Recorded>,
-    others: Set<number>,
-  ): Promise<'whole' | 'broken-off' | 'refused'> {
+    recorded: Map<InstanceId, Recorded>,
+    others: Set<InstanceId>,
+    start: ListWalk | undefined,
+  ): Promise<'whole' | 'broken-off' | { walk: ListWalk | undefined }> {
     const pages = new Set<string>();
+    let walk = start;
     let page: string | undefined;
     for (;;) {
-      const list = await listPage(run, page);
+      const list = await listPage(run, page, walk);
       if (list.kind === 'unknown') return 'broken-off';
-      if (list.kind === 'refused') return 'refused';
+      if (list.kind === 'refused') return { walk: list.walk };
+      ({ walk } = list);
       const news = list.instances.filter(({ id }) => !(recorded.get(id)?.isSeen ?? others.has(id)));
       for (const { id } of news) if (!recorded.has(id)) others.add(id);
       await Promise.all(news.map((instance) => compare(run, instance, rowsOf(recorded, instance.id))));
@@ -180,11 +186,11 @@ export function createAuditing({
     }
   }
 
-  async function listPage(run: Run, page: string | undefined) {
+  async function listPage(run: Run, page: string | undefined, walk: ListWalk | undefined) {
     for (const delayMs of [...pageRetryDelaysMs, undefined]) {
       if (now() >= run.endsAt) break;
       const timeoutMs = Math.min(timing.createTimeoutMs, run.endsAt - now());
-      const list = await cloudElements.list({ owner: stage, page }, { timeoutMs });
+      const list = await cloudElements.list({ owner: stage, page, walk }, { timeoutMs });
       if (list.kind !== 'unknown' || delayMs === undefined) return list;
       await sleep(delayMs);
     }
@@ -244,8 +250,9 @@ export function createAuditing({
   function tellState(
     result: Audit,
     { valid, disabled }: { valid: boolean; disabled: boolean },
-    { instanceId, ...of }: InstanceKey & { instanceId: number },
+    { instanceId: id, ...of }: InstanceKey & { instanceId: InstanceId },
   ): void {
+    const instanceId = loggableId(id);
     if (!valid) {
       result.invalid += 1;
       observe({ kind: 'instance-invalid', instanceId }, nameOf(of));
@@ -263,10 +270,13 @@ export function createAuditing({
     const row = isKey(key) ? await store.get(key) : undefined;
     if (row && (owns(row, instanceId) || row.checkAt !== undefined || isLeased(row, now()))) return;
     result.orphaned += 1;
-    observe({ kind: 'orphan', instanceId }, { ...key, provisionId: generationIn(instance) ?? unknownKey });
+    observe(
+      { kind: 'orphan', instanceId: loggableId(instanceId) },
+      { ...key, provisionId: generationIn(instance) ?? unknownKey },
+    );
   }
 
-  async function readNotListed(run: Run, recorded: Map<number, Recorded>): Promise<void> {
+  async function readNotListed(run: Run, recorded: Map<InstanceId, Recorded>): Promise<void> {
     const { result, endsAt } = run;
     const left = [...recorded.keys()].flatMap((id) => rowsOf(recorded, id)).filter(({ isSeen }) => !isSeen);
     result.notListed = left.length;
@@ -335,7 +345,7 @@ export function createAuditing({
   }
 }
 
-function rowsOf(recorded: Map<number, Recorded>, instanceId: number): Recorded[] {
+function rowsOf(recorded: Map<InstanceId, Recorded>, instanceId: InstanceId): Recorded[] {
   const rows: Recorded[] = [];
   for (let row = recorded.get(instanceId); row; row = row.twin) rows.push(row);
   return rows;
@@ -360,7 +370,7 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey) => ({
 });
 
 /** A tombstone, or a row whose instance could not be made, only remembers an id. */
-const owns = ({ status, instanceId }: InstanceRow, id: number): boolean =>
+const owns = ({ status, instanceId }: InstanceRow, id: InstanceId): boolean =>
   instanceId === id && (status === 'provisioning' || status === 'active' || status === 'deleting');
 
 /** By the instance's tags, which can be anything: what is logged has to look like what it is. */

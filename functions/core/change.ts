@@ -37,7 +37,7 @@ export type Change = (
 ) => Promise<InstanceRow>;
 
 /** Waits between tries; running out of time ends them too. */
-const retryDelaysMs = [200, 400, 800, 1_600, 3_200];
+const retryDelaysMs = [200, 400, 800, 1_600];
 
 /**
  * Changes name, tags or configuration of an active instance, at Cloud Elements first. Its id and token stay the same,
@@ -134,15 +134,16 @@ export function createChanging({
     { row, callMs, untilMs }: { row: InstanceRow; callMs: number; untilMs: number },
   ): Promise<{ outcome: T; error?: never } | { outcome?: never; error: OnboardingError }> {
     let error: OnboardingError | undefined;
-    for (const delayMs of retryDelaysMs) {
+    for (const delayMs of [...retryDelaysMs, undefined]) {
       const timeoutMs = Math.min(callMs, untilMs - now());
       if (timeoutMs <= 0) break;
       const outcome = await call(timeoutMs);
       const failure = failureOf(outcome);
       if (!failure) return { outcome };
       error = failure.error;
+      if (!failure.isWorthRepeating || delayMs === undefined) break;
       const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
-      if (!failure.isWorthRepeating || now() + waitMs >= untilMs) break;
+      if (now() + waitMs >= untilMs) break;
       await sleep(waitMs);
     }
     return { error: error ?? outOfTime(row) };
@@ -181,9 +182,10 @@ export function createChanging({
       (timeoutMs) => cloudElements.change(who, wanted, { timeoutMs }),
       (outcome) => {
         if (outcome.kind === 'changed') return undefined;
-        if (outcome.kind === 'unknown') isCertain = false;
+        const isNoVerdict = outcome.kind === 'unknown' || isUnreadable(outcome);
+        if (isNoVerdict) isCertain = false;
         const isWorthRepeating =
-          outcome.kind === 'unknown' || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
+          isNoVerdict || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
         return { error: errorOf(row, outcome), isWorthRepeating };
       },
       { row, callMs: timing.createTimeoutMs, untilMs },
@@ -236,6 +238,12 @@ function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'chan
   }
 }
 
+/** Something in front of Cloud Elements has answered: what it says may soon change, and what it did is not known. */
+const isUnreadable = (outcome: object): boolean =>
+  'error' in outcome &&
+  outcome.error instanceof OnboardingError &&
+  outcome.error.code === 'cloud-elements-unreadable';
+
 type Failure = { error: OnboardingError; isWorthRepeating: boolean };
 
 /** Nothing has been sent yet. */
@@ -243,7 +251,10 @@ function unreadable(
   { tenantId, elementKey }: InstanceRow,
   { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
 ): Failure {
-  if (error) return { error, isWorthRepeating: error.facts.retryAfterMs !== undefined };
+  if (error) {
+    const isWorthRepeating = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
+    return { error, isWorthRepeating };
+  }
   return {
     error: new OnboardingError(
       'cloud-elements-unreachable',

@@ -3,6 +3,7 @@ import type { TenantSecret } from '../model/configuration.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
 import type { Timing } from '../model/timing.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from '../model/instance.ts';
+import type { InstanceId } from '../model/instance-id.ts';
 
 /**
  * What the use cases need of the outside world; `adapters/` has the real ones. Written out here because imports go
@@ -58,9 +59,15 @@ export type AuditProgressStore = {
 /** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
 
+/**
+ * An instance that shows to be the row's and that the service cannot keep: no row holds its id, or no header or
+ * ciphertext its token. `reason` reads on from "an instance …". `id`: absent if it must not be used or logged.
+ */
+export type UnusableInstance = { id: InstanceId | undefined; reason: string };
+
 /** As lists show it, which may leave out the tags or the token. */
 export type ListedInstance = {
-  id: number;
+  id: InstanceId;
   elementKey: string;
   tags: readonly string[];
   token: string | undefined;
@@ -77,7 +84,10 @@ export type Mishap =
   /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */
   | { kind: 'not-done'; error: OnboardingError; retryAfterMs?: number };
 
-export type CreateOutcome = { kind: 'created'; instance: ElementInstance } | Mishap;
+export type CreateOutcome =
+  | { kind: 'created'; instance: ElementInstance }
+  | { kind: 'unusable'; instance: UnusableInstance }
+  | Mishap;
 
 /** `absent`: there is no such instance any more. */
 export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Mishap;
@@ -120,7 +130,7 @@ export type Sought = Owned & {
  * result rests on two equal walks through all of it, and the row stays in doubt.
  */
 export type LookUp =
-  | { kind: 'found'; instances: ElementInstance[]; isCertain: boolean }
+  | { kind: 'found'; instances: ElementInstance[]; unusable?: UnusableInstance[]; isCertain: boolean }
   | { kind: 'unknown'; reason: string };
 
 /** No call outlasts its `timeoutMs`, and none throws for what Cloud Elements or the network does. */
@@ -144,20 +154,35 @@ export type CloudElements = {
   read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
   /** Finds only instances that show tenant, owner, element and generation. */
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
-  /** One page of all instances of a stage, of whatever element, and perhaps of others: the filter may not hold. */
+  /**
+   * One page of all instances of a stage, of whatever element, and perhaps of others: the filter may not hold.
+   * `walk`: as the page before gave it. A page that is too large for Cloud Elements is requested again with fewer items;
+   * after the first page the list has to be begun anew with the `walk` that comes with `refused`.
+   */
   list(
-    query: { owner: string; page: string | undefined },
+    query: { owner: string; page: string | undefined; walk?: ListWalk | undefined },
     options: { timeoutMs: number },
   ): Promise<
-    | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined }
+    | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined; walk?: ListWalk }
     /** The platform does not take this page's token, or not any more. */
-    | { kind: 'refused' }
+    | { kind: 'refused'; walk?: ListWalk }
     | { kind: 'unknown'; reason: string }
   >;
   remove(
-    instance: InstanceKey & { instanceId: number },
+    instance: InstanceKey & { instanceId: InstanceId },
     options: { timeoutMs: number },
   ): Promise<RemoveOutcome>;
+};
+
+/** How far a list has been read: which pages were full, and how many items are left, tell its end from a lost page. */
+export type ListWalk = {
+  /** Items on all pages so far. */
+  seen: number;
+  /** Items of the whole list, if Cloud Elements says so. */
+  total: number | undefined;
+  isFull: boolean;
+  /** Absent: as many as Cloud Elements shows by itself, which is 200. */
+  pageSize?: number | undefined;
 };
 
 /** The ciphertext opens only for the same tenant and element. */
@@ -176,22 +201,22 @@ export type Observation =
   | { kind: 'look-up-failed'; reason: string }
   | { kind: 'adopted'; instanceId: number }
   /** It was wanted once, and no more. */
-  | { kind: 'instance-removed'; instanceId: number }
-  | { kind: 'instance-left'; instanceId: number; reason: string }
+  | { kind: 'instance-removed'; instanceId: InstanceId }
+  | { kind: 'instance-left'; instanceId: InstanceId; reason: string }
   /** The row records it, but it shows that it belongs to another tenant, stage or element. */
   | { kind: 'not-ours'; instanceId: number }
   /** It should never have been: a double, or one that came after all. */
-  | { kind: 'surplus-removed'; instanceId: number }
-  | { kind: 'surplus-left'; instanceId: number; reason: string }
+  | { kind: 'surplus-removed'; instanceId: InstanceId }
+  | { kind: 'surplus-left'; instanceId: InstanceId; reason: string }
   | { kind: 'claim-left'; reason: string }
   /** Active here, but Cloud Elements denies that there is such an instance. */
   | { kind: 'instance-lost'; instanceId: number }
   | { kind: 'left-open'; reason: string }
   /** At Cloud Elements with this stage's tag, but no row owns it. */
-  | { kind: 'orphan'; instanceId: number }
+  | { kind: 'orphan'; instanceId: InstanceId }
   /** Cloud Elements says that it does not work. */
-  | { kind: 'instance-invalid'; instanceId: number }
-  | { kind: 'instance-disabled'; instanceId: number }
+  | { kind: 'instance-invalid'; instanceId: InstanceId }
+  | { kind: 'instance-disabled'; instanceId: InstanceId }
   /** The table has a row that this version cannot read. */
   | { kind: 'row-unreadable' }
   | { kind: 'token-refilled' }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Mishap, Parts, Write } from './ports.ts';
+import type { Mishap, Parts, UnusableInstance, Write } from './ports.ts';
 import { assertAllowed, configurationFor } from '../model/configuration.ts';
 import { OnboardingError } from '../model/errors.ts';
 import {
@@ -34,7 +34,17 @@ import {
 import { registrationOf } from '../model/row-history.ts';
 import { momentsOf } from '../model/moments.ts';
 import { markerTags } from '../model/markers.ts';
-import { asRead, createSettling, currentOf, heldBy, isNotEmpty, wonBy, type Settled } from './settle.ts';
+import {
+  asRead,
+  createSettling,
+  currentOf,
+  heldBy,
+  idsOf,
+  isNotEmpty,
+  wonBy,
+  type Found,
+  type Settled,
+} from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming } from '../model/timing.ts';
 
@@ -49,7 +59,7 @@ export type Provisioned =
 const lookUpDelaysMs = [250, 500, 1_000, 2_000, 4_000];
 
 /** Waits before sending again what was certainly not created; running out of time ends them too. */
-const createRetryDelaysMs = [200, 400, 800, 1_600, 3_200];
+const createRetryDelaysMs = [200, 400, 800, 1_600];
 
 /** Of events that repeat each other at the same time each try records one, and so many are worked at once at most. */
 const mostRecordTries = 50;
@@ -111,7 +121,7 @@ export function createProvisioning({
   | 'sleep'
   | 'newId'
 >): Provision {
-  const { lookUp, adopt, commit, removeSurplus, endClaim } = createSettling({
+  const { lookUp, adopt, commit, removeSurplus, removeUnusable, endClaim } = createSettling({
     store,
     cloudElements,
     cipher,
@@ -140,9 +150,8 @@ export function createProvisioning({
 
     if (claimed.earlier === 'to-adopt') {
       const found = await lookUp(claimed.row);
-      if (found && isNotEmpty(found.instances)) {
-        return answerSettled(await adopt(claimed.row, found.instances, deadlineAt), claimant);
-      }
+      const settled = found && (await settleFound(claimed.row, found, deadlineAt));
+      if (settled) return answerSettled(settled, claimant);
       if (!found || !claimed.mayCreate) {
         await endClaim(claimed.row, () => putBack(claimed));
         return waitFor(claimed.row);
@@ -163,6 +172,8 @@ export function createProvisioning({
           await commit(claimed.row, created.instance, deadlineAt, provenanceIn(settings)),
           claimant,
         );
+      case 'unusable':
+        throw await withoutUnusable(claimed.row, [created.instance], deadlineAt);
       case 'unknown':
         return searchAndAdopt(claimed.row, created, claimant, deadlineAt);
       case 'refused':
@@ -264,7 +275,7 @@ export function createProvisioning({
 
     const found = await lookUp(leased);
     const removed =
-      found && (await Promise.all(found.instances.map(({ id }) => removeSurplus(leased, id, deadlineAt))));
+      found && (await Promise.all(idsOf(found).map((id) => removeSurplus(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
     const next = begun ? succeed(leased, by, begun, timing) : takeOver(leased, by, true, timing);
     const row = isClean ? next : restore(leased, before);
@@ -285,11 +296,12 @@ export function createProvisioning({
     };
     const lastStartAt = row.sendDeadline - timing.createTimeoutMs;
     let error: OnboardingError | undefined;
-    for (const retryDelayMs of createRetryDelaysMs) {
+    for (const retryDelayMs of [...createRetryDelaysMs, undefined]) {
       if (now() > lastStartAt) break;
       const outcome = await cloudElements.create(instance, { timeoutMs: timing.createTimeoutMs });
       if (outcome.kind !== 'not-done' || outcome.retryAfterMs === undefined) return outcome;
       error = outcome.error;
+      if (retryDelayMs === undefined) break;
       const delayMs = Math.max(retryDelayMs, outcome.retryAfterMs);
       if (now() + delayMs > lastStartAt) break;
       observe({ kind: 'create-retried', reason: error.code }, row);
@@ -312,13 +324,43 @@ export function createProvisioning({
       if (leftMs <= 0) break;
       await sleep(delayMs);
       const found = await lookUp(contested, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
-      if (found && isNotEmpty(found.instances)) {
-        return answerSettled(await adopt(contested, found.instances, deadlineAt), by);
-      }
+      const settled = found && (await settleFound(contested, found, deadlineAt));
+      if (settled) return answerSettled(settled, by);
     }
     const parked = park(contested, outcomeUnknown(row, unknown), now(), timing);
     await endClaim(row, () => store.replace(parked, heldBy(row)));
     return waitFor(parked);
+  }
+
+  /** @returns undefined when nothing was found */
+  async function settleFound(
+    row: InstanceRow,
+    { instances, unusable = [] }: Found,
+    deadlineAt: number,
+  ): Promise<Settled | undefined> {
+    if (isNotEmpty(instances)) return adopt(row, instances, deadlineAt, unusable);
+    if (isNotEmpty(unusable)) throw await withoutUnusable({ ...row, contested: true }, unusable, deadlineAt);
+    return undefined;
+  }
+
+  /**
+   * Ends a claim whose instance cannot be kept, without one. Another create would come to the same, so that the row
+   * records it, whoever asked.
+   * @returns the error to throw
+   */
+  async function withoutUnusable(
+    row: InstanceRow,
+    unusable: readonly [UnusableInstance, ...UnusableInstance[]],
+    deadlineAt: number,
+  ): Promise<OnboardingError> {
+    const { error, isLeft } = await removeUnusable(row, unusable, deadlineAt);
+    const ended = { ...row, contested: row.contested || isLeft };
+    const failed = fail(ended, row.sendDeadline, error, now(), timing);
+    let isRecorded = false;
+    await endClaim(row, async () => {
+      isRecorded = wonBy(await store.replace(failed, heldBy(row)), failed);
+    });
+    return isRecorded ? error : notRecorded(row, error);
   }
 
   /** Ends a claim of which nothing is on its way to Cloud Elements. */

@@ -6,7 +6,7 @@ import { bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
 import { askedTimesOf } from '../model/row-history.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
-import { asRead, createSettling, heldBy, isNotEmpty, wonBy } from './settle.ts';
+import { asRead, createSettling, heldBy, idsOf, isNotEmpty, wonBy } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming, type Timing } from '../model/timing.ts';
 
@@ -48,7 +48,7 @@ export function createReconciling({
   'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
 >) {
   const collaborators = { store, cloudElements, cipher, stage, observe, timing, now };
-  const { lookUp, read, adopt, removeSurplus, endClaim } = createSettling(collaborators);
+  const { lookUp, read, adopt, removeSurplus, removeUnusable, endClaim } = createSettling(collaborators);
   const { finish } = createRemoving({ ...collaborators, origin, newId });
   const { finishTenant } = createOffboarding({ ...collaborators, origin, newId });
 
@@ -159,9 +159,15 @@ export function createReconciling({
     const lookedAt = now();
     const found = await lookUp(row, within(deadlineAt));
     if (!found) return leaveOpen(row, 'look-up failed');
-    if (isNotEmpty(found.instances)) {
-      const settled = await adopt(row, found.instances, deadlineAt);
+    const { instances, unusable = [] } = found;
+    if (isNotEmpty(instances)) {
+      const settled = await adopt(row, instances, deadlineAt, unusable);
       return settled.kind === 'committed' ? 'adopted' : 'still-open';
+    }
+    if (isNotEmpty(unusable)) {
+      const { error } = await removeUnusable(row, unusable, deadlineAt);
+      const failed = fail(row, row.sendDeadline, error, now(), timing);
+      return (await store.replace(failed, heldBy(row))).won ? 'failed' : 'skipped';
     }
     if (lookedAt < row.sendDeadline + timing.quiescenceMs) {
       await endClaim(row, () => store.replace(park(row, neverSeen(row), now(), timing), heldBy(row)));
@@ -193,8 +199,8 @@ export function createReconciling({
       );
       return check(row, now() + timing.recheckMs);
     }
-    const surplus = found.instances.filter(({ id }) => id !== keptId);
-    const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+    const surplus = idsOf(found).filter((id) => id !== keptId);
+    const removed = await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
     if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
     const formers = await removeFormers(row, keptId, deadlineAt);
     if (!formers) return leaveOpen(row, 'an earlier generation may be left');
@@ -223,8 +229,8 @@ export function createReconciling({
       const sought = { ...row, ...former, instanceId: undefined };
       const found = await lookUp(sought, { ...within(deadlineAt), besides: keptId });
       if (!found) return undefined;
-      const surplus = found.instances.filter(({ id }) => id !== keptId);
-      const removed = await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      const surplus = idsOf(found).filter((id) => id !== keptId);
+      const removed = await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return undefined;
       areCertain &&= found.isCertain;
     }

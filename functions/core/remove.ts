@@ -15,7 +15,7 @@ import {
 import { askedTimesOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
-import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, wonBy } from './settle.ts';
+import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, idsOf, wonBy } from './settle.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 export type Removed =
@@ -141,7 +141,7 @@ export function createRemoving({
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
       const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
       if (!found) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
-      const removed = await Promise.all(found.instances.map(({ id }) => removeInstance(row, id, deadlineAt)));
+      const removed = await Promise.all(idsOf(found).map((id) => removeInstance(row, id, deadlineAt)));
       if (!removed.every(Boolean)) {
         return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
       }

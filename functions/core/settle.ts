@@ -7,9 +7,11 @@ import type {
   InstanceStore,
   Observe,
   TokenCipher,
+  UnusableInstance,
   Write,
 } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
+import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { activate, park } from './lifecycle.ts';
 import type { Timing } from '../model/timing.ts';
@@ -49,6 +51,10 @@ export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expecte
 
 /** What a look-up has found. */
 export type Found = Extract<LookUp, { kind: 'found' }>;
+
+/** Every instance that a look-up has found, to be removed. */
+export const idsOf = ({ instances, unusable = [] }: Found): InstanceId[] =>
+  [...instances, ...unusable].flatMap(({ id }) => id ?? []);
 
 /** What became of the instance that a row records; `left` says why, in words for the row's `lastError`. */
 export type RecordedRemoval = { kind: 'removed' } | { kind: 'left'; error: OnboardingError };
@@ -98,12 +104,13 @@ export function createCleaning(parts: CleaningParts) {
   /** What cannot be removed in time is left, and said. */
   async function removeInstance(
     row: InstanceRow,
-    instanceId: number,
+    id: InstanceId,
     deadlineAt: number,
     as: 'instance' | 'surplus' = 'instance',
   ): Promise<boolean> {
+    const instanceId = loggableId(id);
     const outcome = await cloudElements.remove(
-      { ...row, instanceId },
+      { ...row, instanceId: id },
       { timeoutMs: timeoutBefore(deadlineAt, parts) },
     );
     const isRemoved = outcome.kind === 'removed';
@@ -117,7 +124,7 @@ export function createCleaning(parts: CleaningParts) {
   }
 
   /** Removes an instance whose token was never handed out. */
-  function removeSurplus(row: InstanceRow, instanceId: number, deadlineAt: number): Promise<boolean> {
+  function removeSurplus(row: InstanceRow, instanceId: InstanceId, deadlineAt: number): Promise<boolean> {
     return removeInstance(row, instanceId, deadlineAt, 'surplus');
   }
 
@@ -168,21 +175,37 @@ export function createRecordedRemoval(parts: CleaningParts) {
 export function createSettling({ store, cipher, ...parts }: SettlingParts) {
   const { observe, timing, now } = parts;
   const { lookUp, read, removeSurplus, endClaim } = createCleaning(parts);
-  return { lookUp, read, adopt, commit, removeSurplus, endClaim };
+  return { lookUp, read, adopt, commit, removeSurplus, removeUnusable, endClaim };
+
+  /**
+   * Removes instances that cannot be kept.
+   * @returns the error to record, and whether one may be left
+   */
+  async function removeUnusable(
+    row: InstanceRow,
+    unusable: readonly [UnusableInstance, ...UnusableInstance[]],
+    deadlineAt: number,
+  ): Promise<{ error: OnboardingError; isLeft: boolean }> {
+    const ids = unusable.flatMap(({ id }) => id ?? []);
+    const removed = await Promise.all(ids.map((id) => removeSurplus(row, id, deadlineAt)));
+    const isLeft = removed.filter(Boolean).length < unusable.length;
+    return { error: instanceUnusable(row, unusable[0], isLeft), isLeft };
+  }
 
   /** Commits the recorded instance, else the oldest; only when that is seen to stand are the others removed. */
   async function adopt(
     row: InstanceRow,
     found: readonly [ElementInstance, ...ElementInstance[]],
     deadlineAt: number,
+    unusable: readonly UnusableInstance[] = [],
   ): Promise<Settled> {
     const kept = found.reduce((a, b) => (preference(row, a, b) <= 0 ? a : b));
     const settled = await commit(row, kept, deadlineAt);
     if (settled.kind !== 'committed') return settled;
     observe({ kind: 'adopted', instanceId: kept.id }, row);
-    const surplus = found.filter(({ id }) => id !== kept.id);
+    const surplus = [...found, ...unusable].flatMap(({ id }) => (id === kept.id ? [] : (id ?? [])));
     if (surplus.length > 0 && (await isStored(row, kept.id))) {
-      await Promise.all(surplus.map(({ id }) => removeSurplus(row, id, deadlineAt)));
+      await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
     }
     return settled;
   }
@@ -259,6 +282,23 @@ function notKnown({ tenantId, elementKey, instanceId }: InstanceRow, reason: str
   return new OnboardingError(
     'deletion-pending',
     `Instance ${instanceId} (${elementKey}) of tenant ${tenantId} is not removed yet (${reason}). It is tried again.`,
+  );
+}
+
+function instanceUnusable(
+  { tenantId, elementKey, provisionId }: InstanceRow,
+  { id, reason }: UnusableInstance,
+  isLeft: boolean,
+): OnboardingError {
+  const named = id === undefined ? 'an instance' : `instance ${loggableId(id)},`;
+  return new OnboardingError(
+    'instance-unusable',
+    `Cloud Elements made ${named} ${reason}, for the ${elementKey} instance of tenant ${tenantId}, which this service ` +
+      `cannot keep. ${
+        isLeft
+          ? `Delete it at Cloud Elements (tag provision:${provisionId}), then request the instance again.`
+          : 'It was deleted. Ask the support of Cloud Elements, then request the instance again.'
+      }`,
   );
 }
 

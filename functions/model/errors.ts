@@ -50,6 +50,11 @@ export const errorCodes = {
   internal: { status: 500, retryable: true, title: 'Something went wrong in this service' },
   'cloud-elements-unreachable': { status: 502, retryable: true, title: 'Cloud Elements cannot be reached' },
   'cloud-elements-unreadable': { status: 502, retryable: true, title: 'Cloud Elements cannot be understood' },
+  'instance-unusable': {
+    status: 502,
+    retryable: false,
+    title: 'Cloud Elements made an instance that cannot be kept',
+  },
   'outcome-unknown': {
     status: 502,
     retryable: true,

@@ -79,6 +79,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'busy-with-other-settings',
       'being-deleted',
       'not-saved',
+      'instance-unusable',
     ],
   },
   'list-instances': {

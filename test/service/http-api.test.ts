@@ -85,6 +85,12 @@ async function linesOf(of: Service, tenantId: string) {
   return of.logsOf(tenantId);
 }
 
+test('an answer that a proxy has compressed is read by the functions as they are built', async () => {
+  service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'gzip' } });
+  expect((await service.post(newTenant(), instanceJson)).status).toBe(201);
+  expect(service.simulator.requests.map(({ operation }) => operation)).toEqual(['POST /instances']);
+});
+
 describe('POST of an instance', () => {
   test('provisions what the documented body asks for and answers with the instance', async () => {
     const tenantId = newTenant();

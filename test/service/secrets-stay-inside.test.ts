@@ -126,7 +126,11 @@ const quoting: {
 }[] = [
   {
     what: 'in a refusal',
-    outcome: (message) => ({ kind: 'status', status: 400, body: { message } }),
+    outcome: (message) => ({
+      kind: 'status',
+      status: 400,
+      body: { requestId: '0123456789abcdef01234567', message },
+    }),
     status: 400,
     code: 'refused-by-cloud-elements',
   },
@@ -172,7 +176,11 @@ const quoting: {
   },
   {
     what: 'in a 401',
-    outcome: (message) => ({ kind: 'status', status: 401, body: { message } }),
+    outcome: (message) => ({
+      kind: 'status',
+      status: 401,
+      body: { requestId: '0123456789abcdef01234567', message },
+    }),
     status: 503,
     code: 'platform-credentials-refused',
   },
@@ -186,6 +194,12 @@ const quoting: {
     }),
     status: 503,
     code: 'cloud-elements-busy',
+  },
+  {
+    what: 'by a proxy, in JSON',
+    outcome: (message) => ({ kind: 'status', status: 401, body: { message } }),
+    status: 502,
+    code: 'cloud-elements-unreadable',
   },
   {
     what: 'by a proxy',
@@ -447,7 +461,11 @@ async function changesAndRemovals(): Promise<void> {
     service.simulator.fail({
       on: 'PATCH /instances/{id}',
       effect: 'none',
-      outcome: { kind: 'status', status: 400, body: { message: `Invalid value: ${quotation}` } },
+      outcome: {
+        kind: 'status',
+        status: 400,
+        body: { requestId: '0123456789abcdef01234567', message: `Invalid value: ${quotation}` },
+      },
     });
     const renamed = service.patch(ownPath, { name: 'Renamed' });
     await expectAnswer('stored key quoted', 400, renamed, 'refused-by-cloud-elements');

@@ -81,6 +81,8 @@ export async function startServers() {
   let current = firstSecrets;
   const observations: Observation[] = [];
   const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
+  /** The waits between tries, as they would be. */
+  const sleeps: number[] = [];
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
 
@@ -105,7 +107,10 @@ export async function startServers() {
       },
       timing,
       now,
-      sleep: (delayMs: number) => setTimeout(Math.min(delayMs, 20)),
+      sleep: (delayMs: number) => {
+        sleeps.push(delayMs);
+        return setTimeout(Math.min(delayMs, 20));
+      },
     };
   }
 
@@ -133,6 +138,7 @@ export async function startServers() {
     clock.aheadMs = 0;
     observations.length = 0;
     observed.length = 0;
+    sleeps.length = 0;
     faults.reset();
     simulator.reset();
   }
@@ -221,7 +227,8 @@ export async function startServers() {
     offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
     onboard: (settings: InstanceSettings, { deliveries = 1 } = {}) =>
       onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
-    change: (key: InstanceKey, changes: Changes) => change(key, changes, { deadlineAt: now() + 3_000 }),
+    change: (key: InstanceKey, changes: Changes, { invocationMs = 3_000 } = {}) =>
+      change(key, changes, { deadlineAt: now() + invocationMs }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
     /** How long the row has waited that has waited longest, as a run of the reconciler tells it. */
@@ -231,6 +238,7 @@ export async function startServers() {
     store,
     cipher,
     clock,
+    sleeps,
     observations,
     /** The same with what they are about. */
     observed,

@@ -1,4 +1,5 @@
 import { STATUS_CODES, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { answerHtml, refuse, send, writeHead, type Answer } from './answers.ts';
 import type { Operation, PathParameters } from './routes.ts';
 
@@ -31,7 +32,10 @@ export type Fault = Mishap & { readonly on: Operation; readonly times?: number }
  * "The answer" is the correct one, or a 500 in the platform's form where the request was kept from taking effect.
  */
 export type Outcome =
-  /** An answer of your own: an object goes as JSON, a string as text/html, nothing as an error in the platform's form. */
+  /**
+   * An answer of your own: an object goes as JSON, a string as text/html, nothing as an error in the platform's form. A
+   * `requestId` in the platform's form is in the header `elements-request-id`, too, unless you set that.
+   */
   | {
       readonly kind: 'status';
       readonly status: number;
@@ -52,6 +56,8 @@ export type Outcome =
   | { readonly kind: 'delay'; readonly ms: number }
   /** The connection is reset at once; the request takes effect `ms` later, whatever `effect` says. */
   | { readonly kind: 'late-effect'; readonly ms: number }
+  /** The answer compressed, although `identity` was requested, as some proxies do. */
+  | { readonly kind: 'gzip' }
   /** 400 in the platform's form, its message quoting the whole body that was sent, credentials and all. */
   | { readonly kind: 'echo-credentials' };
 
@@ -107,16 +113,33 @@ export async function misbehave(options: {
       await pause(outcome.ms);
       perform();
       break;
+    case 'gzip': {
+      const body = gzipSync(answer.body);
+      const headers = { ...answer.headers, 'content-encoding': 'gzip', 'content-length': body.length };
+      response.writeHead(answer.status, headers).end(body);
+      break;
+    }
     case 'echo-credentials':
       send(response, refuse(400, `Invalid request: ${JSON.stringify(received.body)}`));
       break;
   }
 }
 
+const requestIdPattern = /^([\da-f]{24}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12})$/i;
+
 function customAnswer({ status, headers, body }: Extract<Outcome, { kind: 'status' }>): Answer {
   if (typeof body === 'string') return answerHtml(status, body, headers);
   if (body) {
-    const json = { 'content-type': 'application/json', ...headers };
+    const id =
+      'requestId' in body &&
+      typeof body.requestId === 'string' &&
+      requestIdPattern.test(body.requestId) &&
+      body.requestId;
+    const json = {
+      'content-type': 'application/json',
+      ...(id && { 'elements-request-id': id }),
+      ...headers,
+    };
     return { status, headers: json, body: JSON.stringify(body) };
   }
   const error = refuse(status, STATUS_CODES[status] ?? 'Unknown');

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import * as z from 'zod/mini';
 import { answerJson, answerNothing, refuse, refuseInput, type Answer } from './answers.ts';
 import { elements, type ElementDefinition } from './catalog.ts';
@@ -20,7 +19,7 @@ const newInstanceSchema = z.extend(changesSchema, {
   name: z.string().check(z.minLength(1)),
 });
 
-/** What lists show. */
+/** What new instances get, and what lists show. */
 export type Listing = {
   /** An instance is listed only this long after it was created. */
   listLagMs: number;
@@ -30,6 +29,10 @@ export type Listing = {
   };
   /** Lists show what `tags[]` should have kept out. */
   ignoreTagFilter: boolean;
+  /** A last page that is full has a page token, too, which leads to a 404. */
+  tokenOnFullPage: boolean;
+  /** The token of the next instance. */
+  newToken: () => string;
 };
 
 /** A request, as far as its operation is not about one instance. */
@@ -61,7 +64,7 @@ export function createInstances({
     const name = withoutMarkup(parsed.data.name);
     const instance: Instance = {
       id: ++lastId,
-      token: randomBytes(32).toString('base64'),
+      token: listing.newToken(),
       element,
       userId,
       createdAtMs,
@@ -96,7 +99,13 @@ export function createInstances({
 
   function answerList(items: readonly Instance[], query: URLSearchParams, hydrated: boolean): Answer {
     const show = (instance: Instance) => showListed(instance, hydrated);
-    return answerPage({ items, query, show, none: 'No element instances found' });
+    return answerPage({
+      items,
+      query,
+      show,
+      none: 'No element instances found',
+      hasTokenOnFullPage: listing.tokenOnFullPage,
+    });
   }
 
   function listed(userId: number): Instance[] {

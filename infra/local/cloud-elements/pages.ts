@@ -18,8 +18,10 @@ export function answerPage<Item extends { readonly id: number }>(options: {
   query: URLSearchParams;
   show: (item: Item) => object;
   none: string;
+  /** A page token also on a last page that is full: it leads to a page that does not exist. */
+  hasTokenOnFullPage?: boolean;
 }): Answer {
-  const { items, query, show, none } = options;
+  const { items, query, show, none, hasTokenOnFullPage = false } = options;
   const parsed = pageSchema.safeParse({
     pageSize: query.get('pageSize') ?? maxPageSize,
     // Empty means the first page, too.
@@ -29,15 +31,17 @@ export function answerPage<Item extends { readonly id: number }>(options: {
   const { pageSize, nextPage } = parsed.data;
   const afterId = Number(nextPage.slice('after+'.length));
   const left = items.filter(({ id }) => id > afterId);
-  const page = left.slice(0, Math.min(pageSize, maxPageSize));
+  const size = Math.min(pageSize, maxPageSize);
+  const page = left.slice(0, size);
   const last = page.at(-1);
   if (!last) return refuse(404, none);
+  const hasToken = page.length < left.length || (hasTokenOnFullPage && page.length === size);
   return answerJson(
     page.map((item) => show(item)),
     {
       'elements-total-count': `${items.length}`,
       'elements-returned-count': `${page.length}`,
-      ...(page.length < left.length && { 'elements-next-page-token': `after+${last.id}` }),
+      ...(hasToken && { 'elements-next-page-token': `after+${last.id}` }),
     },
   );
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -75,6 +76,8 @@ export async function startCloudElements({
     listLagMs: 0,
     listShape: {},
     ignoreTagFilter: false,
+    tokenOnFullPage: false,
+    newToken: () => randomBytes(32).toString('base64'),
     faultFor,
   };
   const settings = { ...defaults };

@@ -159,10 +159,18 @@ describe('request ids', () => {
 
 test.each([
   ['30', 30_000],
-  ['1234567890123', 86_400_000],
-  ['9'.repeat(400), 86_400_000],
-  ['Fri, 31 Dec 9999 23:59:59 GMT', 86_400_000],
+  ['1234567890123', 3_600_000],
+  ['9'.repeat(400), 3_600_000],
+  ['Fri, 31 Dec 9999 23:59:59 GMT', 3_600_000],
   [storedKey, 0],
+  ['Sat, 01 Jan 2000 00:00:00 GMT', 0],
+  ['-5', 0],
+  ['+30', 0],
+  ['30.5', 0],
+  ['3e3', 0],
+  ['in 30 seconds', 0],
+  ['Token 2099', 0],
+  ['2099-01-01T00:00:00Z', 0],
 ])('a retry-after of %s is taken as %i ms', async (value, retryAfterMs) => {
   answerNext('PATCH /instances/{id}', { status: 429, headers: { 'retry-after': value } });
   expect(await rename()).toMatchObject({

@@ -186,6 +186,47 @@ describe('an instance is read before it is changed', () => {
     expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
   });
 
+  test('a PATCH that fails five times ends without a wait after the last', async () => {
+    const tenantId = await provisioned();
+    servers.simulator.faultFor = ({ method }) =>
+      method === 'PATCH' ? { effect: 'none', outcome: { kind: 'status', status: 500 } } : undefined;
+    const changed = servers.change(keyOf(tenantId), { name: 'Store' }, { invocationMs: 30_000 });
+    expect((await errorOf(changed)).code).toBe('update-outcome-unknown');
+    expect(patches()).toBe(5);
+    expect(servers.sleeps).toEqual([200, 400, 800, 1_600]);
+  });
+
+  test.each([
+    ['GET /instances/{id}', 401],
+    ['GET /instances/{id}', 404],
+    ['PATCH /instances/{id}', 401],
+    ['PATCH /instances/{id}', 403],
+    ['PATCH /instances/{id}', 404],
+  ] as const)(
+    'a proxy that answers %s with %d and JSON is no verdict: it is repeated',
+    async (on, status) => {
+      const tenantId = await provisioned();
+      const body = { message: 'no Route matched with those values' };
+      const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
+      servers.simulator.fail({ ...fault, times: 2 });
+      expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+      servers.simulator.fail({ ...fault, times: 5 });
+      const changed = servers.change(
+        keyOf(tenantId),
+        { configuration: { 'api.key': 'k' } },
+        { invocationMs: 30_000 },
+      );
+      expect(await errorOf(changed)).toMatchObject({
+        code: 'cloud-elements-unreadable',
+        status: 502,
+        retryable: true,
+      });
+      // What a proxy has done with an update is not known.
+      const isSent = on.startsWith('PATCH');
+      expect((await servers.rowOf(tenantId))?.updateInDoubtUntil !== undefined).toBe(isSent);
+    },
+  );
+
   test.each([
     [500, 'cloud-elements-unreachable'],
     [401, 'platform-credentials-refused'],

@@ -248,6 +248,14 @@ describe('a create that was not sent', () => {
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
+  test('is sent five times, without a wait after the last', async () => {
+    const provision = servers.openProvisioning({ baseUrl: 'http://127.0.0.1:1' });
+    const provisioned = provision(taxify(newTenant()), { invocationMs: 30_000 });
+    expect((await errorOf(provisioned)).code).toBe('cloud-elements-unreachable');
+    expect(kinds()).toEqual(Array(4).fill('create-retried'));
+    expect(servers.sleeps).toEqual([200, 400, 800, 1_600]);
+  });
+
   test('for a name that does not resolve leaves no row', async () => {
     const tenantId = newTenant();
     const provision = servers.openProvisioning({ baseUrl: 'http://cloud-elements.invalid' });
@@ -411,6 +419,19 @@ describe('a refusal by Cloud Elements', () => {
     expect(error.message).toContain('Invalid request: …');
     expect(JSON.stringify([error.message, await rowOf(tenantId)])).not.toContain('sesame');
   });
+
+  test.each([401, 403, 404])(
+    'by a proxy that answers %d with JSON is none, and may be retried',
+    async (status) => {
+      const tenantId = newTenant();
+      const body = { message: 'no Route matched with those values' };
+      failPost({ effect: 'none', outcome: { kind: 'status', status, body } });
+      const error = await errorOf(servers.provision(taxify(tenantId)));
+      expect(error).toMatchObject({ code: 'cloud-elements-unreadable', status: 502, retryable: true });
+      expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
+      await expectOneActiveInstance(tenantId);
+    },
+  );
 
   test('by something in front of it counts as ours, not as the caller’s', async () => {
     const tenantId = newTenant();

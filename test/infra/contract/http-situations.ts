@@ -22,6 +22,10 @@ const fromTheSecret = { source: 'secret', requestEntries: [] };
 
 const refusal = (status: number): Mishap => ({ effect: 'none', outcome: { kind: 'status', status } });
 const fromAProxy: Mishap = { effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>' } };
+const withoutUsableToken: Mishap = {
+  effect: 'none',
+  outcome: { kind: 'status', status: 200, body: { id: 7, token: 'not for a header, surely' } },
+};
 const reset: Mishap = { effect: 'none', outcome: { kind: 'reset' } };
 const patience: Mishap = {
   effect: 'none',
@@ -77,8 +81,13 @@ export function createSituations(service: Service, ask: Ask) {
     return path;
   }
 
-  async function failing(on: Operation, mishap: Mishap, act: () => Promise<unknown>): Promise<void> {
-    service.simulator.fail({ on, ...mishap });
+  async function failing(
+    on: Operation,
+    mishap: Mishap,
+    act: () => Promise<unknown>,
+    times = 1,
+  ): Promise<void> {
+    service.simulator.fail({ on, ...mishap, times });
     await act();
   }
 
@@ -124,7 +133,7 @@ export function createSituations(service: Service, ask: Ask) {
     await post(await somebody({ status: 'provisioning', ...leased() }), another);
     await post(await somebody({ status: 'deleting' }));
     await post(await somebody({ status: 'provisioning', ...elsewhere }));
-    for (const mishap of [refusal(400), refusal(401), fromAProxy, patience]) {
+    for (const mishap of [refusal(400), refusal(401), fromAProxy, patience, withoutUsableToken]) {
       await failing('POST /instances', mishap, () => post(nobody()));
     }
     await failingAws(/Encrypt$/, () => post(nobody()));
@@ -141,7 +150,8 @@ export function createSituations(service: Service, ask: Ask) {
     await patch(await somebody(elsewhere));
     for (const mishap of [refusal(400), refusal(401), refusal(404), fromAProxy, patience]) {
       const path = await somebody();
-      await failing('PATCH /instances/{id}', mishap, () => patch(path));
+      // An answer of a proxy is no verdict, and the update is sent again.
+      await failing('PATCH /instances/{id}', mishap, () => patch(path), mishap === fromAProxy ? 5 : 1);
     }
     const withBrokenSecret = await somebody(fromTheSecret);
     await service.putTenantSecret(withBrokenSecret.tenantId, 'not JSON');

@@ -214,7 +214,8 @@ export function cloudElementsCallsOf(
     /** Only the audit, which changes nothing, asks for it. */
     list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
 
-    remove({ instanceId }, { timeoutMs }) {
+    remove({ instanceId: id }, { timeoutMs }) {
+      const instanceId = Number(id);
       const isKept = () => model.find(instanceId)?.isInUse ?? false;
       const act = () => {
         if (isKept()) return;

@@ -141,7 +141,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the platform’s mark on a 404',
     file: http,
-    guard: 'reply.status === 404 && Boolean(reply.refusal && reply.requestId);',
+    guard: 'reply.status === 404 && reply.refusal?.isNumbered === true;',
     without: 'reply.status === 404;',
     tests: ['provision.test'],
   },
@@ -169,8 +169,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'reading by id what shows no tags',
     file: cloudElements,
-    guard:
-      "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${listed.id} shows no tags` };",
+    guard: "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };",
     without: "if (!shown.tags?.length) return { kind: 'none' };",
     tests: ['cloud-elements-search.test'],
   },
@@ -523,7 +522,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the doubt about an update that is sent again',
     file: change,
-    guard: "if (outcome.kind === 'unknown') isCertain = false;",
+    guard: 'if (isNoVerdict) isCertain = false;',
     without: '',
     tests: ['provenance/sequences'],
   },

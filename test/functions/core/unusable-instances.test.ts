@@ -1,0 +1,203 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { settingsOf } from '../../../functions/model/instance.ts';
+import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+
+/** An instance whose id no row can hold, or whose token no header or ciphertext. */
+
+let servers: Awaited<ReturnType<typeof startServers>>;
+beforeAll(async () => {
+  servers = await startServers();
+});
+afterAll(() => servers[Symbol.asyncDispose]());
+beforeEach(() => servers.reset());
+
+const longToken = 'a'.repeat(4_097);
+const makeUnusable = () => {
+  servers.simulator.newToken = () => longToken;
+};
+const requests = (operation: string) =>
+  servers.simulator.requests.filter((request) => request.operation === operation).map(({ path }) => path);
+
+describe('a create that makes one', () => {
+  test('removes it, records why, and a request afterwards makes a good one', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    const error = await errorOf(servers.provision(taxify(tenantId)));
+    expect(error).toMatchObject({ code: 'instance-unusable', status: 502, retryable: false });
+    expect(error.message).toContain('with a token of more than 4,096 bytes');
+    expect(error.message).toContain('It was deleted.');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'failed',
+      contested: false,
+      leaseExpiresAt: 0,
+      lastError: { code: 'instance-unusable' },
+    });
+
+    servers.reset();
+    expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
+    await servers.expectOneActiveInstance(tenantId);
+  });
+
+  test('for an event is recorded, and the message does not come again', async () => {
+    const tenantId = newTenant();
+    servers.putTenantSecret(tenantId, JSON.stringify({ 'api.key': 'k' }));
+    makeUnusable();
+    const onboarded = servers.onboard(settingsOf(keyOf(tenantId), {}));
+    expect(await errorOf(onboarded)).toMatchObject({ code: 'instance-unusable', retryable: false });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed' });
+  });
+
+  test('that cannot be removed names the tag by which it is found; the reconciler removes it later', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    servers.simulator.fail({
+      on: 'DELETE /instances/{id}',
+      effect: 'none',
+      outcome: { kind: 'status', status: 500 },
+    });
+    const error = await errorOf(servers.provision(taxify(tenantId)));
+    const row = await servers.rowOf(tenantId);
+    expect(row).toMatchObject({ status: 'failed', contested: true });
+    expect(error.message).toContain(`Delete it at Cloud Elements (tag provision:${row?.provisionId})`);
+    expect(servers.instancesOf(tenantId)).toHaveLength(1);
+
+    servers.clock.aheadMs = 61_000;
+    expect(await servers.reconcile()).toHaveProperty('checked');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
+  });
+
+  test.each(['123456789012345678901', '"in-7"'])('with the id %s removes it by that id', async (id) => {
+    const tenantId = newTenant();
+    const body = `{"id":${id},"token":"t"}`;
+    servers.simulator.fail({
+      on: 'POST /instances',
+      effect: 'none',
+      outcome: { kind: 'status', status: 200, body },
+    });
+    servers.simulator.faultFor = ({ method }) =>
+      method === 'DELETE'
+        ? { effect: 'none', outcome: { kind: 'status', status: 200, body: {} } }
+        : undefined;
+    const error = await errorOf(servers.provision(taxify(tenantId)));
+    expect(error.code).toBe('instance-unusable');
+    const path = `/elements/api-v2/instances/${id.replaceAll('"', '')}`;
+    expect(servers.simulator.requests.map((request) => request.path)).toContain(path);
+    const row = await servers.rowOf(tenantId);
+    expect(row).toMatchObject({ status: 'failed', lastError: { code: 'instance-unusable' } });
+    expect(row?.instanceId).toBeUndefined();
+    expect(`${error.message} ${JSON.stringify(servers.observations)}`).not.toContain('in-7');
+  });
+
+  test('with a token that repeats the tenant’s key neither stores nor shows it', async () => {
+    const tenantId = newTenant();
+    const apiKey = 'key-that-is-repeated-as-a-token';
+    servers.simulator.newToken = () => apiKey;
+    const settings = taxify(tenantId, { configuration: { 'api.key': apiKey } });
+    const error = await errorOf(servers.provision(settings));
+    expect(error.code).toBe('instance-unusable');
+    const row = await servers.rowOf(tenantId);
+    expect(row).toMatchObject({ status: 'failed' });
+    expect(row?.token).toBeUndefined();
+    expect(JSON.stringify([error, error.message, row, servers.observed])).not.toContain(apiKey);
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+  });
+});
+
+describe('a create of unknown outcome that has made one', () => {
+  test('is removed by its own look-up', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    servers.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
+    expect((await errorOf(servers.provision(taxify(tenantId)))).code).toBe('instance-unusable');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed', contested: true });
+    expect(servers.posts()).toBe(1);
+  });
+
+  test('is removed by the next request', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect((await errorOf(servers.provision(taxify(tenantId)))).code).toBe('instance-unusable');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(servers.posts()).toBe(0);
+  });
+
+  test('is removed by the reconciler, and the row settles', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = 1_001;
+    expect(await servers.reconcile()).toEqual({ failed: 1 });
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(await servers.rowOf(tenantId)).toMatchObject({
+      status: 'failed',
+      lastError: { code: 'instance-unusable' },
+    });
+    servers.clock.aheadMs = 63_000;
+    expect(await servers.reconcile()).toHaveProperty('checked');
+    expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
+  });
+
+  test('is removed by a removal', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    const row = await servers.killedWhileCreating(tenantId, 'applied');
+    servers.clock.aheadMs = row.sendDeadline + 10_001 - Date.now();
+    expect((await servers.remove(keyOf(tenantId))).outcome).toBe('removed');
+    expect(servers.instancesOf(tenantId)).toEqual([]);
+    expect(requests('DELETE /instances/{id}')).toHaveLength(1);
+  });
+
+  test('goes as surplus when a good one is there, too', async () => {
+    const tenantId = newTenant();
+    makeUnusable();
+    const row = await servers.killedWhileCreating(tenantId, 'applied');
+    await servers.duplicate(row);
+    servers.clock.aheadMs = 1_001;
+    expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
+    await servers.expectOneActiveInstance(tenantId);
+  });
+});
+
+test('an audit names an instance whose id no row can hold as an orphan', async () => {
+  const instance = `{"id":9007199254740993,"token":"t","element":{"key":"taxify"},"tags":["owner:tests","tenant:acme"]}`;
+  servers.simulator.fail({
+    on: 'GET /instances',
+    effect: 'none',
+    outcome: { kind: 'status', status: 200, body: `[${instance}]` },
+  });
+  expect(await servers.audit()).toMatchObject({ orphaned: 1, theirs: 1 });
+  expect(servers.observations).toContainEqual({ kind: 'orphan', instanceId: '9007199254740993' });
+});
+
+test('an audit goes through a list whose pages are too large in smaller ones', async () => {
+  const tenants = Array.from({ length: 60 }, newTenant);
+  for (const tenantId of tenants) await servers.provision(taxify(tenantId));
+  servers.reset();
+  const message = 'Response size is more than 8 MB';
+  servers.simulator.faultFor = ({ operation, query }) =>
+    operation === 'GET /instances' && Number(query.get('pageSize') ?? 200) > (query.has('nextPage') ? 10 : 50)
+      ? {
+          effect: 'none',
+          outcome: { kind: 'status', status: 429, body: { requestId: '58b46b1be4b0e5a9b7d19c49', message } },
+        }
+      : undefined;
+  const audited = await servers.audit();
+  expect(audited).toMatchObject({ complete: true, notListed: 0, lost: 0 });
+  expect(audited.theirs).toBeGreaterThanOrEqual(60);
+  const pages = servers.simulator.requests
+    .filter(({ operation }) => operation === 'GET /instances')
+    .map(({ query }) => [query.get('pageSize'), query.has('nextPage')]);
+  // Page tokens may count pages: with smaller ones the list is begun anew.
+  expect(pages.slice(0, 5)).toEqual([
+    [null, false],
+    ['50', false],
+    ['50', true],
+    ['10', false],
+    ['10', true],
+  ]);
+});
