@@ -17,6 +17,10 @@ export const triggers = {
     http: 'GET /tenants/{tenantId}/instances',
     uses: { table: ['Query'] },
   },
+  'list-all-instances': {
+    http: 'GET /instances',
+    uses: { table: ['Scan'] },
+  },
   'get-instance': {
     http: 'GET /tenants/{tenantId}/instances/{elementKey}',
     uses: { table: ['GetItem'] },

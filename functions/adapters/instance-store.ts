@@ -14,8 +14,17 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { DueInstance, DueInstances, Expected, InstanceStore, Stored, Write } from '../core/ports.ts';
+import type {
+  DueInstance,
+  DueInstances,
+  Expected,
+  InstanceStore,
+  OverviewStore,
+  Stored,
+  Write,
+} from '../core/ports.ts';
 import {
+  auditPartition,
   exactNumber,
   instanceRowSchema,
   instanceSummarySchema,
@@ -36,8 +45,8 @@ export function createInstanceStore({
 }: {
   client: DynamoDBClient;
   tableName: string;
-}): InstanceStore {
-  return { insert, replace, remove, get, getSummary, list, due, postpone, all };
+}): InstanceStore & OverviewStore {
+  return { insert, replace, remove, get, getSummary, list, due, postpone, page: listPage, all };
 
   function insert(row: InstanceRow): Promise<Write> {
     return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
@@ -169,6 +178,26 @@ export function createInstanceStore({
         }),
       ),
     );
+  }
+
+  async function listPage({ limit, after }: { limit: number; after: InstanceKey | undefined }) {
+    const { Items = [], LastEvaluatedKey } = await callAws('Scan of a page of instances', () =>
+      client.send(
+        new ScanCommand({
+          TableName: tableName,
+          Limit: limit,
+          ExclusiveStartKey: after && keyOf(after),
+          ...summaryOnly,
+        }),
+      ),
+    );
+    const rows = Items.flatMap((item) => {
+      const key = keySchema.parse(item);
+      if (key.elementKey === wholeTenant || key.tenantId === auditPartition) return [];
+      const summary = ifReadable(() => parse(instanceSummarySchema, item));
+      return summary?.status === 'removed' ? [] : [{ key, summary }];
+    });
+    return { rows, last: LastEvaluatedKey && keySchema.parse(LastEvaluatedKey) };
   }
 
   async function* all(): AsyncGenerator<Stored> {

@@ -1,6 +1,7 @@
 import type { OnboardingError } from '../model/errors.ts';
 import type { TenantSecret } from '../model/configuration.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
+import type { Listed } from '../model/overview.ts';
 import type { Timing } from '../model/timing.ts';
 import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from '../model/instance.ts';
 import type { InstanceId } from '../model/instance-id.ts';
@@ -45,6 +46,18 @@ export type InstanceStore = {
   postpone(due: DueInstance, checkAt: number): Promise<void>;
   /** Every row, page by page, in no order. */
   all(): AsyncIterable<Stored>;
+};
+
+/** Instances of all tenants, a page at a time. Eventually consistent; throws `aws-unavailable`. */
+export type OverviewStore = {
+  /**
+   * Summaries of at most `limit` rows after that key, in no order. Leaves out tombstones and what is no instance, so it
+   * may show fewer, or none; `last` is absent when there are no more.
+   */
+  page(options: {
+    limit: number;
+    after: InstanceKey | undefined;
+  }): Promise<{ rows: Listed[]; last: InstanceKey | undefined }>;
 };
 
 /** Where an audit ran out of time. `after`: the last row whose instance it has read by its id. */

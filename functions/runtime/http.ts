@@ -17,6 +17,7 @@ const httpEventSchema = z.object({
   routeKey: z.string(),
   headers: z.record(z.string(), z.string()),
   pathParameters: z.optional(z.record(z.string(), z.string())),
+  queryStringParameters: z.optional(z.record(z.string(), z.string())),
   body: z.optional(z.string()),
   isBase64Encoded: z.optional(z.boolean()),
   requestContext: z.object({
@@ -42,9 +43,11 @@ export const noBody = z.undefined('no body');
  * problem details (RFC 9457), and writes one log line per request.
  * @param open makes what `handle` works with, at the first request
  */
-export function httpHandler<Tools, Path extends { tenantId: string }, Body>(route: {
+export function httpHandler<Tools, Path extends object, Body>(route: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
   path: z.ZodMiniType<Path>;
+  /** `path` is the schema of the query string's parameters, too; otherwise a query is ignored. */
+  readsQuery?: boolean;
   body: z.ZodMiniType<Body>;
   handle: (
     request: { path: Path; body: Body; deadlineAt: number; note: (noted: Noted) => void },
@@ -105,9 +108,9 @@ export const retryAfter = (delayMs: number) => ({
 
 function parseRequest<Path, Body>(
   event: HttpEvent,
-  route: { path: z.ZodMiniType<Path>; body: z.ZodMiniType<Body> },
+  route: { path: z.ZodMiniType<Path>; readsQuery?: boolean; body: z.ZodMiniType<Body> },
 ): { path: Path; body: Body } {
-  const pathInput = event.pathParameters ?? {};
+  const pathInput = { ...(route.readsQuery && event.queryStringParameters), ...event.pathParameters };
   const path = route.path.safeParse(pathInput);
   const bodyInput = readBody(event);
   const body = 'json' in bodyInput ? route.body.safeParse(bodyInput.json) : undefined;
@@ -117,7 +120,7 @@ function parseRequest<Path, Body>(
   if (path.error) {
     problems.push(
       ...problemsOf(path.error, pathInput).map((fault) => ({
-        parameter: fault.path.join('.'),
+        parameter: fault.path.join('.') || 'query',
         detail: fault.detail,
       })),
     );

@@ -74,6 +74,18 @@ export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
   }),
 );
 
+/** A row that this version cannot read has nothing but its key. */
+const unreadableSchema = z.object({
+  tenantId: z.string(),
+  element: z.object({ key: z.string() }),
+  status: z.literal('unreadable'),
+});
+
+export const overviewSchema = z.object({
+  instances: z.array(z.union([instanceSchema, unreadableSchema])),
+  nextCursor: z.optional(z.string()),
+});
+
 /** Of the SaaS Builder Toolkit. */
 export const toolkitDetailSchema = z.object({
   tenantRegistrationId: z.string(),

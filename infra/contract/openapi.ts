@@ -5,8 +5,15 @@ import {
   instanceRequestSchema,
   tenantIdSchema,
 } from '../../functions/model/instance.ts';
+import { overviewQuerySchema } from '../../functions/model/overview.ts';
 import packageJson from '../../package.json' with { type: 'json' };
-import { elementTokenSchema, gatewayMessageSchema, instanceSchema, problemSchema } from './answers.ts';
+import {
+  elementTokenSchema,
+  gatewayMessageSchema,
+  instanceSchema,
+  overviewSchema,
+  problemSchema,
+} from './answers.ts';
 import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.ts';
 import {
   errorsOfEveryRoute,
@@ -27,7 +34,7 @@ export type OperationObject = {
   operationId: string;
   summary: string;
   description?: string;
-  parameters: { name: string; in: 'path'; required: true; schema: JsonSchema }[];
+  parameters: { name: string; in: 'path' | 'query'; required: boolean; schema: JsonSchema }[];
   requestBody?: { required: true; content: Record<string, { schema: JsonSchema }> };
   responses: Record<string, Response>;
 };
@@ -43,10 +50,18 @@ const gatewayAnswers: Readonly<Record<number, string>> = {
   503: 'The function did not answer in time',
 };
 
+/** A path without parameters is always decoded, and always a route. */
+const gatewayAnswersOf = (path: string): Readonly<Record<number, string>> => {
+  const { 400: _undecodable, 404: _noRoute, ...others } = gatewayAnswers;
+  return path.includes('{') ? gatewayAnswers : others;
+};
+
 const pathParameters = jsonSchemasOf(
   { tenantId: { schema: tenantIdSchema }, elementKey: { schema: elementKeySchema } },
   (name) => name,
 );
+
+const queryParameters = jsonSchemasOf(overviewQueryShape(), (name) => name);
 
 const instanceExample = {
   tenantId: 'acme',
@@ -87,6 +102,10 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
     },
   },
   Instances: { schema: z.array(instanceSchema), notes: { title: 'Instances, `[]` when there are none' } },
+  Overview: {
+    schema: overviewSchema,
+    notes: { title: 'A page of instances', description: '`nextCursor` is absent on the last page.' },
+  },
   ElementToken: { schema: elementTokenSchema, notes: { title: 'Element token' } },
   Problem: {
     schema: problemSchema,
@@ -161,7 +180,7 @@ export function openApiDocument() {
 function operationObject({
   name,
   path,
-  operation: { summary, description, body, answers, errors },
+  operation: { summary, description, body, query, answers, errors },
 }: {
   name: string;
   path: string;
@@ -171,12 +190,12 @@ function operationObject({
     [...errorsOfEveryRoute, ...errors],
     (code) => errorCodes[code].status,
   );
-  const statuses = new Set([...Object.keys(gatewayAnswers).map(Number), ...byStatus.keys()]);
+  const statuses = new Set([...Object.keys(gatewayAnswersOf(path)).map(Number), ...byStatus.keys()]);
   return {
     operationId: name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
     summary,
     ...(description && { description }),
-    parameters: parametersOf(path),
+    parameters: [...parametersOf(path), ...(query ? queryParametersOf() : [])],
     ...(body && {
       requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } },
     }),
@@ -185,7 +204,10 @@ function operationObject({
         Object.entries(answers).map(([status, answer]) => [status, answerObject(answer)]),
       ),
       ...Object.fromEntries(
-        [...statuses].map((status) => [status, errorObject(status, byStatus.get(status) ?? [])]),
+        [...statuses].map((status) => [
+          status,
+          errorObject(status, byStatus.get(status) ?? [], gatewayAnswersOf(path)[status]),
+        ]),
       ),
     },
   };
@@ -199,6 +221,20 @@ function parametersOf(path: string): OperationObject['parameters'] {
   });
 }
 
+function overviewQueryShape(): Record<string, NamedSchema> {
+  const shape: Record<string, z.ZodMiniType> = overviewQuerySchema.shape;
+  return Object.fromEntries(Object.entries(shape).map(([name, schema]) => [name, { schema }]));
+}
+
+function queryParametersOf(): OperationObject['parameters'] {
+  return Object.entries(queryParameters).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: false,
+    schema,
+  }));
+}
+
 function answerObject({ means, body, headers: always = [] }: Operation['answers'][number]): Response {
   return {
     description: means,
@@ -207,8 +243,7 @@ function answerObject({ means, body, headers: always = [] }: Operation['answers'
   };
 }
 
-function errorObject(status: number, errors: readonly ErrorCode[]): Response {
-  const byGateway = gatewayAnswers[status];
+function errorObject(status: number, errors: readonly ErrorCode[], byGateway: string | undefined): Response {
   const toRetry = errors.some((code) => errorsToRetryAfter.includes(code));
   return {
     description: [

@@ -7,6 +7,7 @@ export type SchemaName =
   | 'InstanceChanges'
   | 'Instance'
   | 'Instances'
+  | 'Overview'
   | 'ElementToken'
   | 'Problem'
   | 'GatewayMessage';
@@ -21,6 +22,8 @@ export type Operation = {
   readonly summary: string;
   readonly description?: string;
   readonly body?: SchemaName;
+  /** Parameters of the query string. */
+  readonly query?: 'OverviewQuery';
   /** By status. `headers` are always there. */
   readonly answers: Readonly<
     Record<
@@ -85,6 +88,14 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'list-instances': {
     summary: "List a tenant's instances",
     answers: { 200: { means: 'All that the tenant has', body: 'Instances' } },
+    errors: [],
+  },
+  'list-all-instances': {
+    summary: "List all tenants' instances",
+    description:
+      'A permission of its own. A page looks at `limit` rows and shows those that match; follow `nextCursor` until it is absent, also when a page shows none.',
+    query: 'OverviewQuery',
+    answers: { 200: { means: 'A page of instances', body: 'Overview' } },
     errors: [],
   },
   'get-instance': {

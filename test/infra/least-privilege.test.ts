@@ -52,7 +52,7 @@ async function ask(
   status: number,
   body?: object,
 ): Promise<void> {
-  const response = await fetch(`${stack.apiUrl}/tenants/${path}`, {
+  const response = await fetch(`${stack.apiUrl}/${path}`, {
     method,
     headers: { 'content-type': 'application/json' },
     ...(body && { body: JSON.stringify(body) }),
@@ -131,43 +131,44 @@ const due = { checkAt: 1, unsettled: 'yes' };
 
 async function newActiveTenant(): Promise<string> {
   const tenantId = newTenantWithSecret();
-  await ask('POST', `${tenantId}/instances`, 201, taxify);
+  await ask('POST', `tenants/${tenantId}/instances`, 201, taxify);
   return tenantId;
 }
 
 async function requests(): Promise<void> {
   const tenantId = await newActiveTenant();
-  await ask('POST', `${tenantId}/instances`, 200, taxify);
-  await ask('POST', `${tenantId}/instances`, 409, { ...taxify, name: 'Other' });
-  await ask('GET', `${tenantId}/instances`, 200);
-  await ask('GET', `${tenantId}/instances/taxify`, 200);
-  await ask('GET', `${tenantId}/instances/taxify/token`, 200);
-  await ask('PATCH', `${tenantId}/instances/taxify`, 200, { name: 'Renamed' });
+  await ask('POST', `tenants/${tenantId}/instances`, 200, taxify);
+  await ask('POST', `tenants/${tenantId}/instances`, 409, { ...taxify, name: 'Other' });
+  await ask('GET', 'instances', 200);
+  await ask('GET', `tenants/${tenantId}/instances`, 200);
+  await ask('GET', `tenants/${tenantId}/instances/taxify`, 200);
+  await ask('GET', `tenants/${tenantId}/instances/taxify/token`, 200);
+  await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { name: 'Renamed' });
   // Sends what the tenant's secret holds by now.
-  await ask('PATCH', `${tenantId}/instances/taxify`, 200, { configuration: {} });
-  await ask('DELETE', `${tenantId}/instances/taxify`, 204);
-  await ask('DELETE', `${tenantId}/instances/taxify`, 204);
-  await ask('DELETE', `${newTenant()}/instances/taxify`, 204);
-  await ask('POST', `${tenantId}/instances`, 201, taxify);
+  await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { configuration: {} });
+  await ask('DELETE', `tenants/${tenantId}/instances/taxify`, 204);
+  await ask('DELETE', `tenants/${tenantId}/instances/taxify`, 204);
+  await ask('DELETE', `tenants/${newTenant()}/instances/taxify`, 204);
+  await ask('POST', `tenants/${tenantId}/instances`, 201, taxify);
 }
 
 async function claims(): Promise<void> {
   // Comes to nothing for want of a key, and leaves nothing behind.
-  await ask('POST', `${newTenant()}/instances`, 400, taxify);
+  await ask('POST', `tenants/${newTenant()}/instances`, 400, taxify);
 
   const twice = newTenantWithSecret();
   doubled.add(twice);
-  await ask('POST', `${twice}/instances`, 201, taxify);
+  await ask('POST', `tenants/${twice}/instances`, 201, taxify);
 
   const unfinished = await newActiveTenant();
   await alter(unfinished, expiredClaim, ['token', 'instanceId']);
-  await ask('POST', `${unfinished}/instances`, 201, taxify);
+  await ask('POST', `tenants/${unfinished}/instances`, 201, taxify);
 
   // What may still come is waited for, and the claim put back as it was.
   const uncertain = await newActiveTenant();
   const sent = { provisionId: 'not-listed', sendDeadline: Date.now() };
   await alter(uncertain, { ...expiredClaim, ...sent }, ['token', 'instanceId']);
-  await ask('POST', `${uncertain}/instances`, 202, taxify);
+  await ask('POST', `tenants/${uncertain}/instances`, 202, taxify);
 }
 
 async function onboardingEvents(): Promise<void> {

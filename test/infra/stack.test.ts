@@ -55,6 +55,7 @@ const permissions: Record<FunctionName, string[]> = {
     'kms:Encrypt token key',
   ],
   'list-instances': [...logs, 'dynamodb:Query table'],
+  'list-all-instances': [...logs, 'dynamodb:Scan table'],
   'get-instance': [...logs, 'dynamodb:GetItem table'],
   'read-token': [...logs, 'dynamodb:GetItem table', 'kms:Decrypt token key'],
   'change-instance': [...logs, ...secrets, 'dynamodb:GetItem table', 'dynamodb:PutItem table'],
@@ -116,6 +117,7 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'STAGE',
   ],
   'list-instances': ['TABLE_NAME', 'STAGE'],
+  'list-all-instances': ['TABLE_NAME', 'STAGE'],
   'get-instance': ['TABLE_NAME', 'STAGE'],
   'read-token': ['TABLE_NAME', 'TOKEN_KEY_ID', 'STAGE'],
   'change-instance': [

@@ -1,4 +1,4 @@
-import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, PutItemCommand, type PutItemCommandInput } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { marshall } from '@aws-sdk/util-dynamodb';
@@ -205,6 +205,11 @@ export async function startServers() {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }
 
+  /** Writes an item as another version, or another hand, might. */
+  async function putItem(Item: PutItemCommandInput['Item']): Promise<void> {
+    await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
+  }
+
   async function removeAtCloudElements(instanceId: number | undefined): Promise<void> {
     const { userSecret, organizationSecret } = current;
     const response = await fetch(`${simulator.url}/elements/api-v2/instances/${instanceId}`, {
@@ -243,6 +248,7 @@ export async function startServers() {
     /** The same with what they are about. */
     observed,
     putOdd,
+    putItem,
     openProvisioning,
     provision,
     /** Requests to AWS so far, as `x-amz-target` names them. */

@@ -43,8 +43,10 @@ export function readContract() {
     },
 
     faultsOfPath: (operation: Operation, values: Readonly<Record<string, string>>): Faults =>
-      operation.object.parameters.flatMap(({ name }, index) =>
-        faultsOf(pointerTo(operation, 'parameters', String(index), 'schema'), values[name]),
+      operation.object.parameters.flatMap(({ name, required }, index) =>
+        !required && values[name] === undefined
+          ? []
+          : faultsOf(pointerTo(operation, 'parameters', String(index), 'schema'), values[name]),
       ),
 
     /** @param json undefined when there is no body */

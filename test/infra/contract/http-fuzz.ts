@@ -17,6 +17,10 @@ export type FuzzRequest = {
 const namesThatReturn: Readonly<Record<string, fc.Arbitrary<string>>> = {
   tenantId: fc.constantFrom('acme', 'globex', 'a.b-c_d'),
   elementKey: fc.constant('taxify'),
+  status: fc.constantFrom('active', 'failed'),
+  element: fc.constant('taxify'),
+  limit: fc.constantFrom('1', '1000'),
+  cursor: fc.constant(''),
 };
 
 const oddNames = fc.constantFrom(
@@ -100,7 +104,10 @@ function pathsOf({ object }: Operation): fc.Arbitrary<Record<string, string>> {
       { weight: 2, arbitrary: valuesOf(schema).map(String) },
       { weight: 1, arbitrary: oddNames },
     );
-  return fc.record(Object.fromEntries(object.parameters.map((each) => [each.name, namesOf(each)])));
+  const required = object.parameters.flatMap(({ name, required: isRequired }) => (isRequired ? [name] : []));
+  return fc.record(Object.fromEntries(object.parameters.map((each) => [each.name, namesOf(each)])), {
+    requiredKeys: required,
+  });
 }
 
 const bodiesWhereNoneBelongs = fc.oneof(

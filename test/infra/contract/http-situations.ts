@@ -3,7 +3,7 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import type { Mishap, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { Answer, Service } from '../../support/running-service.ts';
 
-type Path = { tenantId: string; elementKey: string };
+type Path = { tenantId: string; elementKey: string; status?: string };
 type Body = object | string | Buffer;
 
 /** Sends a request to an operation, with those of the path parameters that it has. */
@@ -113,6 +113,8 @@ export function createSituations(service: Service, ask: Ask) {
   }
 
   async function meetReaders(): Promise<void> {
+    await ask('listAllInstances', nobody());
+    await ask('listAllInstances', { ...nobody(), status: 'of a later version' });
     for (const operationId of ['listInstances', 'getInstance', 'readToken']) {
       await ask(operationId, nobody());
       await ask(operationId, await somebody());

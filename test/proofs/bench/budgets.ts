@@ -4,6 +4,7 @@ import type { FunctionName } from '../../../functions/triggers.ts';
 export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'provision-instance': 478_000,
   'list-instances': 228_000,
+  'list-all-instances': 230_000,
   'get-instance': 228_000,
   'read-token': 257_000,
   'change-instance': 440_000,

@@ -1,6 +1,7 @@
 import {
   changeEvent,
   getEvent,
+  listAllEvent,
   listEvent,
   provisionEvent,
   queueEvent,
@@ -107,6 +108,7 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
     ours('read-token', () => readTokenEvent('known')),
     ours('get-instance', () => getEvent('known')),
     ours('list-instances', () => listEvent('known')),
+    ours('list-all-instances', listAllEvent),
     ours('change-instance', () => changeEvent('known')),
     ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
     ours('onboard-tenants', (round) => queueEvent('TenantOnboarded', [`onboard-${round}`])),

@@ -75,6 +75,7 @@ export const provisionEvent = (tenantId: string) =>
     { element: { key: 'taxify' }, name: 'Bench', tags: ['eu'], configuration: { 'api.key': 'any' } },
   );
 export const listEvent = (tenantId: string) => httpEvent(`GET ${tenantRoute}`, { tenantId });
+export const listAllEvent = () => httpEvent('GET /instances', {});
 export const getEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}`, pathOf(tenantId));
 export const readTokenEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}/token`, pathOf(tenantId));
 export const changeEvent = (tenantId: string) =>

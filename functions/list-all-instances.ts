@@ -1,0 +1,13 @@
+import { listAllInstances } from './core/list-all.ts';
+import { overviewQuerySchema } from './model/overview.ts';
+import { openStore } from './runtime/dependencies.ts';
+import { httpHandler, jsonAnswer, noBody } from './runtime/http.ts';
+
+/** `GET /instances?status=&element=&limit=&cursor=`: instances of all tenants, a page at a time. */
+export const handler = httpHandler({
+  open: openStore,
+  path: overviewQuerySchema,
+  readsQuery: true,
+  body: noBody,
+  handle: async ({ path: query }, store) => jsonAnswer(200, await listAllInstances(store, query)),
+});
