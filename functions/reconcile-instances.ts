@@ -2,7 +2,7 @@ import { measureReconciliation } from './runtime/metrics.ts';
 import { openReconciling } from './runtime/provisioning.ts';
 import { scheduleHandler } from './runtime/schedule.ts';
 
-/** Settles what requests have left open; what is not reached in one run is due at the next. */
+/** Settles the rows that requests have left open; a row that one run does not reach is due at the next. */
 export const handler = scheduleHandler({
   open: openReconciling,
   run: async (deadlineAt, { reconcile }) => {

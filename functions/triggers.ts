@@ -1,6 +1,5 @@
 /**
- * The one table of functions: each row is the file of that name beside this one, what triggers it and what it may
- * touch. The CDK stack and the local stack both loop over it; a function gets exactly the permissions and the
+ * The one table of functions: each row is the file of that name beside this one, its trigger and its permissions. The CDK stack and the local stack both loop over it; a function gets exactly the permissions and the
  * environment that its row asks for. Plain data: imports nothing.
  */
 export const triggers = {
@@ -122,7 +121,7 @@ export type StreamTrigger = {
   readonly maxAgeHours: number;
 };
 
-/** What a function may touch: actions of DynamoDB, KMS and EventBridge without their service prefix. */
+/** Permissions of a function: actions of DynamoDB, KMS and EventBridge without their service prefix. */
 export type Uses = {
   readonly table?: readonly ('GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'Scan')[];
   /** The table's index of the rows that are not settled. */

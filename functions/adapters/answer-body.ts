@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 type Decompress = 'unzip' | 'brotliDecompress';
 
 /**
- * Decompresses an answer, although none is requested: some proxies compress whatever they pass on.
+ * Decompresses an answer, although none is requested: some proxies compress every answer.
  * @param maxBytes of the result
  * @throws RangeError with the code `ERR_BUFFER_TOO_LARGE`, and zlib's errors for a body that is damaged
  */

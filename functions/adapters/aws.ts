@@ -19,9 +19,9 @@ export const clientOptions = {
 };
 
 /**
- * Runs an AWS call. Whatever it throws becomes `aws-unavailable`, with the name and the message alone: the SDK's error
+ * Runs an AWS call. Every error becomes `aws-unavailable`, with its name and message alone: the SDK's error
  * objects carry stored items and more.
- * @param what for the log: the call and what it was for
+ * @param what the call and its purpose, for the log
  */
 export async function callAws<T>(what: string, call: () => Promise<T>): Promise<T> {
   try {
@@ -38,7 +38,7 @@ const toldNames = new Set(['TimeoutError', 'AbortError', 'CredentialsProviderErr
 
 /**
  * What AWS says names who may not do what, and what the network or the SDK's connection says names what failed. Any
- * other error comes from code that reads or writes messages: it quotes what it could not read, which may be a secret. A
+ * other error comes from code that reads or writes messages: it quotes unreadable input, which may be a secret. A
  * validator of AWS quotes, too.
  */
 function messageOf(error: Error): string {

@@ -21,7 +21,7 @@ const refusalSchema = z.object({
 });
 
 type Refusal = {
-  /** What can be relayed of what the platform said. */
+  /** The relayable words of the platform's message. */
   message: string | undefined;
   /** The vendor behind the element refused, not the platform. Its own words may hold personal data and end here. */
   isVendors: boolean;
@@ -29,7 +29,7 @@ type Refusal = {
   isNumbered: boolean;
 };
 
-/** Where the platform secrets come from. `renew` is told which ones were refused; the same object: nothing newer. */
+/** Where the platform secrets come from. `renew` takes the refused ones; the same object in return means that there are no newer ones. */
 export type CredentialsSource = {
   get(): Promise<PlatformCredentials>;
   renew(refused: PlatformCredentials): Promise<PlatformCredentials>;
@@ -46,7 +46,7 @@ export type Request = {
   about?: Subject | undefined;
 };
 
-/** A call as it went, for logs and metrics: nothing of what was sent and answered. */
+/** Outcome and duration of a call, for logs and metrics; nothing of request or answer. */
 export type CloudElementsCall = {
   /** `GET /instances/{id}` */
   operation: string;
@@ -81,7 +81,7 @@ export type Answer = {
   /** Set when the platform itself refused: other bodies come from something in front of it. */
   refusal: Refusal | undefined;
   requestId: string | undefined;
-  /** Refused for the size of what was sent or requested, not for how often. */
+  /** Refused for the size of the request or of its answer, not for the rate. */
   isTooLarge: boolean;
   /** Does the text repeat a credential that was sent, as it is or in a usual encoding? */
   repeatsSecret: (text: string) => boolean;
@@ -109,7 +109,7 @@ export function createCloudElementsCaller({
   baseUrl: string;
   credentials: CredentialsSource;
   connectTimeoutMs?: number;
-  /** Told of every call, once it is over. */
+  /** Called after every call. */
   onCall?: (call: CloudElementsCall) => void;
 }): CallCloudElements {
   return async (request, { timeoutMs }) => {
@@ -246,7 +246,7 @@ export const isTooLarge = (reply: Reply): boolean =>
 
 const tooLargeToRead = new Set(['UND_ERR_RES_EXCEEDED_MAX_SIZE', 'ERR_BUFFER_TOO_LARGE']);
 
-/** For logs and errors: what came instead of what was expected, with what can be relayed of what the platform said. */
+/** For logs and errors: the unexpected answer, with the relayable words of the platform's message. */
 export function describe(reply: Reply): string {
   if (reply.kind === 'no-credentials') return reply.error.message;
   if (reply.kind === 'broken') return reply.reason;
@@ -333,7 +333,7 @@ function answerOf(status: number, headers: AnswerHeaders, text: string, relaying
   };
 }
 
-/** An error's code or name: its message may quote what was sent. */
+/** An error's code or name: its message may quote the request. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;

@@ -49,7 +49,7 @@ const instanceIdSchema = z.union([
   ),
 ]);
 
-/** Only to choose the oldest by: whatever else it is counts as not given. */
+/** Only to choose the oldest by: a value that is no text counts as absent. */
 const createdDateSchema = z.catch(z.optional(z.string()), undefined);
 
 /** An empty one counts as not given, like one of another type. */
@@ -434,7 +434,7 @@ function isCandidate(
 ): boolean {
   if (element.key !== elementKey || (name !== undefined && name !== sent)) return false;
   const createdMs = Date.parse(createdDate ?? '');
-  // Cloud Elements tells whole seconds, by its own clock.
+  // Cloud Elements gives whole seconds, by its own clock.
   return Number.isNaN(createdMs) || createdMs + 1_000 > createdAt - clockSkewMs;
 }
 
@@ -503,7 +503,7 @@ const markedOf = (shown: Shown) => ({ elementKey: shown.element.key, tags: tagsO
 
 const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
 
-/** @param what was to be done: "make the … instance of tenant …" */
+/** @param what the attempted action: "make the … instance of tenant …" */
 function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
   if (reply.kind === 'no-credentials') return { kind: 'not-done', error: reply.error };
   if (reply.kind === 'broken') {

@@ -238,7 +238,7 @@ function inIndex(row: InstanceRow) {
   return { unsettled: awaitsFirstLook(row) ? partitions.first : partitions.later };
 }
 
-/** Keys are always text, whatever else of an item is odd. */
+/** Keys are always text, even in an item with odd attributes. */
 const textSchema = z.pipe(
   z.object({ S: z.string() }),
   z.transform(({ S }) => S),

@@ -71,7 +71,7 @@ const telltaleCharacters = 8;
 
 /**
  * Is the text one of the values, or does it have one within it, or the other way round? Also in hexadecimal digits, in
- * Base64 and backwards, in any letter case, and whatever punctuation stands between.
+ * Base64 and backwards, in any letter case and with any punctuation in between.
  */
 export function repeats(text: string, secrets: readonly unknown[]): boolean {
   const said = formsOf(text);

@@ -26,7 +26,7 @@ const platformTtlMs = 5 * 60_000;
 
 /**
  * The company's own credentials: `{"userSecret", "organizationSecret"}`, cached per container.
- * Both functions throw `platform-credentials-unusable`, whose message tells the operator what is wrong.
+ * Both functions throw `platform-credentials-unusable`, whose message names the fault for the operator.
  */
 export function createPlatformCredentials({
   client,
@@ -52,7 +52,7 @@ export function createPlatformCredentials({
     return fetched.promise;
   }
 
-  /** Fetches anew unless somebody did so since `refused` was handed out. The same object means: nothing has changed. */
+  /** Fetches again unless another request did so since `refused` was handed out. Returns the same object if nothing has changed. */
   async function renew(refused: PlatformCredentials): Promise<PlatformCredentials> {
     const held = cached;
     const current = await get();

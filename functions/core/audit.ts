@@ -40,11 +40,11 @@ export type Audit = {
   unreadable: number;
   /** Fewer than half of the instances that active rows record were seen: nothing is concluded of the others. */
   notVisible: boolean;
-  /** False when time ran out, or a list or a read broke off: then the figures are of what was seen. */
+  /** False when time ran out, or a list or a read broke off: then the figures cover only a part. */
   complete: boolean;
 };
 
-/** What is kept of an active row: little, because there may be very many. */
+/** The part of an active row that is kept in memory: little, because there may be very many. */
 type Recorded = InstanceKey & {
   instanceId: number;
   /** By which a later write is noticed. */
@@ -73,7 +73,7 @@ const visibilitySample = 100;
  * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a missing
  * token is fetched again: every other difference is for the operator to judge.
  *
- * The list proves only what is there. An instance that it does not show is read by its id, and is lost only if Cloud
+ * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by its id, and is lost only if Cloud
  * Elements denies it and its row has not changed meanwhile. Reads for which the time does not suffice are left to the
  * next run, which begins with them.
  */
@@ -110,9 +110,9 @@ export function createAuditing({
       complete: true,
     };
     const run = { result, endsAt: deadlineAt - timing.commitReserveMs };
-    // Rows first: what is made in between is there alone for a moment, and its row is read before it is counted.
+    // Rows first: an instance made in between seems to have no row, so its row is read again before it is counted.
     const recorded = await readRows(run);
-    // What is not in a list that broke off may well be there.
+    // A list that broke off says nothing about the instances it does not show.
     if (recorded && (await walkList(run, recorded))) await readNotListed(run, recorded);
     else result.complete = false;
     return result;
@@ -332,7 +332,7 @@ export function createAuditing({
     return outcome;
   }
 
-  /** One difference that cannot be told must not end the audit of all others. */
+  /** One difference that cannot be reported must not end the audit of all others. */
   async function attempt(run: Run, of: InstanceKey, tell: () => Promise<void>): Promise<void> {
     try {
       await tell();
@@ -373,7 +373,7 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey) => ({
 const owns = ({ status, instanceId }: InstanceRow, id: InstanceId): boolean =>
   instanceId === id && (status === 'provisioning' || status === 'active' || status === 'deleting');
 
-/** By the instance's tags, which can be anything: what is logged has to look like what it is. */
+/** By the instance's tags, which can be any text: only values that have the form of an id are logged. */
 function keyIn(instance: ListedInstance): InstanceKey {
   const { data: tenantId = unknownKey } = tenantIdSchema.safeParse(tenantIn(instance));
   const { data: elementKey = unknownKey } = elementKeySchema.safeParse(instance.elementKey);

@@ -23,7 +23,7 @@ import { busy, otherOrigin } from './remove.ts';
 import { asRead, heldBy, notOurs, wonBy } from './settle.ts';
 import { defaultTiming } from '../model/timing.ts';
 
-/** What is left out stays as it is. An empty `configuration` sends the tenant's secret anew. */
+/** A field that is absent stays unchanged. An empty `configuration` sends the tenant's secret again. */
 export type Changes = {
   name?: string | undefined;
   tags?: string[] | undefined;
@@ -238,7 +238,7 @@ function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'chan
   }
 }
 
-/** Something in front of Cloud Elements has answered: what it says may soon change, and what it did is not known. */
+/** A proxy in front of Cloud Elements has answered: a retry may succeed, and the outcome of the call is unknown. */
 const isUnreadable = (outcome: object): boolean =>
   'error' in outcome &&
   outcome.error instanceof OnboardingError &&

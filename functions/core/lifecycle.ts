@@ -107,19 +107,19 @@ export const provenanceIn = ({
 /** What a claim may do about a row that is already there. */
 export type Verdict =
   | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
-  /** The event is not later than the removal of what it asks for. `isRepeat`: it was answered before that. */
+  /** The event is not later than the removal of its instance. `isRepeat`: it was answered before that. */
   | { kind: 'outdated'; isRepeat: boolean }
   | { kind: 'in-progress'; retryAfterMs: number }
   | {
       kind: 'take-over';
       /**
-       * What earlier attempts may have made: nothing, an instance to adopt, one that nobody wants any more; or it was
-       * removed, and all begins anew.
+       * Result of earlier attempts: no instance, possibly one to adopt, possibly one to remove; or the instance was
+       * removed, and a new generation begins.
        */
       earlier: 'nothing' | 'to-adopt' | 'to-remove' | 'removed';
       /** Earlier generations to remember if the claim begins one of its own; absent if it keeps the row's. */
       formers?: Former[];
-      /** Whatever earlier attempts sent has taken effect by now or never will. */
+      /** Every create that earlier attempts sent has taken effect by now or never will. */
       mayCreate: boolean;
     };
 
@@ -156,7 +156,7 @@ export function judge(
   const quietMs = row.sendDeadline + quiescenceMs - nowMs;
   if (row.status === 'provisioning')
     return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
-  // Whoever asked for it was told that it failed, and the settings may have changed since.
+  // The requester got a failure as answer, and the settings may have changed since.
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
   const verdict = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
   return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
@@ -325,7 +325,7 @@ export function withNotice(row: InstanceRow, notice: Notice, attemptId: string):
   return { ...row, attemptId, notices, revision: revised(row, notice.at) };
 }
 
-/** Known not to exist. `sendDeadline`: of whatever was sent before this claim, of which nothing is on its way. */
+/** The instance does not exist. `sendDeadline` stays that of the previous claim, because this one has no create in flight. */
 export function fail(
   row: InstanceRow,
   sendDeadline: number,

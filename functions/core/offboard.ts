@@ -15,11 +15,11 @@ export type Offboard = (
   options: { deadlineAt: number },
 ) => Promise<Removed['outcome']>;
 
-/** Reading, and writing on condition of what was read, when others write in between. */
+/** Reads followed by conditional writes, when others write in between. */
 const maxTries = 5;
 
 /**
- * Carries out off-boarding events: removes one element's instance, or all that the tenant has.
+ * Carries out offboarding events: removes one element's instance, or all that the tenant has.
  *
  * A whole tenant has a tombstone of its own, beside those of its instances. It is written before the instances are
  * listed, and an onboarding event reads it after it has claimed its row: each side writes before it reads, so one of
@@ -88,7 +88,7 @@ export function createOffboarding(
       const keys = unreadable.map((each) => each.elementKey).join(', ');
       observe({ kind: 'left-open', reason: `rows that cannot be read: ${keys}` }, row);
     }
-    // What cannot be read is not known to be gone.
+    // An unreadable row may still have an instance.
     const isOpen =
       unreadable.length > 0 ||
       settled.some((each) => each.status === 'fulfilled' && each.value.outcome === 'in-progress');

@@ -29,8 +29,8 @@ export type Stored = InstanceKey & { row: InstanceRow | undefined };
 
 /**
  * All of them throw `aws-unavailable` when the outcome of the call is not known, and `internal` for a row that this
- * version cannot read. Reads are strongly consistent. Summaries leave tombstones out: for their readers what is removed
- * does not exist.
+ * version cannot read. Reads are strongly consistent. Summaries leave tombstones out: for their readers a removed
+ * instance does not exist.
  */
 export type InstanceStore = {
   insert(row: InstanceRow): Promise<Write>;
@@ -51,7 +51,7 @@ export type InstanceStore = {
 /** Instances of all tenants, a page at a time. Eventually consistent; throws `aws-unavailable`. */
 export type OverviewStore = {
   /**
-   * Summaries of at most `limit` rows after that key, in no order. Leaves out tombstones and what is no instance, so it
+   * Summaries of at most `limit` rows after that key, in no order. Leaves out tombstones and items that are no instances, so it
    * may show fewer, or none; `last` is absent when there are no more.
    */
   page(options: {
@@ -69,7 +69,7 @@ export type AuditProgressStore = {
   put(after: InstanceKey, read: AuditProgress | undefined): Promise<void>;
 };
 
-/** An instance as Cloud Elements tells of it. `createdDate`: ISO 8601 with second precision, when given. */
+/** An instance as Cloud Elements returns it. `createdDate`: ISO 8601 with second precision, when given. */
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
 
 /**
@@ -125,7 +125,7 @@ export type ReadOutcome =
   /** `error`: absent if the next call may well be answered. With `retryAfterMs` in it the call may be repeated then. */
   | { kind: 'unknown'; reason: string; error?: OnboardingError };
 
-/** What is searched for: the instances of one generation of a row. */
+/** The subject of a look-up: the instances of one generation of a row. */
 export type Sought = Owned & {
   provisionId: string;
   /** Recorded in the row: read by its id when the list does not show it. */
@@ -158,7 +158,7 @@ export type CloudElements = {
     },
     options: { timeoutMs: number },
   ): Promise<CreateOutcome>;
-  /** Sets what is given and nothing else; sent twice, it comes to the same. */
+  /** Sets the given fields and nothing else; idempotent. */
   change(
     instance: InstanceKey & { instanceId: number },
     changes: { name?: string; tags?: string[]; configuration?: Configuration },
@@ -168,7 +168,7 @@ export type CloudElements = {
   /** Finds only instances that show tenant, owner, element and generation. */
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
   /**
-   * One page of all instances of a stage, of whatever element, and perhaps of others: the filter may not hold.
+   * One page of all instances of a stage, of every element, and perhaps of other stages: the filter may not hold.
    * `walk`: as the page before gave it. A page that is too large for Cloud Elements is requested again with fewer items;
    * after the first page the list has to be begun anew with the `walk` that comes with `refused`.
    */
@@ -206,7 +206,7 @@ export type TokenCipher = {
 
 export type ReadTenantSecret = (key: InstanceKey) => Promise<TenantSecret>;
 
-/** What an operator wants to know of and no answer tells. Logged with tenant, element and provision id. */
+/** Facts for the operator that no answer shows. Logged with tenant, element and provision id. */
 export type Observation =
   | { kind: 'taken-over'; from: InstanceRow['status'] }
   | { kind: 'create-retried'; reason: string }
@@ -233,14 +233,14 @@ export type Observation =
   /** The table has a row that this version cannot read. */
   | { kind: 'row-unreadable' }
   | { kind: 'token-refilled' }
-  /** An onboarding or off-boarding event that came too late or too early to be carried out. */
+  /** An onboarding or offboarding event that came too late or too early to be carried out. */
   | { kind: 'event-ignored'; reason: string }
   /** An onboarding event waits for the tenant's secret, or has waited for it in vain. */
   | { kind: 'secret-missing'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
 
-/** What use cases are made of; each picks what it needs. Those with defaults are there for tests. */
+/** The dependencies of the use cases; each picks its own. Those with defaults are replaced in tests only. */
 export type Parts = {
   store: InstanceStore;
   cloudElements: CloudElements;

@@ -58,7 +58,7 @@ export type Provisioned =
 /** Waits between look-ups after a create whose outcome is unknown; running out of time ends them too. */
 const lookUpDelaysMs = [250, 500, 1_000, 2_000, 4_000];
 
-/** Waits before sending again what was certainly not created; running out of time ends them too. */
+/** Waits before a create that certainly had no effect is sent again; running out of time ends them too. */
 const createRetryDelaysMs = [200, 400, 800, 1_600];
 
 /** Of events that repeat each other at the same time each try records one, and so many are worked at once at most. */
@@ -245,7 +245,7 @@ export function createProvisioning({
       if (!askedBy || isEventAnswered(current, askedBy)) {
         return { outcome: 'replayed', row: current };
       }
-      // Whoever holds the row writes it back as it was when they took it.
+      // The holder of the lease writes the row back as it was when it was claimed.
       if (isLeased(current, by.nowMs)) break;
       const asked = askAgain(current, askedBy, withFreshId(by));
       const write = await store.replace(asked, asRead(current));
@@ -345,7 +345,7 @@ export function createProvisioning({
 
   /**
    * Ends a claim whose instance cannot be kept, without one. Another create would come to the same, so that the row
-   * records it, whoever asked.
+   * records it for every kind of requester.
    * @returns the error to throw
    */
   async function withoutUnusable(

@@ -10,7 +10,7 @@ import { asRead, createSettling, heldBy, idsOf, isNotEmpty, wonBy } from './sett
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming, type Timing } from '../model/timing.ts';
 
-/** What became of a row that was due. `skipped`: somebody else is at work on it. */
+/** Outcome for a row that was due. `skipped`: another claim holds it. */
 export type Reconciled =
   | 'adopted'
   | 'failed'
@@ -30,7 +30,7 @@ const skipped: Settlement = { outcome: 'skipped', waitedMs: 0 };
 
 /**
  * Settles what requests have left open, one row at a time: unfinished claims are adopted or failed, removals
- * finished, and whatever was once in doubt is looked at again for instances that came late. It never creates: it has
+ * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it has
  * no configuration. Safe beside requests and beside itself, because each row is leased like by any other claim.
  */
 export function createReconciling({
@@ -256,7 +256,7 @@ function halves(first: readonly DueInstance[], later: readonly DueInstance[], si
   return [...first.slice(0, size - chosen.length), ...chosen];
 }
 
-/** Its `checkAt` tells only when it was to be tried next: one that is left open again and again is never due for long. */
+/** `checkAt` is only the time of the next try: a row that is left open again and again is never due for long. */
 function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
   switch (row.status) {
     case 'provisioning':

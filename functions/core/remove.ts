@@ -163,7 +163,7 @@ export function createRemoving({
   }
 }
 
-/** Reading, and writing on condition of what was read, when others write in between. */
+/** Reads followed by conditional writes, when others write in between. */
 const maxTries = 5;
 
 /** Is it the removal that the row remembers, or one before that? */

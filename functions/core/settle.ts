@@ -24,10 +24,10 @@ export type Settled =
   /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
   | { kind: 'superseded'; row: InstanceRow | undefined };
 
-/** Left for the answer itself by whatever is done last. */
+/** Time that the last step leaves for the answer itself. */
 const answerReserveMs = 500;
 
-/** A row exactly as it was read: nobody has claimed, changed or given it back since. */
+/** A row exactly as it was read: not claimed, changed or released since. */
 export const asRead = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): Expected => ({
   status,
   provisionId,
@@ -69,12 +69,12 @@ export type CleaningParts = {
 
 export type SettlingParts = CleaningParts & { store: InstanceStore; cipher: TokenCipher };
 
-/** What every use case does that meets a row of another's: look, remove what nobody wants, and give back. */
+/** Steps that several use cases share: look up instances, delete duplicates, end a claim. */
 export function createCleaning(parts: CleaningParts) {
   const { cloudElements, stage, observe, timing } = parts;
   return { lookUp, read, removeInstance, removeSurplus, endClaim };
 
-  /** All instances of the row's generation that show to be its own; undefined when that cannot be told. */
+  /** All instances of the row's generation that show to be its own; undefined when that is unknown. */
   async function lookUp(
     row: InstanceRow,
     {
@@ -101,7 +101,7 @@ export function createCleaning(parts: CleaningParts) {
     return cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs });
   }
 
-  /** What cannot be removed in time is left, and said. */
+  /** Leaves and reports instances that cannot be deleted in time. */
   async function removeInstance(
     row: InstanceRow,
     id: InstanceId,
@@ -128,7 +128,7 @@ export function createCleaning(parts: CleaningParts) {
     return removeInstance(row, instanceId, deadlineAt, 'surplus');
   }
 
-  /** A claim whose end cannot be written ends by itself when its lease does: what the caller is told stands. */
+  /** A claim whose end cannot be written ends by itself when its lease does: the caller's answer stands. */
   async function endClaim(row: InstanceRow, write: () => Promise<unknown>): Promise<void> {
     try {
       await write();
@@ -171,7 +171,7 @@ export function createRecordedRemoval(parts: CleaningParts) {
   };
 }
 
-/** What is known of an instance at Cloud Elements, brought together with the row that it belongs to. */
+/** Brings an instance at Cloud Elements together with its row. */
 export function createSettling({ store, cipher, ...parts }: SettlingParts) {
   const { observe, timing, now } = parts;
   const { lookUp, read, removeSurplus, endClaim } = createCleaning(parts);
@@ -261,7 +261,7 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
       if (current.status === 'active' && current.instanceId === instanceId) {
         return { kind: 'committed', row: current };
       }
-      // Whoever holds the row, or takes it next, looks for this very instance: removing it could break theirs.
+      // The holder of the row, or the next claim, looks for this very instance: deleting it could break theirs.
       if (current.status === 'provisioning' || current.status === 'failed') {
         return { kind: 'left-to-another', row: current };
       }

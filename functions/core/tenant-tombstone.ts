@@ -5,7 +5,7 @@ import { areRequestsOutdated, type Moments } from '../model/moments.ts';
 
 /**
  * Has the whole tenant been removed since these requests for one of its instances? Asked for events alone: a request
- * over HTTP is made now, whatever was before.
+ * over HTTP is made now, after any removal.
  * @throws OnboardingError `aws-unavailable`
  */
 export async function isTenantRemovedSince(

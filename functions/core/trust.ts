@@ -19,8 +19,8 @@ export type Trusted =
 export type Trust = (key: InstanceKey, options: { lookedAtMs: number | undefined }) => Promise<Trusted>;
 
 /**
- * Makes the tenant's secret the source of an instance's configuration, for an operator who vouches for what is
- * configured at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance, whose
+ * Makes the tenant's secret the source of an instance's configuration, for an operator who vouches for the
+ * configuration at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance, whose
  * id and token stay.
  */
 export function createTrusting({

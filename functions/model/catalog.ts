@@ -7,7 +7,7 @@ const flag: Form = { pattern: /^(true|false)$/, expected: 'true or false' };
 const count: Form = { pattern: /^\d{1,6}$/, expected: 'a whole number of at most 6 digits' };
 
 /**
- * What this service knows of an element. `required`: the credentials without which Cloud Elements refuses. `allowed`:
+ * The elements that this service knows. `required`: the credentials without which Cloud Elements refuses. `allowed`:
  * harmless entries that a request may set beside the tenant's stored credentials. An entry that decides where the
  * credentials are sent (`base.url`) or who hears of the tenant's data (`event.notification.callback.url`) is never
  * harmless. An element without a row works too: Cloud Elements judges its configuration.

@@ -39,7 +39,7 @@ export function rarePairsIn(text: string): number {
 }
 
 /**
- * Tells whether a text looks like the name of a field or a configuration entry (`api.key`, `refresh_interval`), and
+ * Returns whether a text looks like the name of a field or a configuration entry (`api.key`, `refresh_interval`), and
  * so may be repeated in messages, logs, rows and events. A credential that was put where a name belongs has digits
  * between its letters, changes case at random, is longer than a word, or has letters beside each other that words do
  * not have. One made of nothing but words cannot be told from a name.
@@ -63,7 +63,7 @@ export const maxTurnsOfKey = 4;
 const maxRarePairsOfKey = 2;
 
 /**
- * Tells whether a text looks like the key of an element (`taxify`, `freshdeskv2`). A credential that was put in its place
+ * Returns whether a text looks like the key of an element (`taxify`, `freshdeskv2`). A credential that was put in its place
  * has many digits, or changes between digits and letters more often, or has letters that words do not have.
  */
 export function isElementKey(text: string): boolean {

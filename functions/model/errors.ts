@@ -98,7 +98,7 @@ export type Problem = { detail: string } & ({ pointer: string } | { parameter: s
 const maxMessageBytes = 1_000;
 
 export type ErrorFacts = {
-  /** What is wrong with the input: the first 20. */
+  /** Faults of the input: the first 20. */
   problems?: readonly Problem[];
   /** Configuration entries to add, as `configuration.<key>`. */
   missing?: readonly string[];
@@ -107,7 +107,7 @@ export type ErrorFacts = {
   retryAfterMs?: number | undefined;
   /** Words of Cloud Elements that may be shown, also where the message may not. */
   said?: string | undefined;
-  /** Only what may be logged: never an object that holds a stored item, a secret or an answer's body. */
+  /** Loggable text only: never an object that holds a stored item, a secret or an answer's body. */
   cause?: { name: string; message: string } | undefined;
 };
 

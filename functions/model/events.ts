@@ -25,8 +25,8 @@ export const envelopeSchema = z.object({
 });
 
 /**
- * SaaS Builder Toolkit: beside the two ids the detail holds whatever the tenant was registered with, which is not
- * for us to trust.
+ * SaaS Builder Toolkit: beside the two ids the detail holds the fields that the tenant was registered with, which are
+ * untrusted.
  */
 export const sbtDetailSchema = z.object({ tenantId: tenantIdSchema, tenantRegistrationId: boundedText });
 

@@ -28,7 +28,7 @@ export const elementKeySchema = z.string().check(
   }),
 );
 
-/** Cloud Elements strips HTML from names and tags, so what it would change is refused instead. */
+/** Cloud Elements strips HTML from names and tags, so text that it would change is refused instead. */
 const plainText = z
   .string()
   .check(
@@ -95,7 +95,7 @@ export const instanceRequestSchema = z.strictObject({
   ...settingsShape,
 });
 
-/** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: what is left out stays as it is. */
+/** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: an absent field stays unchanged. */
 export const instanceChangesSchema = z.strictObject(settingsShape).check(
   z.refine((changes) => Object.values(changes).some((value) => value !== undefined), {
     error: 'at least one of name, tags and configuration',
@@ -132,14 +132,14 @@ export function momentOf({ sentAt, isCut }: EventOrigin): Moment {
 const registrationSchema = z.object({
   dialect: z.enum(['sbt-0.5', 'sbt-0.9']),
   registrationId: z.string(),
-  /** Of an instance that was removed since: results still go to it, but the one of now is not what it requested. */
+  /** Of an instance that was removed since: results still go to it, but it has not requested the present instance. */
   isOfFormer: z.optional(z.boolean()),
 });
 export type Registration = z.infer<typeof registrationSchema>;
 
 /**
- * An event that came to its end without changing the row: what it asked for was refused, or a removal that had been
- * carried out already. Kept so that the table's stream answers it.
+ * An event that came to its end without changing the row: its request was refused, or it requests a removal that was
+ * carried out before. Kept so that the table's stream answers it.
  */
 const noticeSchema = z.object({
   outcome: z.enum(['refused', 'removed']),
@@ -152,7 +152,7 @@ const noticeSchema = z.object({
 });
 export type Notice = z.infer<typeof noticeSchema>;
 
-/** What is to be provisioned. Credentials are in `configuration` only, and nothing of it is stored. */
+/** A request for an instance. Credentials are in `configuration` only, and nothing of it is stored. */
 export type InstanceSettings = InstanceKey &
   Provenance & {
     name: string;
@@ -194,7 +194,7 @@ export function harmlessOf(elementKey: string, configuration: Configuration): Re
 }
 
 /**
- * Tells, beside the source of the rest, whether two requests ask for the same instance: SHA-256 over element, name, tags
+ * Two requests for the same instance have the same fingerprint, and the same source: SHA-256 over element, name, tags
  * and the configuration that the catalogue lists as harmless. A credential never enters it, not even hashed: short keys
  * could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
  */
@@ -214,7 +214,7 @@ export function fingerprintOf({
 const formerSchema = z.object({ provisionId: z.string(), name: z.string(), createdAt: z.number() });
 export type Former = z.infer<typeof formerSchema>;
 
-/** `removed`: a tombstone, which no answer shows; it tells late events of before the removal from new ones. */
+/** `removed`: a tombstone, which no answer shows; it distinguishes late events of before the removal from new ones. */
 const statusSchema = z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']);
 
 const lastErrorSchema = z.object({
@@ -249,7 +249,7 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   v: z.literal(1),
   /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
   provisionId: z.string(),
-  /** Random per claim: the fence that tells a rival's write from a repeat of one's own. */
+  /** Random per claim: the fencing token, which distinguishes a rival's write from a repeat of one's own. */
   attemptId: z.string(),
   /** The claim is exclusive until then; 0 when it has been given back. */
   leaseExpiresAt: z.number(),

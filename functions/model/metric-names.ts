@@ -17,7 +17,7 @@ export const metrics = {
   /** This service's or Cloud Elements' fault. */
   Failed: { unit: 'Count', by: 'function' },
 
-  /** One call of Cloud Elements, whatever came of it; the secrets are read before. */
+  /** One call of Cloud Elements, with any outcome; the secrets are read before. */
   UpstreamLatency: { unit: 'Milliseconds', by: 'operation' },
   /** Calls that came to no answer, or to one of 408 or 5xx. */
   UpstreamFailures: { unit: 'Count' },
@@ -36,13 +36,13 @@ export const metrics = {
   DuplicatesRemoved: { unit: 'Count' },
   DuplicatesLeft: { unit: 'Count' },
 
-  /** Onboarding and off-boarding events that came too late or too early to be carried out; repeats are not among them. */
+  /** Onboarding and offboarding events that came too late or too early to be carried out; repeats are not among them. */
   EventsIgnored: { unit: 'Count' },
 
-  /** Told by every run of the reconciler: for how long the row has waited that has waited longest; 0 when none is due. */
+  /** By every run of the reconciler: age of the oldest due row; 0 when none is due. */
   OldestUnsettledAge: { unit: 'Seconds' },
 
-  /** Told by every audit: instances of this stage that are nobody's. */
+  /** By every audit: instances with the tag of this stage and without a row. */
   Orphans: { unit: 'Count' },
   /** Active rows without an instance. */
   LostInstances: { unit: 'Count' },
@@ -50,9 +50,9 @@ export const metrics = {
   InstancesNotOurs: { unit: 'Count' },
   InvalidInstances: { unit: 'Count' },
   DisabledInstances: { unit: 'Count' },
-  /** Told by the reconciler, too, when it meets one. */
+  /** By the reconciler, too, when it meets one. */
   UnreadableRows: { unit: 'Count' },
-  /** 1 when the audit has not seen everything: what it has found is there, but there may be more. */
+  /** 1 when the audit has not seen everything: its findings are true, but there may be more. */
   AuditsIncomplete: { unit: 'Count' },
   /** 1 when it has seen fewer than half of the instances that active rows record, and so calls none of them lost. */
   AuditsNotVisible: { unit: 'Count' },

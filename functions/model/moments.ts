@@ -57,7 +57,7 @@ export function areRemovalsCarriedOut(removals: Moments, remembered: Moments): b
   );
 }
 
-/** Would these move what is remembered forward? */
+/** Is any of these later than the remembered one of its clock? */
 export function isLater(moments: Moments, remembered: Moments): boolean {
   return listOf(moments).some(({ clock, at }) => at > (remembered[clock] ?? -Infinity));
 }

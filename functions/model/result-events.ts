@@ -11,7 +11,7 @@ import {
 import { registrationOf, removedByOf } from './row-history.ts';
 import { parseOrRefuse } from './validation.ts';
 
-/** What is used of a row's images, so that nothing else can get into an event: never the token. */
+/** The attributes of a row that results are made of, so that nothing else can get into an event: never the token. */
 const imageSchema = z.pick(instanceRowSchema, {
   v: true,
   tenantId: true,
@@ -44,7 +44,7 @@ export type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRem
 /** The results that a write to a row brings. */
 export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
 
-/** @throws OnboardingError `invalid-request`, naming what cannot be understood of the images, but not their values */
+/** @throws OnboardingError `invalid-request`, naming the faults of the images, but no values */
 export function resultOf({ before, after }: RowChange): Result {
   const now = parseOrRefuse(imageSchema, after, 'the new image');
   const earlier = before === undefined ? undefined : parseOrRefuse(imageSchema, before, 'the old image');
@@ -168,7 +168,7 @@ export const toolkitDialects: Record<Registration['dialect'], { source: string; 
 
 /**
  * What the toolkit makes of each. The status is free text that its control plane shows; these are the words of its own
- * examples. A removal that fails is not told: it is tried until it succeeds.
+ * examples. A removal that fails is not reported: it is retried until it succeeds.
  */
 export const toolkitResults = {
   InstanceProvisioned: { detailType: 'provisionSuccess', registrationStatus: 'created' },

@@ -19,7 +19,7 @@ export const lookUpTimeoutMs = 5_000;
 export const claimReserveMs = 3_000;
 
 /**
- * One `POST /instances`, everything included: what is left when a look-up came before it. Cloud Elements calls the
+ * One `POST /instances`, everything included: the time left after a look-up. Cloud Elements calls the
  * provider while we wait; sequences of 10 to 30 seconds are on record. What takes longer is looked up afterwards.
  */
 export const createTimeoutMs = functionTimeoutMs - claimReserveMs - lookUpTimeoutMs - commitReserveMs;
@@ -27,7 +27,7 @@ export const createTimeoutMs = functionTimeoutMs - claimReserveMs - lookUpTimeou
 /** How far the clocks of two Lambda hosts may differ. NTP keeps them within milliseconds; this is generous. */
 export const clockSkewMs = 5_000;
 
-/** A claim is exclusive for this long. Its invocation has been ended by then, whatever its host's clock says. */
+/** A claim is exclusive for this long. Its invocation has been ended by then, by any host's clock. */
 export const leaseMs = functionTimeoutMs + clockSkewMs;
 
 /** Assumed: Cloud Elements has applied a create, and lists it, this long after the last byte was sent, or never will. */

@@ -34,7 +34,7 @@ export function pointerTo(path: Path): string {
 }
 
 /**
- * Every problem that a schema found, each with what was expected instead. Never quotes a value, nor a name that may be
+ * Every problem that a schema found, each with the expectation. Never quotes a value, nor a name that may be
  * a credential in the wrong place: the parent gets the problem instead.
  */
 export function problemsOf(error: z.core.$ZodError, input: unknown): Fault[] {

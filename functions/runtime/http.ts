@@ -12,7 +12,7 @@ const maxBodyBytes = 64 * 1024;
 /** Refuses other bytes, which would otherwise be replaced: in the middle of a credential, for example. */
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** What is used of an HTTP API event, payload 2.0. With the IAM authorizer the caller is in `authorizer.iam`. */
+/** The used part of an HTTP API event, payload 2.0. With the IAM authorizer the caller is in `authorizer.iam`. */
 const httpEventSchema = z.object({
   routeKey: z.string(),
   headers: z.record(z.string(), z.string()),
@@ -26,7 +26,7 @@ const httpEventSchema = z.object({
 });
 type HttpEvent = z.infer<typeof httpEventSchema>;
 
-/** What is logged of a request beside its path: of the body no more than these. */
+/** Logged of a request beside its path; nothing else of its body is. */
 type Noted = { elementKey?: string; provisionId?: string; outcome?: string; unreadable?: string[] };
 
 export type HttpAnswer = { statusCode: number; headers?: Record<string, string>; body?: string };

@@ -73,7 +73,7 @@ export function errorFields(error: unknown) {
   return { code: 'internal', message: 'something that is no error was thrown' };
 }
 
-/** A parser's message quotes what it could not read. */
+/** A parser's message quotes its input. */
 const messageOf = (error: Error): string =>
   error instanceof SyntaxError ? 'something that was read cannot be parsed' : error.message;
 

@@ -7,7 +7,7 @@ import { metricNamespace, metrics, metricService, type MetricName } from '../mod
 
 /**
  * Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch makes numbers of. All that is measured
- * is derived here, from what is logged too; use cases know nothing of it. No metric tells of a tenant.
+ * is derived here, from the same facts as the log; use cases know nothing of it. No metric has a tenant.
  */
 
 // Not parsed strictly: without its settings a function fails anyway, and never because of its metrics.
@@ -24,7 +24,7 @@ const collected = new Map<string, Line>();
 /** Of one metric on one line, at most: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html */
 const mostValues = 100;
 
-/** The request, message, record or run has come to an end; `isPending`: without a failure, but it is to be asked again. */
+/** The request, message, record or run has come to an end; `isPending`: no failure, but it has to be requested again. */
 export function measureOutcome({ error, isPending }: { error?: unknown; isPending?: boolean }): void {
   if (error === undefined) return measure(isPending ? 'Pending' : 'Succeeded');
   if (!(error instanceof OnboardingError) || error.status >= 500) return measure('Failed');
@@ -89,7 +89,7 @@ const ofDrift: readonly (readonly [keyof Drift, MetricName])[] = [
   ['unreadable', 'UnreadableRows'],
 ];
 
-/** Writes what has been measured since the last time; to be called at the end of every invocation. */
+/** Writes the measurements since the last call; call it at the end of every invocation. */
 export function publishMetrics(): void {
   for (const { dimensions: own, values } of collected.values()) {
     const Metrics = namesOf(values).map((name) => ({ Name: name, Unit: metrics[name].unit }));

@@ -4,7 +4,7 @@ import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 
-/** What is used of an SQS event: each body holds one EventBridge event. */
+/** The used part of an SQS event: each body holds one EventBridge event. */
 const queueEventSchema = z.object({
   Records: z.array(
     z.object({
@@ -26,8 +26,8 @@ export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: st
 
 /**
  * A Lambda handler for a queue with partial batch responses. All messages of a batch are worked at once, and none
- * decides over another: what cannot be read, or may succeed later, goes back to the queue and, delivered too often,
- * to the dead-letter queue; what is refused for good is done.
+ * decides over another: a message that cannot be read, or may succeed later, goes back to the queue and, delivered too
+ * often, to the dead-letter queue; one that is refused for good is acknowledged.
  */
 export function queueHandler<
   Tools,

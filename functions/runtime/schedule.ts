@@ -2,7 +2,7 @@ import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 
-/** A Lambda handler for a schedule: one log line per run. A failed run is told to Lambda, and the next one comes anyway. */
+/** A Lambda handler for a schedule: one log line per run. A failed run fails its invocation, and the next one comes anyway. */
 export function scheduleHandler<Tools, Facts extends Record<string, unknown>>(job: {
   open: (environment: NodeJS.ProcessEnv) => Tools;
   run: (deadlineAt: number, tools: Tools) => Promise<Facts>;
@@ -28,7 +28,7 @@ export function scheduleHandler<Tools, Facts extends Record<string, unknown>>(jo
       failed = true;
     }
     publishMetrics();
-    // Not the error itself: Lambda logs all properties of what is thrown.
+    // Not the error itself: Lambda logs all properties of a thrown object.
     if (failed) throw new Error('The run failed; its log line tells why.');
   };
 }

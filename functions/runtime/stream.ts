@@ -12,7 +12,7 @@ import { measureOutcome, publishMetrics } from './metrics.ts';
 /** `unmarshall` checks the attributes. */
 const itemSchema = z.record(z.string(), z.custom<AttributeValue>());
 
-/** What is used of a DynamoDB stream's event. */
+/** The used part of a DynamoDB stream's event. */
 const streamEventSchema = z.object({
   Records: z.array(
     z.object({
@@ -46,7 +46,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
     const failed = records[handled];
     if (!failed) return { batchItemFailures: [] };
     // A failure that is only reported would take the whole batch with it in the end. One that is thrown makes Lambda
-    // halve the batch, until what cannot be handled stands alone.
+    // halve the batch, until the record that cannot be handled stands alone.
     if (handled === 0 && records.length > 1) {
       throw new OnboardingError(
         'internal',
@@ -106,7 +106,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
 }
 
 /**
- * Has the row only got another place in the index of unsettled rows? The reconciler moves there also what it cannot
+ * Has the row only got another place in the index of unsettled rows? The reconciler moves rows there that it cannot
  * read, which must not hold up the results of others here.
  */
 function isMoveOnly({ dynamodb: { OldImage, NewImage } }: StreamRecord): boolean {
