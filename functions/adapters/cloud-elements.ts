@@ -510,7 +510,7 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
     if (reply.sent) return { kind: 'unknown', reason: reply.reason };
     const error = new OnboardingError(
       'cloud-elements-unreachable',
-      `Cloud Elements could not be reached to ${what} (${reply.reason}). Nothing was sent; ask again.`,
+      `Cloud Elements could not be reached to ${what} (${reply.reason}). Nothing was sent; retry.`,
     );
     return { kind: 'not-done', error, retryAfterMs: 0 };
   }
@@ -520,7 +520,7 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
     const retryAfterMs = retryAfterOf(reply.header('retry-after'), nowMs);
     const error = new OnboardingError(
       'cloud-elements-busy',
-      `Cloud Elements takes no more requests at the moment (429) and did not ${what}.`,
+      `Cloud Elements is rate limiting requests (429) and did not ${what}.`,
       { requestId, retryAfterMs },
     );
     return { kind: 'not-done', error, retryAfterMs };
@@ -547,7 +547,7 @@ function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
   }
   const error = new OnboardingError(
     'refused-by-cloud-elements',
-    `${refusalIn(reply, what)} Correct the request or the tenant's secret and ask again.`,
+    `${refusalIn(reply, what)} Correct the request or the tenant's secret and retry.`,
     { requestId },
   );
   return { kind: 'refused', error };

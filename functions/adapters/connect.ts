@@ -5,7 +5,7 @@ import { buildConnector } from 'undici';
 export type Address = { address: string; family: number };
 
 /** After this time, or a failure, the next address is tried beside the one that is slow (RFC 8305, section 5). */
-const headStartMs = 250;
+const defaultHeadStartMs = 250;
 
 /** More addresses of one name are not tried. */
 const mostAddresses = 6;
@@ -19,10 +19,12 @@ const mostAddresses = 6;
 export function createConnector({
   timeoutMs,
   signal,
+  headStartMs = defaultHeadStartMs,
   resolve = (hostname) => lookup(hostname, { all: true }),
 }: {
   timeoutMs: number;
   signal: AbortSignal;
+  headStartMs?: number;
   resolve?: (hostname: string) => Promise<Address[]>;
 }): buildConnector.connector {
   return (options, callback) => void report(connect(options), callback);

@@ -57,7 +57,7 @@ export function createPlatformCredentials({
     const held = cached;
     const current = await get();
     if (current !== refused) return current;
-    // Not if another request has asked anew in the meantime.
+    // Not if another request has fetched it in the meantime.
     if (cached === held) cached = undefined;
     const fetched = await get();
     const same =

@@ -224,12 +224,12 @@ function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'chan
       return new OnboardingError(
         'gone-at-cloud-elements',
         `Cloud Elements knows no instance ${row.instanceId} any more: the ${who} was removed there. Delete it here ` +
-          'and provision it anew.',
+          'and provision it again.',
       );
     case 'unknown':
       return new OnboardingError(
         'update-outcome-unknown',
-        `The ${who} may or may not have been changed (${outcome.reason}). Ask again.`,
+        `The ${who} may or may not have been changed (${outcome.reason}). Retry.`,
         { requestId: outcome.requestId, said: outcome.said },
       );
     case 'refused':
@@ -283,6 +283,6 @@ function notActive({ tenantId, elementKey, status }: InstanceRow): OnboardingErr
 function outOfTime({ tenantId, elementKey }: InstanceRow): OnboardingError {
   return new OnboardingError(
     'out-of-time',
-    `Too little time was left to change the ${elementKey} instance of tenant ${tenantId}. Ask again.`,
+    `Not enough time was left to change the ${elementKey} instance of tenant ${tenantId}. Retry.`,
   );
 }

@@ -200,7 +200,7 @@ export function isUncertain(row: InstanceRow): boolean {
   return row.contested || row.status === 'provisioning';
 }
 
-/** Has the row answered this event, or another one of the same registration? Then a redelivery asks for nothing more. */
+/** Has the row answered this event, or another one of the same registration? Then a redelivery changes nothing. */
 export function isAnswered(row: InstanceRow, askedBy: EventOrigin): boolean {
   const isOfFormer = registrationOf(row)?.isOfFormer ?? false;
   return (isOfRegistration(row, askedBy) && !isOfFormer) || isEventAnswered(row, askedBy);

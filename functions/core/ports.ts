@@ -170,7 +170,7 @@ export type CloudElements = {
   /**
    * One page of all instances of a stage, of every element, and perhaps of other stages: the filter may not hold.
    * `walk`: as the page before gave it. A page that is too large for Cloud Elements is requested again with fewer items;
-   * after the first page the list has to be begun anew with the `walk` that comes with `refused`.
+   * after the first page the walk starts over with the `walk` that comes with `refused`.
    */
   list(
     query: { owner: string; page: string | undefined; walk?: ListWalk | undefined },

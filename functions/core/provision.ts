@@ -67,7 +67,7 @@ const mostRecordTries = 50;
 /** Rows that stand in the way and are gone, or were given back, when they are looked at: other claims that come to nothing. */
 const mostClaimTries = 5;
 
-/** When to ask again while an outcome is unknown: about as long as a slow create takes to show. */
+/** When to retry while an outcome is unknown: about as long as a slow create takes to show. */
 const unknownRetryAfterMs = 5_000;
 
 /** A claim that is held: the row as written, and the one it took over. */
@@ -236,7 +236,7 @@ export function createProvisioning({
     );
   }
 
-  /** The instance as it is. An event that asks for it once more is remembered, so that it is answered, too. */
+  /** The instance as it is. An event that requests it again is recorded, so that it is answered, too. */
   async function replay(row: InstanceRow, by: Requester): Promise<Provisioned> {
     const { askedBy } = by.settings;
     let current: InstanceRow | undefined = row;
@@ -454,10 +454,10 @@ export function createProvisioning({
       case 'busy-with-other-settings':
         throw new OnboardingError(
           'busy-with-other-settings',
-          `${who} is being provisioned with another name, other tags or other configuration. Ask again later.`,
+          `${who} is being provisioned with another name, other tags or other configuration. Retry later.`,
         );
       case 'being-deleted':
-        throw new OnboardingError('being-deleted', `${who} is being deleted. Ask again when it is gone.`);
+        throw new OnboardingError('being-deleted', `${who} is being deleted. Retry when it is gone.`);
       case 'origin-changed':
         throw new OnboardingError(
           'origin-changed',
@@ -476,7 +476,7 @@ function waitFor(row: InstanceRow): Provisioned {
 
 /** A tombstone is no answer: it shows the instance that was removed. */
 const wasDeleted = (key: InstanceKey): OnboardingError =>
-  new OnboardingError('being-deleted', `${nameOf(key)} was deleted meanwhile. Ask again.`);
+  new OnboardingError('being-deleted', `${nameOf(key)} was deleted meanwhile. Retry.`);
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `The ${elementKey} instance of tenant ${tenantId}`;
@@ -484,7 +484,7 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
 function outOfTime(row: InstanceRow): OnboardingError {
   return new OnboardingError(
     'out-of-time',
-    `${nameOf(row)} could not be begun: too little time was left to create it safely. Nothing was sent; ask again.`,
+    `${nameOf(row)} was not created: not enough time was left to send the create. Retry.`,
   );
 }
 

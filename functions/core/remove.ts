@@ -179,7 +179,7 @@ function nameOf({ tenantId, elementKey }: InstanceKey): string {
 }
 
 export function busy(row: InstanceRow, nowMs: number): OnboardingError {
-  return new OnboardingError('busy', `${nameOf(row)} is being worked on (${row.status}). Ask again.`, {
+  return new OnboardingError('busy', `${nameOf(row)} is held by another request (${row.status}). Retry.`, {
     retryAfterMs: row.leaseExpiresAt - nowMs,
   });
 }

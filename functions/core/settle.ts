@@ -241,7 +241,7 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
       const notSaved = new OnboardingError(
         'not-saved',
         `Cloud Elements made instance ${instanceId} (${row.elementKey}) for tenant ${row.tenantId}, but it could ` +
-          'not be saved. Nothing is lost: asking again finds it.',
+          'not be saved. Nothing is lost: a retry finds it.',
         { cause: { name: error.name, message: error.message } },
       );
       await endClaim(row, () =>

@@ -122,7 +122,7 @@ export async function configurationFor(
     settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
   throw missingConfiguration(
     `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
-      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and ask again.`,
+      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and retry.`,
     missing,
   );
 }
@@ -179,7 +179,7 @@ function secretFor(row: Configured, secret: TenantSecret): Configuration {
   const lacks = missing.length > 0 ? `lacks ${missing.join(', ')}` : 'holds nothing to send';
   throw missingConfiguration(
     `The secret ${secret.name} ${secret.absence ?? lacks}. Put the configuration of the ` +
-      `tenant's ${row.elementKey} instance into it and ask again.`,
+      `tenant's ${row.elementKey} instance into it and retry.`,
     missing,
   );
 }
@@ -209,7 +209,7 @@ export function updatedDigest(
 
 /**
  * SHA-256 over the names of entries outside the allow-list and, of those that decide an address, the value: two
- * requests with other names or other addresses do not ask for the same instance. No credential enters it.
+ * requests with other names or other addresses are not the same request. No credential enters it.
  */
 function digestOf(names: readonly string[], configuration: Configuration): string {
   const entries = names.toSorted().map((name) => {

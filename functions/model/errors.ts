@@ -1,6 +1,6 @@
 import { cutToBytes, maxNamed } from './bounded-text.ts';
 
-/** Every way a request can end badly. `retryable`: the same request may succeed later, without anybody changing it. */
+/** Every way a request can end badly. `retryable`: the same request may succeed later, without a change. */
 export const errorCodes = {
   'invalid-request': { status: 400, retryable: false, title: 'The request is not valid' },
   'missing-configuration': { status: 400, retryable: false, title: 'Required configuration is missing' },
@@ -17,7 +17,7 @@ export const errorCodes = {
     title: 'The instance is being provisioned with other settings',
   },
   'being-deleted': { status: 409, retryable: true, title: 'The instance is being deleted' },
-  busy: { status: 409, retryable: true, title: 'Another request is at work on the instance' },
+  busy: { status: 409, retryable: true, title: 'Another request holds the instance' },
   'configuration-from-request': {
     status: 409,
     retryable: false,
@@ -28,7 +28,11 @@ export const errorCodes = {
     retryable: false,
     title: "The source of the instance's configuration is not known",
   },
-  'gone-at-cloud-elements': { status: 409, retryable: false, title: 'Cloud Elements has lost the instance' },
+  'gone-at-cloud-elements': {
+    status: 409,
+    retryable: false,
+    title: 'Cloud Elements no longer has the instance',
+  },
   'markers-not-shown': {
     status: 409,
     retryable: false,
@@ -49,7 +53,11 @@ export const errorCodes = {
   'unsupported-media-type': { status: 415, retryable: false, title: 'The body must be JSON' },
   internal: { status: 500, retryable: true, title: 'Something went wrong in this service' },
   'cloud-elements-unreachable': { status: 502, retryable: true, title: 'Cloud Elements cannot be reached' },
-  'cloud-elements-unreadable': { status: 502, retryable: true, title: 'Cloud Elements cannot be understood' },
+  'cloud-elements-unreadable': {
+    status: 502,
+    retryable: true,
+    title: 'The answer cannot be read as one of Cloud Elements',
+  },
   'instance-unusable': {
     status: 502,
     retryable: false,
@@ -67,16 +75,16 @@ export const errorCodes = {
   },
   'not-created': { status: 502, retryable: true, title: 'Cloud Elements did not create the instance' },
   'deletion-pending': { status: 503, retryable: true, title: 'The deletion is not complete yet' },
-  'cloud-elements-busy': { status: 503, retryable: true, title: 'Cloud Elements asks for patience' },
+  'cloud-elements-busy': { status: 503, retryable: true, title: 'Cloud Elements is rate limiting requests' },
   'platform-credentials-refused': {
     status: 503,
     retryable: true,
-    title: 'Cloud Elements refused this service',
+    title: 'Cloud Elements refused the credentials of this service',
   },
   'platform-credentials-unusable': {
     status: 503,
     retryable: true,
-    title: 'This service lacks its credentials',
+    title: 'This service has no usable credentials',
   },
   'tenant-credentials-unusable': {
     status: 503,
@@ -85,8 +93,8 @@ export const errorCodes = {
   },
   'origin-changed': { status: 503, retryable: true, title: 'Begun at another Cloud Elements origin' },
   'not-saved': { status: 503, retryable: true, title: 'The instance could not be saved yet' },
-  'aws-unavailable': { status: 503, retryable: true, title: 'A part of this service is unavailable' },
-  'out-of-time': { status: 504, retryable: true, title: 'No time was left to begin' },
+  'aws-unavailable': { status: 503, retryable: true, title: 'An AWS service is unavailable' },
+  'out-of-time': { status: 504, retryable: true, title: 'Not enough time left to send the request' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;

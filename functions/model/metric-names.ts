@@ -10,7 +10,7 @@ export const metricService = 'element-onboarding';
 
 /** `by`: the dimension beside service and stage, if any. */
 export const metrics = {
-  /** What became of requests, messages, records and runs. `Refused`: wrong as it was asked; `Pending`: to be asked again. */
+  /** Outcomes of requests, messages, records and runs. `Refused`: the input is wrong; `Pending`: a retry is needed. */
   Succeeded: { unit: 'Count', by: 'function' },
   Pending: { unit: 'Count', by: 'function' },
   Refused: { unit: 'Count', by: 'function' },
