@@ -11,8 +11,8 @@ const baseUrlExpected =
 const alarmTopicExpected =
   'expected the ARN of an SNS topic, for example -c alarmTopicArn=arn:aws:sns:eu-west-1:123456789012:alarms';
 const runbookExpected =
-  'expected the https address of this README, without fragment or user info, for example ' +
-  '-c runbookUrl=https://github.com/example/element-onboarding/blob/main/README.md';
+  'expected the https address of infra/monitoring/README.md, without fragment or user info, for example ' +
+  '-c runbookUrl=https://github.com/example/element-onboarding/blob/main/infra/monitoring/README.md';
 
 const settingsSchema = z.object({
   /** At most 20 characters, because it is part of names that AWS limits. */
@@ -27,7 +27,7 @@ const settingsSchema = z.object({
       .string(alarmTopicExpected)
       .check(z.regex(/^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}$/, alarmTopicExpected)),
   ),
-  /** What alarms link to: the README, whose headings are the runbook's entries. */
+  /** What alarms link to: `infra/monitoring/README.md`, whose headings are the runbook's entries. */
   runbookUrl: z.optional(
     z.string(runbookExpected).check(z.refine(isPageUrl, runbookExpected), z.maxLength(300, runbookExpected)),
   ),

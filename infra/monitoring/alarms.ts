@@ -20,7 +20,7 @@ type Fault = {
   id: string;
   /** What breaks, for whom, and what is to be done first. */
   text: string;
-  /** The heading in the README after "Runbook: ". */
+  /** The heading in `README.md` beside this file, after "Runbook: ". */
   runbook: string;
   metric: IMetric;
   atLeast: number;
@@ -57,7 +57,7 @@ export function addAlarms(
   observed: Observed,
   {
     alarmTopicArn,
-    runbookUrl = 'README.md',
+    runbookUrl = 'infra/monitoring/README.md',
   }: { alarmTopicArn?: string | undefined; runbookUrl?: string | undefined },
 ): Alarm[] {
   const { stackName } = Stack.of(scope);

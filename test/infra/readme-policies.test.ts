@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import * as z from 'zod/mini';
+import { blocksOf, everyPage, pageAt } from '../support/pages.ts';
 import { production, only, rows } from './template.ts';
 
 /**
- * The IAM policies that the README gives as examples, for the stack with the stage `prod`, and what it says of access to
- * tokens.
+ * The IAM policies that the pages give as examples, for the stack with the stage `prod`, and the functions that they say
+ * can read tokens.
  */
 
 const policySchema = z.object({
@@ -21,14 +21,13 @@ const policySchema = z.object({
   ),
 });
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const statements = [...readme.matchAll(/^```json\n(.*?)^```$/gms)]
-  .map(([, text = '']) => policySchema.safeParse(JSON.parse(text)))
+const statements = blocksOf(everyPage, 'json')
+  .map((text) => policySchema.safeParse(JSON.parse(text)))
   .flatMap(({ data }) => data?.Statement ?? []);
 
 function statementNamed(sid: string, effect: 'Allow' | 'Deny' = 'Allow') {
   const [statement, ...others] = statements.filter(({ Sid, Effect }) => Sid === sid && Effect === effect);
-  if (!statement || others.length > 0) throw new Error(`Expected one ${effect} ${sid} in the README.`);
+  if (!statement || others.length > 0) throw new Error(`Expected one ${effect} ${sid} in the pages.`);
   return statement;
 }
 
@@ -88,9 +87,11 @@ test('the dashboard’s lets it read every tenant’s instances and no token, ho
   ).toBe(true);
 });
 
-test('the README names the functions that read the platform secret, with which every token can be listed', () => {
+test('functions/README.md names the functions that read the platform secret, with which every token can be listed', () => {
   const [, list = ''] =
-    /^Who holds the platform secret .* These functions read it: (.*)\.$/m.exec(readme) ?? [];
+    /^A holder of the platform secret .* These functions read it: (.*)\.$/m.exec(
+      pageAt('functions/README.md'),
+    ) ?? [];
   const readers = rows
     .filter(([, { uses }]) => uses.secrets?.includes('platform'))
     .map(([name]) => `\`${name}\``);

@@ -3,10 +3,10 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blocksOf, everyPage, pageAt } from '../support/pages.ts';
 
-/** The shell commands of the README, as an operator pastes them. */
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
+/** The shell commands of all pages, as an operator pastes them. */
+const blocks = blocksOf(everyPage, 'sh');
 const functions = blocks.find((block) => block.includes('search() {')) ?? '';
 
 /** Stands for the AWS CLI: writes down its arguments, and says of a query what the test wants, one status per call. */
@@ -68,7 +68,7 @@ describe.each(['bash', 'zsh'])('in %s', (shell) => {
 });
 
 /** zsh takes a comment at its prompt for a command, and what is in brackets in it for a pattern. */
-test('no command of the README has a comment beside it', () => {
+test('no command of a page has a comment beside it', () => {
   expect(blocks.length).toBeGreaterThan(20);
   const unquoted = blocks.map((block) => block.replaceAll(/'[^']*'/g, ''));
   expect(unquoted.flatMap((block) => block.split('\n')).filter((line) => /(^|\s)#/.test(line))).toEqual([]);
@@ -79,5 +79,5 @@ test('every command that deploys a stage other than dev again has the stage’s 
   expect(upgrade).toHaveLength(1);
   const commands = (upgrade[0] ?? '').split('\n').filter((line) => line.startsWith('npx cdk'));
   for (const command of commands) expect(command).toContain(' -c alarmTopicArn="$TOPIC"');
-  expect(readme).toMatch(/\*\*[^*]*unplugs all alarms[^*]*\*\*/);
+  expect(pageAt('infra/README.md')).toMatch(/\*\*[^*]*unplugs all alarms[^*]*\*\*/);
 });

@@ -113,7 +113,7 @@ describe('settings', () => {
   test('may name whom alarms tell, and where the runbook is', () => {
     const more = {
       alarmTopicArn: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:on_call-1',
-      runbookUrl: 'https://git.example.com/team/element-onboarding/README.md?plain=1',
+      runbookUrl: 'https://git.example.com/team/element-onboarding/infra/monitoring/README.md?plain=1',
     };
     expect(parseSettings({ stage: 'prod', baseUrl, ...more })).toEqual({
       settings: { stage: 'prod', baseUrl, ...more },

@@ -2,12 +2,12 @@ import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { metricNamespace, metrics, metricService } from '../../../functions/model/metric-names.ts';
 import type { Settings } from '../../../infra/settings.ts';
 import { OnboardingStack } from '../../../infra/stack.ts';
+import { pageAt } from '../../support/pages.ts';
 import {
   functionNamed,
   only,
@@ -132,7 +132,7 @@ describe('the alarms', () => {
   test.each(alarms.map((alarm) => [nameOf(alarm), alarm.AlarmDescription]))(
     'say what breaks for whom and what to do, and link to the runbook (%s)',
     (_name, text) => {
-      expect(text).toMatch(/\w{3}[.:] .*\. README\.md#runbook-[\w-]+$/);
+      expect(text).toMatch(/\w{3}[.:] .*\. infra\/monitoring\/README\.md#runbook-[\w-]+$/);
       expect(text).toMatch(/tenant|caller|application|Whoever/i);
       // CloudWatch's limit.
       expect(text.length).toBeLessThanOrEqual(1_024);
@@ -140,10 +140,9 @@ describe('the alarms', () => {
   );
 
   test('link to entries that the runbook has, and it has no others', () => {
-    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
     // As GitHub makes anchors of headings, of letters and blanks at least.
-    const entries = [...readme.matchAll(/^### (Runbook: .+)$/gm)].map(([, heading = '']) =>
-      heading.toLowerCase().replace(':', '').replaceAll(' ', '-'),
+    const entries = [...pageAt('infra/monitoring/README.md').matchAll(/^### (Runbook: .+)$/gm)].map(
+      ([, heading = '']) => heading.toLowerCase().replace(':', '').replaceAll(' ', '-'),
     );
     const links = alarms.map(({ AlarmDescription }) => AlarmDescription.split('#')[1]);
     expect(new Set(links)).toEqual(new Set(entries));
@@ -225,7 +224,7 @@ describe('the alarms', () => {
   test('tell nobody unless told whom, and link to where the runbook is', () => {
     for (const alarm of alarms) expect(alarm).not.toHaveProperty('AlarmActions');
     const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
-    const runbookUrl = 'https://example.com/README.md';
+    const runbookUrl = 'https://example.com/infra/monitoring/README.md';
     const told = alarmsWith({ alarmTopicArn, runbookUrl });
     expect(told).toHaveLength(alarms.length);
     for (const alarm of told) {

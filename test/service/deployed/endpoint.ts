@@ -24,7 +24,7 @@ export function endpointOrExit(): string {
     return endpointUrl().href;
   } catch {
     process.stderr.write(
-      'AWS_ENDPOINT_URL is not the URL of an emulator of AWS. Start one, such as MiniStack (README, "Test a deployment"), and say where it is.\n',
+      'AWS_ENDPOINT_URL is not the URL of an emulator of AWS. Start one, such as MiniStack (test/README.md, "Test a deployment"), and say where it is.\n',
     );
     process.exit(2);
   }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { oldestOnboardingMs } from '../../../../functions/model/timing.ts';
 import {
@@ -8,6 +7,7 @@ import {
   type QueueName,
 } from '../../../../infra/cli/redrive/dead-letter.ts';
 import { parseOptions } from '../../../../infra/cli/redrive/options.ts';
+import { everyPage } from '../../../support/pages.ts';
 
 const event = (detailType: string, detail: unknown, more: object = {}) =>
   JSON.stringify({
@@ -117,9 +117,8 @@ describe('an event of long ago', () => {
     expect(read('onboard-tenants', ahead, { nowMs: oldestMs + 1 }).body).toBeUndefined();
   });
 
-  test('the README says the same age', () => {
-    const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8');
-    const ages = [...readme.matchAll(/older than ([\d.]+) days/g)].map(([, days]) => Number(days));
+  test('the pages give the same age', () => {
+    const ages = [...everyPage.matchAll(/older than ([\d.]+) days/g)].map(([, days]) => Number(days));
     expect(new Set(ages)).toEqual(new Set([oldestOnboardingMs / 86_400_000]));
   });
 
