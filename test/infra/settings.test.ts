@@ -33,7 +33,7 @@ describe('settings', () => {
     expect(parsed).toHaveProperty(
       'complaint',
       expect.stringMatching(
-        `^Wrong context:\n  ${key}: is not known; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
+        `^Wrong context:\n  ${key}: unknown key; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
       ),
     );
   });
@@ -59,7 +59,7 @@ describe('settings', () => {
     const failure = promisify(execFile)(process.execPath, [app], { env });
     await expect(failure).rejects.toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('baseurl: is not known; did you mean baseUrl?'),
+      stderr: expect.stringContaining('baseurl: unknown key; did you mean baseUrl?'),
     });
   });
 

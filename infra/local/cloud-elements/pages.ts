@@ -10,8 +10,8 @@ const pageSchema = z.object({
 });
 
 /**
- * The page of `items`, which are by ascending id, that the query asks for. None to show is a 404 that says `none`, not
- * an empty array.
+ * Answers with the page of `items` (sorted by ascending id) that the query requests. Without items it is a 404 with the
+ * message `none`, not an empty array.
  */
 export function answerPage<Item extends { readonly id: number }>(options: {
   items: readonly Item[];

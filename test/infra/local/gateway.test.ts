@@ -233,14 +233,14 @@ describe('the response', () => {
     answer = () => new Promise(() => {});
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 503, body: '{"message":"Service Unavailable"}' });
-    expect(logs).toEqual(['status: GET /status got no answer of status: it took longer than 100 ms']);
+    expect(logs).toEqual(['status: GET /status got no response from status: it took longer than 100 ms']);
   });
 
   test('in place of an unreadable one has its reason in the log', async () => {
     answer = () => ({ statusCode: 'created' });
     expect(await send('GET', '/status')).toMatchObject({ status: 500 });
     expect(logs).toEqual([
-      'status: GET /status got no answer of status: what it returned is not an HTTP response',
+      'status: GET /status got no response from status: it did not return an HTTP response',
     ]);
   });
 });

@@ -150,7 +150,7 @@ test('the file can be read by its owner alone, and no link in its place is follo
 test('a directory that cannot be written is named, and one that can is left as it is', async () => {
   const missing = join(directory, 'missing');
   await expect(assertWritable(join(missing, 'tenants.failed.csv'))).rejects.toThrow(
-    `Nothing can be written to ${missing} (`,
+    `Files cannot be written to ${missing} (`,
   );
   const before = readdirSync(directory);
   await assertWritable(join(directory, 'tenants.failed.csv'));

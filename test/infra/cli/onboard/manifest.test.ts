@@ -80,7 +80,7 @@ test('everything that is wrong with every row is named with its line and its col
     `7: tenantId expected ${identifier}`,
     '7: goes on to line 8: if it should not, a quote is not closed',
     '9: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
-    "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential is put into the tenant's secret in Secrets Manager, never into a manifest",
+    "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential belongs in the tenant's secret in Secrets Manager, never in a manifest",
   ]);
   const lines = '{"tenantId":"a","name":7,"size":"L"}\nnot JSON\n[]\n{"tenantId":"b"}\n';
   expect(await faultsOf('bad.jsonl', lines)).toEqual([

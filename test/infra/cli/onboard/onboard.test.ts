@@ -246,7 +246,7 @@ describe.concurrent('a run that was interrupted', patience, () => {
       });
     }
     const { status, stderr } = await first.ended;
-    const end = { status, goesOn: stderr.includes('The same command goes on from here') };
+    const end = { status, goesOn: stderr.includes('Run the same command to continue') };
     expect(end).toEqual(
       moment === 'by Ctrl-C' ? { status: 130, goesOn: true } : { status: null, goesOn: false },
     );
@@ -274,7 +274,7 @@ describe.concurrent('when AWS fails', patience, () => {
     const tenants = newTenants(20);
     const { run, meet } = onboarding(tenants);
     meet((target) => (target === putEvents ? { loseAnswer: true } : undefined));
-    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('takes no events') });
+    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('accepts no events') });
     meet(() => undefined);
     expect(await run()).toMatchObject({ status: 0 });
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
@@ -334,7 +334,7 @@ describe.concurrent('when AWS fails', patience, () => {
     expect(calls).toBe(2);
     expect(tenants.map(asksFor)).toEqual(tenants.map((tenantId) => (tenantId === never ? 0 : 1)));
     expect(readFileSync(failedFile, 'utf8')).toContain(
-      '2,not-sent,EventBridge did not take it: MalformedDetail',
+      '2,not-sent,EventBridge did not accept the event: MalformedDetail',
     );
 
     // It was never asked for, and so is now.
@@ -429,7 +429,7 @@ describe.concurrent('--check', patience, () => {
       `${file}:5: the secret ${secretNameOf(empty)} of tenant ${empty} has no value yet`,
       '',
     ]);
-    expect(stdout).toContain('3 rows without a secret that can be used');
+    expect(stdout).toContain('3 rows without a usable secret');
     expect(calls).toEqual(new Set(['secretsmanager.DescribeSecret']));
     expect(tenants.map(asksFor)).toEqual([0, 0, 0, 0]);
   });
@@ -439,7 +439,7 @@ describe.concurrent('--check', patience, () => {
     await using cloudFormation = await startCloudFormation();
     const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
     const { status, stdout } = await startCommand([file, '--check', '--stage', 'prod'], environment).ended;
-    expect(stdout).toContain("Each tenant's secret is there");
+    expect(stdout).toContain("Each tenant's secret exists");
     expect(status).toBe(0);
   });
 

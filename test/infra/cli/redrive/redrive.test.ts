@@ -132,14 +132,14 @@ describe('an event of long ago', () => {
 test('letters that are hidden or were not received are told, and nothing is said when there are none', () => {
   expect(linesOfUnseen({ visible: 0, hidden: 0 })).toEqual([]);
   expect(linesOfUnseen({ visible: 1_200, hidden: 3 })).toEqual([
-    'Not received, though the queue has them: about 1,200. Run it again.',
-    'Hidden: about 3. Another run holds them, or one that was killed: they are seen again within 15 minutes.',
+    'In the queue, but not received: about 1,200. Run the command again.',
+    'Hidden: about 3. Another run holds them, or one that was killed: they become visible again within 15 minutes.',
   ]);
 });
 
 test.each([
   [[], 'Expected --stage <stage>.'],
-  [['--stage', 'prod', '--queue', 'publish-results'], "places in the table's stream and not events"],
+  [['--stage', 'prod', '--queue', 'publish-results'], "positions in the table's stream, not events"],
   [['--stage', 'prod', '--queue', 'others'], 'onboard-tenants or offboard-tenants'],
   [['--stage', 'prod', '--limit', '0'], 'Expected --limit to be a whole number from 1 to 10000, got "0".'],
   [['--stage', 'prod', '--purge'], '--purge'],
