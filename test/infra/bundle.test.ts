@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { readFile } from 'node:fs/promises';
 import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
 
-test('every replacement takes place, and a bundle needs nothing beside itself', async () => {
+test('every replacement applies, and a bundle imports nothing beside itself', async () => {
   const { metafile, outputFiles } = await build({
     ...bundleOptions,
     entryPoints: [sourceOf('provision-instance')],
@@ -35,7 +35,7 @@ async function bundle(): Promise<string[]> {
   return outputFiles.map(({ hash }) => hash);
 }
 
-test('a bundle has the same bytes whatever the Node that builds it exports', async () => {
+test('a bundle has the same bytes whatever the exports of the Node that builds it', async () => {
   const here = await bundle();
   const getBuiltinModule = process.getBuiltinModule.bind(process);
   const another = vi.spyOn(process, 'getBuiltinModule').mockImplementation((id: string) => {

@@ -57,7 +57,7 @@ const requestArns = rows.flatMap(([, { http }]) => {
 /** Secrets Manager ends it with six characters of its own. */
 const secretArn = (name: string) => `arn:aws:secretsmanager:${inAccount}:secret:${name}-a1B2c3`;
 
-test('the application’s lets it read one tenant’s token and call nothing else', () => {
+test('the application’s policy allows reading one tenant’s token and no other call', () => {
   const { Action, Resource } = statementNamed('ReadTokenOfAcme');
   expect(Action).toBe('execute-api:Invoke');
   expect(requestArns.filter((arn) => isMatch(Resource, arn))).toEqual([
@@ -67,7 +67,7 @@ test('the application’s lets it read one tenant’s token and call nothing els
   expect(only('AWS::ApiGatewayV2::Stage', production).Properties.StageName).toBe('$default');
 });
 
-test('the dashboard’s lets it read every tenant’s instances and no token, however the path is written', () => {
+test('the dashboard’s policy allows reading every tenant’s instances and no token, however the path is written', () => {
   const [granted, denied] = [statementNamed('ReadInstances'), statementNamed('ReadNoToken', 'Deny')];
   expect([granted.Action, denied.Action]).toEqual(['execute-api:Invoke', 'execute-api:Invoke']);
   const mayRead = (arn: string) => isMatch(granted.Resource, arn) && !isMatch(denied.Resource, arn);
@@ -97,7 +97,7 @@ test('the README names the functions that read the platform secret, with which e
   expect(list).toBe(readers.join(', '));
 });
 
-test('the control plane’s lets it send the service’s own kinds of events to its bus', () => {
+test('the control plane’s policy allows sending the service’s own kinds of events to its bus', () => {
   const { Action, Resource, Condition } = statementNamed('SendTenantEvents');
   expect(Action).toBe('events:PutEvents');
   const busName: string = only('AWS::Events::EventBus', production).Properties.Name;
@@ -109,7 +109,7 @@ test('the control plane’s lets it send the service’s own kinds of events to 
   expect(Condition).toEqual({ StringEquals: { 'events:detail-type': fromAnySource } });
 });
 
-test('the control plane’s lets it write the secrets of tenants, and neither read them nor touch another', () => {
+test('the control plane’s policy allows writing the secrets of tenants, and neither reading them nor touching others', () => {
   const { Action, Resource } = statementNamed('WriteTenantSecrets');
   expect(Action).toEqual(['secretsmanager:CreateSecret', 'secretsmanager:PutSecretValue']);
   const prefix: string = production.findOutputs('TenantSecretPrefix')['TenantSecretPrefix']?.['Value'];
@@ -119,7 +119,7 @@ test('the control plane’s lets it write the secrets of tenants, and neither re
   expect([...written, ...others].filter((name) => isMatch(Resource, secretArn(name)))).toEqual(written);
 });
 
-test('the operator’s who vouches for configuration lets them read and write rows of one table', () => {
+test('the policy for vouching allows reading and writing rows of one table', () => {
   const { Action, Resource } = statementNamed('TrustConfiguration');
   expect(Action).toEqual(['dynamodb:GetItem', 'dynamodb:PutItem']);
   // CloudFormation ends it with characters of its own.

@@ -50,7 +50,7 @@ const isThere = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).s
 
 describe.each(['bash', 'zsh'])('in %s', (shell) => {
   test.skipIf(!isThere(shell))(
-    'search waits for the end of its query, and looks into every log group',
+    'the README’s search waits for the end of its query, and looks into every log group',
     () => {
       const { stdout, calls } = search(shell, ['Scheduled', 'Running', 'Running', 'Complete']);
       expect(stdout).toBe('results\n');
@@ -62,7 +62,7 @@ describe.each(['bash', 'zsh'])('in %s', (shell) => {
     },
   );
 
-  test.skipIf(!isThere(shell))('search ends when its query fails', () => {
+  test.skipIf(!isThere(shell))('the README’s search ends when its query fails', () => {
     expect(search(shell, ['Running', 'Failed']).stdout).toBe('results\n');
   });
 });
@@ -74,7 +74,7 @@ test('no command of the README has a comment beside it', () => {
   expect(unquoted.flatMap((block) => block.split('\n')).filter((line) => /(^|\s)#/.test(line))).toEqual([]);
 });
 
-test('every command that deploys a stage other than dev again has the stage’s alarm topic with it, or is said to need it', () => {
+test('every README command that redeploys a stage other than dev has the alarm topic, or the README says so', () => {
   const upgrade = blocks.filter((block) => /^npm ci\nnpx cdk diff/m.test(block));
   expect(upgrade).toHaveLength(1);
   const commands = (upgrade[0] ?? '').split('\n').filter((line) => line.startsWith('npx cdk'));

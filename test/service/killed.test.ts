@@ -166,7 +166,7 @@ const scenarios: Scenario[] = [
 
 describe.each(scenarios)('a function that $what', (scenario) => {
   test.each(moments)(
-    'killed at any of its requests, %s, loses and doubles nothing',
+    'a function killed at any of its requests, %s, loses and duplicates nothing',
     async (moment) => {
       // One more than any function makes requests: a run of the reconciler alone has six queries.
       const tenantIds = Array.from({ length: 20 }, newTenant);

@@ -481,7 +481,7 @@ async function changesAndRemovals(): Promise<void> {
     await service.stack.runSchedule(name);
 }
 
-test('no secret and no token is in what the functions logged', () => {
+test('no secret and no token is in the functions’ logs', () => {
   expect(service.stack.logs.length).toBeGreaterThan(60);
   expect(leaksIn(service.stack.logs)).toEqual([]);
 });
@@ -493,20 +493,20 @@ test('no secret, no token and no tenant is in a metric', () => {
   expect(metrics.filter((line) => line.includes('tenant-'))).toEqual([]);
 });
 
-test('no secret and no token is in an answer, but the token in that of its own route', () => {
+test('no secret and no token is in a response, but the token in that of its own route', () => {
   expect(answers.length).toBeGreaterThan(50);
   expect(
     leaksIn(answers.map(({ what, answer }) => `${what} ${JSON.stringify(answer.headers)} ${answer.text}`)),
   ).toEqual([]);
 });
 
-test('no secret and no token is in the table in clear', () => {
+test('no secret and no token is in the table in clear text', () => {
   const ofThisService = tables.filter((text) => !text.includes('"secret"'));
   expect(ofThisService.length).toBeGreaterThan(50);
   expect(leaksIn(ofThisService)).toEqual([]);
 });
 
-test('no secret and no token is in an event of ours', () => {
+test('no secret and no token is in an event of the service', () => {
   const ours = service.stack.events.filter(({ source }) => source === 'element-onboarding');
   const types = new Set(ours.map((event) => event['detail-type']));
   expect([...types].toSorted()).toEqual(['InstanceFailed', 'InstanceProvisioned', 'InstanceRemoved']);
@@ -515,13 +515,13 @@ test('no secret and no token is in an event of ours', () => {
   expect(leaksIn([...ours, ...answersToToolkit].map((event) => JSON.stringify(event)))).toEqual([]);
 });
 
-test('no secret is in a dead letter, but what its sender wrote into it', async () => {
+test('no secret is in a dead letter, except those that its sender wrote into it', async () => {
   const bodies = (await service.deadLetters()).map(({ body }) => body);
   expect(bodies).toHaveLength(9);
   expect(bodies.filter((body) => leaksIn([body]).length > 0)).toHaveLength(5);
 });
 
-test('the search would find each of them in any form, a part being enough', () => {
+test('the leak search finds each secret in any form, even in part', () => {
   expect(planted.filter(({ what }) => what.startsWith('the token')).length).toBeGreaterThan(10);
   const missed = planted.flatMap(({ what, secret }) =>
     [
@@ -547,7 +547,7 @@ test('the search would find each of them in any form, a part being enough', () =
   expect(missed).toEqual([]);
 });
 
-test('an answer of AWS that cannot be read is not quoted', async () => {
+test('an unreadable response of AWS is not quoted', async () => {
   const secret = `${random()}${random()}`;
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });

@@ -62,7 +62,7 @@ const toldOf = (outcome: object): string => {
 };
 
 describe('relayed refusals', () => {
-  test('a refused rename that quotes the stored key does not bring it out', async () => {
+  test('a refused rename that quotes the stored key does not reveal it', async () => {
     const message = `The value ${storedKey} of api.key is not valid for taxify`;
     answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     const outcome = await rename();
@@ -94,7 +94,7 @@ describe('relayed refusals', () => {
 });
 
 describe('unknown outcomes', () => {
-  test.each([409, 500])('a create answered %i gives the relayed message as reason', async (status) => {
+  test.each([409, 500])('a create answered %i has the relayed message as reason', async (status) => {
     const message = `The element instance ${storedKey} already exists`;
     answerNext('POST /instances', { status, body: { requestId, message } });
     const reason = `HTTP ${status} from Cloud Elements, request ${requestId}: The element instance … already exists`;
@@ -110,7 +110,7 @@ describe('unknown outcomes', () => {
   });
 });
 
-test('a refused deletion gives the relayed message', async () => {
+test('a refused deletion has the relayed message as reason', async () => {
   const message = `The taxify instance ${storedKey} is used by formula 17 and cannot be deleted`;
   answerNext('DELETE /instances/{id}', { status: 409, body: { requestId, message } });
   const outcome = await cloudElements.remove({ ...key, instanceId }, options);

@@ -94,7 +94,7 @@ const documented: [said: string, relayed: string][] = [
   ['(refresh_interval) is required!', '(refresh_interval) is required!'],
 ];
 
-test.each(documented)('relays "%s"', (said, relayed) => {
+test.each(documented)('the message "%s" is relayed', (said, relayed) => {
   expect(relay(said, { names })).toBe(relayed);
 });
 

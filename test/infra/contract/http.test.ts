@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => service[Symbol.asyncDispose]());
 
 test.skipIf(isDeployed)(
-  'the API accepts what the document allows, refuses what it does not, and answers as it describes',
+  'the API accepts requests that the document allows, refuses others, and responds as documented',
   async () => {
     const kinds = new Set<string>();
     const edges = edgeRequestsBy(contract).map((request): [FuzzRequest] => [request]);
@@ -55,7 +55,7 @@ test.skipIf(isDeployed)(
 );
 
 test.skipIf(isDeployed)(
-  'every answer that the document describes is one that the API can give',
+  'every documented response is one that the API can give',
   async () => {
     service.simulator.reset();
     const met = new Set<string>();
@@ -105,7 +105,7 @@ test.skipIf(isDeployed)(
   60_000,
 );
 
-test.skipIf(isDeployed)('a method that the document does not have is no route', async () => {
+test.skipIf(isDeployed)('an undocumented method is no route', async () => {
   const answers = await Promise.all(
     Object.entries(contract.document.paths).flatMap(([path, objects]) =>
       methods
@@ -116,7 +116,7 @@ test.skipIf(isDeployed)('a method that the document does not have is no route', 
   expect(new Set(answers)).toEqual(new Set(['{"message":"Not Found"}']));
 });
 
-test.skipIf(isDeployed)('a body may have as many bytes as the document says', async () => {
+test.skipIf(isDeployed)('a body may have as many bytes as documented', async () => {
   const [, digits = ''] = /may have ([\d,]+) bytes/.exec(contract.document.info.description) ?? [];
   const maxBytes = Number(digits.replaceAll(',', ''));
   expect(await codesOfSize(maxBytes)).toBe('invalid-request');

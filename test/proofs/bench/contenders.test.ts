@@ -62,7 +62,7 @@ test('a token read is one read and one KMS call', async () => {
   expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
 });
 
-test('a batch of events costs what its tenants cost, each of them one secret and one tombstone more', async () => {
+test('a batch of events costs the sum of its tenants, plus one secret and one tombstone each', async () => {
   await using container = await workshop.startWarm(site.ours('onboard-tenants'));
   const tenantIds = ['one', 'two', 'three'];
   for (const tenantId of tenantIds) site.putTenantSecret(tenantId);
@@ -88,7 +88,7 @@ test.for(names)('the bundle of %s keeps within its budget of bytes', async (name
 const required = 'built-in modules that are asked for otherwise';
 const replaced = replacements.map(({ name }) => name).filter((name) => name !== required);
 
-test.for(replaced)('a bundle does its work without the replacement of %s', async (name) => {
+test.for(replaced)('a bundle works without the replacement of %s', async (name) => {
   const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-whole-'));
   onTestFinished(() => rm(directory, { recursive: true }));
   const file = join(directory, 'index.mjs');
@@ -134,7 +134,7 @@ test('the peer provisions an instance, answers a repeat without another, and han
   });
 });
 
-test('the peer refuses what is not valid, as a request and as a token that is not there', async () => {
+test('the peer refuses invalid requests and missing tokens', async () => {
   await using provisioning = await workshop.startWarm(site.peer('provision-instance'));
   await expect(
     provisioning.run([{ ...provisionEvent('acme'), body: '{"element":{"key":"A B"}}' }]),

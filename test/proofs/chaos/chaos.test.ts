@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runTrial } from './trial.ts';
 
 /** A small one, for every run of the tests; `npm run chaos` has a thousand tenants. */
-test('forty tenants come, change and go amid faults and dying processes, and none is lost, doubled or stuck', async () => {
+test('forty tenants come, change and go amid faults and killed processes, and none is lost, duplicated or stuck', async () => {
   const { found, calls, faults, killed, plans } = await runTrial({ tenants: 40, seed: 1 });
   expect(found).toEqual({
     duplicates: [],

@@ -16,7 +16,7 @@ test('this service makes one instance and stores its token in every scenario', (
   expect(comparison.isRight).toBe(true);
 });
 
-test('the README shows the table as it is today', async () => {
+test('the README has the current comparison table', async () => {
   const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8');
   expect(readme).toContain(stripVTControlCharacters(tableOf(comparison)));
 });

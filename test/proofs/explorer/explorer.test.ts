@@ -60,7 +60,7 @@ const results: Result[] = ['acme', 'acme', 'globex', 'acme', 'initech', 'globex'
 });
 
 describe('no promise is broken', () => {
-  test.each(onceBroken)('any more when %s', async (_what, text) => {
+  test.each(onceBroken)('no promise is broken any more when %s', async (_what, text) => {
     const [name = '', choices = ''] = text.split(':');
     const scenario = scenarioOf(name);
     if (!scenario) throw new Error(`no scenario ${name}`);
@@ -70,7 +70,7 @@ describe('no promise is broken', () => {
   });
 
   test.each(smallBounds.map((scenario) => [scenario.name, scenario] as const))(
-    'by any schedule of %s',
+    'no promise is broken by any schedule of %s',
     async (name, scenario) => {
       const explored = await exploreAll(scenario);
       expect(foundBy(explored)).toBe('nothing');
@@ -80,7 +80,7 @@ describe('no promise is broken', () => {
   );
 
   test.each(largeBounds.map((scenario) => [scenario.name, scenario] as const))(
-    'by five hundred random schedules of %s',
+    'no promise is broken by five hundred random schedules of %s',
     async (_name, scenario) => {
       const explored = await exploreAtRandom(scenario, { seed: 1, count: 500 });
       expect(foundBy(explored)).toBe('nothing');
@@ -89,7 +89,7 @@ describe('no promise is broken', () => {
     60_000,
   );
 
-  test('by any way in which results are published', async () => {
+  test('no promise is broken by any order of publishing results', async () => {
     const faults = new Set<string | undefined>();
     const ways = await withEveryChoice(async (choose) => {
       faults.add(await publishAll(results, { choose, failures: { left: 3 } }));

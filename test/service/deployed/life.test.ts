@@ -83,7 +83,7 @@ describe('a stack', () => {
     Object.groupBy(await service.items(), (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`);
 
   test(
-    'of the version before is replaced by this version, and keeps its data',
+    'a stack of the previous version is replaced by this version, and keeps its data',
     { timeout: 240_000 },
     async () => {
       await writeByItsApi();
@@ -115,7 +115,7 @@ describe('a stack', () => {
     },
   );
 
-  test('serves the tenants that the version before has provisioned, refused and removed', async () => {
+  test('an upgraded stack serves the tenants that the previous version provisioned, refused and removed', async () => {
     for (const tenantId of ['requested', 'from-secret', 'onboarded', 'registered']) {
       await service.expectOneActiveInstance(tenantId);
       const again = tenantId === 'requested' ? body : withoutKey;
@@ -163,11 +163,11 @@ describe('a stack', () => {
     ]);
   });
 
-  test('that is deployed once more does not change', async () => {
+  test('a stack that is deployed again does not change', async () => {
     expect((await stack.redeploy()).printed).toContain('(no changes)');
   });
 
-  test('settles by its schedule what a request left open', async () => {
+  test('a stack settles open rows by its schedule', async () => {
     service.simulator.listLagMs = 600_000;
     service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     expect((await service.post('left-open', body)).status).toBe(202);
@@ -186,7 +186,7 @@ describe('a stack', () => {
     await service.expectOneActiveInstance('left-open');
   });
 
-  test('that is destroyed leaves nothing behind', async () => {
+  test('a destroyed stack leaves nothing behind', async () => {
     await stop();
     const described = cloudFormation.send(new DescribeStacksCommand({ StackName: stack.stackName }));
     await expect(described).rejects.toThrow('does not exist');

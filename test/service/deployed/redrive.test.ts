@@ -61,7 +61,7 @@ describe('redrive', () => {
     });
   }
 
-  test('without --yes shows what is there and changes nothing', async () => {
+  test('redrive without --yes lists dead letters and changes nothing', async () => {
     const { exitCode, printed } = await redrive();
     expect(printed).toMatch(new RegExp(`TenantOnboarded +${mendable} +taxify +readable\n`));
     expect(printed).toMatch(
@@ -75,7 +75,7 @@ describe('redrive', () => {
     expect(service.instancesOf(mendable)).toEqual([]);
   });
 
-  test('that cannot put a message back does not lose it', async () => {
+  test('redrive loses no message that it cannot put back', async () => {
     const held = holdMessages(sqs, deadLetterUrl);
     await held.receive(1, new AbortController().signal);
     for (const message of held.messages()) {
@@ -86,7 +86,7 @@ describe('redrive', () => {
     expect(await countDeadLetters()).toBe(2);
   });
 
-  test('letters that another run holds are said to be hidden', async () => {
+  test('redrive reports dead letters that another run holds as hidden', async () => {
     const held = holdMessages(sqs, deadLetterUrl);
     await held.receive(1, new AbortController().signal);
     const { exitCode, printed } = await redrive('--queue', 'onboard-tenants');
@@ -96,7 +96,7 @@ describe('redrive', () => {
     expect(exitCode).toBe(1);
   });
 
-  test('with --yes puts back what can be read, and leaves and names the rest', async () => {
+  test('redrive with --yes puts readable messages back, and names the others', async () => {
     await service.putTenantSecret(mendable, { 'api.key': 'stored-key-for-tests' });
     const { exitCode, printed } = await redrive('--yes', '--queue', 'onboard-tenants');
     expect(printed).toContain('2 shown, 1 put back, 1 left');
@@ -144,7 +144,7 @@ describe('redrive', () => {
     expect(Date.parse(putBack.time)).toBeLessThanOrEqual(diedMs);
   });
 
-  test('of a stage that is not deployed says so', async () => {
+  test('redrive of a stage that is not deployed reports that', async () => {
     const { exitCode, printed } = await redrive('--stage', 'dev-missing');
     expect(printed).toContain('The stack element-onboarding-dev-missing cannot be looked at');
     expect(exitCode).toBe(3);

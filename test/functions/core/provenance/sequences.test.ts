@@ -53,7 +53,7 @@ async function play(seed: number): Promise<Played> {
   return { violation: world.violation(), end, story: world.story.join('\n') };
 }
 
-test('a stored key never meets what a caller has chosen, and an operator can always move a tenant to its secret', async () => {
+test('a stored key never meets a caller’s address, and an operator can always move a tenant to its secret', async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= sequences; seed++) {
     const { violation, end, story } = await play(seed);
