@@ -14,11 +14,11 @@ test('every replacement applies, and a bundle imports nothing beside itself', as
   for (const { name } of replacements) {
     expect(inputs.filter((input) => input.startsWith(`${name}:`))).not.toEqual([]);
   }
-  // One of undici's parsers, and none of what its index brings along.
+  // One of undici's parsers, and none of the modules that its index loads.
   expect(inputs.filter((input) => /undici\/lib\/(llhttp.*wasm|milo)/.test(input))).toEqual([
     expect.stringMatching(/node_modules\/undici\/lib\/llhttp\/llhttp_simd-wasm\.js$/),
   ]);
-  // What stands for `node:assert` can be called and nothing else.
+  // The replacement of `node:assert` can only be called.
   const texts = await Promise.all(
     inputs.filter((input) => input.includes('/undici/')).map((input) => readFile(input, 'utf8')),
   );

@@ -4,8 +4,8 @@ import * as z from 'zod/mini';
 import { production, only, rows } from './template.ts';
 
 /**
- * The IAM policies that the README gives as examples, for the stack with the stage `prod`, and what it says of access to
- * tokens.
+ * The IAM policies that the README gives as examples, for the stack with the stage `prod`, and its statements about
+ * access to tokens.
  */
 
 const policySchema = z.object({
@@ -42,7 +42,7 @@ function isMatch(patterns: string | string[], arn: string): boolean {
 
 const inAccount = 'eu-west-1:111122223333';
 
-/** Of every route, for some tenants and elements: what IAM is asked for, which has the path as it was sent. */
+/** The ARNs that IAM checks for every route, for some tenants and elements, with the path as it was sent. */
 const requestArns = rows.flatMap(([, { http }]) => {
   const [method, path = ''] = http?.split(' ') ?? [];
   if (!method) return [];
@@ -63,7 +63,7 @@ test('the application’s policy allows reading one tenant’s token and no othe
   expect(requestArns.filter((arn) => isMatch(Resource, arn))).toEqual([
     `arn:aws:execute-api:${inAccount}:a1b2c3d4e5/$default/GET/tenants/acme/instances/taxify/token`,
   ]);
-  // The API has the stage that stands in that ARN.
+  // The API has the stage in that ARN.
   expect(only('AWS::ApiGatewayV2::Stage', production).Properties.StageName).toBe('$default');
 });
 
@@ -75,7 +75,7 @@ test('the dashboard’s policy allows reading every tenant’s instances and no 
   const ofTokens = reads.filter((arn) => arn.endsWith('/token'));
   expect(requestArns.filter(mayRead)).toEqual(reads.filter((arn) => !ofTokens.includes(arn)));
   expect(ofTokens).toHaveLength(6);
-  // The grant alone would do.
+  // The grant alone would allow it.
   expect(ofTokens.filter((arn) => isMatch(granted.Resource, arn))).toEqual(ofTokens);
   const encoded = ofTokens.flatMap((arn) => [
     arn.replace(/token$/, '%74oken'),

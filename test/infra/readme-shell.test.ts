@@ -9,7 +9,7 @@ const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
 const functions = blocks.find((block) => block.includes('search() {')) ?? '';
 
-/** Stands for the AWS CLI: writes down its arguments, and says of a query what the test wants, one status per call. */
+/** Replaces the AWS CLI: records its arguments, and gives queries the test's statuses, one per call. */
 const cli = `#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$*" in
@@ -67,7 +67,7 @@ describe.each(['bash', 'zsh'])('in %s', (shell) => {
   });
 });
 
-/** zsh takes a comment at its prompt for a command, and what is in brackets in it for a pattern. */
+/** zsh runs a comment at its prompt as a command, and expands brackets in it as a pattern. */
 test('no command of the README has a comment beside it', () => {
   expect(blocks.length).toBeGreaterThan(20);
   const unquoted = blocks.map((block) => block.replaceAll(/'[^']*'/g, ''));

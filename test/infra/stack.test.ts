@@ -44,7 +44,7 @@ const platformSecretOnly = 'secretsmanager:GetSecretValue platform secret';
 const secrets = [platformSecretOnly, 'secretsmanager:GetSecretValue tenant secrets'];
 const queue = ['sqs:DeleteMessage queue', 'sqs:GetQueueAttributes queue', 'sqs:ReceiveMessage queue'];
 
-/** All that a function may do. Written out, so that nobody widens it by the way. */
+/** All permissions of each function, written out so that none is added unnoticed. */
 const permissions: Record<FunctionName, string[]> = {
   'provision-instance': [
     ...logs,
@@ -106,7 +106,7 @@ const permissions: Record<FunctionName, string[]> = {
   ],
 };
 
-/** All that a function is told. */
+/** The whole environment of each function. */
 const environments: Record<FunctionName, EnvironmentName[]> = {
   'provision-instance': [
     'TABLE_NAME',
@@ -221,7 +221,7 @@ describe('the permissions', () => {
       'AWS::IAM::GroupPolicy',
     ];
     expect(policies.flatMap((type) => resources(type))).toEqual([]);
-    // These allow all but what they name, and are not among the statements that the tests here look at.
+    // These elements allow everything except their values, and the tests here do not check them.
     expect(JSON.stringify(production)).not.toMatch(/"Not(Action|Resource|Principal)"/);
   });
 });
@@ -258,7 +258,7 @@ describe('the policies of resources', () => {
     ]);
   });
 
-  // Replaced, the role would have another ARN, and a key that outlives the stack would go on naming the old one.
+  // A replaced role would have another ARN, and a retained key would still name the old one.
   test('the role that the key policy names keeps its logical id, so that no upgrade replaces it', () => {
     const { id, Properties } = withId(
       'AWS::IAM::Role',
@@ -564,7 +564,7 @@ describe('the data', () => {
 
   test('data is kept when the stack of any other stage is deleted', () => {
     const keeping = kept(production);
-    // Of the table, the key, the secret, the API's access log and each function's log.
+    // Table, key, secret, the API's access log and each function's log.
     expect(keeping).toHaveLength(4 + rows.length);
     for (const { DeletionPolicy, UpdateReplacePolicy } of keeping) {
       expect(DeletionPolicy).toMatch(/^Retain(ExceptOnCreate)?$/);
@@ -596,7 +596,7 @@ describe('the stack', () => {
       settings,
       code: (name) => Code.fromInline(name),
     });
-    // As the CLI finds it; to synthesise would print it here.
+    // Read as the CLI does, because a synth would print them here.
     const warnings = made.node.metadata.filter(({ type }) => type === 'aws:cdk:warning');
     expect(warnings).toHaveLength(count);
     for (const { data } of warnings) expect(data).toContain('add -c alarmTopicArn=');

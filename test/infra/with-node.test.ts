@@ -11,10 +11,10 @@ import * as z from 'zod/mini';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const packagedNode = `node_modules/node-${process.platform}-${process.arch}/bin/node`;
 
-/** Says which command it was given, and that it is version 99. */
+/** A fake Node of version 99 that prints its command. */
 const packaged = '#!/bin/sh\nif [ "$1" = --version ]; then echo v99.0.0; else echo "packaged $*"; fi\n';
 
-/** A project whose `engines` asks for the Node given, with these files. */
+/** A project whose `engines` requires the given Node, with these files. */
 function project(engines: string, files: Record<string, string> = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'with-node-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -130,7 +130,7 @@ test('cdk finds its Node by the launcher, so that npx cdk works on any', () => {
 });
 
 test('npm does not install the packaged Node on musl, where it would shadow one that runs', () => {
-  // Their own manifests do not say it: after an update, write "libc": ["glibc"] into the lock again.
+  // The packages' manifests lack it: after an update, write "libc": ["glibc"] into the lock again.
   const lockSchema = z.object({
     packages: z.record(z.string(), z.object({ libc: z.optional(z.array(z.string())) })),
   });

@@ -9,11 +9,11 @@ import { startService, type Answer, type Service } from '../support/running-serv
 const patience = { timeout: 4_000 };
 
 let service: Service;
-/** Of `startUnknownOutcome`: it takes eight seconds of looking for the instance, which pass beside the other tests. */
+/** From `startUnknownOutcome`: its look-ups take eight seconds, which pass during the other tests. */
 let unknownOutcome: Awaited<ReturnType<typeof startUnknownOutcome>>;
 beforeAll(async () => {
   service = await startService();
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   const path = pathOf('-');
   await Promise.all([
     service.post('-', {}),
@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 beforeEach(() => service.simulator.reset());
 
-/** Of the Taxify guide of Cloud Elements, with its blanks filled in. */
+/** From Cloud Elements' Taxify guide, with its blanks filled in. */
 const instanceJson = {
   element: { key: 'taxify' },
   configuration: { 'api.key': 'taxify-key-for-tests' },
@@ -44,19 +44,19 @@ const expectedNames =
 
 const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-/** Asks for an instance whose create breaks off, and which Cloud Elements does not list until told to. */
+/** Requests an instance whose create breaks off, and which Cloud Elements lists only on demand. */
 async function startUnknownOutcome() {
   const own = await startService();
   own.simulator.listLagMs = 60_000;
   own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
   const tenantId = newTenant();
   const answer = own.post(tenantId, instanceJson);
-  // Whoever awaits it sees the failure; a run of other tests alone ends before there is an answer.
+  // The test that awaits it sees a failure; a run of other tests may end before the response.
   answer.catch(() => {});
   return { service: own, tenantId, answer };
 }
 
-/** The answer that is a problem as of RFC 9457, with these fields and no others. */
+/** A response with a problem as in RFC 9457, with these fields and no others. */
 function problem(status: number, code: string, more: object = {}): Answer {
   const fields = {
     type: `urn:element-onboarding:${code}`,
@@ -73,7 +73,7 @@ function problem(status: number, code: string, more: object = {}): Answer {
   };
 }
 
-/** Above 499 the caller learns what kind of thing went wrong, and the operator the rest. */
+/** Above 499 the caller gets only the kind of error, and the operator the details. */
 function expectNoDetail(answer: Answer): void {
   const { title } = Object(answer.json);
   expect(answer.json).toMatchObject({ detail: title });
@@ -157,7 +157,7 @@ describe('POST of an instance', () => {
     expect(service.postsFor(tenantId)).toBe(1);
   });
 
-  // Deployed to an emulator each of them starts a process on this machine.
+  // On an emulator, each of them starts a process on this machine.
   const atOnce = isDeployed ? 10 : 50;
   test(`${atOnce} concurrent POSTs make one instance, and every response is 200, 201 or 202`, async () => {
     const tenantId = newTenant();
@@ -449,7 +449,7 @@ describe('a request refused before anything is sent', () => {
     );
   });
 
-  /** A gateway that decodes paths before it looks for their route never hands these over. */
+  /** A gateway that decodes paths before it matches their route never passes these on. */
   const idsWithSlash = [
     ['a slash', 'a%2Fb'],
     ['two slashes and dots', '..%2F..%2Fsecret'],
@@ -604,7 +604,7 @@ const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.
 
 const pathOfFreshdesk = (tenantId: string) => `/tenants/${tenantId}/instances/freshdeskv2`;
 
-/** Every configuration that Cloud Elements has received for the tenant's instances of today, as text. */
+/** Every configuration that Cloud Elements has received for the tenant's current instances, as text. */
 function configurationsSent(tenantId: string): string[] {
   const paths = service.instancesOf(tenantId).map(({ id }) => `/instances/${id}`);
   return service.simulator.requests
@@ -625,7 +625,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
   const own = { 'api.key': 'x', 'base.url': address };
   const trusted = { element: { key: 'taxify' } };
 
-  /** Cloud Elements merges what it gets: a stored value and an address are never sent to one instance, in no order. */
+  /** Cloud Elements merges configurations: one instance must never get a stored value and an address, in any order. */
   function expectApart(tenantId: string): void {
     const sent = configurationsSent(tenantId).join('\n');
     expect(sent).not.toBe('');
@@ -690,7 +690,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     const patch = (configuration: object) => service.patch(pathOf(tenantId), { configuration });
     expect((await patch({ 'api.key': 'x-2' })).status).toBe(200);
     expect((await patch(own)).status).toBe(200);
-    // From here on the address is one of the entries.
+    // From here on the address is among the requests' entries.
     expect(await patch({ 'api.key': 'x-3' })).toEqual(missing('base.url'));
     expect(await patch({ 'base.url': `${address}/other` })).toEqual(missing('api.key'));
     const renewed = { 'api.key': 'x-4', 'base.url': `${address}/other` };
@@ -948,7 +948,7 @@ describe('a platform secret', () => {
   afterAll(() => unconfigured[Symbol.asyncDispose]());
 
   test.each([
-    // Emulators give a secret that was made without a value an empty one.
+    // Emulators give a secret without a value an empty one.
     ['that is missing', undefined, isDeployed ? 'is empty' : 'does not exist'],
     ['that is empty', '', 'is empty'],
     ['that is not JSON', 'hush-hush', 'is not JSON'],
@@ -1085,7 +1085,7 @@ describe('a failure', () => {
   });
 
   test.skipIf(isDeployed)('a failure to reach Cloud Elements is answered 502 and leaves no row', async () => {
-    // Leaves half a second to try.
+    // Leaves half a second for the attempt.
     await using own = await startService({ functionTimeoutMs: 500 + createTimeoutMs + commitReserveMs });
     await own.simulator.stop();
     const answer = await own.post('tenant', instanceJson);

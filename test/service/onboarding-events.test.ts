@@ -10,7 +10,7 @@ import {
   type Service,
 } from '../support/running-service.ts';
 
-/** A message that failed is seen again at once, and is dead after a second and a half; deployed, at SQS's pace. */
+/** A failed message is redelivered at once, and dead after a second and a half; deployed, at SQS's pace. */
 const queue = isDeployed
   ? { visibilityTimeoutMs: 4_000, maxReceiveCount: 5 }
   : { visibilityTimeoutMs: 50, maxReceiveCount: 30 };
@@ -19,11 +19,11 @@ const queue = isDeployed
 const patience = { timeout: 4_000 };
 
 let service: Service;
-/** Of `startUnknownOutcome`: it takes eight seconds of looking for the instance, which pass beside the other tests. */
+/** From `startUnknownOutcome`: its look-ups take eight seconds, which pass during the other tests. */
 let unknownOutcome: Awaited<ReturnType<typeof startUnknownOutcome>>;
 beforeAll(async () => {
   service = await startService({ queue });
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   await service.invoke('onboard-tenants', { Records: [] });
   unknownOutcome = await startUnknownOutcome();
 });
@@ -38,9 +38,9 @@ beforeEach(async () => {
 
 const tenantSecret = { 'api.key': 'stored-key-for-tests' };
 
-/** Sends an event whose create breaks off, and whose instance Cloud Elements does not list until told to. */
+/** Sends an event whose create breaks off, and whose instance Cloud Elements lists only on demand. */
 async function startUnknownOutcome() {
-  // Comes again until somebody looks: never dead.
+  // Redelivered until the test ends, and never a dead letter.
   const own = await startService({ queue: { ...queue, maxReceiveCount: 1_000 } });
   own.simulator.listLagMs = 60_000;
   own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
@@ -213,7 +213,7 @@ describe('an event that comes more than once', () => {
     expect(answers.every(({ status }) => [200, 201, 202].includes(status))).toBe(true);
     expect(service.postsFor(tenantId)).toBe(1);
     await service.expectOneActiveInstance(tenantId);
-    // One that meets a claim of another comes again until it is a replay.
+    // An event that meets the claim of another is retried until it is a replay.
     expect(
       (await service.outcomesOf(tenantId)).filter((outcome) => outcome === 'replayed').length,
     ).toBeGreaterThanOrEqual(19);
@@ -367,7 +367,7 @@ describe('an event with thousands of wrong fields', () => {
   );
   const fields = Object.fromEntries(names.map((name) => [name, 'x'.repeat(40)]));
 
-  // Parsed by each of its deliveries, which deployed come four seconds apart.
+  // Parsed at each delivery; deployed, deliveries are four seconds apart.
   test(
     'an unreadable event with thousands of wrong fields leaves no long line',
     { timeout: 60_000 },
@@ -422,7 +422,7 @@ describe('a batch', () => {
     }
     const deliveries = await Promise.all(good.map(service.deliveriesOf));
     const invocations = deliveries.map(([delivery]) => delivery?.['awsRequestId']);
-    // SQS hands over what it has at the moment.
+    // SQS delivers the messages that it has at the moment.
     expect(new Set(invocations).size).toBeLessThanOrEqual(isDeployed ? good.length : 1);
 
     await service.expectOneActiveInstance(failing);
@@ -444,7 +444,7 @@ describe('a batch', () => {
     await service.putEvents(tenantOnboarded(tenantId));
     await service.idle();
     const bodies = (await service.deadLetters()).map(({ body }) => body);
-    // A queue is in no order.
+    // A queue has no order.
     expect(bodies.toSorted()).toEqual(noEvents.toSorted());
     await service.expectOneActiveInstance(tenantId);
   });

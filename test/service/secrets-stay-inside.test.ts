@@ -23,7 +23,7 @@ import {
   type Service,
 } from '../support/running-service.ts';
 
-/** Every secret of the run, and what it is. */
+/** Every secret of the run, with its description. */
 const planted: { what: string; secret: string }[] = [];
 const search = createLeakSearch();
 const leaksIn = (texts: readonly string[]) => search.leaksIn(texts);
@@ -43,7 +43,7 @@ const plantPlatformSecrets = (what: string): PlatformSecrets => ({
 
 let service: Service;
 const answers: { what: string; answer: Answer }[] = [];
-/** The rows as they were in between: a later write must not hide what an earlier one gave away. */
+/** Snapshots of the rows: a later write must not hide a leak in an earlier one. */
 const tables: string[] = [];
 
 beforeAll(async () => {
@@ -68,7 +68,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => service[Symbol.asyncDispose]());
 
-/** Keeps the answer and the table, and makes sure that the case is the one it is meant to be. */
+/** Records response and table, and checks that the case is the intended one. */
 async function expectAnswer(
   what: string,
   status: number,
@@ -104,7 +104,7 @@ async function successes(): Promise<void> {
   await expectAnswer('other settings', 409, service.post(tenantId, other), 'settings-conflict');
   await expectAnswer('one', 200, service.get(`/tenants/${tenantId}/instances/taxify`));
   await expectAnswer('list', 200, service.get(`/tenants/${tenantId}/instances`));
-  // The one place where a token may go: everything of this answer but its body is looked at.
+  // The one response that may contain a token: everything but its body is searched.
   const { text: _, ...answer } = await service.get(tokenPath(tenantId));
   expect(answer).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
   answers.push({ what: 'token', answer: { ...answer, text: '', json: undefined } });
@@ -114,10 +114,10 @@ async function successes(): Promise<void> {
   await expectAnswer('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
 }
 
-/** Cloud Elements, or something in front of it, quotes the tenant's key and our own secrets. */
+/** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
 const quoting: {
   what: string;
-  /** What the quotation is put into. */
+  /** The response that contains the quotation. */
   outcome: (quotation: string) => Outcome;
   /** Found and adopted, where it was applied. */
   effect?: 'applied';
@@ -337,7 +337,7 @@ async function failuresOfAws(): Promise<void> {
   stack.fail({ target: 'TrentService.Encrypt', ...failing });
   await failed('KMS fails', 503, 'not-saved');
 
-  // Neither we nor a migration write such a row; what it holds must not be quoted all the same.
+  // Neither the service nor a migration writes such a row; still, its content must not be quoted.
   const tenantId = newTenant();
   const token = plant('the token of a row that is not understood', random());
   const fields = { tenantId, elementKey: 'taxify', status: 'active', secret: token };

@@ -45,7 +45,7 @@ const markers = ({ tenantId, provisionId, owner }: Sought) => [
   `owner:${owner}`,
 ];
 
-/** An instance as the row's create makes it, but for what is given. */
+/** Creates an instance as the row's create would, with the given differences. */
 async function create(
   over: { tags?: readonly string[]; name?: string; elementKey?: 'taxify' | 'freshdeskv2' } = {},
 ): Promise<Instance> {
@@ -55,7 +55,7 @@ async function create(
       tenantId: sought.tenantId,
       elementKey,
       name,
-      // Without any, the platform makes one of the name.
+      // Without tags, the platform would use the name as a tag.
       tags: tags.length === 0 ? ['to be taken away'] : [...tags],
       configuration: { 'api.key': 'k', subdomain: 's', username: 'u' },
     },
@@ -242,7 +242,7 @@ describe('a look-up', () => {
 const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId }, { timeoutMs });
 const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
 
-/** From now on, to everything. */
+/** Sets the response to every later request. */
 const answer = (status: number, body?: object | string) => {
   simulator.faultFor = () => ({
     effect: 'none',

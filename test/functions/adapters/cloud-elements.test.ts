@@ -54,7 +54,7 @@ function answerNext(on: Fault['on'], answer: Answered): void {
   simulator.fail({ on, effect: 'none', outcome: { kind: 'status', ...answer } });
 }
 
-/** Everything that can reach answers, rows, events and logs. */
+/** All parts of an outcome that can reach responses, rows, events and logs. */
 const toldOf = (outcome: object): string => {
   const error =
     'error' in outcome && outcome.error instanceof Error ? [outcome.error, outcome.error.message] : [];

@@ -26,7 +26,7 @@ afterAll(async () => {
   await dynamoDb.stop();
 });
 
-/** Everything that a row can hold. */
+/** A row with every attribute. */
 const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   v: 1,
   tenantId: newTenant(),
@@ -52,14 +52,14 @@ const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   ...over,
 });
 
-/** Nothing but what it must hold; what it lacks is there as `undefined`, as the use cases leave it. */
+/** A row with only the required attributes; the others are `undefined`, as the use cases leave them. */
 const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
   // oxlint-disable-next-line no-unused-vars -- named to be left out
   const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
   return { ...bare, tags: [], harmless: {}, ...over };
 };
 
-/** How the index shows it. */
+/** The row's entry in the index. */
 const placeOf = ({ tenantId, elementKey, checkAt }: InstanceRow) => ({
   tenantId,
   elementKey,
@@ -255,7 +255,7 @@ describe.each([
 
   describe('due', () => {
     test('due rows come oldest first, up to a limit', async () => {
-      // Long before whatever other tests have left to be checked.
+      // Long before the due times of rows that other tests have left.
       const times = [-30, -10, -40, -20];
       const rows = times.map((checkAt, index) =>
         bareRow({ checkAt, status: index % 2 === 0 ? 'removed' : 'active' }),
@@ -293,7 +293,7 @@ describe.each([
   });
 });
 
-/** As another hand or a later version may leave it. */
+/** Attributes as a manual edit or a later version may leave them. */
 const oddities: [string, Record<string, AttributeValue>][] = [
   ['a number that no double holds', { sendDeadline: { N: '12345678901234567890.5' } }],
   ['a number beyond 2^53', { leaseExpiresAt: { N: '9007199254740993' } }],

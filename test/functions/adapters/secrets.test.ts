@@ -6,7 +6,7 @@ import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
 import { AwsError } from '../../../infra/local/aws/aws-protocol.ts';
 import { errorOf } from '../../support/real-servers.ts';
 
-/** What the next read of a secret is answered. */
+/** The response to the next read of a secret. */
 let answer: () => object;
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
 let client: SecretsManagerClient;
@@ -28,7 +28,7 @@ const refused = (type: string, message: string) => () => {
   throw new AwsError(type, message);
 };
 
-/** As Secrets Manager words them. */
+/** Errors in the words of Secrets Manager. */
 const absent: [string, () => object, string][] = [
   [
     'that does not exist',

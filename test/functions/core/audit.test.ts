@@ -25,7 +25,7 @@ const nothing = {
   complete: true,
 };
 
-/** Ten at a time: each has its timeouts. */
+/** Ten at a time, because each has its timeouts. */
 async function provisioned(...tenantIds: string[]): Promise<InstanceRow[]> {
   const rows: InstanceRow[] = [];
   for (let start = 0; start < tenantIds.length; start += 10) {
@@ -354,7 +354,7 @@ describe('the end of an audit', () => {
       servers.simulator.latencyMs = operation === 'GET /instances/{id}' ? 150 : 0;
       return undefined;
     };
-    // For two or three times ten reads.
+    // Enough time for two or three batches of ten reads.
     const first = await servers.audit({ invocationMs: 1_000 + 400 + 350 });
     expect(first).toMatchObject({ notListed: 40, complete: false, lost: 0, notVisible: false });
     expect(first.readById).toBeGreaterThanOrEqual(10);

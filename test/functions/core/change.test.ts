@@ -33,7 +33,7 @@ async function provisionedFromSecret({
   return tenantId;
 }
 
-/** Makes the row look as it was written by an earlier version, or by another version of the catalogue. */
+/** Makes the row look as it was written by an earlier version, or by another version of the catalog. */
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<void> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
@@ -351,7 +351,7 @@ describe('entries outside the allow-list', () => {
     });
     expect(servers.simulator.requests).toEqual([]);
     expect(await servers.rowOf(tenantId)).toEqual(before);
-    // What was refused leaves nothing behind that the secret could be sent beside.
+    // The refused entries were not stored, so the secret can be sent again.
     await patch(tenantId, {});
     expect(configurationAt(tenantId)).toEqual({ 'api.key': 'stored', 'partner.key': 'second' });
   });
@@ -433,7 +433,7 @@ describe('entries outside the allow-list', () => {
     expect((await servers.rowOf(tenantId))?.requestEntries).toEqual(['api.key', 'base.url']);
     const error = await errorOf(patch(tenantId, { 'api.key': 'new' }));
     expect(error.facts.missing).toEqual(['configuration.base.url']);
-    // Nothing was changed, so the request of the beginning is still the one that is repeated.
+    // Nothing was changed, so a repeat is still compared with the first request.
     const repeated = taxify(tenantId, { name: 'Shop', tags: ['eu'], configuration: { 'api.key': 'old' } });
     expect((await servers.provision(repeated)).outcome).toBe('replayed');
   });
@@ -508,7 +508,7 @@ describe('the doubt about an update that a request has configured', () => {
     servers.simulator.latencyMs = 100;
     const change = patch(tenantId, all);
     await expect.poll(() => patches()).toBe(1);
-    // All that may still be sent is sent by the deadline, less the reserve, and takes effect in 10 s.
+    // Every update is sent by the deadline, less the reserve, and takes effect within 10 s.
     expect(await doubtOf(tenantId)).toBeGreaterThan(Date.now() + 10_000);
     await change;
     expect(await doubtOf(tenantId)).toBeUndefined();
@@ -538,7 +538,7 @@ describe('the doubt about an update that a request has configured', () => {
     servers.reset();
     const inDoubtUntil = await doubtOf(tenantId);
     expect(inDoubtUntil).toBeGreaterThan(Date.now() + 9_000);
-    // A later one that is certain says nothing about it.
+    // A later update with a known outcome does not resolve the doubt.
     await patch(tenantId, all);
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
     await servers.change(keyOf(tenantId), { name: 'Store' });

@@ -90,7 +90,7 @@ describe('asking again', () => {
     servers.reset();
     const again = await servers.provision(taxify(tenantId));
     expect(again).toMatchObject({ outcome: 'replayed', row: { instanceId: first.row.instanceId } });
-    // The embedded DynamoDB does not send the old item along, as DynamoDB does, so here it is read.
+    // Unlike DynamoDB, the embedded one does not return the old item with a refusal, so it is read here.
     expect(servers.awsRequests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.GetItem']);
     expect(servers.simulator.requests).toEqual([]);
   });
@@ -269,7 +269,7 @@ describe('a create that was not sent', () => {
     const provision = servers.openProvisioning({ baseUrl: deaf.url });
     const error = await errorOf(provision(taxify(tenantId)));
     expect(error.code).toBe('cloud-elements-unreachable');
-    // The connection's time or the call's, whichever is up first: nothing was sent either way.
+    // The timeout of the connection or of the call, whichever is first: nothing was sent either way.
     expect(error.message).toMatch(/UND_ERR_CONNECT_TIMEOUT|TimeoutError/);
     expect(await rowOf(tenantId)).toBeUndefined();
   });
@@ -442,7 +442,7 @@ describe('a refusal by Cloud Elements', () => {
   });
 });
 
-/** A few at a time: the servers are not what is tried. */
+/** A few at a time, because this is no test of the servers' load. */
 async function provisionStrangers(count: number): Promise<void> {
   for (let left = count; left > 0; left -= 20) {
     const some = Array.from({ length: Math.min(left, 20) }, () => servers.provision(taxify(newTenant())));
@@ -586,7 +586,7 @@ describe('taking over a claim that was never ended', () => {
       outcome: {
         kind: 'status',
         status: 200,
-        // The stranger cannot be read, and need not be.
+        // The other tenant's instance is unreadable, and need not be read.
         body: [
           { element: { key: 'box' } },
           { id, token, tags, element: { key: 'taxify' }, createdDate: null },
@@ -624,7 +624,7 @@ describe('taking over a claim that was never ended', () => {
     const tenantId = newTenant();
     await duplicate(await killedWhileCreating(tenantId, 'applied'));
     servers.clock.aheadMs = 1_001;
-    // The first read finds the row, the second is to see the commit.
+    // The first read finds the row, the second should see the commit.
     servers.failAws({ target: 'DynamoDB_20120810.GetItem', stallMs: 0 });
     servers.failAws({
       target: 'DynamoDB_20120810.GetItem',
@@ -753,7 +753,7 @@ describe('a commit', () => {
     const instanceId = instancesOf(tenantId)[0]?.id;
     expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', contested: true, instanceId });
 
-    // Known by its id, it is found even if the list does not show it yet.
+    // With a known id, it is found even if the list does not show it yet.
     servers.simulator.listLagMs = 60_000;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(1);
@@ -898,7 +898,7 @@ describe('configuration', () => {
   });
 });
 
-/** Listens, but its thread never accepts: once its short backlog is full, further connections get no answer. */
+/** Listens, but its thread never accepts: once its short backlog is full, further connections get no response. */
 async function startDeafServer() {
   const worker = new Worker(
     `const server = require('node:net').createServer();

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(async () => {
-  // What one test leaves open is not the next one's.
+  // Rows that a test leaves open must not reach the next one.
   servers.reset();
   servers.clock.aheadMs = 1_000_000;
   await servers.reconcile();
@@ -148,7 +148,7 @@ describe('the reconciler', () => {
     await servers.removeAtCloudElements(lost?.id);
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
-    // That it is lost only an audit concludes, which sees whether others are visible.
+    // Only the audit reports lost instances, because it sees whether others are visible.
     expect(kinds()).not.toContain('instance-lost');
     expect(servers.instancesOf(tenantId)).toHaveLength(1);
     expect((await servers.rowOf(tenantId))?.checkAt).toBeGreaterThan(Date.now() + 70_000);
@@ -216,7 +216,7 @@ describe('the reconciler', () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
     const { instanceId: _id, token: _token, ...left } = row;
-    // As the README says, whatever the row was at the time of the backup.
+    // As the README says, for a row of any status at the time of the backup.
     const open = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
     await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
@@ -242,7 +242,7 @@ describe('the reconciler', () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
-    // Left open, a row is due again after 5 s, and never for longer than that.
+    // An open row is due again after at most 5 s.
     for (const aheadMs of [100_000, 106_000, 112_000]) {
       servers.clock.aheadMs = aheadMs;
       const waitedMs = Date.now() + aheadMs - killed.sendDeadline;
@@ -259,7 +259,7 @@ describe('the reconciler', () => {
     for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 2_000;
     let adopted = 0;
-    // On a busy machine a look-up may take too long, and its row is looked at again later.
+    // On a busy machine a look-up may time out, and its row is retried later.
     for (let rounds = 0; adopted < 25 && rounds < 5; rounds++) {
       for (const tally of await Promise.all([servers.reconcile(), servers.reconcile()])) {
         adopted += tally.adopted ?? 0;
@@ -290,7 +290,7 @@ describe('the order of the reconciler’s work', () => {
   const hourMs = 60 * 60_000;
   let nowMs = Date.parse('2026-11-23T12:00:00Z');
 
-  /** The store in memory, in which rows of tenants such as "odd-1" cannot be read, and of "stuck-1" not be reached. */
+  /** The store in memory, where rows of tenants such as "odd-1" are unreadable, and look-ups of "stuck-1" fail. */
   function openReconciling({ batchMs }: { batchMs: number }) {
     const { store, rows } = createInMemoryStore();
     const looked: string[] = [];
@@ -372,7 +372,7 @@ describe('the order of the reconciler’s work', () => {
   });
 
   test('new claims have their first look at once while Cloud Elements does not respond', async () => {
-    // A little longer than a look-up may take: three batches are begun in a run.
+    // A little longer than a look-up may take: a run begins three batches.
     const { store, looked, run, batches } = openReconciling({ batchMs: 5_100 });
     let lookedBefore = 0;
     for (let minute = 0; minute < 60; minute++) {
@@ -382,7 +382,7 @@ describe('the order of the reconciler’s work', () => {
       await run();
       nowMs = beganAt + 60_000;
     }
-    // As many as six hours bring 10,000 of.
+    // The arrival rate of 10,000 in six hours.
     expect(batches()).toBeLessThanOrEqual(3 * 60);
     const inLastRun = looked.slice(lookedBefore);
     expect(inLastRun.filter((tenantId) => tenantId.startsWith('claim-59-'))).toHaveLength(28);

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 
 type Sent = {
-  /** When its sender says that it was sent, and when it arrived: seconds after the test began. */
+  /** Times of sending by the sender's clock and of arrival: seconds after the test began. */
   sentAtS: number;
   arrivedAtS?: number;
   id?: string;
@@ -98,7 +98,7 @@ describe.each([
 
   test('an offboarding between an older onboarding and the request that it adopts for leaves the instance', async () => {
     const tenantId = newTenantWithSecret();
-    // A request whose outcome stays unknown, and which is finished by an event that was sent before it.
+    // A request of unknown outcome that an event sent before it finishes.
     servers.simulator.faultFor = ({ method }) => ({
       effect: method === 'POST' ? 'applied' : 'none',
       outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
@@ -339,7 +339,7 @@ test('a dozen requests after a deletion never get the tombstone as response', as
     await servers.provision(taxify(tenantId));
     await servers.remove(keyOf(tenantId));
     const requests = Array.from({ length: 12 }, (_, index) => {
-      // Half of them give the row back: they bring no key.
+      // Half of them release the row, because they have no key.
       const settings = index % 2 ? taxify(tenantId) : taxify(tenantId, { configuration: {} });
       return servers.provision(settings).then(
         ({ row }) => row.status,

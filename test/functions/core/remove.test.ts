@@ -89,7 +89,7 @@ describe('a removal', () => {
     const killed = await servers.killedWhileCreating(tenantId, 'none');
     servers.clock.aheadMs = 1_001;
     expect((await servers.remove(keyOf(tenantId))).outcome).toBe('in-progress');
-    // It takes effect after all.
+    // The create takes effect after all.
     await servers.duplicate(killed);
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });

@@ -61,7 +61,7 @@ describe('an operator vouches for the configuration at Cloud Elements', () => {
       await rotate(tenantId);
       expect(configurationOf(tenantId)).toEqual({ ...own, 'api.key': 'new' });
       expect(await readToken(servers, keyOf(tenantId))).toEqual(before);
-      // What the control plane asks for is this instance, what the caller has asked for is not.
+      // A repeat by the control plane matches this instance, a repeat by the caller does not.
       const secrets = taxify(tenantId, { configuration: { 'pagination.max': 5 } });
       expect((await servers.provision(secrets)).outcome).toBe('replayed');
       const callers = servers.provision(taxify(tenantId, { configuration: own }));

@@ -13,7 +13,7 @@ import { problemsOf } from '../../../functions/model/validation.ts';
 const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
 const settings = (configuration: Configuration, elementKey = 'taxify') =>
   settingsOf({ tenantId: 'acme', elementKey }, { configuration });
-/** What two requests are compared by. */
+/** The values by which two requests are compared. */
 function compared(configuration: Configuration, elementKey?: string) {
   const { fingerprint, source, requestDigest } = settings(configuration, elementKey);
   return { fingerprint, source, requestDigest };
@@ -142,7 +142,7 @@ describe('a comparison of two requests', () => {
 
   test('the fingerprint is that of earlier versions, which have neither source nor address', () => {
     expect(settings(one).fingerprint).toBe(settings({}).fingerprint);
-    // As that version has written it.
+    // The value that version wrote.
     expect(settings({}).fingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
   });
 

@@ -26,7 +26,7 @@ test.each([
   'user.id.tokenId',
   'messaging.smtp.sendgrid.username',
   'ecwid.store.id',
-  // Fields of requests, misspelt or from elsewhere.
+  // Fields of requests, misspelled or foreign.
   'tenant_id',
   'elementKey',
   'apiKey',

@@ -308,9 +308,9 @@ describe('writes to rows without a result', () => {
   });
 });
 
-/** The events that a row coming to its end makes. */
+/** The events of a row that reaches a final state. */
 function eventsOf(after: InstanceRow, before?: InstanceRow): OutgoingEvent[] {
-  // As it would be sent: without what is undefined.
+  // As sent: without undefined fields.
   return JSON.parse(JSON.stringify(resultOf({ before, after }).events));
 }
 
@@ -379,7 +379,7 @@ describe('a native event', () => {
   });
 });
 
-/** Beside our own event there is one more. */
+/** The event beside the native one. */
 function answerOf(events: OutgoingEvent[]): OutgoingEvent | undefined {
   expect(events).toHaveLength(2);
   expect(events[0]?.source).toBe('element-onboarding');
@@ -517,7 +517,7 @@ describe('the publisher', () => {
   const requestSchema = z.object({
     Entries: z.array(z.object({ DetailType: z.string(), Detail: z.string() })),
   });
-  /** What the next call answers to the entry of this name; absent: taken. */
+  /** Names of the entries that the next calls refuse. */
   let refusals: string[][];
   let calls: string[][];
   let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
@@ -634,7 +634,7 @@ describe('the handler of a stream', () => {
     };
   }
 
-  /** A handler that notes the names of what it publishes, and fails for the names given. */
+  /** A handler that records the names of published events, and fails for the given names. */
   function startHandler(...failing: string[]) {
     const published: unknown[] = [];
     const handler = streamHandler({
@@ -694,7 +694,7 @@ describe('on the bus', () => {
   });
   afterAll(() => service[Symbol.asyncDispose]());
 
-  /** What a subscriber sees of what `act` leads to: source, detail-type and detail. */
+  /** The events that a subscriber gets as a result of `act`: source, detail-type and detail. */
   async function heard(act: () => Promise<unknown>): Promise<[string, string, Record<string, unknown>][]> {
     await service.idle();
     const already = (await service.events()).length;
@@ -792,7 +792,7 @@ describe('on the bus', () => {
         { jobOutput: { tenantRegistrationData: { registrationStatus: 'failed' } } },
       ],
     ]);
-    // Refused over HTTP the row is as it was, and whoever asked knows.
+    // A refusal over HTTP leaves the row unchanged, and the caller has the response.
     expect(await heard(() => service.post(tenantId, { element: { key: 'taxify' } }))).toEqual([]);
   });
 

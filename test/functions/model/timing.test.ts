@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import * as timing from '../../../functions/model/timing.ts';
 
 /**
- * What the periods of the protocol have to fit, written down a second time and from its sources: a period that is
- * changed in `timing.ts` alone is noticed here.
+ * Limits that the periods of the protocol must respect, written down a second time from their sources, so that a change
+ * in `timing.ts` alone fails here.
  */
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
@@ -12,7 +12,7 @@ const dayMs = 24 * hourMs;
 
 /** API Gateway's fixed limit for an HTTP API. */
 const gatewayMs = 30 * secondMs;
-/** Assumed of two Lambda hosts, and of Cloud Elements. */
+/** Assumed for any two of Lambda's hosts and Cloud Elements. */
 const clocksDifferByMs = 5 * secondMs;
 const createTakesMs = 2 * minuteMs;
 /** One try of a call of AWS. */

@@ -41,7 +41,7 @@ const metricsLineSchema = z.catchall(
   z.union([z.string(), z.number(), z.array(z.number())]),
 );
 
-/** Every value that a line of metrics tells. */
+/** All values in a line of metrics. */
 function valuesIn(line: string) {
   const { _aws, ...fields } = metricsLineSchema.parse(JSON.parse(line));
   const [{ Namespace, Dimensions, Metrics }] = _aws.CloudWatchMetrics;
@@ -59,7 +59,7 @@ function valuesIn(line: string) {
 
 const told = () => service.stack.metrics.flatMap(valuesIn);
 
-/** What was told of a metric since the beginning of the test. */
+/** Values of a metric since the beginning of the test. */
 function valuesOf(name: MetricName, by: Record<string, string> = {}): number[] {
   return told()
     .slice(toldBefore)
@@ -88,7 +88,7 @@ async function provisioned(): Promise<{ tenantId: string; path: string }> {
 const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
 const hourMs = 3_600_000;
 
-/** Makes the tenant's row one that the reconciler is to settle, and has been for an hour. */
+/** Makes the tenant's row unsettled, and due for an hour. */
 async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' | 'active'): Promise<void> {
   const anHourAgo = { N: String(Date.now() - hourMs) };
   await service.dynamoDb.send(
@@ -110,7 +110,7 @@ async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' |
   );
 }
 
-/** Another instance of the tenant's generation, as a create makes it that is sent twice. */
+/** Makes another instance of the tenant's generation, as a create that is sent twice would. */
 async function duplicate(tenantId: string): Promise<void> {
   const [instance] = service.instancesOf(tenantId);
   const response = await fetch(`${service.stack.cloudElementsUrl}/elements/api-v2/instances`, {
@@ -135,7 +135,7 @@ const platformHeaders = {
 const reconcile = () => service.stack.runSchedule('reconcile-instances');
 const audit = () => service.stack.runSchedule('audit-instances');
 
-// It needs all that functions write, and servers that fail.
+// Needs the functions' whole output, and servers that fail.
 describe.skipIf(isDeployed)('the service tells', () => {
   test('a provisioning is logged with every field that a search starts from', async () => {
     const { tenantId } = await provisioned();
@@ -278,7 +278,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     await reconcile();
     expect(valuesOf('OldestUnsettledAge')[0]).toBeGreaterThanOrEqual(hourMs / 1_000);
     expect(valuesOf('UnreadableRows')).toEqual([1]);
-    // It had its turn, and keeps no other row from its own.
+    // This row had its turn, and does not block others.
     await reconcile();
     expect(valuesOf('OldestUnsettledAge').at(-1)).toBe(0);
     await audit();
@@ -416,7 +416,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect((await service.patch(path, { name: 'Changed' })).status).toBe(200);
     expect((await service.delete(path)).status).toBe(204);
 
-    // That one is counted in the API's access log.
+    // The API's access log counts that metric.
     const { RequestsThrottled: _, ...emitted } = metrics;
     const seen = new Map(
       told().map(({ namespace, name, unit, dimensions: { service: serviceName, stage, ...by } }) => [

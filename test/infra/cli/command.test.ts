@@ -38,7 +38,7 @@ function run(file: string, args: readonly string[]): Promise<Ended> {
 
 const runProgram = (program: string, ...args: string[]) => run(process.execPath, [program, ...args]);
 
-/** Each is a process that starts, on a machine that may be busy. */
+/** Each test starts a process, on a machine that may be busy. */
 const patience = { timeout: 60_000 };
 
 describe.concurrent('a command', patience, () => {

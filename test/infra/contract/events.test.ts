@@ -69,7 +69,7 @@ test.skipIf(isDeployed)(
   'every published event has a schema, and every schema has a published event',
   async () => {
     await using service = await startService();
-    // A tenant with a key and one without, by each of the dialects.
+    // A tenant with a key and one without, in each of the dialects.
     const tenants = ['crm', 'controlPlaneEventSource', 'sbt.control.plane'].flatMap((source) => {
       const prefix = source === 'sbt.control.plane' ? 'sbt_aws_' : '';
       const types =
@@ -106,7 +106,7 @@ test.skipIf(isDeployed)(
   30_000,
 );
 
-/** Of the envelope only what is used is described. */
+/** Only the used fields of the envelope are described. */
 const withClosedDetails = {
   ...schemas,
   $defs: Object.fromEntries(

@@ -91,7 +91,7 @@ test.skipIf(isDeployed)(
     if (!row) throw new Error('No instance is active.');
     await situations.meetBrokenCredentials();
 
-    // 21 s and 4 s are kept for what comes at the latest: the create, and writing down what has become of it.
+    // 21 s and 4 s are reserved for the last steps: the create, and recording its outcome.
     await using brief = await startService({ functionTimeoutMs: 23_000 });
     await using tooBrief = await startService({ functionTimeoutMs: 6_500 });
     await Promise.all([
@@ -143,7 +143,7 @@ function pathIn(path: string, values: Readonly<Record<string, string>>): string 
   });
 }
 
-/** Which of the answers with this status it is. */
+/** Identifies the response among those with its status. */
 function sayingOf({ status, headers, json }: Answer): string {
   if (status < 400) return 'done';
   return mediaTypeOf(headers) === 'application/json'
@@ -151,10 +151,10 @@ function sayingOf({ status, headers, json }: Answer): string {
     : (problemSchema.safeParse(json).data?.code ?? 'unreadable');
 }
 
-/** A row that cannot be read is listed as such; only a mistake in the code could bring this answer. */
+/** An unreadable row is listed as such; only a bug could cause this response. */
 const neverSeen = 'listAllInstances 500 internal';
 
-/** Of API Gateway's own, those that the local one does not give: it signs nobody off and has no limits. */
+/** Responses that the local gateway does not give: it checks no signatures and has no limits. */
 const gatewayOnAwsOnly = new Set(['403', '429', '500', '503']);
 
 function describedAnswers(): string[] {
@@ -185,7 +185,7 @@ function codesOf(schema: unknown): string[] {
   return schema === undefined ? [] : problemResponseSchema.parse(schema).allOf[1].properties.code.enum;
 }
 
-/** What the document says of a request. */
+/** The document's verdict on a request. */
 type Verdict = { kind: 'allowed' | 'no-route' | 'not-json' | 'invalid'; faults: readonly string[] };
 
 function verdictOf({ operationId, path, body = '', contentType }: FuzzRequest): Verdict {
@@ -235,7 +235,7 @@ function isKept(verdict: Verdict, { operationId, path, body = '' }: FuzzRequest,
   }
 }
 
-/** Which entries may be set, and to what, depends on the element and its credentials: said in words by the document. */
+/** Allowed entries and values depend on the element and its credentials: the document only says so in words. */
 const dependsOnTheElement =
   /^(expected the "nextCursor" of a page with the same filters$|cannot be set where the tenant's secret supplies the credentials|expected (a whole number of at most 6 digits|true or false)$)/;
 

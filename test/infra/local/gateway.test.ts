@@ -34,7 +34,7 @@ beforeEach(() => {
   answer = () => ({ statusCode: 204 });
 });
 
-/** Sends the path as it is, which fetch and its URLs would tidy up. */
+/** Sends the path unchanged, which fetch would normalize. */
 async function send(
   method: string,
   path: string,

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { startLocalStack } from '../../../infra/local/stack.ts';
 
-/** Stands for every function: answers with its environment, logs the messages it gets and fails the one named so. */
+/** Replaces every function: answers with its environment, logs its messages and fails the one named so. */
 const fixture = `
   export async function handler(event) {
     const { Records } = event;

@@ -84,7 +84,7 @@ const onDashboard: Used[] = dashboardBody.widgets.flatMap(({ properties }) =>
   }),
 );
 
-/** What a metric of ours looks like where it is used. */
+/** The metrics of the list in the form of alarms and dashboards. */
 const asListed = Object.entries(metrics).map(([metricName, metric]) => ({
   metricName,
   dimensions: ['service', 'stage', ...('by' in metric ? [metric.by] : [])].toSorted(),
@@ -141,7 +141,7 @@ describe('the alarms', () => {
 
   test('every alarm has an entry in the runbook, which has no others', () => {
     const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-    // As GitHub makes anchors of headings, of letters and blanks at least.
+    // GitHub's anchors of headings, for letters and blanks at least.
     const entries = [...readme.matchAll(/^### (Runbook: .+)$/gm)].map(([, heading = '']) =>
       heading.toLowerCase().replace(':', '').replaceAll(' ', '-'),
     );
@@ -261,7 +261,7 @@ describe('the dashboard', () => {
       expect(properties).toMatchObject({ view: 'singleValue', start: '-P2D' });
       expect(properties).not.toHaveProperty('setPeriodToTimeRange');
       const periods = (properties.metrics ?? []).map((metric) => periodSchema.parse(metric.at(-1)).period);
-      // Unset it is the 5 minutes of the others: an audit that is run again is a value of its own.
+      // By default it is 5 minutes, so that an audit that is repeated has a separate value.
       for (const period of periods) expect(period ?? 300).toBe(300);
     }
     expect(dashboardBody.periodOverride).toBe('inherit');
@@ -307,7 +307,7 @@ describe('the API', () => {
   });
 
   test('the API logs below /aws/vendedlogs/, under a name that no earlier stack has used', () => {
-    // Elsewhere it would add to a policy of the whole account, which has an end.
+    // Elsewhere it would add to a policy of the whole account, whose size is limited.
     const { 'Fn::Join': name } = accessLog?.Properties.LogGroupName ?? {};
     expect(name).toEqual([
       '',
@@ -321,7 +321,7 @@ describe('the API', () => {
         },
       ],
     ]);
-    // Not the one of the versions before: a group that is kept is not renamed.
+    // Not the id of earlier versions: CloudFormation cannot rename a retained group.
     expect(accessLog?.id).not.toBe(logicalIdBefore);
     expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).not.toContain(logicalIdBefore);
   });
@@ -332,7 +332,7 @@ describe('the API', () => {
   ])('the API logs JSON when %s', (_what, message) => {
     const line = stage.AccessLogSettings.Format.replaceAll(/\$context[.\w]+/g, (variable: string) => {
       if (variable === '$context.error.message') return message;
-      // As API Gateway has it: with quotes of its own, but not around what stands for nothing.
+      // Like API Gateway: with quotes around a message, but not around the `-` for none.
       if (variable === '$context.error.messageString') return message === '-' ? '-' : `"${message}"`;
       return '-';
     });

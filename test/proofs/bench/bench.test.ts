@@ -3,12 +3,12 @@ import { triggers } from '../../../functions/triggers.ts';
 import { runBenchmark, type Figures } from './benchmark.ts';
 import { reportOf } from './report.ts';
 
-/** As much as a long benchmark has in the end: no process measured may take it for its own. */
+/** The memory of a long benchmark: no measured process may report it as its own. */
 const ballast = Buffer.alloc(250_000_000, 1);
 
 let figures: Figures;
 const progress: string[] = [];
-/** Tiny: whether it measures, not what. */
+/** A tiny run, which shows only that the benchmark works. */
 beforeAll(async () => {
   figures = await runBenchmark({
     only: ['cold', 'warm', 'bulk', 'scheduled'],
@@ -31,7 +31,7 @@ test('every function, the peer and a bare handler are cold-started, each measuri
   );
   const [peer, , bare] = cold;
   expect(peer?.ofPeer).toEqual({ bundleBytes: 1, firstAnswerMs: 1, cpuMs: 1, peakBytes: 1 });
-  // Processes that reported the memory of the one that started them would be alike.
+  // Processes that reported the memory of their parent would have equal figures.
   expect(bare?.cost.peakBytes).toBeLessThan(ballast.length);
   expect(bare?.ofPeer.peakBytes).toBeLessThan(0.8);
   for (const { name, cost } of cold) {

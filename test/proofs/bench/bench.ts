@@ -53,7 +53,7 @@ function isPart(name: string): name is Part {
   return parts.some((part) => part === name);
 }
 
-/** On the stream for messages, so that figures can go into a file meanwhile. */
+/** Written to stderr, so that stdout can be redirected. */
 function show(what: string, done: number, of: number): void {
   process.stderr.write(`\r\u001b[K${dim(`${what}  ${done}/${of}`)}`);
 }

@@ -19,11 +19,11 @@ export async function readRows(client: DynamoDBClient, TableName: string): Promi
   return rows;
 }
 
-/** Somebody still has to do something about it, if only look at it once more. */
+/** True for a row that still needs work, if only a recheck. */
 export const isUnsettled = ({ status, checkAt, leaseExpiresAt }: InstanceRow): boolean =>
   status === 'provisioning' || status === 'deleting' || checkAt !== undefined || leaseExpiresAt > Date.now();
 
-/** What must not be. */
+/** Violations, by name. */
 export const findings = {
   duplicates: 'tenants with more than one live instance',
   doubled: 'instances made beside another without a late create as its reason',
@@ -36,10 +36,10 @@ export const findings = {
 
 const resultSchema = z.object({ tenantId: z.string(), id: z.optional(z.number()) });
 
-/** Each with the names of those of which it is so. */
+/** The subjects of each violation. */
 export type Findings = Record<keyof typeof findings, string[]>;
 
-/** Goes through all that there is at Cloud Elements, in the table and on the bus when everything has come to rest. */
+/** Compares everything at Cloud Elements, in the table and on the bus once the stack is at rest. */
 export async function audit({
   lives,
   rows,

@@ -2,7 +2,7 @@ import { bad, bold, dim, good } from '../../../infra/cli/terminal.ts';
 import { findings } from './audit.ts';
 import type { Trial } from './trial.ts';
 
-/** The figures of a trial in columns. What was found lost, doubled or stuck is named. */
+/** The figures of a trial in columns, and the names of lost, duplicate or stuck instances. */
 export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; seed: number }): string {
   const { plans, tally, observed, faults } = trial;
   const having = (test: (plan: Trial['plans'][number]) => boolean) => plans.filter(test).length;

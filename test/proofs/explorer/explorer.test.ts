@@ -8,7 +8,7 @@ import { largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
 
 const foundBy = ({ finding }: Explored): string => (finding ? narrate(finding) : 'nothing');
 
-/** So that a scenario that suddenly ends early is noticed. */
+/** Numbers of schedules, so that a scenario that ends early is noticed. */
 const schedulesOf: Record<string, number> = {
   'callers-once': 10_000,
   'callers-delayed': 1_000,
@@ -34,7 +34,7 @@ const schedulesOf: Record<string, number> = {
   duplicates: 2_000,
 };
 
-/** Schedules that broke a promise, as they were found; `npm run mutate` breaks the code so that they do again. */
+/** Schedules that once broke a promise; `npm run mutate` breaks the code so that they do again. */
 const onceBroken = [
   ['a removal did not see that it had been asked for once more', 'reordered:01'],
   ['the time of an onboarding was not kept', 'reordered:'],
@@ -47,7 +47,7 @@ const onceBroken = [
   ['the reconciler judged what it had seen by a later moment', 'tight-claim:001302402100022'],
 ] as const;
 
-/** Of six writes: three of one tenant, of which one has two results, and three of others. */
+/** Results of six writes: three of one tenant, one of these with two results, and three of others. */
 const results: Result[] = ['acme', 'acme', 'globex', 'acme', 'initech', 'globex'].map((tenantId, write) => {
   const result = (detailType: string) => ({
     source: 'test',

@@ -15,7 +15,7 @@ type Line = [string, number | string, string?];
 const nameWidth = 62;
 const valueWidth = 10;
 
-/** What must not be, in the order of the phases. */
+/** Violations, in the order of the phases. */
 const findings = {
   duplicates: 'live instances of a tenant beyond one',
   lost: 'tenants without an active row of a live instance',

@@ -19,7 +19,7 @@ Exit status: 0 all noticed · 1 some not · 2 no guard has such a name.`;
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const copied = ['functions', 'infra', 'test', 'package.json', 'tsconfig.json', 'cdk.json', 'README.md'];
 
-/** One run of the tests: they take half a minute, and a guard that is missing must not make them wait for ever. */
+/** Limit of one test run: it takes half a minute, and a missing guard must not make it wait forever. */
 const runTimeoutMs = 180_000;
 
 const reportSchema = z.object({

@@ -12,7 +12,7 @@ import { credentials, endpointUrl, environment, region } from './endpoint.ts';
 
 const program = fileURLToPath(new URL('../../../infra/cli/redrive/redrive.ts', import.meta.url));
 
-/** Each goes on where the one before ended. */
+/** Each test continues with the state of the previous one. */
 describe('redrive', () => {
   const sqs = new SQSClient({ endpoint: endpointUrl().origin, region, credentials });
   const mendable = newTenant();
@@ -37,7 +37,7 @@ describe('redrive', () => {
     await stack.stop();
   });
 
-  /** Those that anybody may receive. */
+  /** Counts visible dead letters. */
   async function countDeadLetters(): Promise<number> {
     const { Attributes = {} } = await sqs.send(
       new GetQueueAttributesCommand({
@@ -117,7 +117,7 @@ describe('redrive', () => {
   test('an event from the future goes back with the time of its arrival, one of long ago stays', async () => {
     await service.clearDeadLetters();
     const [ahead, old] = [newTenant(), newTenant()];
-    // It dies again after it was put back, so that its body can be seen.
+    // It becomes a dead letter again after it was put back, so that its body can be read.
     await service.putTenantSecret(ahead, 'not JSON');
     const envelope = { id: 'e-1', source: 'crm.example', 'detail-type': 'TenantOnboarded' };
     const asBody = (tenantId: string, ms: number) =>

@@ -34,7 +34,7 @@ export async function writeEarlierRows(service: Service): Promise<EarlierRows> {
   );
 }
 
-/** What this version does with rows of the version before, wherever it runs. */
+/** Tests how this version handles rows of the previous version, local or deployed. */
 export function testEarlierRows(of: () => { service: Service; rows: EarlierRows }): void {
   test('the audit can read every row of the previous version', { timeout }, async () => {
     const { service } = of();
@@ -56,7 +56,7 @@ export function testEarlierRows(of: () => { service: Service; rows: EarlierRows 
 
 const pathOf = ({ tenantId }: EarlierRow) => `/tenants/${tenantId}/instances/taxify`;
 
-/** The request that asks for what the row was made for. */
+/** The request that the row was made for. */
 const requestOf = ({ settings: { configuration, ...settings } }: EarlierRow) => ({
   element: { key: 'taxify' },
   ...settings,
@@ -64,7 +64,7 @@ const requestOf = ({ settings: { configuration, ...settings } }: EarlierRow) => 
 });
 
 type Message = {
-  /** Of an event for one element, or for the whole tenant. */
+  /** Kind of an event for one element, or for the whole tenant. */
   kind: 'onboarding' | 'offboarding' | 'tenant-offboarding';
   id?: string;
   sentAt?: number;
@@ -72,7 +72,7 @@ type Message = {
   registrationId?: string;
 };
 
-/** Delivers an event whose id and time a test knows. @returns what became of it */
+/** Delivers an event whose id and time a test knows. @returns its outcome */
 async function deliver(
   service: Service,
   { tenantId }: EarlierRow,
@@ -105,7 +105,7 @@ async function deliver(
   return (await line())?.outcome;
 }
 
-/** What subscribers hear of the tenant while `act` runs, and until all is at rest: detail-type and detail. */
+/** The tenant's events during `act`, until the service is at rest: detail-type and detail. */
 async function heard(service: Service, row: EarlierRow, act: () => Promise<unknown>) {
   await service.idle();
   const already = (await service.events()).length;
@@ -121,7 +121,7 @@ async function heard(service: Service, row: EarlierRow, act: () => Promise<unkno
 const isOf = ({ tenantId, registrationId }: EarlierRow, id: unknown) =>
   id === tenantId || id === registrationId;
 
-/** The instance is the one of before, and nothing of it has been made again. */
+/** The instance is unchanged, and no other was created. */
 async function expectKept(service: Service, { tenantId, instanceId }: EarlierRow): Promise<void> {
   await service.expectOneActiveInstance(tenantId);
   expect(service.instancesOf(tenantId).map(({ id }) => id)).toEqual([instanceId]);
@@ -132,7 +132,7 @@ async function expectRemoved(service: Service, row: EarlierRow): Promise<void> {
   expect((await service.get(pathOf(row))).status).toBe(404);
 }
 
-/** The secret is there, and is not sent. */
+/** The secret exists, and is not sent. */
 async function expectUnknownSource(service: Service, row: EarlierRow): Promise<void> {
   await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
   expect(await service.patch(pathOf(row), { configuration: {} })).toMatchObject({

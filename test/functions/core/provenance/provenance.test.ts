@@ -141,7 +141,7 @@ describe('where the configuration comes from', () => {
     servers.simulator.latencyMs = 100;
     const provisioned = servers.provision(taxify(tenantId, {}));
     await expect.poll(() => servers.posts()).toBe(1);
-    // Should this one die now, what is found may be the other one's.
+    // If this claim died now, an instance found later may be that of the other claim.
     expect((await servers.rowOf(tenantId))?.source).toBeUndefined();
     expect((await provisioned).outcome).toBe('created');
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({

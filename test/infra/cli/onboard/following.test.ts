@@ -79,7 +79,7 @@ test('an unreadable row ends as failed, alone, and the others of its call are re
     for (const Item of [
       marshall({ ...key, ...active }),
       marshall({ ...key, ...active, tenantId: 'odd', status: 'of a later version' }),
-      // An attribute that is not looked at may be as it is.
+      // An attribute that is not read may have any value.
       { ...marshall({ ...key, ...active, tenantId: 'strange' }), sendDeadline: number },
     ]) {
       await dynamoDb.send(new PutItemCommand({ TableName: tableName, Item }));

@@ -19,18 +19,18 @@ const putEvents = 'AWSEvents.PutEvents';
 let stack: LocalStack;
 let directory: string;
 const children: ChildProcess[] = [];
-/** What requests meet, by the access key that they are signed with: each command of these tests has its own. */
+/** Injected faults by access key: each command of these tests has its own. */
 const mishaps = new Map<string, (target: string) => Mishap | undefined>();
 
 beforeAll(async () => {
   stack = await startLocalStack({ queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 } });
   stack.failEach(({ target, signer = '' }) => mishaps.get(signer)?.(target));
   directory = mkdtempSync(join(tmpdir(), 'onboard-'));
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   await stack.invoke('onboard-tenants', { Records: [] });
 });
 afterAll(async () => {
-  // Those that a test has left behind by failing.
+  // Processes that a failed test has left behind.
   for (const child of children) child.kill('SIGKILL');
   await stack.stop();
   rmSync(directory, { recursive: true });
@@ -57,7 +57,7 @@ function newTenants(count: number, { withSecret = true } = {}): string[] {
   });
 }
 
-/** A manifest and the command for it, which may be given more than once. */
+/** A manifest and the command for it, which may run more than once. */
 function onboarding(content: string | readonly string[], ending = 'csv') {
   const id = newTenant();
   const file = join(directory, `${id}.${ending}`);
@@ -92,7 +92,7 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
     start,
     startCommand,
     run: (...args: string[]) => start(...args).ended,
-    /** Decides over each request of the command from here on. */
+    /** Sets the function that decides about each later request of the command. */
     meet: (mishapFor: (target: string) => Mishap | undefined) => mishaps.set(id, mishapFor),
   };
 }
@@ -113,12 +113,12 @@ const asksFor = (tenantId: string) =>
     (event) => event['detail-type'] === 'TenantOnboarded' && event.detail['tenantId'] === tenantId,
   ).length;
 
-/** Waits for what a command that is under way has done. */
+/** Waits for an effect of a running command. */
 async function until(isSo: () => boolean): Promise<void> {
   await expect.poll(isSo, { timeout: 10_000, interval: 5 }).toBe(true);
 }
 
-/** Each command is a process that starts and waits for others, on a machine that may be busy. */
+/** Each command starts a process and waits for others, on a machine that may be busy. */
 const patience = { timeout: 60_000 };
 
 describe.concurrent('onboarding by manifest', patience, () => {
@@ -145,7 +145,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
 
     const { status, stdout } = await run('--skip-bad');
     expect(status).toBe(1);
-    // Plain lines where nobody watches.
+    // Plain lines without a terminal.
     expect(stdout).not.toContain('\u001b');
     expect(stdout).not.toContain('\r');
     expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad row, not sent/);
@@ -161,12 +161,12 @@ describe.concurrent('onboarding by manifest', patience, () => {
       '',
     ]);
 
-    // Once more: only the failed ones are sent, with the same result.
+    // The next run sends only the failed rows, with the same result.
     const again = await run('--skip-bad');
     expect(again.stdout).toContain('Already active: 23; to send: 2');
     expect(again.stdout).toMatch(/23 active\n 2 failed/);
 
-    // When the reason is gone.
+    // The cause is removed.
     for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect((await run('--skip-bad')).stdout).toMatch(/25 active\n 1 bad row,/);
     expect([lacking, refused, ...good].map(asksFor)).toEqual([3, 3, ...good.map(() => 1)]);
@@ -213,7 +213,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect(await run()).toMatchObject({ status: 0 });
     await expectOneActiveInstance(tenantId);
-    // Nothing has failed any more.
+    // No row fails any more.
     expect(existsSync(failedFile)).toBe(false);
   });
 });
@@ -227,7 +227,7 @@ describe.concurrent('a run that was interrupted', patience, () => {
   ])(
     'a run interrupted %s is continued by the same command, with the counts of an uninterrupted run',
     async (moment) => {
-      // One of those that are under way then is refused for good.
+      // One of the rows in flight then is refused for good.
       const [lacking = ''] = newTenants(1, { withSecret: false });
       const good = newTenants(24);
       const tenants = good.toSpliced(14, 0, lacking);
@@ -340,7 +340,7 @@ describe.concurrent('when AWS fails', patience, () => {
       '2,not-sent,EventBridge did not accept the event: MalformedDetail',
     );
 
-    // It was never asked for, and so is now.
+    // It was never requested, and so is now.
     expect(await startCommand(command).ended).toMatchObject({ status: 0 });
     expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
   });

@@ -5,10 +5,10 @@ import * as z from 'zod/mini';
 import { startAwsEndpoint } from '../../../../infra/local/aws/aws-endpoint.ts';
 import { holdMessages } from '../../../../infra/cli/redrive/held-messages.ts';
 
-/** A queue as SQS has it: a receive may find nothing although there is something, and what another holds is hidden. */
+/** A queue like SQS: a receive may miss messages, and messages that another run holds are hidden. */
 let visible: string[];
 let hidden: number;
-/** Whether the receive of this number, from 1, finds something. */
+/** Whether the receive of this number, from 1, returns messages. */
 let finds: (receive: number) => boolean;
 let receives: number;
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;

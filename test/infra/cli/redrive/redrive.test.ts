@@ -21,7 +21,7 @@ const event = (detailType: string, detail: unknown, more: object = {}) =>
 
 const arrivedAtMs = Date.parse('2026-11-23T12:00:00.123Z');
 
-/** As it is read an hour after its arrival, unless another time is given. */
+/** Reads a dead letter, by default an hour after its arrival. */
 const read = (queue: QueueName, body: string, { messageId = 'm-0', nowMs = arrivedAtMs + 3_600_000 } = {}) =>
   readDeadLetter(queue, { messageId, arrivedAtMs, body }, nowMs);
 

@@ -16,7 +16,7 @@ import { linesOf } from '../../../../infra/cli/trust/output.ts';
 import { parseOptions } from '../../../../infra/cli/trust/options.ts';
 import { tenantsIn } from '../../../../infra/cli/trust/tenants.ts';
 
-/** The operator looked at the instances just now. */
+/** The operator has just checked the instances. */
 const yes = ['--yes', '--looked-at', new Date(Date.now() + 60_000).toISOString()];
 
 const program = fileURLToPath(new URL('../../../../infra/cli/trust/trust.ts', import.meta.url));
@@ -98,7 +98,7 @@ describe('the command', { timeout: 30_000 }, () => {
     });
     expect((await service.get(`${path}/token`)).json).toEqual(token);
     expect((await run(file, ...yes)).stdout).toContain('0 trusted, 1 as before, 0 refused');
-    // As the policy in the README permits it.
+    // The actions in the README's policy.
     expect([...targets].toSorted()).toEqual(['DynamoDB_20120810.GetItem', 'DynamoDB_20120810.PutItem']);
     expect(JSON.stringify([shown, done])).not.toMatch(/key-for-tests|one\.example/);
   });

@@ -135,7 +135,7 @@ describe('Secrets Manager', () => {
 describe('KMS', () => {
   const EncryptionContext = { tenantId: 't-1', elementKey: 'taxify' };
 
-  // Without permissions: what the key itself refuses.
+  // Without permissions, to see refusals by the key itself.
   let bare: typeof endpoint;
   beforeAll(async () => {
     bare = await startAwsEndpoint({ operations: kms.operations });

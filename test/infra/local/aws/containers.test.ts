@@ -9,7 +9,7 @@ import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod/mini';
 import { createContainers } from '../../../../infra/local/aws/containers.ts';
 
-/** A function that does what its event says. */
+/** A function controlled by its event. */
 const fixture = `
   import { fileURLToPath } from 'node:url';
   let invocations = 0;
@@ -222,7 +222,7 @@ test('a stop leaves neither processes nor files', async () => {
 });
 
 test('killing the parent leaves no process behind', async () => {
-  // Seen by its port: a process id can outlive its process, until its parent has asked for it.
+  // Checked by its port: a process id remains after its process until the parent has read its status.
   const listening = `
     import { createServer } from 'node:net';
     import { fileURLToPath } from 'node:url';

@@ -51,7 +51,7 @@ test('the embedded DynamoDB has carried out a write whose response is lost', asy
   faults.requests.length = 0;
   faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
   await client.send(new PutItemCommand({ TableName, Item: item('t-lost', 'taxify') }), {});
-  // The SDK sent it again, as it does with every service.
+  // The SDK retried it, as it does with every service.
   expect(faults.requests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);
   const { Item } = await client.send(new GetItemCommand({ TableName, Key: item('t-lost', 'taxify') }));
   expect(Item).toEqual(item('t-lost', 'taxify'));

@@ -10,7 +10,7 @@ afterEach(() => {
   for (const queue of started.splice(0)) queue.stop();
 });
 
-/** A queue before a function that answers `answer(bodies, attempt)`; `batches` holds what it was given. */
+/** A queue before a function that answers `answer(bodies, attempt)`; `batches` holds its inputs. */
 function startQueue(
   answer: (event: SQSEvent, attempt: number) => unknown,
   options: { batchSize?: number; maxConcurrency?: number; maxReceiveCount?: number } = {},

@@ -109,7 +109,7 @@ function recordOf(name: string, status = 'active'): DynamoDBRecord {
   return { dynamodb: { SequenceNumber: name, NewImage: { status: { S: status } } } };
 }
 
-/** What is pushed while the first record is under way shares batches. */
+/** Records that are pushed during the first delivery share batches. */
 function push(stream: TableStream, ...names: string[]): Promise<void> {
   for (const name of names) stream.push(recordOf(name));
   return stream.idle();
@@ -123,7 +123,7 @@ describe('a stream', () => {
     for (const stream of started.splice(0)) stream.stop();
   });
 
-  /** A stream before a function that answers `answer(names, attempt)`; `batches` holds what it was given. */
+  /** A stream before a function that answers `answer(names, attempt)`; `batches` holds its inputs. */
   function startStream(
     answer: (names: string[], attempt: number) => unknown,
     options: { batchSize?: number; retries?: number } = {},

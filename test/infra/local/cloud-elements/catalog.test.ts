@@ -7,7 +7,7 @@ import { callPlatform, instanceSchema } from './call-platform.ts';
 const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
 const authorization = `User ${secrets.userSecret}, Organization ${secrets.organizationSecret}`;
 
-/** The configuration that each guide prints, its placeholders filled in, and what of it the platform fills in itself. */
+/** The configuration in each guide, its placeholders filled in, and the entries that the platform fills in itself. */
 const documented: Record<string, { configuration: Record<string, unknown>; optional?: readonly string[] }> = {
   taxify: { configuration: { 'api.key': 'key' } },
   freshdeskv2: {
@@ -104,7 +104,7 @@ const requiredOf = (key: string): string[] => {
   return Object.keys(configuration).filter((name) => !optional.includes(name));
 };
 
-/** As the vendor's own test suite has it, and never empty. */
+/** The schema of the vendor's own tests, and never empty. */
 const entrySchema = z.looseObject({
   key: z.string().check(z.minLength(1)),
   name: z.string().check(z.minLength(1)),

@@ -104,7 +104,7 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
   });
 });
 
-/** As asserted for every instance by the vendor's own suite, which leaves the newest token in its default headers. */
+/** The assertions of the vendor's own suite, which leaves the newest token in its default headers. */
 const vendorSchema = z.looseObject({
   id: z.number(),
   name: z.string(),
