@@ -51,7 +51,7 @@ export const replacements: readonly Replacement[] = [
   },
   {
     // This one cannot be deleted: an ES module has no `require`, and undici's modules use it.
-    name: 'built-in modules that are asked for otherwise',
+    name: 'built-in modules that are required otherwise',
     filter: builtIn,
     contents: (path) => `module.exports = process.getBuiltinModule('${path}');`,
   },

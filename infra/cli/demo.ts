@@ -19,7 +19,11 @@ ${dim('Everything runs on this machine; the first request also starts its functi
 const instance = { element: { key: 'taxify' }, name: 'Acme', tags: ['eu'] };
 const withKey = { ...instance, configuration: { 'api.key': 'acme-taxify-key' } };
 
-await step('A request without the Taxify API key: what is missing is named', 400, post('acme', instance));
+await step(
+  'A request without the Taxify API key: the response names the missing entry',
+  400,
+  post('acme', instance),
+);
 await step('With the key, the instance is provisioned', 201, post('acme', withKey));
 await step('The same request again returns the same instance', 200, post('acme', withKey));
 note(`Cloud Elements has ${count(simulator.instances.length, 'instance')} and received ${creates()}.`);

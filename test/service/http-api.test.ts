@@ -367,7 +367,7 @@ describe('a request refused before anything is sent', () => {
           'expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
       })),
     ],
-  ])('is told what is wrong when its body %s', async (_what, body, errors) => {
+  ])('a refusal names the fault when the body %s', async (_what, body, errors) => {
     expect(await service.post(newTenant(), body)).toEqual(problem(400, 'invalid-request', { errors }));
   });
 

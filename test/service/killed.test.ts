@@ -94,7 +94,7 @@ const scenarios: Scenario[] = [
     leaves: nothing,
   },
   {
-    what: 'off-boards by event',
+    what: 'offboards by event',
     victim: 'offboard-tenants',
     prepare: provisionAll,
     ask: (tenantId) => sendEvent('offboard-tenants', 'TenantOffboarded', tenantId),

@@ -318,7 +318,7 @@ async function failuresOfAws(): Promise<void> {
   const failing = { times: 3, status: 500, type: 'InternalFailure' };
   async function failed(what: string, status: number, code?: string): Promise<void> {
     const tenantId = newTenant();
-    const body = () => taxify(plantKey(`while ${what}, asked ${status}`));
+    const body = () => taxify(plantKey(`while ${what}, after ${status}`));
     await expectAnswer(what, status, service.post(tenantId, body()), code);
     await expectAnswer(`after ${what}`, status === 201 ? 200 : 201, service.post(tenantId, body()));
     const denied = { status: 400, type: 'AccessDeniedException', message: 'denied' };
@@ -438,7 +438,7 @@ async function changesAndRemovals(): Promise<void> {
   await expectAnswer('to rotate', 201, service.post(rotated, { element: { key: 'taxify' } }));
   await expectAnswer('beside', 400, service.patch(itsPath, evil), 'invalid-request');
   await service.putTenantSecret(rotated, { 'api.key': plantKey('that was rotated in the secret') });
-  await expectAnswer('secret sent anew', 200, service.patch(itsPath, sendSecret));
+  await expectAnswer('secret sent again', 200, service.patch(itsPath, sendSecret));
   await service.putTenantSecret(rotated, { [plantKey('as a name in the secret')]: null });
   const unusable = service.patch(itsPath, sendSecret);
   await expectAnswer('unusable secret', 503, unusable, 'tenant-credentials-unusable');
@@ -470,7 +470,7 @@ async function changesAndRemovals(): Promise<void> {
     const renamed = service.patch(ownPath, { name: 'Renamed' });
     await expectAnswer('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
   }
-  const offboarded = { tenantId: leaving, note: plantKey('in an off-boarding event that is malformed') };
+  const offboarded = { tenantId: leaving, note: plantKey('in a malformed offboarding event') };
   await service.putEvents(
     eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),
     eventOf('crm.example', 'TenantOffboarded', offboarded),

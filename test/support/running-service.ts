@@ -143,7 +143,7 @@ export function serviceOf(stack: Stack) {
     /** The local stack, for tests that do not run deployed. */
     get stack(): LocalStack {
       if (!stack.local)
-        throw new Error('The stack is not in memory: a test that asks for it is not to be run deployed.');
+        throw new Error('The stack is not in memory: a test that needs it must not run deployed.');
       return stack.local;
     },
 

@@ -298,7 +298,7 @@ function withoutDoubles(rows: readonly Row[]): Row[] {
       line: row.line,
       given: row.given,
       faults: [
-        `asks for ${elementKey} of tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
+        `requests ${elementKey} for tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
       ],
     };
   });

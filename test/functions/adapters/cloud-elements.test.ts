@@ -124,29 +124,33 @@ describe('request ids', () => {
   const uuid = '5f0c7f5a-4c8e-4c53-a5a2-0b9d5f3f7c11';
 
   test.each<[string, Answered, string | undefined]>([
-    ['a valid id in the body is relayed', { status: 400, body: { requestId, message: 'No' } }, requestId],
     [
-      'a valid id in the header is relayed',
+      'a valid request id in the body is relayed',
+      { status: 400, body: { requestId, message: 'No' } },
+      requestId,
+    ],
+    [
+      'a valid request id in the header is relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
     [
-      'a valid id in the header replaces an invalid one in the body',
+      'a valid request id in the header replaces an invalid one in the body',
       { status: 400, body: { requestId: 'k-1', message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
     [
-      'an invalid id is not relayed',
+      'an invalid request id is not relayed',
       { status: 400, body: { requestId: 'secret-1', message: 'No' } },
       undefined,
     ],
     [
-      'an invalid id in the header is not relayed',
+      'an invalid request id in the header is not relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': 'secret-1' } },
       undefined,
     ],
     [
-      'the organization secret in the form of a UUID is not relayed',
+      'an organization secret in the form of a UUID is not relayed as request id',
       { status: 400, body: { requestId: '58168435-e3b9-959a-929e-b04b6218b9a2', message: 'No' } },
       undefined,
     ],

@@ -797,7 +797,7 @@ test('an AWS call whose response never ends is aborted and repeated', async () =
   expect((await servers.provision(taxify(newTenant()))).outcome).toBe('created');
 });
 
-describe('a claim that cannot be given back', () => {
+describe('a claim that cannot be released', () => {
   test('a claim that cannot be released ends with its lease, and the response stays the same', async () => {
     const tenantId = newTenant();
     servers.failAws({

@@ -31,7 +31,7 @@ describe('a request is after a removal', () => {
     ['by two clocks, ours later by more than five seconds', own(15_001), event(10_000), true],
     ['by two clocks, ours later by five seconds', own(15_000), event(10_000), false],
     ['by two clocks: earlier', own(5_000), event(10_000), false],
-  ])('a request counts as after a removal or not %s', (_how, asked, removal, isAfter) => {
+  ])('a request compared with a removal %s', (_how, asked, removal, isAfter) => {
     expect(isAskedAfter(asked, removal)).toBe(isAfter);
   });
 });

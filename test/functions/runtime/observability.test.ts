@@ -136,7 +136,7 @@ const reconcile = () => service.stack.runSchedule('reconcile-instances');
 const audit = () => service.stack.runSchedule('audit-instances');
 
 // Needs the functions' whole output, and servers that fail.
-describe.skipIf(isDeployed)('the service tells', () => {
+describe.skipIf(isDeployed)('logs and metrics of the service', () => {
   test('a provisioning is logged with every field that a search starts from', async () => {
     const { tenantId } = await provisioned();
     const { provisionId } = z.object({ provisionId: z.string() }).parse(await service.rowOf(tenantId));

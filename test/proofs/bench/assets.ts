@@ -29,7 +29,7 @@ export async function synthesise(outdir: string): Promise<(name: FunctionName) =
   });
   // Without the cause, which quotes whole files of the CDK.
   await run.catch(() => {
-    throw new Error('The CDK app ended with an error; `npm run synth` tells why.');
+    throw new Error('The CDK app ended with an error; run `npm run synth` to see it.');
   });
   const manifest = artifactsSchema.parse(JSON.parse(await readFile(join(outdir, 'manifest.json'), 'utf8')));
   const stack = Object.entries(manifest.artifacts).find(

@@ -5,7 +5,7 @@ import { reportOf } from './report.ts';
 
 const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
 
-  --quick         fewer runs: a minute instead of two, and figures that are good for nothing but a look
+  --quick         fewer runs: a minute instead of two, for rough figures only
   --only <parts>  of ${parts.join(', ')}; several with commas between (${usualParts.join(',')})
   --rounds <n>    fresh processes of each contender (21)
   --json          the figures as JSON`;

@@ -85,7 +85,7 @@ test.for(names)('the bundle of %s keeps within its budget of bytes', async (name
 });
 
 /** The replacement that cannot be deleted. */
-const required = 'built-in modules that are asked for otherwise';
+const required = 'built-in modules that are required otherwise';
 const replaced = replacements.map(({ name }) => name).filter((name) => name !== required);
 
 test.for(replaced)('a bundle works without the replacement of %s', async (name) => {

@@ -26,12 +26,12 @@ export const isUnsettled = ({ status, checkAt, leaseExpiresAt }: InstanceRow): b
 /** Violations, by name. */
 export const findings = {
   duplicates: 'tenants with more than one live instance',
-  doubled: 'instances made beside another without a late create as its reason',
+  doubled: 'duplicate instances without a late create as the reason',
   orphans: 'live instances that no active row names',
   lostTokens: 'active rows without the token of their live instance',
   stuckRows: 'rows that are not settled',
-  broken: 'tenants that are not as they were told, or were told nothing',
-  untold: 'tenants of whose end no event told',
+  broken: 'tenants whose state differs from their last response, or without one',
+  untold: 'tenants without a result event for their final state',
 };
 
 const resultSchema = z.object({ tenantId: z.string(), id: z.optional(z.number()) });

@@ -20,7 +20,7 @@ export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; se
         ['onboarded by HTTP', having(({ arrival }) => arrival === 'by HTTP')],
         ['by event', having(({ arrival }) => arrival === 'by event')],
         ['by both at once', having(({ arrival }) => arrival === 'by both at once')],
-        ['off-boarded', removed, `${having(({ course }) => course === 'leaves and comes back')} came back`],
+        ['offboarded', removed, `${having(({ course }) => course === 'leaves and comes back')} came back`],
         ['HTTP requests', tally.requests, `${tally.repeats.toLocaleString('en')} of them repeats`],
         ['events', tally.events, `${tally.redriven} dead letters sent again`],
       ],
@@ -38,12 +38,12 @@ export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; se
       ],
     ],
     [
-      'Made good',
+      'Recovered',
       [
         ['outcomes unknown', observed.unknownOutcomes],
         ['claims taken over', observed.takeOvers],
         ['instances adopted', observed.adoptions],
-        ['surplus removed', observed.surplus.length],
+        ['duplicates removed', observed.surplus.length],
         ['reconciler runs', tally.runs],
         [
           'time',

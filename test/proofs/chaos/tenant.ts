@@ -160,7 +160,7 @@ export async function live(
   }
 
   function expectStatus({ status, json }: { status: number; json: unknown }, expected: number[]): void {
-    if (!expected.includes(status)) throw new Error(`${tenantId} was told ${status} ${JSON.stringify(json)}`);
+    if (!expected.includes(status)) throw new Error(`${tenantId} got ${status} ${JSON.stringify(json)}`);
   }
 }
 

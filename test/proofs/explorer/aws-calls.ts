@@ -130,8 +130,7 @@ export function awsCallsOf(
       getSummary: (key) => read('get summary', () => store.getSummary(key)),
       list: (tenantId) => read('list', () => store.list(tenantId)),
       // With a single row this is enough, because the row is read again before any action.
-      due: (nowMs, limit) =>
-        read('what is due', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
+      due: (nowMs, limit) => read('due rows', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
       postpone: (due, checkAt) => store.postpone(due, checkAt),
       all: () => store.all(),
     },

@@ -36,15 +36,15 @@ const schedulesOf: Record<string, number> = {
 
 /** Schedules that once broke a promise; `npm run mutate` breaks the code so that they do again. */
 const onceBroken = [
-  ['a removal did not see that it had been asked for once more', 'reordered:01'],
+  ['a removal missed that the row had been requested again', 'reordered:01'],
   ['the time of an onboarding was not kept', 'reordered:'],
   ['a repeat was recorded in a row that was being changed', 'reordered:1232000011'],
   ['a repeat was acknowledged that had not been recorded', 'reordered:01233001111'],
   ['a removal was forgotten while another was under way', 'reordered:1002000001'],
   ['a removal under way kept its own time only', 'reordered:1002100000001'],
   ['a tombstone kept the time of the first removal only', 'reordered:1000010001'],
-  ['a removal judged what it had seen by a later moment', 'tight:001302010023'],
-  ['the reconciler judged what it had seen by a later moment', 'tight-claim:001302402100022'],
+  ['a removal used a time after its look-up', 'tight:001302010023'],
+  ['the reconciler used a time after its look-up', 'tight-claim:001302402100022'],
 ] as const;
 
 /** Results of six writes: three of one tenant, one of these with two results, and three of others. */

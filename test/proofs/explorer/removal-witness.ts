@@ -180,7 +180,7 @@ export function createRemovalWitness({
       removal?.elementKey === undefined
         ? [...removals.values()].filter((each) => each.hasWritten && !each.elementKey && isOf(each, key))
         : [removal];
-    if (these.length === 0) return report(`${nameOf(key)} is removed, and nobody asked for it`);
+    if (these.length === 0) return report(`${nameOf(key)} is removed without a request`);
     const isUndone = [...requests.values()].some(
       (request) =>
         request.key === nameOf(key) && request.isTold && these.every((each) => isSurelyAfter(request, each)),
@@ -225,7 +225,7 @@ export function createRemovalWitness({
     const these = [...removals.values()].filter(
       (each) => each.hasWritten && each.tenantId === tenantId && each.elementKey === undefined,
     );
-    if (these.length === 0) report(`tenant ${tenantId} is said to be gone, and nobody asked for it`);
+    if (these.length === 0) report(`tenant ${tenantId} is reported gone without a request`);
     const left = there.find((key) => key.tenantId === tenantId && !hasRequest(key, these));
     if (left) report(`tenant ${tenantId} is said to be gone, and ${nameOf(left)} is there`);
   }

@@ -54,7 +54,7 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
     const isRemoval = detailType === 'sbt_aws_deprovisionSuccess';
     answers.add(`${isRemoval ? 'remove' : 'provision'} ${registration}`);
     if (isRemoval && !offboardings.has(registration)) {
-      report(`${detailType} for ${registration}, which did not ask for it`);
+      report(`${detailType} for ${registration}, which did not request it`);
     }
     return isRemoval;
   }

@@ -199,7 +199,7 @@ async function comeToRest(world: World, outside: Outside): Promise<void> {
     const messages = outside.undelivered();
     if (messages.length === 0) break;
     if (deliveries > mostDeliveries)
-      return witness.report(`stuck: ${toldOf(messages[0])} comes again and again`);
+      return witness.report(`stuck: ${toldOf(messages[0])} is redelivered again and again`);
     for (const [index, task] of messages.entries()) {
       // If a stack has called another Cloud Elements, alternately.
       const isElsewhere = outside.isElsewhere() && deliveries % 2 === 0;
@@ -242,7 +242,7 @@ async function useAgain(world: World, outside: Outside): Promise<void> {
     // With the settings of the instance.
     for (const name of ['Shop', 'Other', 'Renamed', undefined]) {
       if (isActive(task)) break;
-      await runUndisturbed(world, outside, `ask for ${name} of ${tenantId}/${elementKey}`, {
+      await runUndisturbed(world, outside, `request ${name} of ${tenantId}/${elementKey}`, {
         ...task,
         do: 'provision',
         name,

@@ -187,7 +187,7 @@ export function createWitness({
     if (row.status === 'removed') report(`answered "${outcome}" by a tombstone`);
     const isThere = outcome === 'created' || outcome === 'replayed';
     if (isThere && !activeOf(row).has(row.instanceId ?? 0))
-      report('told of an instance that was never active');
+      report('responds with an instance that was never active');
   }
 
   /** DynamoDB deletes an expired row. */

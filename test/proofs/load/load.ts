@@ -27,7 +27,7 @@ Options
   --limit-minutes <n>   after which it ends (default 90)
   --directory <path>    where to deploy from: another version of the service, for example
 
-Exit status: 0 nothing was lost, doubled, leaked or answered otherwise than documented · 1 something was · 2 command line
+Exit status: 0 nothing was lost, duplicated, leaked or answered otherwise than documented · 1 something was · 2 command line
 wrong, or no emulator.`;
 
 const asked = commandLine(help, (args) => {
@@ -111,7 +111,7 @@ try {
 }
 print(
   found.length === 0
-    ? `\n${good(bold('Nothing lost, nothing doubled, nothing leaked, no crash.'))}`
+    ? `\n${good(bold('Nothing lost, duplicated or leaked, no crash.'))}`
     : `\n${bad(bold('That is wrong.'))}`,
 );
 // Requests that have timed out may still be running.
@@ -120,7 +120,7 @@ process.exit(found.length === 0 ? 0 : 1);
 async function runOut(): Promise<never> {
   await setTimeout(limitMs, undefined, { signal: limit.signal });
   throw new Error(
-    `Not done after ${limitMs / 60_000} minutes (--limit-minutes); what was found so far is above.`,
+    `Not done after ${limitMs / 60_000} minutes (--limit-minutes); the findings so far are above.`,
   );
 }
 

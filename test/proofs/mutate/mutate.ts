@@ -12,9 +12,9 @@ const help = `Takes the guards of the protocol out of a copy of the code, one at
 guard whose absence no test notices either needs a test or is not needed.
 
   npm run mutate               all guards
-  npm run mutate -- <word>     those whose name has that word, "lease" for example
+  npm run mutate -- <word>     guards whose name contains the word, for example "lease"
 
-Exit status: 0 all noticed · 1 some not · 2 no guard has such a name.`;
+Exit status: 0 all noticed · 1 some not · 2 no guard has that word in its name.`;
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const copied = ['functions', 'infra', 'test', 'package.json', 'tsconfig.json', 'cdk.json', 'README.md'];

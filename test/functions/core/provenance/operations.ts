@@ -101,7 +101,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     });
 
   function remove(askedBy?: EventOrigin): Promise<void> {
-    return world.invoke(askedBy ? 'an off-boarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
+    return world.invoke(askedBy ? 'an offboarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
       const moment = askedBy ? momentOf(askedBy) : { clock: 'own' as const, at: world.now() };
       const removal = { times: momentsOf(moment), by: askedBy };
       return (await createRemoving(parts).remove(key, removal, { deadlineAt })).outcome;
@@ -149,7 +149,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     [1, 'PATCH of the name', () => change('a caller', { name: random.oneOf(['Shop', 'Store']) })],
     [
       1,
-      'PATCH of what is allowed',
+      'PATCH of allow-listed entries',
       () => change('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
     ],
     [5, 'rotation', rotate],

@@ -128,18 +128,18 @@ test('a credential is refused, neither quoted nor kept', async () => {
 test('rows for the same tenant and element name each other, and all of them are bad', async () => {
   const csv = 'tenantId,elementKey\nacme,\nglobex,\nacme,taxify\nacme,freshdeskv2\nacme,taxify\n';
   expect(await faultsOf('doubles.csv', csv)).toEqual([
-    '2: asks for taxify of tenant acme, and so do lines 4, 6',
-    '4: asks for taxify of tenant acme, and so do lines 2, 6',
-    '6: asks for taxify of tenant acme, and so do lines 2, 4',
+    '2: requests taxify for tenant acme, and so do lines 4, 6',
+    '4: requests taxify for tenant acme, and so do lines 2, 6',
+    '6: requests taxify for tenant acme, and so do lines 2, 4',
   ]);
 });
 
 test('rows for the same tenant take one short line each, however many there are', async () => {
   const faults = await faultsOf('same.csv', `tenantId\n${'acme\n'.repeat(2_000)}`);
   expect(faults).toHaveLength(2_000);
-  expect(faults[0]).toBe('2: asks for taxify of tenant acme, and so do lines 3, 4, 5 and 1996 more');
-  expect(faults[1]).toBe('3: asks for taxify of tenant acme, and so do lines 2, 4, 5 and 1996 more');
-  expect(faults[1_999]).toBe('2001: asks for taxify of tenant acme, and so do lines 2, 3, 4 and 1996 more');
+  expect(faults[0]).toBe('2: requests taxify for tenant acme, and so do lines 3, 4, 5 and 1996 more');
+  expect(faults[1]).toBe('3: requests taxify for tenant acme, and so do lines 2, 4, 5 and 1996 more');
+  expect(faults[1_999]).toBe('2001: requests taxify for tenant acme, and so do lines 2, 3, 4 and 1996 more');
 });
 
 test('a wrong header is not quoted where it may be a credential', async () => {
