@@ -74,7 +74,7 @@ export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
   }),
 );
 
-/** A row that this version cannot read has nothing but its key. */
+/** A row that this version cannot read has only its key. */
 const unreadableSchema = z.object({
   tenantId: z.string(),
   element: z.object({ key: z.string() }),

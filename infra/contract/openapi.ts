@@ -50,7 +50,7 @@ const gatewayAnswers: Readonly<Record<number, string>> = {
   503: 'The function did not answer in time',
 };
 
-/** A path without parameters is always decoded, and always a route. */
+/** A path without parameters can always be decoded, and is always a route. */
 const gatewayAnswersOf = (path: string): Readonly<Record<number, string>> => {
   const { 400: _undecodable, 404: _noRoute, ...others } = gatewayAnswers;
   return path.includes('{') ? gatewayAnswers : others;

@@ -93,7 +93,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'list-all-instances': {
     summary: "List all tenants' instances",
     description:
-      'A permission of its own. A page looks at `limit` rows and shows those that match; follow `nextCursor` until it is absent, also when a page shows none.',
+      'Requires a separate permission. A page reads `limit` rows and returns those that match; follow `nextCursor` until it is absent, even if a page is empty.',
     query: 'OverviewQuery',
     answers: { 200: { means: 'A page of instances', body: 'Overview' } },
     errors: [],

@@ -81,7 +81,7 @@ export async function startServers() {
   let current = firstSecrets;
   const observations: Observation[] = [];
   const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
-  /** The waits between tries, as they would be. */
+  /** The waits between attempts, which tests skip. */
   const sleeps: number[] = [];
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
@@ -205,7 +205,7 @@ export async function startServers() {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }
 
-  /** Writes an item as another version, or another hand, might. */
+  /** Writes an item as another version, or a manual edit, might. */
   async function putItem(Item: PutItemCommandInput['Item']): Promise<void> {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }

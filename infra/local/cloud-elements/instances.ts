@@ -29,7 +29,7 @@ export type Listing = {
   };
   /** Lists ignore the filter `tags[]`. */
   ignoreTagFilter: boolean;
-  /** A last page that is full has a page token, too, which leads to a 404. */
+  /** A full last page has a page token, too, which leads to a 404. */
   tokenOnFullPage: boolean;
   /** The token of the next instance. */
   newToken: () => string;

@@ -18,7 +18,7 @@ export function answerPage<Item extends { readonly id: number }>(options: {
   query: URLSearchParams;
   show: (item: Item) => object;
   none: string;
-  /** A page token also on a last page that is full: it leads to a page that does not exist. */
+  /** Adds a page token to a full last page, which leads to a page that does not exist. */
   hasTokenOnFullPage?: boolean;
 }): Answer {
   const { items, query, show, none, hasTokenOnFullPage = false } = options;

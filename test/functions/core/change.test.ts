@@ -202,30 +202,27 @@ describe('an instance is read before it is changed', () => {
     ['PATCH /instances/{id}', 401],
     ['PATCH /instances/{id}', 403],
     ['PATCH /instances/{id}', 404],
-  ] as const)(
-    'a proxy that answers %s with %d and JSON is no verdict: it is repeated',
-    async (on, status) => {
-      const tenantId = await provisioned();
-      const body = { message: 'no Route matched with those values' };
-      const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
-      servers.simulator.fail({ ...fault, times: 2 });
-      expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
-      servers.simulator.fail({ ...fault, times: 5 });
-      const changed = servers.change(
-        keyOf(tenantId),
-        { configuration: { 'api.key': 'k' } },
-        { invocationMs: 30_000 },
-      );
-      expect(await errorOf(changed)).toMatchObject({
-        code: 'cloud-elements-unreadable',
-        status: 502,
-        retryable: true,
-      });
-      // What a proxy has done with an update is not known.
-      const isSent = on.startsWith('PATCH');
-      expect((await servers.rowOf(tenantId))?.updateInDoubtUntil !== undefined).toBe(isSent);
-    },
-  );
+  ] as const)('a %s that a proxy answers with %d and JSON is repeated', async (on, status) => {
+    const tenantId = await provisioned();
+    const body = { message: 'no Route matched with those values' };
+    const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
+    servers.simulator.fail({ ...fault, times: 2 });
+    expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+    servers.simulator.fail({ ...fault, times: 5 });
+    const changed = servers.change(
+      keyOf(tenantId),
+      { configuration: { 'api.key': 'k' } },
+      { invocationMs: 30_000 },
+    );
+    expect(await errorOf(changed)).toMatchObject({
+      code: 'cloud-elements-unreadable',
+      status: 502,
+      retryable: true,
+    });
+    // The effect of an update that a proxy answers is unknown.
+    const isSent = on.startsWith('PATCH');
+    expect((await servers.rowOf(tenantId))?.updateInDoubtUntil !== undefined).toBe(isSent);
+  });
 
   test.each([
     [500, 'cloud-elements-unreachable'],
