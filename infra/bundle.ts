@@ -11,21 +11,21 @@ const builtIn = new RegExp(`^(node:)?(${builtinModules.join('|')})$`);
 export type Replacement = {
   name: string;
   filter: RegExp;
-  /** Only when it is asked for in this way. */
+  /** Only for imports of this kind. */
   kind?: ImportKind;
-  /** The exports that the importer asks for, when the contents depend on them. */
+  /** The exports that the importer uses, when the contents depend on them. */
   exportsFor?: (path: string, importer: string) => readonly string[];
   contents: (path: string, exports: readonly string[]) => string;
 };
 
 /**
- * Modules in whose place something smaller goes into the bundle. What is loaded at every cold start is paid for by whoever
- * waits for it. Each but one can be taken out, and what it stands for is bundled whole again; `npm run bench` tells what
- * it is worth.
+ * Modules that are replaced by smaller ones in the bundle, because callers wait for everything that a cold start loads.
+ * Each replacement but one can be deleted, and the original module is bundled again; `npm run bench` measures the gain
+ * of each.
  */
 export const replacements: readonly Replacement[] = [
   {
-    // undici asks nothing of it but whether something holds. Node's own loads all that compares and prints values: 1 ms.
+    // undici only checks that a condition holds. Node's module also loads comparing and printing of values: 1 ms.
     name: 'assertions',
     filter: /^node:assert$/,
     contents: () => `
@@ -35,10 +35,10 @@ export const replacements: readonly Replacement[] = [
     `,
   },
   {
-    // An ES module's import of a built-in one asks for everything that it exports. For `node:http` that loads Node's own
-    // undici: 20 ms. https://github.com/nodejs/node/issues/59686. Here only what is imported is asked for. A list of all
-    // exports would depend on the Node that builds: esbuild picks short names by how often which letter occurs, also in
-    // exports that are not used.
+    // An ES module that imports a built-in module reads all of its exports. For `node:http` that loads Node's own undici:
+    // 20 ms. https://github.com/nodejs/node/issues/59686. The replacement reads only the names that are imported. A list
+    // of all exports would make the bundle depend on the Node that builds it: esbuild picks short names by the frequency
+    // of letters, which unused exports change, too.
     name: 'built-in modules that are imported',
     filter: builtIn,
     kind: 'import-statement',
@@ -50,21 +50,21 @@ export const replacements: readonly Replacement[] = [
     `,
   },
   {
-    // The one that has to stay: an ES module has no `require`, and undici's modules ask by it.
-    name: 'built-in modules that are asked for otherwise',
+    // This one cannot be deleted: an ES module has no `require`, and undici's modules use it.
+    name: 'built-in modules that are required otherwise',
     filter: builtIn,
     contents: (path) => `module.exports = process.getBuiltinModule('${path}');`,
   },
   {
-    // Lambda hands its credentials over in the environment. The default chain looks there first, and brings along SSO,
-    // STS, profiles and processes.
+    // Lambda passes credentials in the environment. The default chain looks there first, but also bundles SSO, STS,
+    // profiles and processes.
     name: 'the chain of credential providers',
     filter: /^@aws-sdk\/credential-provider-node$/,
     contents: () => "export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';",
   },
   {
     // The SDK looks for settings in files below the home directory before its first call. Lambda has none, and the local
-    // stack is to behave the same whatever a developer has there.
+    // stack must behave the same for every developer, with such files or without.
     name: 'files with settings of the SDK',
     filter: /^\.\/readFile$/,
     contents: () => `
@@ -73,33 +73,33 @@ export const replacements: readonly Replacement[] = [
     `,
   },
   {
-    // None of the services that are called streams events. That it might be imported makes esbuild keep all of the
-    // checksums, too, and fill their tables at every start.
+    // No service in use streams events. The mere possibility of an import makes esbuild also keep all of the checksums,
+    // which fill their tables at every start.
     name: 'event streams of the SDK',
     filter: /^@smithy\/core\/event-streams$/,
     contents: () => 'export {};',
   },
   {
-    // Answers come as Node's own streams. To be asked for web streams makes Node load all of those: 1.5 ms.
+    // Responses are Node streams. A check for web streams makes Node load all of their classes: 1.5 ms.
     name: 'web streams in the SDK',
     filter: /\/stream-type-check$/,
     contents: () => 'export const isReadableStream = () => false, isBlob = () => false;',
   },
   {
-    // DynamoDB's client keeps it ready for endpoint discovery, which is off.
+    // The DynamoDB client creates it for endpoint discovery, which is off.
     name: 'a cache for discovered endpoints',
     filter: /^@aws-sdk\/endpoint-cache$/,
     contents: () => 'export class EndpointCache {}',
   },
   {
-    // Its index brings along fetch, pools, proxies, caches, WebSocket and more.
+    // Its index also loads fetch, pools, proxies, caches, WebSocket and more.
     name: 'undici but for its client',
     filter: /^undici$/,
     contents: () =>
       "module.exports = { Client: require('undici/lib/dispatcher/client.js'), buildConnector: require('undici/lib/core/connect.js') };",
   },
   {
-    // Not reached: we turn HTTP/2 off, send text, and run on processors that have the instructions of the fast parser.
+    // Never reached: HTTP/2 is off, bodies are text, and Lambda's processors have the instructions of the fast parser.
     name: 'parts of undici’s client that are not used',
     filter: /^\.\.?\/(client-h2\.js|web\/fetch\/(body\.js|formdata)|web\/webidl|llhttp\/llhttp-wasm\.js)$/,
     contents: (path) => `module.exports = () => { throw new Error('${path} is left out of the bundle'); };`,
@@ -125,8 +125,8 @@ export const replacing = (which: readonly Replacement[]): Plugin => ({
 });
 
 /**
- * The names that a source file imports of a module, sorted. Only found in the form that TypeScript writes; of another one
- * esbuild says that an export is missing.
+ * Returns the names that a source file imports from a module, sorted. Finds only imports in the form that TypeScript
+ * writes; for any other form esbuild reports a missing export.
  */
 function importedNames(path: string, importer: string): string[] {
   const source = readFileSync(importer, 'utf8');
@@ -155,7 +155,7 @@ export const bundleOptions = {
   target: 'node24',
   format: 'esm',
   mainFields: ['module', 'main'],
-  // By this undici tells that it is bundled into Node itself, which needs one of its two parsers.
+  // undici takes this for being bundled into Node itself, which needs only one of its two parsers.
   define: { esbuildDetection: 'true' },
   plugins: [replacing(replacements)],
   logLevel: 'warning',

@@ -12,7 +12,7 @@ export type Resources = {
   stage: string;
 };
 
-/** The environment of a function that may touch what `uses` says: nothing else is told to it, but the stage. */
+/** The environment of a function: the stage, and the resources in its `uses`. */
 export function environmentFor(uses: Uses, resources: Resources): Partial<Record<EnvironmentName, string>> {
   return {
     STAGE: resources.stage,

@@ -1,4 +1,4 @@
-/** Text that came from elsewhere: without control sequences, and without characters that reorder or hide others. */
+/** Makes foreign text safe to print: without control sequences, and without characters that reorder or hide others. */
 export function plain(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{C}/gu, '\uFFFD');
 }

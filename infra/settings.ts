@@ -21,13 +21,13 @@ const settingsSchema = z.object({
     z.string(baseUrlExpected).check(z.refine(isOrigin, baseUrlExpected)),
     z.transform((url) => new URL(url).origin),
   ),
-  /** Told when an alarm goes off, and when it is over. */
+  /** Gets a message when an alarm goes off, and when it is over. */
   alarmTopicArn: z.optional(
     z
       .string(alarmTopicExpected)
       .check(z.regex(/^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}$/, alarmTopicExpected)),
   ),
-  /** What alarms link to: `infra/monitoring/README.md`, whose headings are the runbook's entries. */
+  /** The page that alarms link to: `infra/monitoring/README.md`, whose headings are the runbook's entries. */
   runbookUrl: z.optional(
     z.string(runbookExpected).check(z.refine(isPageUrl, runbookExpected), z.maxLength(300, runbookExpected)),
   ),
@@ -42,13 +42,13 @@ function isPageUrl(text: string): boolean {
 
 const known = Object.keys(settingsSchema.shape);
 
-/** The CLI's own, such as `aws:cdk:bundling-stacks`, feature flags, and what it has looked up before. */
+/** The CLI's own keys, such as `aws:cdk:bundling-stacks`, feature flags, and cached look-ups. */
 const isOfCdk = (key: string): boolean => /[:/]/.test(key) || ofCdk.has(key);
 const ofCdk = new Set(['cli-telemetry', 'acknowledged-issue-numbers']);
 
 /**
- * What the whole context says: `-c stage=… -c baseUrl=…` and the like. Or one text that names everything wrong with it,
- * but no value. A key that is not known is wrong, too: misspelt, it would leave the default in force.
+ * Parses the whole context: `-c stage=… -c baseUrl=…` and the like. On failure returns one text that names every fault,
+ * and no value. An unknown key is a fault, too: misspelled, it would leave the default in force.
  */
 export function parseSettings(
   context: Readonly<Record<string, unknown>>,
@@ -58,7 +58,7 @@ export function parseSettings(
   if (parsed.success && unknown.length === 0) return { settings: parsed.data };
   const problems = [
     ...unknown.map(
-      (key) => `${plain(key)}: is not known; did you mean ${nearest(key)}? (known: ${known.join(', ')})`,
+      (key) => `${plain(key)}: unknown key; did you mean ${nearest(key)}? (known: ${known.join(', ')})`,
     ),
     ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
   ];
@@ -70,7 +70,7 @@ function nearest(key: string): string {
   return first;
 }
 
-/** Levenshtein's, without regard to case. */
+/** The Levenshtein distance, without regard to case. */
 function distance(one: string, other: string): number {
   const [a, b] = [one.toLowerCase(), other.toLowerCase()];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
@@ -85,7 +85,7 @@ function distance(one: string, other: string): number {
   return row[b.length] ?? 0;
 }
 
-/** The data of a stage for development goes with its stack; any other stage's stays. */
+/** The data of a development stage is deleted with its stack; that of any other stage is retained. */
 export function isDisposable({ stage }: Settings): boolean {
   return stage === 'dev' || stage.startsWith('dev-');
 }

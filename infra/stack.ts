@@ -24,7 +24,7 @@ export type OnboardingStackProps = {
   code: (name: string) => Code;
 };
 
-/** All of the service in one account and region: a loop over the trigger table, and what its functions use. */
+/** The whole service in one account and Region: a loop over the trigger table, and the resources of its functions. */
 export class OnboardingStack extends Stack {
   constructor(scope: Construct, { settings, code }: OnboardingStackProps) {
     const name = `element-onboarding-${settings.stage}`;
@@ -111,7 +111,7 @@ export class OnboardingStack extends Stack {
         this.#outputDeadLetters(
           functionName,
           deadLetters,
-          `Where in the table's stream the writes are that ${functionName} could not handle`,
+          `Positions in the table's stream of the writes that ${functionName} could not handle`,
         );
       }
     }
@@ -145,8 +145,8 @@ export class OnboardingStack extends Stack {
       sortKey: { name: 'elementKey', type: dynamodb.AttributeType.STRING },
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      // Both images, because what a write means shows only in the difference. The token in them is ciphertext, and
-      // whoever reads the stream has no permission for its key.
+      // Both images, because only their difference shows the meaning of a write. The token in them is ciphertext, and
+      // the function that reads the stream has no permission for its key.
       stream: dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
       // Seconds since the epoch; only tombstones have it.
       timeToLiveAttribute: 'expiresAt',
@@ -154,7 +154,7 @@ export class OnboardingStack extends Stack {
       // Kept also when the first deployment fails: rolling it back would stop at the deletion protection.
       removalPolicy: isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN,
     });
-    // Sparse: a row that is settled has neither attribute and costs nothing here.
+    // Sparse: a settled row has neither attribute and costs nothing here.
     table.addGlobalSecondaryIndex({
       indexName: unsettledIndexName,
       partitionKey: { name: 'unsettled', type: dynamodb.AttributeType.STRING },
@@ -165,8 +165,8 @@ export class OnboardingStack extends Stack {
   }
 
   /**
-   * Made without a value, which `secretsmanager.Secret` cannot do: what the template does not hold, no deployment can
-   * put in the place of what the operator has entered.
+   * Creates the secret without a value, which `secretsmanager.Secret` cannot do: a deployment cannot overwrite the
+   * operator's value when the template has none.
    */
   #addPlatformSecret(name: string, removalPolicy: RemovalPolicy): CfnSecret {
     const secret = new CfnSecret(this, 'PlatformSecret', {
@@ -225,8 +225,8 @@ function keepToReaders(tokenKey: kms.Key, readers: readonly string[]): void {
 }
 
 /**
- * Outside development, what is not easily had again outlives the stack. Not when the very first deployment fails,
- * though: the next one would find the secret's name taken.
+ * Outside development, resources that are hard to replace are retained after the stack. Not when the very first
+ * deployment fails, though: the next one would find the secret's name taken.
  */
 function removalPolicyOf(settings: Settings): RemovalPolicy {
   return isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE;

@@ -1,6 +1,6 @@
 /**
  * `node infra/with-node.js <command> [arguments]` runs a command on a Node that is new enough: its own, or else the one
- * that comes along as a package. Every npm script and `cdk.json` go through it.
+ * that is installed as a package. Every npm script and `cdk.json` use it.
  *
  * Plain JavaScript without dependencies, because it must start on the Node that it replaces (18 or newer). npm alone is
  * not enough: below 11.7 it does not link `node_modules/.bin/node` when two packages bring one.
@@ -28,7 +28,7 @@ if (node === undefined) {
   );
 }
 
-// Found by the shebangs of vitest, cdk and the like, and by whatever the command itself starts.
+// Found by the shebangs of vitest, cdk and the like, and by processes that the command starts.
 const binaries = [dirname(node), join(root, 'node_modules', '.bin')];
 process.env['PATH'] = [...binaries, process.env['PATH']].join(delimiter);
 
@@ -36,7 +36,7 @@ const child = command.endsWith('.ts')
   ? spawn(node, [command, ...args], { stdio: 'inherit' })
   : spawn(command, args, { stdio: 'inherit' });
 
-// A terminal sends Ctrl-C to both of us, and a second SIGINT ends many a command at once.
+// A terminal sends Ctrl-C to both processes, and a second SIGINT ends many a command at once.
 const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 process.on('SIGINT', () => hasTerminal || child.kill('SIGINT'));
 for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP']))

@@ -2,7 +2,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { print } from './terminal.ts';
 import { plain } from '../plain-text.ts';
 
-/** What every command of this project does with its command line. */
+/** Command-line handling that all commands of this project share. */
 
 /** The command line is wrong; the message says how, in one line. */
 export class UsageError extends Error {
@@ -13,8 +13,8 @@ export class UsageError extends Error {
  * Reads the command line of a program. `--help` prints `help` and ends the program. Wrong options are one line on
  * stderr and status 2.
  *
- * Output that nothing reads any more (`npm run contract | head`) is no error. It ends a program whose only work is its
- * output; one that `changesThings` goes on in silence.
+ * A closed output (`npm run contract | head`) is not an error. It ends a program whose only work is its output; one that
+ * `changesThings` goes on in silence.
  * @param read throws UsageError
  */
 export function commandLine<Options>(
@@ -42,7 +42,7 @@ export function commandLine<Options>(
   }
 }
 
-/** `node:util`'s, whose messages are cut to their first sentence. @throws UsageError */
+/** `parseArgs` of `node:util`, with messages cut to their first sentence. @throws UsageError */
 export function parseOptions<const Config extends ParseArgsConfig>(
   config: Config,
 ): ReturnType<typeof parseArgs<Config>> {

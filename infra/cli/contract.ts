@@ -2,8 +2,8 @@ import { commandLine, parseOptions, UsageError } from './command.ts';
 import { eventSchemas } from '../contract/events.ts';
 import { openApiDocument } from '../contract/openapi.ts';
 
-const help = `npm run -s contract              the HTTP API as OpenAPI 3.1
-npm run -s contract -- events    the events, those taken and those sent, as JSON Schema`;
+const help = `npm run -s contract              prints the HTTP API as OpenAPI 3.1
+npm run -s contract -- events    prints the incoming and outgoing events as JSON Schema`;
 
 const documents = new Map<string, () => object>([
   ['api', openApiDocument],

@@ -3,8 +3,8 @@ import { commandLine, parseOptions } from './command.ts';
 import { startLocalStack } from '../local/stack.ts';
 import { accent, bold, coloredStatus, dim, print } from './terminal.ts';
 
-/** `npm run demo`: exits 0 when it went as told. */
-commandLine('npm run demo   tells the story of three tenants, on a stack of its own', (args) =>
+/** `npm run demo`: exits with 0 when every step has the expected result. */
+commandLine('npm run demo   provisions three tenants step by step, on a local stack of its own', (args) =>
   parseOptions({ args }),
 );
 
@@ -19,9 +19,13 @@ ${dim('Everything runs on this machine; the first request also starts its functi
 const instance = { element: { key: 'taxify' }, name: 'Acme', tags: ['eu'] };
 const withKey = { ...instance, configuration: { 'api.key': 'acme-taxify-key' } };
 
-await step('A request without the Taxify API key: what is missing is named', 400, post('acme', instance));
+await step(
+  'A request without the Taxify API key: the response names the missing entry',
+  400,
+  post('acme', instance),
+);
 await step('With the key, the instance is provisioned', 201, post('acme', withKey));
-await step('Asked again, the same instance is the answer', 200, post('acme', withKey));
+await step('The same request again returns the same instance', 200, post('acme', withKey));
 note(`Cloud Elements has ${count(simulator.instances.length, 'instance')} and received ${creates()}.`);
 await step('The application reads its element token', 200, get('/tenants/acme/instances/taxify/token'));
 
@@ -30,14 +34,18 @@ simulator.requests.length = 0;
 simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
 simulator.listLagMs = 60_000;
 await step(
-  'Cloud Elements creates an instance, but its answer is lost on the way',
+  'Cloud Elements creates an instance, but the response is lost on the way',
   202,
   post('initech', another),
 );
 note('Another create would make a second instance, so the service looks for the first one instead:');
 note(`it sent ${creates()}, then ${lookUps()}. Cloud Elements does not list the instance yet.`);
 simulator.listLagMs = 0;
-await step('Asked again, the service finds that instance and keeps its token', 201, post('initech', another));
+await step(
+  'With the next request, the service finds that instance and keeps its token',
+  201,
+  post('initech', another),
+);
 note(`Cloud Elements has ${instancesOf('initech')} of initech and received ${creates()}.`);
 
 stack.putSecret(stack.tenantSecretName('globex', 'taxify'), { 'api.key': 'globex-taxify-key' });
@@ -105,7 +113,7 @@ function onboardByEvent(tenantId: string): Act {
   return { asked: `PutEvents, then GET ${path}`, sent: entry, ask };
 }
 
-/** Even a token that opens nothing is not printed. */
+/** Tokens are not printed, even those of the simulator. */
 function hideToken(key: string, value: unknown): unknown {
   return key === 'token' && typeof value === 'string'
     ? `${value.slice(0, 4)}… (${value.length} characters)`
@@ -135,7 +143,7 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** JSON, with what fits on a line on one line. */
+/** JSON in which values that fit take one line. */
 function indented(value: unknown): string {
   return JSON.stringify(value, undefined, 2)
     .replaceAll(/[[{]\n[^[\]{}]{0,60}\n *[\]}]/g, (block) => block.replaceAll(/\s*\n\s*/g, ' '))

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { coloredStatus, dim, print } from './terminal.ts';
 import { plain } from '../plain-text.ts';
 
-/** The fields of a function's log lines that a reader at a terminal wants to see. */
+/** The fields of a function's log lines that the terminal shows. */
 const logLineSchema = z.object({
   message: z.string(),
   route: z.optional(z.string()),
@@ -15,7 +15,7 @@ const logLineSchema = z.object({
   error: z.optional(z.object({ message: z.string() })),
 });
 
-/** One line per request or message, in columns; what is not such a line is printed as it came. */
+/** Prints one line per request or message, in columns; prints all other lines unchanged. */
 export function printLogLine(line: string): void {
   const time = dim(new Date().toLocaleTimeString('en-GB'));
   const entry = logLineSchema.safeParse(parseJson(line)).data;

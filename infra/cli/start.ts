@@ -22,7 +22,7 @@ const { apiUrl, awsUrl, dynamodbUrl, cloudElementsUrl } = stack;
 const tenantSecret = stack.tenantSecretName('globex', 'taxify');
 
 print(`
-${bold('element-onboarding')} runs on this machine. Nothing leaves it, nothing is kept; Ctrl-C ends it.
+${bold('element-onboarding')} runs on this machine. It is not reachable from outside and keeps no data; Ctrl-C ends it.
 
   HTTP API         ${accent(apiUrl)}
   AWS services     ${accent(awsUrl)}   ${dim('Secrets Manager, KMS, EventBridge')}
@@ -56,7 +56,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 async function start(firstPort: unknown) {
   const port = portSchema.safeParse(firstPort).data;
   if (port === undefined)
-    throw new Error('PORT is to be a number from 1024 to 65532: the first of four ports.');
+    throw new Error('Expected PORT to be a number from 1024 to 65532, the first of four ports.');
   return startLocalStack({
     keepSchedules: true,
     ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 },

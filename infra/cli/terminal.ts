@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 
-/** Styles for a terminal; plain text anywhere else, and where NO_COLOR asks for it. */
+/** Styles for a terminal; plain text anywhere else, and with NO_COLOR. */
 const style = (format: Parameters<typeof styleText>[0]) => (text: string) =>
   styleText(format, text, { stream: process.stdout });
 
@@ -10,7 +10,7 @@ export const accent = style('cyan');
 export const good = style('green');
 export const bad = style('red');
 
-/** By HTTP status: green for done, yellow for the caller's, red for ours. */
+/** By HTTP status: green for success, yellow for the caller's errors, red for the service's. */
 export function coloredStatus(status: number): string {
   return style(status < 300 ? 'green' : status < 500 ? 'yellow' : 'red')(String(status));
 }

@@ -9,10 +9,10 @@ import { gatewayTimeoutMs } from '../../functions/model/timing.ts';
 import { metricNamespace, metricService, type MetricName } from '../../functions/model/metric-names.ts';
 
 /**
- * Of one route, in requests per second and at once; what is more gets 429. A read is a DynamoDB call or two, some
- * milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: should all of them, the three routes keep
- * 3 × 10 × 29 = 870 of the 1,000 executions busy that AWS gives an account. The burst is what the on-boarding queue has under
- * way at most, 10 messages times 5 invocations.
+ * Limits of one route: requests per second, and burst; requests beyond them get 429. A read is a DynamoDB call or two,
+ * some milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: if all do, the three routes keep
+ * 3 × 10 × 29 = 870 busy of the 1,000 concurrent executions that AWS gives an account. The burst equals the most events
+ * that the onboarding queue has in flight, 10 messages times 5 invocations.
  */
 const throttling = {
   read: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
@@ -23,7 +23,7 @@ const requestsThrottled: MetricName = 'RequestsThrottled';
 
 export type ApiOptions = { apiName: string; stage: string; logRemovalPolicy: RemovalPolicy };
 
-/** An HTTP API whose every route asks for a signature by an IAM principal that may invoke it. */
+/** An HTTP API whose every route requires a signature by an IAM principal that may invoke it. */
 export class Api extends apigateway.HttpApi {
   readonly #stage: apigateway.CfnStage;
   readonly #routeSettings: Record<string, object> = {};
@@ -75,7 +75,7 @@ export class Api extends apigateway.HttpApi {
     for (const construct of routes.flatMap((route) => route.node.findAll())) {
       // Set here because the construct's own `timeout` stops at 29 s, the limit of REST APIs; an HTTP API's is 30 s.
       if (construct instanceof apigateway.CfnIntegration) construct.timeoutInMillis = gatewayTimeoutMs;
-      // Settings of a route that is not there yet are refused.
+      // CloudFormation refuses settings of a route that does not exist yet.
       if (construct instanceof apigateway.CfnRoute) this.#stage.addResourceDependency(construct);
     }
     this.#routeSettings[http] = throttling[isWrite ? 'write' : 'read'];
@@ -83,11 +83,11 @@ export class Api extends apigateway.HttpApi {
 }
 
 /**
- * Elsewhere than below `/aws/vendedlogs/`, each API's group adds to one policy of the account, of 5,120 characters, and
- * when that is full deployments fail:
+ * The log group of any API outside `/aws/vendedlogs/` adds to one resource policy of the account, limited to 5,120
+ * characters, and when that is full deployments fail:
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
  *
- * With a part of the stack's id, because a group that has outlived its stack would hold the name.
+ * Contains a part of the stack's id, because a log group that is retained after its stack would block the name.
  */
 function accessLogName(apiName: string): string {
   const stackUuid = Fn.select(2, Fn.split('/', Aws.STACK_ID));
@@ -96,11 +96,11 @@ function accessLogName(apiName: string): string {
 
 /**
  * No path, query or header but `User-Agent`: the tenant is in the function's own log, under the same `awsRequestId`.
- * Service and stage are the dimensions of the metric made of it.
+ * Service and stage are the dimensions of the metric that is made from these lines.
  *
- * Each line has to be JSON, or the metric misses it. API Gateway writes `-` for what there is none of, and escapes what
- * callers send. Not `$context.error.messageString`: it has quotes around it when there is an error and none around the
- * `-`, so that either lines with an error or those without one would not be JSON. Messages of HTTP APIs have no quotes.
+ * Each line has to be JSON, or the metric misses it. API Gateway writes `-` for an absent value, and escapes text from
+ * callers. Not `$context.error.messageString`: it has quotes around it when there is an error and none around the `-`,
+ * so that either lines with an error or those without one would not be JSON. Messages of HTTP APIs have no quotes.
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
  */
 const accessLogFormat = (stage: string) => ({

@@ -13,12 +13,12 @@ import {
 } from '../../functions/model/timing.ts';
 import type { QueueTrigger } from '../../functions/triggers.ts';
 
-/** EventBridge's own limits, which are its default too, written out: how long it tries to reach the queue. */
+/** EventBridge's limits and defaults, written out: how long it retries delivery to the queue. */
 const deliveryAttempts = { retryAttempts: 185, maxEventAge: Duration.hours(24) };
 
 /**
- * Bus → rules → queue → function. What EventBridge cannot deliver and what the function cannot handle end in the same
- * dead-letter queue: both are the event as it was sent, and are put back into the queue in the same way.
+ * Bus → rules → queue → function. Events that EventBridge cannot deliver and events that the function cannot handle
+ * end in the same dead-letter queue: both are stored as they were sent, and are put back into the queue in the same way.
  */
 export class EventQueue extends Construct {
   readonly queue: sqs.Queue;
@@ -43,14 +43,14 @@ export class EventQueue extends Construct {
     });
     const { queue } = this;
     for (const { source = [], 'detail-type': detailType } of trigger.events) {
-      // Named by what it matches, so that a change to one pattern leaves the other rules alone.
+      // Named after its pattern, so that a change to one pattern leaves the other rules alone.
       const rule = new Rule(this, [...source, ...detailType].join(' '), {
         eventBus: bus,
         eventPattern: { ...(source.length > 0 && { source: [...source] }), detailType: [...detailType] },
       });
       rule.addTarget(new SqsQueue(queue, { ...deliveryAttempts, deadLetterQueue: this.deadLetters }));
     }
-    // Not by `SqsEventSource`, which permits more than Lambda asks for:
+    // Not by `SqsEventSource`, which permits more than Lambda needs:
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     handler.addToRolePolicy(
       new iam.PolicyStatement({

@@ -7,7 +7,7 @@ import type { Trigger, Uses } from '../../functions/triggers.ts';
 import { environmentFor, type Resources } from '../environment.ts';
 import { timeoutMsOf } from './function-timeout.ts';
 
-/** What functions use, as they are told of it and as they are permitted it: here the ids of secret and key are ARNs. */
+/** Resources by name, for the environment, and by ARN, for permissions. Here the ids of secret and key are ARNs, too. */
 export type FunctionResources = Resources & {
   tableArn: string;
   indexArn: string;
@@ -17,11 +17,11 @@ export type FunctionResources = Resources & {
 
 /**
  * The share of a processor grows with the memory: 512 MB is about 0.3 of one. A cold start is processor time and needs
- * that; the rest of an invocation waits for the network, and more would only be paid for.
+ * that; the rest of an invocation waits for the network, so more memory would only cost more.
  */
 const memoryMb = 512;
 
-/** One row of the trigger table as a function, with the permissions and the environment that its `uses` asks for. */
+/** Adds the function of one row of the trigger table, with the permissions and the environment that its `uses` lists. */
 export function addFunction(
   scope: Construct,
   name: string,
@@ -89,8 +89,8 @@ function permissionsFor(
 }
 
 /**
- * Neither key may be missing and no other be there. `ForAllValues` alone would not do: it also holds when there is no
- * context at all. `ForAnyValue` is content with one of the two.
+ * Requires both keys and allows no other. `ForAllValues` alone also holds when there is no context at all, and
+ * `ForAnyValue` already holds with one of the two.
  */
 const exactlyThisEncryptionContext = {
   Null: { 'kms:EncryptionContext:tenantId': 'false', 'kms:EncryptionContext:elementKey': 'false' },

@@ -8,9 +8,9 @@ import { deadLetterRetentionMs } from '../../functions/model/timing.ts';
 import type { StreamTrigger } from '../../functions/triggers.ts';
 
 /**
- * The table's stream → function, in order. A record that fails comes again, alone as soon as Lambda has found out which
- * one it is; given up, its place in the stream (not its content) goes to the dead-letter queue. It can be read there
- * for as long as the stream keeps it: 24 hours.
+ * The table's stream → function, in order. A record that fails is retried, alone as soon as Lambda has isolated it. When
+ * Lambda gives up, the record's position in the stream (not its content) goes to the dead-letter queue. The record can
+ * be read at that position for as long as the stream keeps it: 24 hours.
  */
 export class TableStream extends Construct {
   readonly deadLetters: sqs.Queue;
@@ -53,7 +53,7 @@ export class TableStream extends Construct {
       startingPosition: StartingPosition.TRIM_HORIZON,
       filters: [FilterCriteria.filter({ dynamodb: { NewImage: imagePattern(trigger.after) } })],
       batchSize: trigger.batchSize,
-      // Writes of one tenant stay in order whatever it is; Lambda's own default, written out.
+      // Lambda's default, written out; writes of one tenant stay in order with any value.
       parallelizationFactor: 1,
       reportBatchItemFailures: true,
       bisectBatchOnError: true,

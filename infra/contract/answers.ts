@@ -4,11 +4,11 @@ import { elementKeySchema, tenantIdSchema, type instanceView } from '../../funct
 import type { resultDetail } from '../../functions/model/result-events.ts';
 
 /**
- * What the functions answer and publish. They build it themselves and do not parse it, so none of this is in their
- * bundles; the types hold the two together, and what types cannot tell (is a field there or not?) the tests do.
+ * Schemas of the functions' responses and events. The functions build these and do not parse them, so no schema is in
+ * their bundles; types keep the two in step, and tests check the rest (whether an optional field is present).
  */
 
-/** Every field as it is when it is there. */
+/** The type with every field required. */
 type Full<T> = T extends readonly (infer Item)[]
   ? Full<Item>[]
   : T extends object
@@ -17,7 +17,7 @@ type Full<T> = T extends readonly (infer Item)[]
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 
-/** The schema as it is given; compiles only while it has exactly the fields that the code gives. */
+/** Returns the schema unchanged; compiles only while it has exactly the fields of `Shown`. */
 const showing =
   <Shown>() =>
   <Schema extends z.ZodMiniType>(
@@ -37,7 +37,7 @@ const lastErrorSchema = z.object({
 type InstanceView = ReturnType<typeof instanceView>;
 
 export const instanceSchema = showing<
-  // What has been removed is not shown.
+  // Removed instances are not shown.
   Omit<InstanceView, 'status'> & { status: Exclude<InstanceView['status'], 'removed'> }
 >()(
   z.object({
@@ -74,7 +74,7 @@ export const resultDetailSchema = showing<ReturnType<typeof resultDetail>>()(
   }),
 );
 
-/** A row that this version cannot read has nothing but its key. */
+/** A row that this version cannot read has only its key. */
 const unreadableSchema = z.object({
   tenantId: z.string(),
   element: z.object({ key: z.string() }),
@@ -124,5 +124,5 @@ export const problemSchema = z.object({
   ).shape,
 });
 
-/** What API Gateway answers with. */
+/** The body of API Gateway's own responses. */
 export const gatewayMessageSchema = z.object({ message: z.string() });

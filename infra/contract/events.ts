@@ -20,16 +20,16 @@ type IncomingType = (typeof incomingPatterns)[number]['detail-type'][number];
 const onboardingRequest = { detail: sbtDetailSchema, title: 'Onboarding by the SaaS Builder Toolkit' };
 const offboardingRequest = { detail: sbtDetailSchema, title: 'Offboarding by the SaaS Builder Toolkit' };
 
-/** By detail-type. One that the trigger table has and that is not here does not compile. */
+/** By detail-type. Does not compile unless every detail-type of the trigger table has an entry. */
 const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.ZodMiniType }>> = {
   TenantOnboarded: {
     detail: tenantOnboardedSchema,
-    title: 'The tenant is to have its instance',
-    description: 'Of Taxify, unless `element` says otherwise. No credential belongs in an event.',
+    title: 'Requests an instance for the tenant',
+    description: 'The element is Taxify unless `element` names another. Events must not contain credentials.',
   },
   TenantOffboarded: {
     detail: tenantOffboardedSchema,
-    title: 'The tenant leaves, or gives up the instance of the element that is named',
+    title: 'Removes all instances of the tenant, or only that of the named element',
   },
   onboardingRequest,
   sbt_aws_onboardingRequest: onboardingRequest,
@@ -40,9 +40,9 @@ const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.Z
 const results: Readonly<Record<ResultName, string>> = {
   InstanceProvisioned: 'An instance is active, or an event has requested it again',
   InstanceFailed:
-    'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` says what the instance is',
+    'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` is that of the instance',
   InstanceRemoved:
-    'An instance is gone, at Cloud Elements and here; without `element`, all that the tenant had',
+    'An instance is gone, at Cloud Elements and here; without `element`, all instances of the tenant',
 };
 
 const isResult = (name: string): name is ResultName => Object.hasOwn(results, name);
@@ -84,7 +84,7 @@ function eventOf({
   notes,
 }: {
   type: string;
-  /** Any, when there are none. */
+  /** Undefined: any source. */
   sources: readonly string[] | undefined;
   detail: z.ZodMiniType;
   notes: SchemaNotes;
@@ -101,8 +101,8 @@ const refOf = (name: string) => `#/$defs/${name}`;
 const oneOf = (events: object) => ({ oneOf: Object.keys(events).map((name) => ({ $ref: refOf(name) })) });
 
 /**
- * JSON Schema of the events on the bus: `#/$defs/incoming`, those that this service takes, `#/$defs/outgoing`, those
- * that it sends, and each by its detail-type.
+ * JSON Schema of the events on the bus: `#/$defs/incoming`, the events that this service takes, `#/$defs/outgoing`, the
+ * events that it sends, and each event under its detail-type.
  */
 export function eventSchemas() {
   return {

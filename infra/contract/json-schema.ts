@@ -13,9 +13,9 @@ export type JsonSchema = z.core.JSONSchema.BaseSchema;
 export type SchemaNotes = { title?: string; description?: string; examples?: unknown[] };
 export type NamedSchema = { schema: z.core.$ZodType; notes?: SchemaNotes };
 
-/** What refinements mean: zod knows them as code only. A test sends both sides of each to the functions. */
+/** JSON Schemas of refinements, which zod knows as code only. A test sends both sides of each to the functions. */
 const refinements = new Map<z.core.$ZodType, JsonSchema>([
-  // JSON has no `undefined`: a field that is there has a value.
+  // JSON has no `undefined`: a present field has a value.
   [instanceChangesSchema, { minProperties: 1 }],
   [entryNameSchema, entryNames()],
   [elementKeySchema, elementKeys()],
@@ -35,7 +35,7 @@ function elementKeys(): JsonSchema {
   };
 }
 
-/** The rule of `isEntryName`, but for the words that it counts; every name in the catalogue is within it. */
+/** The rule of `isEntryName`, but for the words that it counts; every name in the catalog matches it. */
 function entryNames(): JsonSchema {
   const { maxLength, maxSegments, maxLettersOfSegment, maxDigits } = entryName;
   const segment = entryName.segmentPattern.source.slice(1, -1);
@@ -57,8 +57,8 @@ function inAnyCase(word: string): string {
 }
 
 /**
- * JSON Schemas (2020-12) of zod schemas, which refer to each other by name. They describe what is sent, and each says in
- * words what the zod schema's own messages say.
+ * JSON Schemas (2020-12) of zod schemas, which refer to each other by name. They describe the input, and take their
+ * descriptions from the messages of the zod schemas.
  * @param refOf the reference to a schema, for example `#/components/schemas/Instance`
  */
 export function jsonSchemasOf(
@@ -68,14 +68,14 @@ export function jsonSchemasOf(
   const registry = z.registry<SchemaNotes & { id: string }>();
   for (const [id, { schema, notes }] of Object.entries(named)) registry.add(schema, { ...notes, id });
   const { schemas } = z.toJSONSchema(registry, {
-    // Not `output`, which closes every object: who reads an answer is to expect new fields in it.
+    // Not `output`, which closes every object: clients must accept new fields in a response.
     io: 'input',
     uri: refOf,
     metadata: registry,
     override: ({ zodSchema, jsonSchema }) => {
       const expected = expectationsOf(zodSchema);
       if (expected.length > 0) jsonSchema.description ??= expected.join('; ');
-      // Hundreds of characters that say no more than the format.
+      // The pattern has hundreds of characters and adds nothing to the format.
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
       Object.assign(jsonSchema, refinements.get(zodSchema));
     },
@@ -85,12 +85,12 @@ export function jsonSchemasOf(
   );
 }
 
-/** The messages of a schema and its checks, which say what is expected. */
+/** The messages of a schema and its checks, which describe the expected value. */
 function expectationsOf({ _zod: { def } }: z.core.$ZodType): string[] {
   const checks = (def.checks ?? []).map(({ _zod: check }) => check.def);
   const errors = [...checks, def].map(({ error }) => error);
   return errors.flatMap((error) => {
-    // Ours are plain text, whatever the issue.
+    // Messages of this project are constant texts, the same for every issue.
     const message: unknown = error && Reflect.apply(error, undefined, [{}]);
     return typeof message === 'string' ? [message] : [];
   });

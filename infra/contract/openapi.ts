@@ -39,18 +39,18 @@ export type OperationObject = {
   responses: Record<string, Response>;
 };
 
-/** What API Gateway answers by itself, whatever the route. It has never heard of problem details. */
+/** API Gateway's own responses, the same for every route. Their bodies are not problem details. */
 const gatewayAnswers: Readonly<Record<number, string>> = {
   400: 'The path cannot be decoded',
   403: 'The signature is missing, wrong or out of date, or its principal may not call this route',
-  404: 'There is no such route; an empty path parameter makes none',
+  404: 'No such route; a path with an empty parameter matches none',
   413: 'More than 10 MB',
   429: 'Too many requests at once',
   500: 'The function failed',
   503: 'The function did not answer in time',
 };
 
-/** A path without parameters is always decoded, and always a route. */
+/** A path without parameters can always be decoded, and is always a route. */
 const gatewayAnswersOf = (path: string): Readonly<Record<number, string>> => {
   const { 400: _undecodable, 404: _noRoute, ...others } = gatewayAnswers;
   return path.includes('{') ? gatewayAnswers : others;
@@ -91,13 +91,14 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
   },
   InstanceChanges: {
     schema: instanceChangesSchema,
-    notes: { title: 'What is to be changed', examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
+    notes: { title: 'The changes', examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
   },
   Instance: {
     schema: instanceSchema,
     notes: {
       title: 'Instance',
-      description: 'Its `id` is absent until it is known to exist; `lastError` tells why it is not active.',
+      description:
+        '`id` is absent until the instance is known to exist; `lastError` is the reason why it is not active.',
       examples: [instanceExample],
     },
   },
@@ -112,7 +113,7 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
     notes: {
       title: 'Problem details (RFC 9457)',
       description:
-        '`errors` names what is wrong with a request, at most 20 things at once, by JSON Pointer into its body or by path parameter; `missing` names configuration entries to add; `requestId` is for the support of Cloud Elements.',
+        '`errors` lists validation errors of the request, at most 20, each with a JSON Pointer into the body or a path parameter; `missing` lists configuration entries to add; `requestId` is for the support of Cloud Elements.',
     },
   },
   GatewayMessage: { schema: gatewayMessageSchema, notes: { title: 'Message of API Gateway' } },
@@ -122,9 +123,9 @@ const headers: Readonly<Record<HeaderName, { schema: JsonSchema; description: st
   location: { schema: { type: 'string' }, description: 'Path of the instance' },
   'retry-after': {
     schema: { type: 'integer', minimum: 1 },
-    description: 'Seconds to wait before asking again',
+    description: 'Seconds to wait before the next attempt',
   },
-  'cache-control': { schema: { const: 'no-store' }, description: 'Nobody is to keep it' },
+  'cache-control': { schema: { const: 'no-store' }, description: 'Must not be cached' },
 };
 
 /** OpenAPI 3.1 of the HTTP API: the routes of the trigger table with the schemas that the functions parse by. */
@@ -144,7 +145,7 @@ export function openApiDocument() {
       version: packageJson.version,
       description: [
         packageJson.description,
-        "Answers of `application/problem+json` are the service's own; those of `application/json` with nothing but a `message` are API Gateway's, which answers 404 to every other method and path.",
+        'Errors of type `application/problem+json` come from the service; those of type `application/json` with only a `message` come from API Gateway, which responds with 404 to every other method and path.',
         'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes.',
       ].join('\n\n'),
       license: { name: packageJson.license, identifier: packageJson.license },
@@ -216,7 +217,7 @@ function operationObject({
 function parametersOf(path: string): OperationObject['parameters'] {
   return [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => {
     const schema = pathParameters[name];
-    if (!schema) throw new Error(`Nothing is known of the path parameter ${name}.`);
+    if (!schema) throw new Error(`The path parameter ${name} has no schema.`);
     return { name, in: 'path', required: true, schema };
   });
 }

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../functions/model/errors.ts';
 import { triggers, type FunctionName } from '../../functions/triggers.ts';
 
-/** What is described once and referred to. */
+/** Schemas that are defined once and referred to. */
 export type SchemaName =
   | 'InstanceRequest'
   | 'InstanceChanges'
@@ -24,7 +24,7 @@ export type Operation = {
   readonly body?: SchemaName;
   /** Parameters of the query string. */
   readonly query?: 'OverviewQuery';
-  /** By status. `headers` are always there. */
+  /** By status. `headers` are always present. */
   readonly answers: Readonly<
     Record<
       number,
@@ -35,7 +35,7 @@ export type Operation = {
   readonly errors: readonly ErrorCode[];
 };
 
-/** Of every route: `httpHandler` reads path and body, whether or not the route has a body. */
+/** Errors of every route: `httpHandler` reads path and body, whether or not the route has a body. */
 export const errorsOfEveryRoute: readonly ErrorCode[] = [
   'invalid-request',
   'body-too-large',
@@ -44,7 +44,7 @@ export const errorsOfEveryRoute: readonly ErrorCode[] = [
   'internal',
 ];
 
-/** Those that may come with `retry-after`. */
+/** Errors that may have a `retry-after` header. */
 export const errorsToRetryAfter: readonly ErrorCode[] = ['busy', 'cloud-elements-busy'];
 
 const errorsOfCloudElements = [
@@ -59,18 +59,18 @@ const errorsOfCloudElements = [
   'out-of-time',
 ] as const satisfies ErrorCode[];
 
-/** What zod schemas and the trigger table do not say of a route. A route without a row here does not compile. */
+/** Facts about routes beyond zod schemas and the trigger table. A route without a row here does not compile. */
 export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'provision-instance': {
     summary: 'Provision an instance',
     description:
-      "Makes sure that the tenant has exactly one instance of the body's element. The same request may be repeated: it is answered with the same instance. Beside credentials that come from the tenant's secret, only configuration entries that are known to be harmless may be set. A request that sets any other entry brings every required entry as well, and the tenant's secret is not used; otherwise it is `missing-configuration`.",
+      "Makes sure that the tenant has exactly one instance of the body's element. The request may be repeated: the response is the same instance. If the credentials come from the tenant's secret, only allow-listed configuration entries may be set. A request that sets any other entry must contain every required entry, and the tenant's secret is not used; otherwise it fails with `missing-configuration`.",
     body: 'InstanceRequest',
     answers: {
-      200: { means: 'It exists already, with these settings', body: 'Instance' },
-      201: { means: 'It is new and active', body: 'Instance', headers: ['location'] },
+      200: { means: 'The instance exists already, with these settings', body: 'Instance' },
+      201: { means: 'The instance is new and active', body: 'Instance', headers: ['location'] },
       202: {
-        means: 'In progress elsewhere, or its outcome is not known yet: ask again',
+        means: 'In progress in another request, or the outcome is not known yet: repeat the request',
         body: 'Instance',
         headers: ['location', 'retry-after'],
       },
@@ -87,13 +87,13 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   },
   'list-instances': {
     summary: "List a tenant's instances",
-    answers: { 200: { means: 'All that the tenant has', body: 'Instances' } },
+    answers: { 200: { means: 'All instances of the tenant', body: 'Instances' } },
     errors: [],
   },
   'list-all-instances': {
     summary: "List all tenants' instances",
     description:
-      'A permission of its own. A page looks at `limit` rows and shows those that match; follow `nextCursor` until it is absent, also when a page shows none.',
+      'Requires a separate permission. A page reads `limit` rows and returns those that match; follow `nextCursor` until it is absent, even if a page is empty.',
     query: 'OverviewQuery',
     answers: { 200: { means: 'A page of instances', body: 'Overview' } },
     errors: [],
@@ -105,10 +105,10 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   },
   'read-token': {
     summary: "Read an instance's element token",
-    description: 'A permission of its own. Each read is logged with its caller.',
+    description: 'Requires a separate permission. Each read is logged with its caller.',
     answers: {
       200: {
-        means: 'The token, a secret that is not to be cached',
+        means: 'The token, a secret that must not be cached',
         body: 'ElementToken',
         headers: ['cache-control'],
       },
@@ -118,9 +118,9 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'change-instance': {
     summary: 'Change an instance',
     description:
-      "What is left out stays as it is, and so do id and token. An empty `configuration` sends the tenant's secret anew, if the instance got its credentials from there; otherwise it is `configuration-from-request` or `configuration-unknown`. Entries that are known to be harmless may always be set; others only where a request has configured the instance, and then every entry that requests have set and every required one together; otherwise they are `missing-configuration`, or an `invalid-request` beside the tenant's secret.",
+      "Omitted fields keep their values, and so do id and token. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Allow-listed entries may always be set. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
     body: 'InstanceChanges',
-    answers: { 200: { means: 'It has been changed', body: 'Instance' } },
+    answers: { 200: { means: 'The instance after the change', body: 'Instance' } },
     errors: [
       ...errorsOfCloudElements,
       'not-found',
@@ -138,10 +138,10 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'remove-instance': {
     summary: 'Remove an instance',
     description:
-      'At Cloud Elements first, then here. From then on its token cannot be read. It may be repeated.',
+      'Deletes the instance at Cloud Elements, then here. Its token cannot be read from the first request on. The request may be repeated.',
     answers: {
-      202: { means: 'On its way: it ends without being asked again', headers: ['location', 'retry-after'] },
-      204: { means: 'It is gone, or has never been' },
+      202: { means: 'Accepted; deletion completes in the background', headers: ['location', 'retry-after'] },
+      204: { means: 'The instance is gone, or has never existed' },
     },
     errors: ['busy', 'origin-changed'],
   },

@@ -2,21 +2,21 @@ import type { RequestListener } from 'node:http';
 import { sendError, signerOf } from './aws/aws-protocol.ts';
 
 /**
- * What a request meets: an error answer, a stall before any work is done, a connection that is reset before any work is
- * done, or work that is done while its answer is lost with the connection or never ends.
+ * An injected fault: an error response, a stall before the request takes effect, a connection reset before it takes
+ * effect, or a response that is lost with the connection, or never ends, after it took effect.
  */
 export type Mishap =
   | { status: number; type: string; message?: string }
   | { stallMs: number }
   | { reset: true }
-  /** A function is called when the work is done, before the connection ends. */
+  /** A function is called after the request took effect, before the connection ends. */
   | { loseAnswer: true | (() => void) }
   | { stallMidBody: true };
 
-/** What the next `times` (default 1) requests with this `x-amz-target` meet. */
+/** A fault for the next `times` (default 1) requests with this `x-amz-target`. */
 export type Fault = Mishap & { target: string; times?: number };
 
-/** Asked for every request that no `fail` is waiting for. `signer`: the access key, which is the function's name. */
+/** Called for every request without a pending `fail`. `signer`: the access key, which is the function's name. */
 export type MishapFor = (request: { target: string; signer: string | undefined }) => Mishap | undefined;
 
 const none: MishapFor = () => undefined;
@@ -40,7 +40,7 @@ export function createFaults() {
     pending.push({ fault, timesLeft: fault.times ?? 1 });
   }
 
-  /** Decides over each request from here on. */
+  /** Sets the function that decides about each later request. */
   function failEach(decide: MishapFor): void {
     mishapFor = decide;
   }
@@ -68,7 +68,7 @@ export function createFaults() {
         };
         listener(request, response);
       } else {
-        // The head announces the whole body, of which nothing comes.
+        // The head announces the whole body, but no byte of it follows.
         response.end = () => {
           response.flushHeaders();
           return response;
@@ -79,11 +79,11 @@ export function createFaults() {
   }
 
   return {
-    /** The targets of all requests so far, in order: names only, never what a request holds. */
+    /** The targets of all requests so far, in order: names only, never bodies. */
     requests,
     fail,
     failEach,
-    /** Forgets the requests so far and the faults still to come. */
+    /** Forgets the requests so far and the pending faults. */
     reset(): void {
       requests.length = 0;
       pending.length = 0;

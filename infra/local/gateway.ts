@@ -10,7 +10,7 @@ import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts'
 /** Fixed by AWS. */
 const maxBodyBytes = 10 * 1024 * 1024;
 
-/** A function's answer in payload 2.0. Without `statusCode` the whole of it is the body. */
+/** A function's response in payload 2.0. Without `statusCode` the whole value is the body. */
 const answerSchema = z.object({
   statusCode: z.int().check(z.gte(200), z.lte(599)),
   headers: z.nullish(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
@@ -27,8 +27,8 @@ type Answer = {
 };
 
 /**
- * An API Gateway HTTP API with IAM authorisation, where everybody is the user `local`. Where AWS documents nothing, it
- * does what has been seen there: the path in the event is decoded, and only few content types count as text.
+ * An API Gateway HTTP API with IAM authorization, where every caller is the user `local`. Undocumented behavior follows
+ * observations of AWS: the path in the event is decoded, and only few content types count as text.
  * https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
  */
 export async function startGateway<Name extends string>({
@@ -43,7 +43,7 @@ export async function startGateway<Name extends string>({
   invoke: (name: Name, event: APIGatewayProxyEventV2WithIAMAuthorizer) => Promise<unknown>;
   port?: number;
   timeoutMs?: number;
-  /** Why an answer is the gateway's own and not the function's, as its access log would have it. */
+  /** Called with the reason for a response of the gateway's own, as in its access log. */
   onLog?: (name: Name, line: string) => void;
 }) {
   async function answerTo(request: IncomingMessage): Promise<Answer> {
@@ -57,7 +57,7 @@ export async function startGateway<Name extends string>({
       return await withinTime(
         () => invoke(name, event),
         timeoutMs,
-        (reason) => onLog(name, `${routeKey} got no answer of ${name}: ${reason}`),
+        (reason) => onLog(name, `${routeKey} got no response from ${name}: ${reason}`),
       );
     }
     return message(404, 'Not Found');
@@ -76,7 +76,7 @@ export async function startGateway<Name extends string>({
   return { url, stop: () => closeServer(server) };
 }
 
-/** The decoded path parameters, or nothing if the route is another. A segment stays one even with a slash encoded in it. */
+/** Returns the decoded path parameters, or undefined for another route. An encoded slash does not split a segment. */
 function matchRoute(routeKey: string, method: string, path: string): Record<string, string> | undefined {
   const [routeMethod, routePath = ''] = routeKey.split(' ');
   const segments = path.split('/');
@@ -157,7 +157,7 @@ function eventFor({
   };
 }
 
-/** Lower-case names, several values joined by a comma, cookies apart; with what the gateway adds. */
+/** Lower-case names, several values joined by a comma, without cookies; with the headers that the gateway adds. */
 function headersFor(request: IncomingMessage, sourceIp: string): Record<string, string> {
   const headers: Record<string, string> = {
     'x-amzn-trace-id': `Root=1-${randomUUID()}`,
@@ -198,10 +198,10 @@ async function withinTime(
   const answer = invoke().then(
     (given) => {
       const read = readAnswer(given);
-      if (!read) onOwnAnswer('what it returned is not an HTTP response');
+      if (!read) onOwnAnswer('it did not return an HTTP response');
       return read ?? internalServerError;
     },
-    // The function's log has the reason. An error's text never reaches the caller, here as in AWS.
+    // The function's log has the reason. As in AWS, an error's text never reaches the caller.
     () => internalServerError,
   );
   try {
@@ -241,7 +241,7 @@ function send(response: ServerResponse, { status, headers, body }: Answer): void
   response.writeHead(status, { 'apigw-requestid': randomUUID(), ...headers }).end(body);
 }
 
-/** Read to the end even when too large, so that the refusal reaches the client; then only its length counts. */
+/** Reads even a body that is too large to the end, so that the 413 reaches the client; then only its length counts. */
 async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { RequestListener, Server } from 'node:http';
 
-/** Opens the server for this machine only, on any free port when `port` is 0, and answers its origin. */
+/** Opens the server for this machine only, on any free port when `port` is 0, and returns its origin. */
 export async function listenOnLoopback(server: Server, port: number): Promise<string> {
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -19,8 +19,8 @@ export async function closeServer(server: Server): Promise<void> {
 }
 
 /**
- * Refuses what a web page in a browser on this machine sends. By DNS rebinding a site gets its own name to lead here,
- * which shows in `Host`; a request to another site carries its own site as `Origin`.
+ * Refuses requests of web pages in a browser on this machine. With DNS rebinding a site's own name leads here, which
+ * shows in `Host`; a cross-site request carries its site in `Origin`.
  */
 export function withoutForeigners(listener: RequestListener): RequestListener {
   return (request, response) => {

@@ -30,13 +30,13 @@ const busName = 'element-onboarding';
 const platformSecretId = 'element-onboarding/platform';
 const tenantSecretsPrefix = 'element-onboarding';
 
-/** The secrets of the Cloud Elements simulator's one user. */
+/** The secrets of the simulator's only user. */
 const simulatorSecrets = { userSecret: 'local-user-secret', organizationSecret: 'local-organization-secret' };
 
-/** Deployed it is `queueVisibilityMs`, 174 s: longer than anybody waits for a second attempt on their own machine. */
+/** Deployed it is `queueVisibilityMs`, 174 s: too long to wait for a second attempt in local use. */
 const localVisibilityMs = 2_000;
 
-/** Of a stream's batch that failed. Deployed there are more, over some minutes, in which all behind it waits. */
+/** Retries of a stream's batch that failed. Deployed there are more, over some minutes, while later records wait. */
 const localRetries = { retries: 10, retryDelayMs: 200 };
 
 const purposes = {
@@ -53,12 +53,12 @@ export type LocalStackOptions = {
   ports?: Ports;
   queue?: { visibilityTimeoutMs?: number; maxReceiveCount?: number };
   stream?: { retries?: number; retryDelayMs?: number };
-  /** Runs what is scheduled at its times, too, and not only when `runSchedule` is called. */
+  /** Also runs scheduled functions at their times, not only when `runSchedule` is called. */
   keepSchedules?: boolean;
   functionTimeoutMs?: number;
-  /** The platform secret's JSON as another than the simulator expects, or `null` for none. */
+  /** A platform secret that differs from the simulator's, or `null` for none. */
   platformSecret?: Record<string, string> | null;
-  /** In place of the real functions: writes `index.mjs` into the directory. */
+  /** Replaces the real functions: writes `index.mjs` into the directory. */
   bundle?: (name: FunctionName, directory: string) => void | Promise<void>;
   /** Every line that a function logs. */
   onLog?: (functionName: FunctionName, line: string) => void;
@@ -66,7 +66,7 @@ export type LocalStackOptions = {
 
 export type LocalStack = Awaited<ReturnType<typeof startLocalStack>>;
 
-/** All that `infra/stack.ts` deploys, from the same table and the same bundles, on this machine and in memory. */
+/** Runs everything that `infra/stack.ts` deploys, from the same table and bundles, on this machine and in memory. */
 export async function startLocalStack(options: LocalStackOptions = {}) {
   const { ports = {}, platformSecret = simulatorSecrets, bundle = bundleFunction, onLog } = options;
   const stops: (() => void | Promise<void>)[] = [];
@@ -107,7 +107,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       }),
     );
     stops.push(dynamoDb.stop);
-    // Counted are the requests to the stack, not those that made it.
+    // Only requests to the finished stack count, not those of its set-up.
     faults.requests.length = 0;
 
     const secrets = createSecretsManager();
@@ -158,7 +158,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       bundle,
       environmentOf: (name) => ({
         ...environment,
-        // By it the permissions know the function.
+        // Identifies the function to `permissions`.
         AWS_ACCESS_KEY_ID: name,
         ...environmentFor(triggers[name].uses, resources),
       }),
@@ -175,7 +175,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       if (http) routes.set(name, http);
       if (schedule && options.keepSchedules) {
         const run = () => {
-          // What went wrong has been logged; the next run comes anyway.
+          // The failure has been logged; the next run comes anyway.
           runSchedule(name).catch(() => {});
         };
         const timer = setInterval(run, schedule.everyMinutes * 60_000);
@@ -211,7 +211,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     stops.push(() => {
       for (const source of [...queues.values(), ...streams.values()]) source.stop();
     });
-    /** Every message and every write has been worked, and so has what came of that. */
+    /** Resolves when every message and every write has been processed, and so have their consequences. */
     async function idle(): Promise<void> {
       let seen: number;
       do {
@@ -235,22 +235,22 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       busName,
       platformSecretName: platformSecretId,
       tokenKeyId: kms.keyId,
-      /** What an SDK client or the AWS CLI needs to reach all of it. */
+      /** Environment variables with which an SDK client or the AWS CLI reaches the stack. */
       environment,
       simulator,
       queues,
       streams,
-      /** Everything that was put on the bus, in order. */
+      /** All events on the bus, in order. */
       events,
-      /** Resolves when nothing is under way any more in queues and streams. */
+      /** Resolves when queues and streams are idle. */
       idle,
-      /** Of AWS services, as `x-amz-target` names them. */
+      /** Requests to AWS services, as `x-amz-target` names them. */
       requests: faults.requests,
-      /** What each function has called so far: `dynamodb:GetItem table`. */
+      /** Calls of each function so far: `dynamodb:GetItem table`. */
       calls: permissions.calls,
       fail: faults.fail,
       failEach: faults.failEach,
-      /** Every line that a function logged, but those of metrics. */
+      /** All log lines of functions but those with metrics. */
       logs,
       metrics,
       invoke: containers.invoke,

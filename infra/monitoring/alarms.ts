@@ -11,14 +11,14 @@ import type { Observed } from './monitoring.ts';
 type Persistence = { in: number; of: number };
 
 const once: Persistence = { in: 1, of: 1 };
-/** Not for what mends itself at the next try. */
+/** For faults that often pass at the next try. */
 const twice: Persistence = { in: 2, of: 3 };
 const lasting: Persistence = { in: 3, of: 3 };
 
 type Fault = {
   /** In the alarm's name. */
   id: string;
-  /** What breaks, for whom, and what is to be done first. */
+  /** The effect, on whom, and the first thing to do. */
   text: string;
   /** The heading in `README.md` beside this file, after "Runbook: ". */
   runbook: string;
@@ -30,23 +30,23 @@ type Fault = {
 
 const rows: [string, Trigger][] = Object.entries(triggers);
 
-/** What it means when one of those stands still that no caller waits for; the errors of the others are the API's. */
+/** The effect when a function without a caller stops working; errors of the others show as errors of the API. */
 const consequences: Record<string, string> = {
-  'onboard-tenants': 'tenants are on-boarded late',
+  'onboard-tenants': 'tenants are onboarded late',
   'offboard-tenants': 'instances of tenants that have left are removed late',
-  'reconcile-instances': 'tenants whose request was cut short are left without token, or not removed',
-  'audit-instances': 'it goes unnoticed when tenants have lost their instance',
-  'publish-results': 'nobody is told what became of tenants',
+  'reconcile-instances': 'tenants whose request was interrupted have no token, or are not removed',
+  'audit-instances': 'lost instances of tenants go unnoticed',
+  'publish-results': 'no results are published for any tenant',
 };
 
-/** `isRare`: it may run once a day, and so fail no second time. */
+/** `isRare`: it may run only once a day, so a second failure may not come. */
 const unattended = rows.flatMap(([name, { http, schedule }]) =>
   http ? [] : [{ name, isRare: schedule !== undefined && schedule.everyMinutes > period.toMinutes() }],
 );
 
 const provisioning: FunctionName[] = ['provision-instance', 'onboard-tenants'];
 
-/** Several times what a row waits when all goes well (3 minutes), and some tries of the reconciler, one every 5 minutes. */
+/** Several times a row's usual wait (3 minutes), and enough for some runs of the reconciler, one every 5 minutes. */
 const oldestUnsettledMinutes = 20;
 
 const resultsHeldUpMinutes = 5;
@@ -96,7 +96,7 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'platform-credentials',
       text:
-        'Cloud Elements refuses the platform secret, or it cannot be read as one: no tenant can be on-boarded, changed or ' +
+        'Cloud Elements refuses the platform secret, or it cannot be read as one: no tenant can be onboarded, changed or ' +
         'removed, while tokens can still be read. Put the current user and organization secret into it.',
       runbook: 'platform credentials',
       metric: metric('PlatformCredentialsRejected'),
@@ -107,8 +107,8 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     ...provisioning.map((name) => ({
       id: `provisioning-fails-${name}`,
       text:
-        'Tenants are not on-boarded, and it is not their fault: Cloud Elements or a part of this service fails. Callers ' +
-        'get 5xx, and events come again for half an hour before they are dead letters. Look at what the functions log.',
+        'Tenants are not onboarded, and it is not their fault: Cloud Elements or a part of this service fails. Callers ' +
+        'get 5xx, and events are retried for half an hour before they become dead letters. Look at the logs of the functions.',
       runbook: 'provisioning fails',
       metric: metric('Failed', { of: handlerOf(name).functionName }),
       atLeast: 1,
@@ -122,15 +122,15 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
       metric: queue.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period }),
       atLeast: 1,
       during: once,
-      // SQS tells nothing of a queue that has been empty and untouched for hours.
+      // SQS publishes no metrics for a queue that has been empty and unused for hours.
       whenMissing,
     })),
     {
       id: 'events-ignored',
       text:
-        'An onboarding or off-boarding event came too late or too early and was ignored: its tenant may be without an ' +
-        'instance, or may have left while its instance stays. Nothing tries again. Find the tenant in the log, and send ' +
-        'the event anew if it still stands.',
+        'An onboarding or offboarding event came too late or too early and was ignored: its tenant may be without an ' +
+        'instance, or may have left while its instance stays. Nothing retries it. Find the tenant in the log, and send ' +
+        'the event again if it still applies.',
       runbook: 'events ignored',
       metric: metric('EventsIgnored'),
       atLeast: 1,
@@ -140,9 +140,9 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'results-held-up',
       text:
-        `Results are told more than ${resultsHeldUpMinutes} minutes late: whoever waits for InstanceProvisioned, ` +
-        'InstanceFailed or InstanceRemoved does not learn of any tenant. A record that cannot be handled holds up those ' +
-        'behind it, for 12 hours at most. Look at what publish-results logs.',
+        `Results are published more than ${resultsHeldUpMinutes} minutes late: consumers of InstanceProvisioned, ` +
+        'InstanceFailed and InstanceRemoved get none for any tenant. A record that cannot be handled holds up those ' +
+        'behind it, for 12 hours at most. Look at the log of publish-results.',
       runbook: 'results held up',
       metric: handlerOf('publish-results').metric('IteratorAge', { statistic: Stats.MAXIMUM, period }),
       atLeast: Duration.minutes(resultsHeldUpMinutes).toMilliseconds(),
@@ -152,20 +152,20 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'oldest-unsettled',
       text:
-        `A tenant's instance has been waiting for more than ${oldestUnsettledMinutes} minutes to be settled, or the ` +
+        `A tenant's instance has been unsettled for more than ${oldestUnsettledMinutes} minutes, or the ` +
         'reconciler does not run: the tenant has no token, or is not removed. Look for "left-open" in the log.',
       runbook: 'oldest unsettled',
-      // Two windows, each of which holds a try at every row that is open.
+      // Two windows; within each, every open row is tried at least once.
       metric: metric('OldestUnsettledAge', { statistic: Stats.MAXIMUM, period: Duration.minutes(10) }),
       atLeast: Duration.minutes(oldestUnsettledMinutes).toSeconds(),
       during: { in: 2, of: 2 },
-      // It is told every minute.
+      // The metric is published every minute.
       whenMissing: TreatMissingData.BREACHING,
     },
     {
       id: 'api-errors',
       text:
-        "The API answers 5xx: applications may be without their tenant's token, and tenants cannot be on-boarded, changed or " +
+        "The API answers 5xx: applications may be without their tenant's token, and tenants cannot be onboarded, changed or " +
         'removed. Find the route in the access log.',
       runbook: 'API errors',
       metric: api.metricServerError({ statistic: Stats.SUM, period }),
@@ -176,7 +176,7 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     ...unattended.flatMap(({ name, isRare }) => [
       {
         id: `function-fails-${name}`,
-        text: `${name} ends with an error or runs out of time, so ${consequences[name]}. Nothing is lost. Look at what it logs.`,
+        text: `${name} ends with an error or runs out of time, so ${consequences[name]}. Nothing is lost. Look at its log.`,
         runbook: 'functions fail',
         metric: handlerOf(name).metricErrors({ statistic: Stats.SUM, period }),
         atLeast: 1,
@@ -187,7 +187,7 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
         id: `function-throttled-${name}`,
         text:
           `Lambda does not start ${name}, because all of the account's concurrency is in use, so ${consequences[name]}; ` +
-          'callers of the API get 503. Find out who uses it up, or have it raised.',
+          'callers of the API get 503. Find the functions that use it up, or have it raised.',
         runbook: 'functions throttled',
         metric: handlerOf(name).metricThrottles({ statistic: Stats.SUM, period }),
         atLeast: 1,
@@ -198,8 +198,8 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'upstream-throttled',
       text:
-        'Cloud Elements has been answering 429 for a quarter of an hour: on-boarding of tenants is slow or fails. Nothing is ' +
-        'lost. Send fewer at once, and ask Cloud Elements for its limits.',
+        'Cloud Elements has been answering 429 for a quarter of an hour: onboarding of tenants is slow or fails. Nothing is ' +
+        'lost. Send fewer requests at once, and ask Cloud Elements for its limits.',
       runbook: 'throttled by Cloud Elements',
       metric: metric('UpstreamThrottled'),
       atLeast: 1,
@@ -209,7 +209,7 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'requests-throttled',
       text:
-        'The API turns requests away with 429, because there are more than a route takes: applications may be without their ' +
+        'The API rejects requests with 429, because a route gets more than its limit: applications may be without their ' +
         "tenant's token. Find route and caller in the access log.",
       runbook: 'requests throttled',
       metric: metric('RequestsThrottled'),
@@ -220,10 +220,10 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
     {
       id: 'duplicates',
       text:
-        'A tenant had more than one instance at Cloud Elements, which this service is to prevent: what came beside the one in ' +
-        'use has been removed, or is still to be. Tenants notice nothing; find out where it came from.',
+        'A tenant had more than one instance at Cloud Elements, which this service should prevent: the duplicates ' +
+        'have been removed, or will be. Tenants notice nothing; find out where the duplicates came from.',
       runbook: 'duplicates',
-      // One that is left is tried again until it is removed.
+      // A duplicate that cannot be removed yet is retried until it is.
       metric: metric('DuplicatesRemoved'),
       atLeast: 1,
       during: once,
@@ -233,7 +233,7 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
   ];
 }
 
-/** Told once a day: they hold until the next audit. */
+/** Published once a day: an alarm keeps its state until the next audit. */
 function ofAudit(metric: MetricOf): Fault[] {
   const common = { atLeast: 1, during: once, whenMissing: TreatMissingData.IGNORE };
   return [
@@ -241,8 +241,8 @@ function ofAudit(metric: MetricOf): Fault[] {
       ...common,
       id: 'lost-instances',
       text:
-        'Tenants have a token here that opens nothing, because their instance is gone at Cloud Elements: what the ' +
-        'application does for them fails. Delete and provision them anew.',
+        'Tenants have a token here that does not work, because their instance is gone at Cloud Elements: calls that the ' +
+        'application makes for them fail. Delete these instances and provision them again.',
       runbook: 'lost instances',
       metric: metric('LostInstances', { statistic: Stats.MAXIMUM }),
     },
@@ -252,7 +252,7 @@ function ofAudit(metric: MetricOf): Fault[] {
       text:
         'The platform secret does not see most of the instances that tenants have here, so it belongs to another user: no ' +
         'tenant can be removed, changed or checked. Their tokens still work; delete nothing. Put back the secret of the ' +
-        'user that made the instances.',
+        'user that created the instances.',
       runbook: 'instances not visible',
       metric: metric('AuditsNotVisible', { statistic: Stats.MAXIMUM }),
     },
@@ -260,8 +260,8 @@ function ofAudit(metric: MetricOf): Fault[] {
       ...common,
       id: 'instances-not-ours',
       text:
-        "The table gives tenants the token of an instance that shows another tenant's or stage's tags: what the application " +
-        'does for them may happen in the account of another. Find out which of the two is wrong before anything else.',
+        "The table gives tenants the token of an instance that shows another tenant's or stage's tags: calls that the application " +
+        'makes for them may reach the account of another. Find out which of the two is wrong before anything else.',
       runbook: 'instances not ours',
       metric: metric('InstancesNotOurs', { statistic: Stats.MAXIMUM }),
     },
@@ -270,7 +270,7 @@ function ofAudit(metric: MetricOf): Fault[] {
       id: 'unreadable-rows',
       text:
         'The table has rows that this version cannot read: for these tenants every request fails. Deploy the version that has ' +
-        'written them.',
+        'wrote them.',
       runbook: 'unreadable rows',
       metric: metric('UnreadableRows', { statistic: Stats.MAXIMUM }),
     },
@@ -297,14 +297,14 @@ function ofAudit(metric: MetricOf): Fault[] {
 
 const deadLetterTexts = {
   onboarding:
-    'Tenants were not on-boarded: their events have failed ten times or cannot be read, and nothing tries again. Find out ' +
+    'Tenants were not onboarded: their events have failed ten times or cannot be read, and nothing retries them. Find out ' +
     'why, then put the events back into the queue within 14 days.',
   offboarding:
-    'Tenants have left whose instances were not removed: their events have failed ten times or cannot be read, and nothing ' +
-    'tries again. Find out why, then put the events back into the queue within 14 days.',
+    'Instances of tenants that have left were not removed: their events have failed ten times or cannot be read, and nothing ' +
+    'retries them. Find out why, then put the events back into the queue within 14 days.',
   results:
-    'Whoever waits for the result of some tenants was not told it, and nothing tries again. Within 12 hours, ask for these ' +
-    'tenants once more by event, or read the records from the stream.',
+    'Results of some tenants were not published, and nothing retries them. Within 12 hours, request these ' +
+    'tenants again by event, or read the records from the stream.',
 };
 
 function kindOf(name: string): keyof typeof deadLetterTexts {

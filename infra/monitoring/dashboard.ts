@@ -14,7 +14,7 @@ import { type MetricName, upstreamOperations } from '../../functions/model/metri
 import { period } from './metrics.ts';
 import type { Observed } from './monitoring.ts';
 
-/** The service at a glance: alarms, what became of what was asked, Cloud Elements, what is open, what differs, AWS's part. */
+/** The service at a glance: alarms, outcomes, Cloud Elements, open work, differences at the last audit, AWS metrics. */
 export function addDashboard(scope: Construct, observed: Observed, alarms: readonly Alarm[]): void {
   const { metric, handlers, deadLetters, api } = observed;
   const counts = (...names: MetricName[]): IMetric[] => names.map((name) => metric(name));
@@ -24,7 +24,7 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
     [...handlers].map(([label, { functionName }]) => metric(name, { of: functionName, label }));
 
   const dashboard = new Dashboard(scope, 'Dashboard', {
-    // Names of dashboards are an account's, whatever the Region.
+    // Names of dashboards are unique per account, across Regions.
     dashboardName: `${Stack.of(scope).stackName}-${Aws.REGION}`,
     // Otherwise CloudWatch lengthens periods with the time range, and the last audit's figures become the highest of
     // several.
@@ -34,8 +34,8 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
   dashboard.addWidgets(
     graph('Done', ofFunctions('Succeeded')),
     graph('Failed: this service or Cloud Elements', ofFunctions('Failed')),
-    graph('Refused: wrong as it was asked', ofFunctions('Refused')),
-    graph('Not yet: asked to come again', ofFunctions('Pending')),
+    graph('Refused: the request is wrong', ofFunctions('Refused')),
+    graph('Pending: retry later', ofFunctions('Pending')),
   );
   dashboard.addWidgets(
     graph(
@@ -53,7 +53,7 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       counts('UpstreamFailures', 'UpstreamThrottled', 'PlatformCredentialsRejected', 'OutcomesUnknown'),
     ),
     graph(
-      'Taken over, adopted, doubled',
+      'Taken over, adopted, duplicate',
       counts('TakeOvers', 'Adoptions', 'DuplicatesRemoved', 'DuplicatesLeft'),
     ),
   );
@@ -69,7 +69,7 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       title: 'Differs from Cloud Elements, at the last audit',
       width: 12,
       height: 6,
-      // Shows the newest value in a time range of its own that holds an audit, whatever the dashboard's is.
+      // Shows the newest value in a time range of its own, which always contains an audit.
       start: '-P2D',
       metrics: latest(
         'Orphans',
@@ -102,7 +102,7 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       ]),
     ),
     graph(
-      'Results: age of the oldest write that is not told (ms)',
+      'Results: age of the oldest unpublished write (ms)',
       ['publish-results'].flatMap((name) => {
         const handler = handlers.get(name);
         return handler

@@ -10,8 +10,8 @@ import {
 export const period = Duration.minutes(5);
 
 /**
- * A metric that the functions emit, as dashboard and alarms refer to it. `of`: the value of the dimension that it is told
- * by, if there is one: a function's name or an operation. Default: the sum of each 5 minutes.
+ * A metric that the functions emit, as dashboard and alarms refer to it. `of`: the value of its own dimension, if it has
+ * one: a function's name or an operation. Default: the sum of each 5 minutes.
  */
 export type MetricOf = (
   name: MetricName,

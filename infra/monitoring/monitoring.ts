@@ -7,7 +7,7 @@ import { addDashboard } from './dashboard.ts';
 import { type MetricOf, metricsOf } from './metrics.ts';
 import type { Settings } from '../settings.ts';
 
-/** What is watched; functions and dead letters by the function's name in the trigger table. */
+/** The resources that are monitored; functions and dead letters by the function's name in the trigger table. */
 export type Observed = {
   metric: MetricOf;
   handlers: ReadonlyMap<string, IFunction>;

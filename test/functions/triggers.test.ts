@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Trigger, triggers } from '../../functions/triggers.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
 
-/** Stands for every function: answers and logs its own name. */
+/** Replaces every function: answers and logs its own name. */
 const fixture = `
   export async function handler() {
     console.log(process.env.AWS_LAMBDA_FUNCTION_NAME);

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { readFile } from 'node:fs/promises';
 import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
 
-test('every replacement takes place, and a bundle needs nothing beside itself', async () => {
+test('every replacement applies, and a bundle imports nothing beside itself', async () => {
   const { metafile, outputFiles } = await build({
     ...bundleOptions,
     entryPoints: [sourceOf('provision-instance')],
@@ -14,11 +14,11 @@ test('every replacement takes place, and a bundle needs nothing beside itself', 
   for (const { name } of replacements) {
     expect(inputs.filter((input) => input.startsWith(`${name}:`))).not.toEqual([]);
   }
-  // One of undici's parsers, and none of what its index brings along.
+  // One of undici's parsers, and none of the modules that its index loads.
   expect(inputs.filter((input) => /undici\/lib\/(llhttp.*wasm|milo)/.test(input))).toEqual([
     expect.stringMatching(/node_modules\/undici\/lib\/llhttp\/llhttp_simd-wasm\.js$/),
   ]);
-  // What stands for `node:assert` can be called and nothing else.
+  // The replacement of `node:assert` can only be called.
   const texts = await Promise.all(
     inputs.filter((input) => input.includes('/undici/')).map((input) => readFile(input, 'utf8')),
   );
@@ -35,7 +35,7 @@ async function bundle(): Promise<string[]> {
   return outputFiles.map(({ hash }) => hash);
 }
 
-test('a bundle has the same bytes whatever the Node that builds it exports', async () => {
+test('a bundle has the same bytes whatever the exports of the Node that builds it', async () => {
   const here = await bundle();
   const getBuiltinModule = process.getBuiltinModule.bind(process);
   const another = vi.spyOn(process, 'getBuiltinModule').mockImplementation((id: string) => {

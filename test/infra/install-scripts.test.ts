@@ -12,7 +12,7 @@ test('no package runs a script when it is installed', () => {
   expect(read('.npmrc').split('\n')).toContain('ignore-scripts=true');
 });
 
-test('the packages that would run one work without: esbuild and classic-level bring binaries along', () => {
+test('packages with install scripts work without them: esbuild and classic-level include binaries', () => {
   const { packages } = lockSchema.parse(JSON.parse(read('package-lock.json')));
   const withScript = Object.entries(packages).flatMap(([path, { hasInstallScript }]) =>
     hasInstallScript ? [path.replace('node_modules/', '')] : [],

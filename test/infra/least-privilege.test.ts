@@ -10,8 +10,8 @@ import { newTenant } from '../support/real-servers.ts';
 import { permissionsOf } from './template.ts';
 
 /**
- * Every function, as it is deployed, is made to do all that its code can do with AWS. What it then has called is to be
- * all that its role allows: the local stack has refused whatever is more, here and in every other test.
+ * Every function, as deployed, is made to perform all calls to AWS that its code can make. These must be exactly the
+ * calls that its role allows: the local stack refuses any other call, here and in every other test.
  */
 
 let stack: LocalStack;
@@ -19,7 +19,7 @@ let dynamoDb: DynamoDBClient;
 let eventBridge: EventBridgeClient;
 
 beforeAll(async () => {
-  // What is asked for too early, of an instance that is being worked on, comes again soon.
+  // Events that meet a leased instance are delivered again soon.
   stack = await startLocalStack({ queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 } });
   const client = { region: 'us-east-1', credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' } };
   dynamoDb = new DynamoDBClient({ ...client, endpoint: stack.dynamodbUrl });
@@ -34,15 +34,18 @@ afterAll(async () => {
   await stack.stop();
 });
 
-/** Made by the platform itself, or by Lambda on behalf of a function: none of them by a function's code. */
+/** Calls made by Lambda on behalf of a function, not by the function's code. */
 const ofThePlatform = / (its log group|queue|dead letters|stream)$/;
 
 const functionNames = Object.keys(triggers).filter((name): name is FunctionName => name in triggers);
 
-test.each(functionNames)('%s may do what its code was seen to do, and nothing else', (name) => {
-  const allowed = permissionsOf(name).filter((permission) => !ofThePlatform.test(permission));
-  expect([...(stack.calls.get(name) ?? [])].toSorted()).toEqual(allowed.toSorted());
-});
+test.each(functionNames)(
+  'the permissions of %s are exactly the calls that its code was seen to make',
+  (name) => {
+    const allowed = permissionsOf(name).filter((permission) => !ofThePlatform.test(permission));
+    expect([...(stack.calls.get(name) ?? [])].toSorted()).toEqual(allowed.toSorted());
+  },
+);
 
 const taxify = { element: { key: 'taxify' } };
 
@@ -78,9 +81,9 @@ async function send(source: string, type: string, detail: object, agoMs = 0): Pr
 }
 
 /**
- * Tenants whose create takes effect twice while its answer is lost: when it is looked up, there are two to choose from,
- * and the row is read again before one of them goes. (The embedded DynamoDB, which never sends the item along with a
- * refused write, has a row read more often than DynamoDB does: that alone would not prove the need of GetItem.)
+ * Tenants whose create takes effect twice while its response is lost: the look-up finds two instances, and the row is
+ * read again before one of them is deleted. (The embedded DynamoDB never returns the item with a refused write, so rows
+ * are read more often than with DynamoDB: that alone would not prove the need of GetItem.)
  */
 const doubled = new Set<string>();
 
@@ -98,7 +101,7 @@ function mishapOf({ operation, path, headers, body }: ReceivedRequest): Mishap |
   return { effect: 'applied', outcome: { kind: 'reset' } };
 }
 
-/** The tenant's row as another invocation may have left it. */
+/** Changes the tenant's row as another invocation might. */
 async function alter(
   tenantId: string,
   attributes: Record<string, unknown>,
@@ -123,10 +126,10 @@ const keyOf = (tenantId: string, elementKey: string) => ({
   elementKey: { S: elementKey },
 });
 
-/** A claim that has run out, of an invocation that came to its end before it knew of its instance. */
+/** An expired claim, of an invocation that ended before it had its instance. */
 const expiredClaim = { status: 'provisioning', leaseExpiresAt: 1 };
 
-/** For the reconciler. */
+/** Due for the reconciler. */
 const due = { checkAt: 1, unsettled: 'yes' };
 
 async function newActiveTenant(): Promise<string> {
@@ -144,7 +147,7 @@ async function requests(): Promise<void> {
   await ask('GET', `tenants/${tenantId}/instances/taxify`, 200);
   await ask('GET', `tenants/${tenantId}/instances/taxify/token`, 200);
   await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { name: 'Renamed' });
-  // Sends what the tenant's secret holds by now.
+  // Sends the current value of the tenant's secret.
   await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { configuration: {} });
   await ask('DELETE', `tenants/${tenantId}/instances/taxify`, 204);
   await ask('DELETE', `tenants/${tenantId}/instances/taxify`, 204);
@@ -153,7 +156,7 @@ async function requests(): Promise<void> {
 }
 
 async function claims(): Promise<void> {
-  // Comes to nothing for want of a key, and leaves nothing behind.
+  // Fails for lack of a key, and leaves no row behind.
   await ask('POST', `tenants/${newTenant()}/instances`, 400, taxify);
 
   const twice = newTenantWithSecret();
@@ -164,7 +167,7 @@ async function claims(): Promise<void> {
   await alter(unfinished, expiredClaim, ['token', 'instanceId']);
   await ask('POST', `tenants/${unfinished}/instances`, 201, taxify);
 
-  // What may still come is waited for, and the claim put back as it was.
+  // A create that may still take effect is waited for, and the claim is restored.
   const uncertain = await newActiveTenant();
   const sent = { provisionId: 'not-listed', sendDeadline: Date.now() };
   await alter(uncertain, { ...expiredClaim, ...sent }, ['token', 'instanceId']);
@@ -176,9 +179,9 @@ async function onboardingEvents(): Promise<void> {
   const twice = newTenantWithSecret();
   doubled.add(twice);
   await send('crm.example', 'TenantOnboarded', { tenantId: twice });
-  // Refused and recorded: it has no secret.
+  // Refused and recorded, because the tenant has no secret.
   await send('crm.example', 'TenantOnboarded', { tenantId: newTenant() });
-  // Gives its claim back: the whole tenant has been removed since.
+  // Releases its claim: the whole tenant has been removed since.
   const gone = newTenantWithSecret();
   await send('crm.example', 'TenantOffboarded', { tenantId: gone });
   await stack.idle();
@@ -208,7 +211,7 @@ async function schedules(): Promise<void> {
   await send('crm.example', 'TenantOffboarded', { tenantId: leavingWhole });
   await stack.idle();
   await alter(leavingWhole, { ...due, status: 'deleting' }, ['expiresAt'], wholeTenant);
-  // Cannot be read, and is moved by its key alone.
+  // Unreadable, and moved by its key alone.
   await alter(await newActiveTenant(), { ...due, v: 2 });
   await stack.runSchedule('reconcile-instances');
 

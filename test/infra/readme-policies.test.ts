@@ -4,8 +4,8 @@ import { blocksOf, everyPage, pageAt } from '../support/pages.ts';
 import { production, only, rows } from './template.ts';
 
 /**
- * The IAM policies that the pages give as examples, for the stack with the stage `prod`, and the functions that they say
- * can read tokens.
+ * The IAM policies that the pages give as examples, for the stack with the stage `prod`, and their statements about
+ * access to tokens.
  */
 
 const policySchema = z.object({
@@ -41,7 +41,7 @@ function isMatch(patterns: string | string[], arn: string): boolean {
 
 const inAccount = 'eu-west-1:111122223333';
 
-/** Of every route, for some tenants and elements: what IAM is asked for, which has the path as it was sent. */
+/** The ARNs that IAM checks for every route, for some tenants and elements, with the path as it was sent. */
 const requestArns = rows.flatMap(([, { http }]) => {
   const [method, path = ''] = http?.split(' ') ?? [];
   if (!method) return [];
@@ -56,17 +56,17 @@ const requestArns = rows.flatMap(([, { http }]) => {
 /** Secrets Manager ends it with six characters of its own. */
 const secretArn = (name: string) => `arn:aws:secretsmanager:${inAccount}:secret:${name}-a1B2c3`;
 
-test('the application’s lets it read one tenant’s token and call nothing else', () => {
+test('the application’s policy allows reading one tenant’s token and no other call', () => {
   const { Action, Resource } = statementNamed('ReadTokenOfAcme');
   expect(Action).toBe('execute-api:Invoke');
   expect(requestArns.filter((arn) => isMatch(Resource, arn))).toEqual([
     `arn:aws:execute-api:${inAccount}:a1b2c3d4e5/$default/GET/tenants/acme/instances/taxify/token`,
   ]);
-  // The API has the stage that stands in that ARN.
+  // The API has the stage in that ARN.
   expect(only('AWS::ApiGatewayV2::Stage', production).Properties.StageName).toBe('$default');
 });
 
-test('the dashboard’s lets it read every tenant’s instances and no token, however the path is written', () => {
+test('the dashboard’s policy allows reading every tenant’s instances and no token, however the path is written', () => {
   const [granted, denied] = [statementNamed('ReadInstances'), statementNamed('ReadNoToken', 'Deny')];
   expect([granted.Action, denied.Action]).toEqual(['execute-api:Invoke', 'execute-api:Invoke']);
   const mayRead = (arn: string) => isMatch(granted.Resource, arn) && !isMatch(denied.Resource, arn);
@@ -74,7 +74,7 @@ test('the dashboard’s lets it read every tenant’s instances and no token, ho
   const ofTokens = reads.filter((arn) => arn.endsWith('/token'));
   expect(requestArns.filter(mayRead)).toEqual(reads.filter((arn) => !ofTokens.includes(arn)));
   expect(ofTokens).toHaveLength(6);
-  // The grant alone would do.
+  // The grant alone would allow it.
   expect(ofTokens.filter((arn) => isMatch(granted.Resource, arn))).toEqual(ofTokens);
   const encoded = ofTokens.flatMap((arn) => [
     arn.replace(/token$/, '%74oken'),
@@ -98,7 +98,7 @@ test('functions/README.md names the functions that read the platform secret, wit
   expect(list).toBe(readers.join(', '));
 });
 
-test('the control plane’s lets it send the service’s own kinds of events to its bus', () => {
+test('the control plane’s policy allows sending the service’s own kinds of events to its bus', () => {
   const { Action, Resource, Condition } = statementNamed('SendTenantEvents');
   expect(Action).toBe('events:PutEvents');
   const busName: string = only('AWS::Events::EventBus', production).Properties.Name;
@@ -110,7 +110,7 @@ test('the control plane’s lets it send the service’s own kinds of events to 
   expect(Condition).toEqual({ StringEquals: { 'events:detail-type': fromAnySource } });
 });
 
-test('the control plane’s lets it write the secrets of tenants, and neither read them nor touch another', () => {
+test('the control plane’s policy allows writing the secrets of tenants, and neither reading them nor touching others', () => {
   const { Action, Resource } = statementNamed('WriteTenantSecrets');
   expect(Action).toEqual(['secretsmanager:CreateSecret', 'secretsmanager:PutSecretValue']);
   const prefix: string = production.findOutputs('TenantSecretPrefix')['TenantSecretPrefix']?.['Value'];
@@ -120,7 +120,7 @@ test('the control plane’s lets it write the secrets of tenants, and neither re
   expect([...written, ...others].filter((name) => isMatch(Resource, secretArn(name)))).toEqual(written);
 });
 
-test('the operator’s who vouches for configuration lets them read and write rows of one table', () => {
+test('the policy for vouching allows reading and writing rows of one table', () => {
   const { Action, Resource } = statementNamed('TrustConfiguration');
   expect(Action).toEqual(['dynamodb:GetItem', 'dynamodb:PutItem']);
   // CloudFormation ends it with characters of its own.

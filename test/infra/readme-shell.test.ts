@@ -9,7 +9,7 @@ import { blocksOf, everyPage, pageAt } from '../support/pages.ts';
 const blocks = blocksOf(everyPage, 'sh');
 const functions = blocks.find((block) => block.includes('search() {')) ?? '';
 
-/** Stands for the AWS CLI: writes down its arguments, and says of a query what the test wants, one status per call. */
+/** Replaces the AWS CLI: records its arguments, and gives queries the test's statuses, one per call. */
 const cli = `#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$*" in
@@ -50,7 +50,7 @@ const isThere = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).s
 
 describe.each(['bash', 'zsh'])('in %s', (shell) => {
   test.skipIf(!isThere(shell))(
-    'search waits for the end of its query, and looks into every log group',
+    'the README’s search waits for the end of its query, and looks into every log group',
     () => {
       const { stdout, calls } = search(shell, ['Scheduled', 'Running', 'Running', 'Complete']);
       expect(stdout).toBe('results\n');
@@ -62,19 +62,19 @@ describe.each(['bash', 'zsh'])('in %s', (shell) => {
     },
   );
 
-  test.skipIf(!isThere(shell))('search ends when its query fails', () => {
+  test.skipIf(!isThere(shell))('the README’s search ends when its query fails', () => {
     expect(search(shell, ['Running', 'Failed']).stdout).toBe('results\n');
   });
 });
 
-/** zsh takes a comment at its prompt for a command, and what is in brackets in it for a pattern. */
+/** zsh runs a comment at its prompt as a command, and expands brackets in it as a pattern. */
 test('no command of a page has a comment beside it', () => {
   expect(blocks.length).toBeGreaterThan(20);
   const unquoted = blocks.map((block) => block.replaceAll(/'[^']*'/g, ''));
   expect(unquoted.flatMap((block) => block.split('\n')).filter((line) => /(^|\s)#/.test(line))).toEqual([]);
 });
 
-test('every command that deploys a stage other than dev again has the stage’s alarm topic with it, or is said to need it', () => {
+test('every README command that redeploys a stage other than dev has the alarm topic, or the README says so', () => {
   const upgrade = blocks.filter((block) => /^npm ci\nnpx cdk diff/m.test(block));
   expect(upgrade).toHaveLength(1);
   const commands = (upgrade[0] ?? '').split('\n').filter((line) => line.startsWith('npx cdk'));

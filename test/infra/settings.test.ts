@@ -7,11 +7,11 @@ import { isDisposable, parseSettings } from '../../infra/settings.ts';
 const baseUrl = 'https://api.cloud-elements.com';
 
 describe('settings', () => {
-  test('are taken from the context', () => {
+  test('settings are taken from the context', () => {
     expect(parseSettings({ stage: 'prod', baseUrl })).toEqual({ settings: { stage: 'prod', baseUrl } });
   });
 
-  test('that are wrong are all named in one text, each with what was expected and an example', () => {
+  test('wrong settings are all named in one text, each with the expected value and an example', () => {
     expect(parseSettings({ stage: 'Prod', baseUrl: 'api.cloud-elements.com' })).toEqual({
       complaint: [
         'Wrong context:',
@@ -28,17 +28,17 @@ describe('settings', () => {
     ['stgae', 'stage'],
     ['alarmTopic', 'alarmTopicArn'],
     ['runbook', 'runbookUrl'],
-  ])('refuse the key %s, and name the nearest known one', (key, nearest) => {
+  ])('settings refuse the key %s, and name the nearest known one', (key, nearest) => {
     const parsed = parseSettings({ stage: 'prod', baseUrl, [key]: 'https://api.cloud-elements.co.uk' });
     expect(parsed).toHaveProperty(
       'complaint',
       expect.stringMatching(
-        `^Wrong context:\n  ${key}: is not known; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
+        `^Wrong context:\n  ${key}: unknown key; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
       ),
     );
   });
 
-  test('let keys of CDK itself pass', () => {
+  test('settings ignore keys of CDK itself', () => {
     const ofCdk = {
       'aws:cdk:enable-path-metadata': true,
       'aws:cdk:bundling-stacks': ['**'],
@@ -52,27 +52,27 @@ describe('settings', () => {
     });
   });
 
-  test('are judged with all other keys of the app’s context', async () => {
+  test('settings are checked together with all other keys of the app’s context', async () => {
     const app = fileURLToPath(new URL('../../infra/app.ts', import.meta.url));
     const context = { stage: 'prod', baseUrl, baseurl: 'https://api.cloud-elements.co.uk' };
     const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context) };
     const failure = promisify(execFile)(process.execPath, [app], { env });
     await expect(failure).rejects.toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('baseurl: is not known; did you mean baseUrl?'),
+      stderr: expect.stringContaining('baseurl: unknown key; did you mean baseUrl?'),
     });
   });
 
-  test('that are missing are named in the same way', () => {
+  test('missing settings are named in the same way', () => {
     const parsed = parseSettings({ stage: undefined, baseUrl: undefined });
     expect(parsed).toEqual(parseSettings({ stage: 'Prod', baseUrl: 'api.cloud-elements.com' }));
   });
 
-  test.each(['', '1st', 'dev_1', 'PROD', 'a'.repeat(21)])('refuse the stage %o', (stage) => {
+  test.each(['', '1st', 'dev_1', 'PROD', 'a'.repeat(21)])('settings refuse the stage %o', (stage) => {
     expect(parseSettings({ stage, baseUrl })).toHaveProperty('complaint', expect.stringContaining('stage:'));
   });
 
-  test.each(['d', 'dev-anna', 'eu-west-2', 'a'.repeat(20)])('accept the stage %o', (stage) => {
+  test.each(['d', 'dev-anna', 'eu-west-2', 'a'.repeat(20)])('settings accept the stage %o', (stage) => {
     expect(parseSettings({ stage, baseUrl })).toHaveProperty('settings.stage', stage);
   });
 
@@ -85,14 +85,14 @@ describe('settings', () => {
     'ftp://api.cloud-elements.com',
     'https://',
     '',
-  ])('refuse the base URL %o', (url) => {
+  ])('settings refuse the base URL %o', (url) => {
     expect(parseSettings({ stage: 'dev', baseUrl: url })).toHaveProperty(
       'complaint',
       expect.stringContaining('baseUrl:'),
     );
   });
 
-  test('refuse a base URL with credentials and do not repeat them', () => {
+  test('settings refuse a base URL with credentials and do not repeat them', () => {
     const parsed = parseSettings({ stage: 'dev', baseUrl: 'https://anna:hunter2@api.cloud-elements.com' });
     expect(parsed).toHaveProperty('complaint', expect.not.stringContaining('hunter2'));
   });
@@ -106,11 +106,11 @@ describe('settings', () => {
     ['http://localhost:8080', 'http://localhost:8080'],
     ['http://127.0.0.1:8080', 'http://127.0.0.1:8080'],
     ['http://[::1]:8080', 'http://[::1]:8080'],
-  ])('make the base URL %o the origin %o', (url, origin) => {
+  ])('settings reduce the base URL %o to the origin %o', (url, origin) => {
     expect(parseSettings({ stage: 'dev', baseUrl: url })).toHaveProperty('settings.baseUrl', origin);
   });
 
-  test('may name whom alarms tell, and where the runbook is', () => {
+  test('settings may name the alarm topic and the runbook', () => {
     const more = {
       alarmTopicArn: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:on_call-1',
       runbookUrl: 'https://git.example.com/team/element-onboarding/infra/monitoring/README.md?plain=1',
@@ -127,7 +127,7 @@ describe('settings', () => {
     'arn:aws:sns:eu-west-1:12345678901:alarms',
     'arn:aws:sns:eu-west-1:123456789012:alarms.fifo',
     'arn:aws:sns:eu-west-1:123456789012:alarms:b5c2d7',
-  ])('refuse the alarm topic %o', (alarmTopicArn) => {
+  ])('settings refuse the alarm topic %o', (alarmTopicArn) => {
     const complaint = expect.stringContaining('alarmTopicArn: expected the ARN of an SNS topic, for example');
     expect(parseSettings({ stage: 'dev', baseUrl, alarmTopicArn })).toHaveProperty('complaint', complaint);
   });
@@ -139,7 +139,7 @@ describe('settings', () => {
     'https://example.com/README.md#runbook',
     'https://anna:hunter2@example.com/README.md',
     `https://example.com/${'a'.repeat(300)}`,
-  ])('refuse the runbook %o', (runbookUrl) => {
+  ])('settings refuse the runbook %o', (runbookUrl) => {
     const parsed = parseSettings({ stage: 'dev', baseUrl, runbookUrl });
     expect(parsed).toHaveProperty('complaint', expect.stringContaining('runbookUrl: expected the https'));
     expect(parsed).toHaveProperty('complaint', expect.not.stringContaining('hunter2'));
@@ -150,7 +150,7 @@ describe('settings', () => {
     ['dev-anna', true],
     ['develop', false],
     ['prod', false],
-  ])('of the stage %o are disposable: %o', (stage, disposable) => {
+  ])('the stage %o is disposable: %o', (stage, disposable) => {
     expect(isDisposable({ stage, baseUrl })).toBe(disposable);
   });
 });

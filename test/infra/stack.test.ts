@@ -44,7 +44,7 @@ const platformSecretOnly = 'secretsmanager:GetSecretValue platform secret';
 const secrets = [platformSecretOnly, 'secretsmanager:GetSecretValue tenant secrets'];
 const queue = ['sqs:DeleteMessage queue', 'sqs:GetQueueAttributes queue', 'sqs:ReceiveMessage queue'];
 
-/** All that a function may do. Written out, so that nobody widens it by the way. */
+/** All permissions of each function, written out so that none is added unnoticed. */
 const permissions: Record<FunctionName, string[]> = {
   'provision-instance': [
     ...logs,
@@ -106,7 +106,7 @@ const permissions: Record<FunctionName, string[]> = {
   ],
 };
 
-/** All that a function is told. */
+/** The whole environment of each function. */
 const environments: Record<FunctionName, EnvironmentName[]> = {
   'provision-instance': [
     'TABLE_NAME',
@@ -159,18 +159,21 @@ const values: Record<EnvironmentName, unknown> = {
 };
 
 describe('the permissions', () => {
-  test.each(Object.entries(permissions))('of %s are these and no others', (name, expected) => {
-    expect(permissionsOf(name).toSorted()).toEqual(expected.toSorted());
-  });
+  test.each(Object.entries(permissions))(
+    'the permissions of %s are these and no others',
+    (name, expected) => {
+      expect(permissionsOf(name).toSorted()).toEqual(expected.toSorted());
+    },
+  );
 
-  test('to decrypt tokens are given to read-token alone', () => {
+  test('only read-token may decrypt tokens', () => {
     const decrypting = Object.keys(triggers).filter((name) =>
       allowancesOf(name).some(({ Action }) => Action.includes('kms:Decrypt')),
     );
     expect(decrypting).toEqual(['read-token']);
   });
 
-  test('for the token key hold only with exactly the tenant and the element as encryption context', () => {
+  test('permissions for the token key require exactly tenant and element as encryption context', () => {
     const conditions = rows
       .flatMap(([name]) => allowancesOf(name))
       .filter(({ Action }) => Action.some((action) => action.startsWith('kms:')))
@@ -184,7 +187,7 @@ describe('the permissions', () => {
     }
   });
 
-  test('have no wildcard but in the key policy that lets IAM administer the key', () => {
+  test('permissions have no wildcard but in the key policy that lets IAM administer the key', () => {
     const wide = allowancesIn(production.toJSON()).filter(
       ({ Action, Resource }) => Resource.includes('*') || Action.some((action) => action.includes('*')),
     );
@@ -199,7 +202,7 @@ describe('the permissions', () => {
     ]);
   });
 
-  test('come from nowhere else, and each function has a role of its own', () => {
+  test('permissions come from no other policy, and each function has a role of its own', () => {
     const roles = resources('AWS::IAM::Role');
     expect(roles).toHaveLength(rows.length);
     for (const { Properties } of roles) {
@@ -218,13 +221,13 @@ describe('the permissions', () => {
       'AWS::IAM::GroupPolicy',
     ];
     expect(policies.flatMap((type) => resources(type))).toEqual([]);
-    // These allow all but what they name, and are not among the statements that the tests here look at.
+    // These elements allow everything except their values, and the tests here do not check them.
     expect(JSON.stringify(production)).not.toMatch(/"Not(Action|Resource|Principal)"/);
   });
 });
 
 describe('the policies of resources', () => {
-  test('are those of the queues and of the key: table, secret, stream and bus are for this account’s roles alone', () => {
+  test('only queues and the key have resource policies: table, secret, stream and bus are for this account’s roles alone', () => {
     const types = z
       .array(z.object({ Type: z.string() }))
       .parse(Object.values(template.toJSON()['Resources']))
@@ -255,7 +258,7 @@ describe('the policies of resources', () => {
     ]);
   });
 
-  // Replaced, the role would have another ARN, and a key that outlives the stack would go on naming the old one.
+  // A replaced role would have another ARN, and a retained key would still name the old one.
   test('the role that the key policy names keeps its logical id, so that no upgrade replaces it', () => {
     const { id, Properties } = withId(
       'AWS::IAM::Role',
@@ -268,7 +271,7 @@ describe('the policies of resources', () => {
 });
 
 describe('the functions', () => {
-  test('are the rows of the trigger table, and each has its file', () => {
+  test('the functions are the rows of the trigger table, and each has its file', () => {
     const files = readdirSync(new URL('../../functions/', import.meta.url)).filter((file) =>
       file.endsWith('.ts'),
     );
@@ -279,7 +282,7 @@ describe('the functions', () => {
     expect(files.toSorted()).toEqual([...names.map((name) => `${name}.ts`), 'triggers.ts'].toSorted());
   });
 
-  test('run on ARM and Node.js 24', () => {
+  test('functions run on ARM and Node.js 24', () => {
     for (const { Properties } of resources('AWS::Lambda::Function')) {
       expect(Properties).toMatchObject({
         Architectures: ['arm64'],
@@ -290,13 +293,16 @@ describe('the functions', () => {
     }
   });
 
-  test.each(Object.entries(environments))('include %s, which is told this and no more', (name, expected) => {
-    const { Variables } = functionNamed(name).Properties.Environment;
-    expect(Object.keys(Variables).toSorted()).toEqual(expected.toSorted());
-    for (const variable of expected) expect(Variables[variable]).toEqual(values[variable]);
-  });
+  test.each(Object.entries(environments))(
+    'the function %s has this environment and no more',
+    (name, expected) => {
+      const { Variables } = functionNamed(name).Properties.Environment;
+      expect(Object.keys(Variables).toSorted()).toEqual(expected.toSorted());
+      for (const variable of expected) expect(Variables[variable]).toEqual(values[variable]);
+    },
+  );
 
-  test('log into a group of their own for a month', () => {
+  test('functions log into groups of their own for a month', () => {
     const groups = rows.map(([name]) => functionNamed(name).Properties.LoggingConfig.LogGroup.Ref);
     expect(new Set(groups).size).toBe(rows.length);
     expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).toEqual(expect.arrayContaining(groups));
@@ -304,7 +310,7 @@ describe('the functions', () => {
       expect(Properties.RetentionInDays).toBe(30);
   });
 
-  test('end after fifteen minutes, the most that Lambda allows, if they are the audit, and else within a lease', () => {
+  test('functions end within a lease, except the audit, which has fifteen minutes', () => {
     const timeouts = rows.map(([name]) => [name, functionNamed(name).Properties.Timeout] as const);
     const [audit, ...others] = timeouts.toSorted(([, a], [, b]) => b - a);
     expect(audit).toEqual(['audit-instances', 900]);
@@ -313,7 +319,7 @@ describe('the functions', () => {
 });
 
 describe('the API', () => {
-  test('has the routes of the trigger table, each to its function', () => {
+  test('the API has the routes of the trigger table, each to its function', () => {
     const routes = resources('AWS::ApiGatewayV2::Route').map(({ Properties }) => {
       const integration = withId('AWS::ApiGatewayV2::Integration', Properties.Target['Fn::Join'][1][1].Ref);
       const target = withId('AWS::Lambda::Function', integration.Properties.IntegrationUri['Fn::GetAtt'][0]);
@@ -325,13 +331,13 @@ describe('the API', () => {
     expect(routes).toHaveLength(httpRows.length);
   });
 
-  test('asks for a signature on every route', () => {
+  test('the API requires a signature on every route', () => {
     for (const { Properties } of resources('AWS::ApiGatewayV2::Route')) {
       expect(Properties.AuthorizationType).toBe('AWS_IAM');
     }
   });
 
-  test('may invoke the functions that have a route, and nothing but a schedule may invoke any other', () => {
+  test('the API may invoke the functions with a route, and only a schedule may invoke others', () => {
     const invocations = resources('AWS::Lambda::Permission');
     const byApi = invocations.filter(({ Properties }) => Properties.Principal === 'apigateway.amazonaws.com');
     const bySchedule = invocations.filter(
@@ -349,11 +355,11 @@ describe('the API', () => {
     expect(invocations).toHaveLength(byApi.length + bySchedule.length);
   });
 
-  test('lets no other web site call it', () => {
+  test('the API lets no other web site call it', () => {
     expect(only('AWS::ApiGatewayV2::Api').Properties).not.toHaveProperty('CorsConfiguration');
   });
 
-  test('waits longer than any function runs, and no longer than AWS allows', () => {
+  test('the API waits longer than any function runs, and no longer than AWS allows', () => {
     for (const { Properties } of resources('AWS::ApiGatewayV2::Integration')) {
       const target = withId('AWS::Lambda::Function', Properties.IntegrationUri['Fn::GetAtt'][0]);
       expect(Properties.PayloadFormatVersion).toBe('2.0');
@@ -372,7 +378,7 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     ),
   );
 
-  test('is fed by one rule for each event of the trigger table, on the bus of the service', () => {
+  test('a queue is fed by one rule per event of the trigger table, on the bus of the service', () => {
     expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual(trigger.events);
     for (const { Properties } of rules) {
       expect(Properties.EventBusName).toEqual({ Ref: bus.id });
@@ -388,7 +394,7 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     }
   });
 
-  test('takes messages, as does its dead-letter queue, from those rules alone', () => {
+  test('a queue and its dead-letter queue accept messages from those rules alone', () => {
     const conditions = rules.map(({ id }) => ({ ArnEquals: { 'aws:SourceArn': arnOf(id) } }));
     for (const { id } of [eventQueue, deadLetters]) {
       const allowances = allowancesIn(policyOfQueue(id));
@@ -404,7 +410,7 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     }
   });
 
-  test('is worked by its function, message by message and within the bound of the trigger table', () => {
+  test('a queue invokes its function, with failures per message and the limit of the trigger table', () => {
     expect(mappingOf(name).Properties).toMatchObject({
       BatchSize: trigger.batchSize,
       MaximumBatchingWindowInSeconds: 0,
@@ -413,11 +419,11 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     });
   });
 
-  test('hides a message for six times the run of its function', () => {
+  test('a queue hides a message for six times the run of its function', () => {
     expect(eventQueue.Properties.VisibilityTimeout).toBeGreaterThanOrEqual(6 * handler.Properties.Timeout);
   });
 
-  test('lets no message expire before its last delivery, and keeps dead ones longer than living ones', () => {
+  test('a queue keeps a message until its last delivery, and dead letters longer', () => {
     const { VisibilityTimeout, MessageRetentionPeriod, RedrivePolicy } = eventQueue.Properties;
     expect(RedrivePolicy).toEqual({ deadLetterTargetArn: arnOf(deadLetters.id), maxReceiveCount: 10 });
     expect(MessageRetentionPeriod).toBeGreaterThan(RedrivePolicy.maxReceiveCount * VisibilityTimeout);
@@ -446,12 +452,12 @@ describe.each(streamRows)('the stream of $name', ({ name, trigger }) => {
   const { Properties: mapping } = mappingOf(name);
   const deadLetters = streamDeadLettersOf(name);
 
-  test('shows each write with the row before and after it', () => {
+  test('the stream has the row before and after each write', () => {
     expect(mapping.EventSourceArn).toEqual({ 'Fn::GetAtt': [table.id, 'StreamArn'] });
     expect(table.Properties.StreamSpecification).toEqual({ StreamViewType: 'NEW_AND_OLD_IMAGES' });
   });
 
-  test('brings the function the writes that the trigger table asks for, from the first one', () => {
+  test('the stream delivers the writes in the trigger table’s filter, from the first one', () => {
     expect(
       mapping.FilterCriteria.Filters.map(({ Pattern }: { Pattern: string }) => JSON.parse(Pattern)),
     ).toEqual([{ dynamodb: { NewImage: { status: { S: ['active', 'failed', 'removed'] } } } }]);
@@ -459,7 +465,7 @@ describe.each(streamRows)('the stream of $name', ({ name, trigger }) => {
     expect(mapping).toMatchObject({ StartingPosition: 'TRIM_HORIZON', BatchSize: trigger.batchSize });
   });
 
-  test('is not held up for ever by a record that fails, which ends in a dead-letter queue', () => {
+  test('a failing record blocks the stream only for a time, then goes to a dead-letter queue', () => {
     expect(mapping).toMatchObject({
       FunctionResponseTypes: ['ReportBatchItemFailures'],
       BisectBatchOnFunctionError: true,
@@ -472,7 +478,7 @@ describe.each(streamRows)('the stream of $name', ({ name, trigger }) => {
     expect(deadLetters.Properties.MessageRetentionPeriod).toBe(14 * 24 * 3_600);
   });
 
-  test('has a dead-letter queue that nobody but the function sends to', () => {
+  test('only the function sends to the stream’s dead-letter queue', () => {
     expect(allowancesIn(policyOfQueue(deadLetters.id))).toEqual([]);
   });
 });
@@ -485,7 +491,7 @@ describe.each(scheduleRows)('the schedule of $name', ({ name, schedule }) => {
   );
   const minutes = schedule.everyMinutes;
 
-  test('runs it as often as the trigger table says', () => {
+  test('a schedule runs its function as often as the trigger table says', () => {
     expect(rules).toHaveLength(scheduleRows.length);
     expect(rule?.Properties).toMatchObject({
       ScheduleExpression: Schedule.rate(Duration.minutes(minutes)).expressionString,
@@ -494,7 +500,7 @@ describe.each(scheduleRows)('the schedule of $name', ({ name, schedule }) => {
     expect(rule?.Properties).not.toHaveProperty('EventBusName');
   });
 
-  test('does not try a run again that failed, and starts none that is late', () => {
+  test('a schedule does not retry a failed run, and starts no late one', () => {
     // Lambda keeps an event for six hours at most.
     const maxAgeSeconds = Math.min(minutes * 60, 6 * 3_600);
     const asynchronous = resources('AWS::Lambda::EventInvokeConfig').filter(
@@ -513,7 +519,7 @@ const kept = (of: Template) =>
   );
 
 describe('the data', () => {
-  test('is in a table by tenant and element, paid per request, with point-in-time recovery', () => {
+  test('the table has keys tenant and element, on-demand billing and point-in-time recovery', () => {
     expect(table.Properties).toMatchObject({
       KeySchema: [
         { AttributeName: 'tenantId', KeyType: 'HASH' },
@@ -524,7 +530,7 @@ describe('the data', () => {
     });
   });
 
-  test('has an index of keys alone for what is not settled, and forgets tombstones', () => {
+  test('the table has a keys-only index of unsettled rows, and expires tombstones', () => {
     expect(table.Properties.GlobalSecondaryIndexes).toEqual([
       {
         IndexName: 'unsettled',
@@ -538,12 +544,12 @@ describe('the data', () => {
     expect(table.Properties.TimeToLiveSpecification).toEqual({ AttributeName: 'expiresAt', Enabled: true });
   });
 
-  test('is protected by a key that rotates', () => {
+  test('the token key rotates', () => {
     expect(tokenKey.Properties.EnableKeyRotation).toBe(true);
     expect(only('AWS::KMS::Alias').Properties.AliasName).toBe('alias/element-onboarding-dev');
   });
 
-  test('has no secret value in the template, and the platform secret says how to enter it', () => {
+  test('the template has no secret value, and the platform secret describes how to enter it', () => {
     expect(Object.keys(platformSecret.Properties).toSorted()).toEqual(['Description', 'Name']);
     expect(platformSecret.Properties.Name).toBe('element-onboarding/dev/platform');
     expect(platformSecret.Properties.Description).toContain(
@@ -551,14 +557,14 @@ describe('the data', () => {
     );
   });
 
-  test('goes with a stack for development', () => {
+  test('data is deleted with a development stack', () => {
     for (const { DeletionPolicy } of kept(template)) expect(DeletionPolicy).toBe('Delete');
     expect(table.Properties.DeletionProtectionEnabled).toBe(false);
   });
 
-  test('stays when the stack of any other stage is deleted', () => {
+  test('data is kept when the stack of any other stage is deleted', () => {
     const keeping = kept(production);
-    // Of the table, the key, the secret, the API's access log and each function's log.
+    // Table, key, secret, the API's access log and each function's log.
     expect(keeping).toHaveLength(4 + rows.length);
     for (const { DeletionPolicy, UpdateReplacePolicy } of keeping) {
       expect(DeletionPolicy).toMatch(/^Retain(ExceptOnCreate)?$/);
@@ -569,11 +575,11 @@ describe('the data', () => {
 });
 
 describe('the stack', () => {
-  test('is named by its stage', () => {
+  test('the stack is named by its stage', () => {
     expect(stack.stackName).toBe('element-onboarding-dev');
   });
 
-  test('synthesises without a warning', () => {
+  test('the stack synthesizes without a warning', () => {
     const annotations = Annotations.fromStack(stack);
     expect(annotations.findWarning('*', Match.anyValue())).toEqual([]);
     expect(annotations.findError('*', Match.anyValue())).toEqual([]);
@@ -590,14 +596,14 @@ describe('the stack', () => {
       settings,
       code: (name) => Code.fromInline(name),
     });
-    // As the CLI finds it; to synthesise would print it here.
+    // Read as the CLI does, because a synth would print them here.
     const warnings = made.node.metadata.filter(({ type }) => type === 'aws:cdk:warning');
     expect(warnings).toHaveLength(count);
     for (const { data } of warnings) expect(data).toContain('add -c alarmTopicArn=');
   });
 
   test.each(['dev', 'prod'])(
-    'for %s has no finding of cdk-nag but those acknowledged, with reasons',
+    'cdk-nag has no findings for %s but those acknowledged, with reasons',
     (stage) => {
       const app = new App({ context: recommendedFlags });
       const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
@@ -622,7 +628,7 @@ describe('the stack', () => {
     },
   );
 
-  test('puts out what its users need to know, each with a description', () => {
+  test('the stack has outputs for its users, each with a description', () => {
     const outputs = template.findOutputs('*');
     expect(Object.keys(outputs).toSorted()).toEqual([
       'ApiUrl',

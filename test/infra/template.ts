@@ -7,7 +7,7 @@ import { type Trigger, triggers } from '../../functions/triggers.ts';
 import type { Settings } from '../../infra/settings.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
 
-/** The templates of two stages, and how to find things in them. */
+/** The templates of two stages, and functions that find resources in them. */
 
 export const rows: [string, Trigger][] = Object.entries(triggers);
 export const queueRows = rows.flatMap(([name, { queue: trigger }]) => (trigger ? [{ name, trigger }] : []));
@@ -19,20 +19,20 @@ function synthesise(
 ): { stack: OnboardingStack; template: Template } {
   const stack = new OnboardingStack(new App({ context: recommendedFlags }), {
     settings: { stage, baseUrl: 'https://api.cloud-elements.com', ...more },
-    // The code of a function is its name, by which it is found in the template.
+    // The code of a function is its name, which identifies it in the template.
     code: (name) => Code.fromInline(name),
   });
   return { stack, template: Template.fromStack(stack) };
 }
 
 export const { stack, template } = synthesise('dev');
-/** With a topic, without which it warns. */
+/** With a topic, because its absence gives a warning. */
 export const production = synthesise('prod', {
   alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms',
 }).template;
 
 const resourceSchema = z.object({
-  /** Different for every type: what a test reads of them, it also compares. */
+  /** Different for every type; tests compare the values that they read. */
   Properties: z.any(),
   DeletionPolicy: z.optional(z.string()),
   UpdateReplacePolicy: z.optional(z.string()),
@@ -76,13 +76,13 @@ export function mappingOf(name: string) {
   return mapping;
 }
 
-/** What feeds the function of a row with a queue. */
+/** The queue of a function with a queue trigger. */
 export function queueOf(name: string) {
   const eventQueue = queueWithArn(mappingOf(name).Properties.EventSourceArn);
   return { eventQueue, deadLetters: queueWithArn(eventQueue.Properties.RedrivePolicy.deadLetterTargetArn) };
 }
 
-/** Where that ends which the function of a row with a stream gives up. */
+/** The dead-letter queue of a function with a stream trigger. */
 export const streamDeadLettersOf = (name: string) =>
   queueWithArn(mappingOf(name).Properties.DestinationConfig.OnFailure.Destination);
 
@@ -98,7 +98,7 @@ const allowanceSchema = z.object({
   Condition: z.optional(z.unknown()),
 });
 
-/** Every statement that allows something, whatever the policy it is part of. */
+/** Every allow statement, in any policy. */
 export function allowancesIn(part: unknown): z.infer<typeof allowanceSchema>[] {
   const found: z.infer<typeof allowanceSchema>[] = [];
   JSON.stringify(part, (_key, value: unknown) => {
@@ -109,7 +109,7 @@ export function allowancesIn(part: unknown): z.infer<typeof allowanceSchema>[] {
   return found;
 }
 
-/** What the role of a function allows it. */
+/** The allow statements of a function's role. */
 export function allowancesOf(name: string) {
   const [roleId] = functionNamed(name).Properties.Role['Fn::GetAtt'];
   return allowancesIn(
@@ -133,7 +133,7 @@ const named = new Map([
   [JSON.stringify(tenantSecretsArn), 'tenant secrets'],
 ]);
 
-/** Each action that the role of a function allows it, with its resource: `kms:Encrypt token key`. */
+/** The allowed actions of a function's role with their resources: `kms:Encrypt token key`. */
 export function permissionsOf(name: string): string[] {
   const own = new Map([
     [JSON.stringify(arnOf(functionNamed(name).Properties.LoggingConfig.LogGroup.Ref)), 'its log group'],

@@ -11,10 +11,10 @@ import * as z from 'zod/mini';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const packagedNode = `node_modules/node-${process.platform}-${process.arch}/bin/node`;
 
-/** Says which command it was given, and that it is version 99. */
+/** A fake Node of version 99 that prints its command. */
 const packaged = '#!/bin/sh\nif [ "$1" = --version ]; then echo v99.0.0; else echo "packaged $*"; fi\n';
 
-/** A project whose `engines` asks for the Node given, with these files. */
+/** A project whose `engines` requires the given Node, with these files. */
 function project(engines: string, files: Record<string, string> = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'with-node-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -55,13 +55,13 @@ test('a Node that is too old hands the command to the packaged one', async () =>
   });
 });
 
-test('tools of node_modules run on the Node that was found', async () => {
+test('tools of node_modules run on the Node that the launcher found', async () => {
   const tool = '#!/usr/bin/env node\n';
   const directory = project('>=90', { [packagedNode]: packaged, 'node_modules/.bin/a-tool': tool });
   expect((await run(directory, 'a-tool', '--b')).stdout).toMatch(/^packaged \/.*\/\.bin\/a-tool --b\n$/);
 });
 
-test('without a Node that is new enough one sentence says which is needed', async () => {
+test('without a Node that is new enough one sentence names the required version', async () => {
   const { stderr, code } = await run(project('>=90'), 'app.ts');
   expect(stderr).toBe(
     `This needs Node 90 or newer: this is ${process.version}. Install Node from https://nodejs.org; on Linux with glibc, \`npm ci\` brings it.\n`,
@@ -69,7 +69,7 @@ test('without a Node that is new enough one sentence says which is needed', asyn
   expect(code).toBe(1);
 });
 
-test('a packaged Node that does not run here, as one for glibc on musl, is not needed or else named', async () => {
+test('a packaged Node that does not run here, as one for glibc on musl, is skipped or named', async () => {
   const files = { [packagedNode]: '#!/nowhere/ld-linux.so\n', 'app.ts': 'console.log("runs")' };
   expect(await run(project('>=24.3', files), 'app.ts')).toMatchObject({ stdout: 'runs\n', code: 0 });
 
@@ -87,7 +87,7 @@ test('a command that is not installed is named', async () => {
   expect(code).toBe(1);
 });
 
-test('the exit status is that of the command', async () => {
+test('the launcher’s exit status is that of the command', async () => {
   const directory = project('>=24.3', { 'app.ts': 'process.exit(3)' });
   expect(await run(directory, 'app.ts')).toMatchObject({ code: 3, signal: null });
 });
@@ -129,8 +129,8 @@ test('cdk finds its Node by the launcher, so that npx cdk works on any', () => {
   expect(app).toBe('node infra/with-node.js infra/app.ts');
 });
 
-test('npm does not install the packaged Node on musl, where it would stand before one that runs', () => {
-  // Their own manifests do not say it: after an update, write "libc": ["glibc"] into the lock again.
+test('npm does not install the packaged Node on musl, where it would shadow one that runs', () => {
+  // The packages' manifests lack it: after an update, write "libc": ["glibc"] into the lock again.
   const lockSchema = z.object({
     packages: z.record(z.string(), z.object({ libc: z.optional(z.array(z.string())) })),
   });

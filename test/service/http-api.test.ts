@@ -9,11 +9,11 @@ import { startService, type Answer, type Service } from '../support/running-serv
 const patience = { timeout: 4_000 };
 
 let service: Service;
-/** Of `startUnknownOutcome`: it takes eight seconds of looking for the instance, which pass beside the other tests. */
+/** From `startUnknownOutcome`: its look-ups take eight seconds, which pass during the other tests. */
 let unknownOutcome: Awaited<ReturnType<typeof startUnknownOutcome>>;
 beforeAll(async () => {
   service = await startService();
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   const path = pathOf('-');
   await Promise.all([
     service.post('-', {}),
@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 beforeEach(() => service.simulator.reset());
 
-/** Of the Taxify guide of Cloud Elements, with its blanks filled in. */
+/** From Cloud Elements' Taxify guide, with its blanks filled in. */
 const instanceJson = {
   element: { key: 'taxify' },
   configuration: { 'api.key': 'taxify-key-for-tests' },
@@ -44,19 +44,19 @@ const expectedNames =
 
 const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-/** Asks for an instance whose create breaks off, and which Cloud Elements does not list until told to. */
+/** Requests an instance whose create breaks off, and which Cloud Elements lists only on demand. */
 async function startUnknownOutcome() {
   const own = await startService();
   own.simulator.listLagMs = 60_000;
   own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
   const tenantId = newTenant();
   const answer = own.post(tenantId, instanceJson);
-  // Whoever awaits it sees the failure; a run of other tests alone ends before there is an answer.
+  // The test that awaits it sees a failure; a run of other tests may end before the response.
   answer.catch(() => {});
   return { service: own, tenantId, answer };
 }
 
-/** The answer that is a problem as of RFC 9457, with these fields and no others. */
+/** A response with a problem as in RFC 9457, with these fields and no others. */
 function problem(status: number, code: string, more: object = {}): Answer {
   const fields = {
     type: `urn:element-onboarding:${code}`,
@@ -73,7 +73,7 @@ function problem(status: number, code: string, more: object = {}): Answer {
   };
 }
 
-/** Above 499 the caller learns what kind of thing went wrong, and the operator the rest. */
+/** Above 499 the caller gets only the kind of error, and the operator the details. */
 function expectNoDetail(answer: Answer): void {
   const { title } = Object(answer.json);
   expect(answer.json).toMatchObject({ detail: title });
@@ -92,7 +92,7 @@ test('an answer that a proxy has compressed is read by the functions as they are
 });
 
 describe('POST of an instance', () => {
-  test('provisions what the documented body asks for and answers with the instance', async () => {
+  test('POST provisions the documented body and answers with the instance', async () => {
     const tenantId = newTenant();
     const answer = await service.post(tenantId, instanceJson);
     expect(answer.json).toStrictEqual({
@@ -113,7 +113,7 @@ describe('POST of an instance', () => {
     expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toEqual(answer.json);
   });
 
-  test('leaves an item in DynamoDB whose token is encrypted', async () => {
+  test('POST leaves an item in DynamoDB whose token is encrypted', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     const [instance] = service.instancesOf(tenantId);
@@ -130,7 +130,7 @@ describe('POST of an instance', () => {
     expect(JSON.stringify(item)).not.toContain('taxify-key-for-tests');
   });
 
-  test('repeated answers the same instance and makes no other', async () => {
+  test('a repeated POST answers with the same instance and makes no other', async () => {
     const tenantId = newTenant();
     const first = await service.post(tenantId, instanceJson);
     const again = await service.post(tenantId, instanceJson);
@@ -143,10 +143,10 @@ describe('POST of an instance', () => {
     ['another name', { name: 'Another' }],
     ['other tags', { tags: ['shop'] }],
     [
-      'other harmless configuration',
+      'other allow-listed configuration',
       { configuration: { ...instanceJson.configuration, 'pagination.max': '7' } },
     ],
-  ])('with %s than before is a conflict that changes nothing', async (_what, change) => {
+  ])('POST with %s than before is a conflict that changes nothing', async (_what, change) => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     const before = await service.rowOf(tenantId);
@@ -157,9 +157,9 @@ describe('POST of an instance', () => {
     expect(service.postsFor(tenantId)).toBe(1);
   });
 
-  // Deployed to an emulator each of them starts a process on this machine.
+  // On an emulator, each of them starts a process on this machine.
   const atOnce = isDeployed ? 10 : 50;
-  test(`${atOnce} times at once makes one instance, and every answer is 200, 201 or 202`, async () => {
+  test(`${atOnce} concurrent POSTs make one instance, and every response is 200, 201 or 202`, async () => {
     const tenantId = newTenant();
     service.simulator.latencyMs = 50;
     const answers = await Promise.all(
@@ -172,7 +172,7 @@ describe('POST of an instance', () => {
     expect(service.instancesOf(tenantId)).toHaveLength(1);
   });
 
-  test('while another one provisions says so, where to look and when', async () => {
+  test('POST during another POST answers 202 with the path and the time to retry', async () => {
     const tenantId = newTenant();
     service.simulator.latencyMs = 600;
     const first = service.post(tenantId, instanceJson);
@@ -193,7 +193,7 @@ describe('POST of an instance', () => {
     expect(other).toEqual(problem(409, 'busy-with-other-settings'));
   });
 
-  test('takes the credentials from the tenant’s secret when it brings none', async () => {
+  test('POST without credentials takes them from the tenant’s secret', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
     const { configuration: _, ...withoutCredentials } = instanceJson;
@@ -201,7 +201,7 @@ describe('POST of an instance', () => {
     expect(service.instancesOf(tenantId)[0]?.configuration).toEqual({ 'api.key': 'stored-key-for-tests' });
   });
 
-  test('makes the instances of two tenants, and of two elements, apart', async () => {
+  test('POST makes separate instances for two tenants, and for two elements', async () => {
     const [one, other] = [newTenant(), newTenant()];
     const freshdesk = {
       element: { key: 'freshdeskv2' },
@@ -220,20 +220,20 @@ describe('POST of an instance', () => {
   test.each([
     ['JSON with a character set', 'application/json; charset=utf-8'],
     ['another JSON, which the gateway hands over in base64', 'application/vnd.tests+json'],
-  ])('accepts %s', async (_what, contentType) => {
+  ])('POST accepts %s', async (_what, contentType) => {
     const tenantId = newTenant();
     const answer = await service.post(tenantId, { ...instanceJson, name: 'Käse ☕' }, contentType);
     expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
   });
 
-  test('accepts a body without content type, which the gateway hands over in base64', async () => {
+  test('POST accepts a body without content type, which the gateway passes on in base64', async () => {
     const tenantId = newTenant();
     const body = JSON.stringify({ ...instanceJson, name: 'Käse ☕' });
     const answer = await service.request({ method: 'POST', path: `/tenants/${tenantId}/instances`, body });
     expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
   });
 
-  test('accepts 64 KiB, and goes by the last of two equal keys, as JSON.parse does', async () => {
+  test('POST accepts 64 KiB, and uses the last of two equal keys, as JSON.parse does', async () => {
     const tenantId = newTenant();
     const body = JSON.stringify(instanceJson)
       .replace('{', '{"name":"First",')
@@ -245,7 +245,7 @@ describe('POST of an instance', () => {
     });
   });
 
-  test('accepts the longest ids there may be', async () => {
+  test('POST accepts the longest possible ids', async () => {
     const tenantId = `a.b-C_9.${'z'.repeat(56)}`;
     const answer = await service.post(tenantId, instanceJson);
     expect(answer.status).toBe(201);
@@ -367,11 +367,11 @@ describe('a request refused before anything is sent', () => {
           'expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
       })),
     ],
-  ])('is told what is wrong when its body %s', async (_what, body, errors) => {
+  ])('a refusal names the fault when the body %s', async (_what, body, errors) => {
     expect(await service.post(newTenant(), body)).toEqual(problem(400, 'invalid-request', { errors }));
   });
 
-  test('is told of every wrong field and path parameter at once, each with what was expected', async () => {
+  test('a refusal names every wrong field and path parameter at once, each with the expected value', async () => {
     const answer = await service.post(
       'a%20b',
       `{
@@ -411,7 +411,7 @@ describe('a request refused before anything is sent', () => {
     });
   });
 
-  test('is told of twenty problems, and how many more there are', async () => {
+  test('a refusal names twenty validation errors, and counts the others', async () => {
     const syllables = Array.from('lnrs').flatMap((first) => Array.from('aeio', (second) => first + second));
     const names = syllables.flatMap((first) =>
       syllables.flatMap((second) => syllables.map((third) => `f${first}${second}${third}`)),
@@ -425,21 +425,21 @@ describe('a request refused before anything is sent', () => {
     });
   });
 
-  test('may not be longer than 64 KiB, counted in bytes', async () => {
+  test('a body longer than 64 KiB, counted in bytes, is refused', async () => {
     const tooLong = JSON.stringify(instanceJson).padEnd(64 * 1024 + 1);
     expect(await service.post(newTenant(), tooLong)).toEqual(problem(413, 'body-too-large'));
     expect(await service.post(newTenant(), 'é'.repeat(33_000))).toEqual(problem(413, 'body-too-large'));
   });
 
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'multipart/json'])(
-    'may not be of the media type %s',
+    'a body of the media type %s is refused',
     async (contentType) => {
       const answer = await service.post(newTenant(), instanceJson, contentType);
       expect(answer).toEqual(problem(415, 'unsupported-media-type'));
     },
   );
 
-  test('may not hold bytes that are no UTF-8', async () => {
+  test('a body with bytes that are not UTF-8 is refused', async () => {
     const body = Buffer.from(JSON.stringify({ ...instanceJson, name: 'Käse' }), 'latin1');
     const answer = await service.post(newTenant(), body, 'application/vnd.tests+json');
     expect(answer).toEqual(
@@ -449,7 +449,7 @@ describe('a request refused before anything is sent', () => {
     );
   });
 
-  /** A gateway that decodes paths before it looks for their route never hands these over. */
+  /** A gateway that decodes paths before it matches their route never passes these on. */
   const idsWithSlash = [
     ['a slash', 'a%2Fb'],
     ['two slashes and dots', '..%2F..%2Fsecret'],
@@ -473,7 +473,7 @@ describe('a request refused before anything is sent', () => {
     ['the name of a prototype', '__proto__'],
   ];
 
-  test.each(wrongIds)('names a tenant id with %s, on every route', async (_what, id) => {
+  test.each(wrongIds)('a tenant id with %s is refused by name, on every route', async (_what, id) => {
     const answers = await Promise.all([
       service.post(id, instanceJson),
       service.get(`/tenants/${id}/instances`),
@@ -489,27 +489,30 @@ describe('a request refused before anything is sent', () => {
     }
   });
 
-  test.each([...wrongIds, ['capitals', 'Taxify']])('names an element key with %s', async (_what, key) => {
-    const answers = await Promise.all([
-      service.get(`/tenants/t/instances/${key}`),
-      service.get(`/tenants/t/instances/${key}/token`),
-    ]);
-    for (const answer of answers) {
-      expect(answer).toEqual(
+  test.each([...wrongIds, ['capitals', 'Taxify']])(
+    'an element key with %s is refused by name',
+    async (_what, key) => {
+      const answers = await Promise.all([
+        service.get(`/tenants/t/instances/${key}`),
+        service.get(`/tenants/t/instances/${key}/token`),
+      ]);
+      for (const answer of answers) {
+        expect(answer).toEqual(
+          problem(400, 'invalid-request', {
+            errors: [{ parameter: 'elementKey', detail: expect.stringMatching(/^expected /) }],
+          }),
+        );
+      }
+      const inBody = await service.post('t', { element: { key: decodeURIComponent(key) } });
+      expect(inBody).toEqual(
         problem(400, 'invalid-request', {
-          errors: [{ parameter: 'elementKey', detail: expect.stringMatching(/^expected /) }],
+          errors: [{ pointer: '#/element/key', detail: expect.stringMatching(/^expected /) }],
         }),
       );
-    }
-    const inBody = await service.post('t', { element: { key: decodeURIComponent(key) } });
-    expect(inBody).toEqual(
-      problem(400, 'invalid-request', {
-        errors: [{ pointer: '#/element/key', detail: expect.stringMatching(/^expected /) }],
-      }),
-    );
-  });
+    },
+  );
 
-  test('is told of both path parameters', async () => {
+  test('a refusal names both wrong path parameters', async () => {
     const answer = await service.get('/tenants/-/instances/-');
     expect(answer).toEqual(
       problem(400, 'invalid-request', {
@@ -521,7 +524,7 @@ describe('a request refused before anything is sent', () => {
     );
   });
 
-  test('is told what configuration is missing, and where it may come from', async () => {
+  test('a refusal names missing configuration, and the ways to supply it', async () => {
     const tenantId = newTenant();
     const answer = await service.post(tenantId, { element: { key: 'taxify' } });
     expect(answer).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
@@ -529,7 +532,7 @@ describe('a request refused before anything is sent', () => {
   });
 
   test.each(['base.url', 'event.notification.callback.url', 'partner.key'])(
-    'may not set %s beside the tenant’s secret, and can so not tell whether there is one',
+    'a request cannot set %s beside the tenant’s secret, nor find out whether the secret exists',
     async (key) => {
       const [known, unknown] = [newTenant(), newTenant()];
       await service.putTenantSecret(known, { 'api.key': 'stored-key-for-tests' });
@@ -546,11 +549,11 @@ describe('a request refused before anything is sent', () => {
   test.each([
     ['', 'one instance', 'not-found'],
     ['/token', 'its token', 'not-found'],
-  ])('is told that there is none when it asks for …/taxify%s: %s', async (path, _what, code) => {
+  ])('a request for a missing …/taxify%s is refused: %s', async (path, _what, code) => {
     expect(await service.get(`/tenants/${newTenant()}/instances/taxify${path}`)).toEqual(problem(404, code));
   });
 
-  test('may not have a body where none is expected', async () => {
+  test('an unexpected body is refused', async () => {
     const answer = await service.request({
       method: 'GET',
       path: '/tenants/t/instances',
@@ -601,7 +604,7 @@ const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.
 
 const pathOfFreshdesk = (tenantId: string) => `/tenants/${tenantId}/instances/freshdeskv2`;
 
-/** Every configuration that Cloud Elements has received for the tenant's instances of today, as text. */
+/** Every configuration that Cloud Elements has received for the tenant's current instances, as text. */
 function configurationsSent(tenantId: string): string[] {
   const paths = service.instancesOf(tenantId).map(({ id }) => `/instances/${id}`);
   return service.simulator.requests
@@ -622,7 +625,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
   const own = { 'api.key': 'x', 'base.url': address };
   const trusted = { element: { key: 'taxify' } };
 
-  /** Cloud Elements merges what it gets: a stored value and an address are never sent to one instance, in no order. */
+  /** Cloud Elements merges configurations: one instance must never get a stored value and an address, in any order. */
   function expectApart(tenantId: string): void {
     const sent = configurationsSent(tenantId).join('\n');
     expect(sent).not.toBe('');
@@ -653,7 +656,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     ['an own value for each stored one and the address', { ...own, 'partner.key': 'y' }],
     ['a mask in place of the key and the address', { 'api.key': '********', 'base.url': address }],
     ['where to send events', { 'event.notification.callback.url': address }],
-  ])('PATCH of %s is refused beside the stored key, and PATCH {} goes on working', async (_what, asked) => {
+  ])('PATCH of %s is refused beside the stored key, and PATCH {} still works', async (_what, asked) => {
     const tenantId = await newTenantFromSecret();
     expect(await service.patch(pathOf(tenantId), { configuration: asked })).toMatchObject({
       status: 400,
@@ -680,14 +683,14 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     expectApart(tenantId);
   });
 
-  test('a new key in the body works, beside everything else that requests have set', async () => {
+  test('a new key in the body is accepted with all other entries that requests have set', async () => {
     const tenantId = await newTenantFromRequest({ 'api.key': 'x' });
     const token = async () => Object((await service.get(`${pathOf(tenantId)}/token`)).json).token;
     const before = await token();
     const patch = (configuration: object) => service.patch(pathOf(tenantId), { configuration });
     expect((await patch({ 'api.key': 'x-2' })).status).toBe(200);
     expect((await patch(own)).status).toBe(200);
-    // From here on the address is one of the entries.
+    // From here on the address is among the requests' entries.
     expect(await patch({ 'api.key': 'x-3' })).toEqual(missing('base.url'));
     expect(await patch({ 'base.url': `${address}/other` })).toEqual(missing('api.key'));
     const renewed = { 'api.key': 'x-4', 'base.url': `${address}/other` };
@@ -698,7 +701,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     expectApart(tenantId);
   });
 
-  test('PATCH that took effect and was answered as refused is remembered', async () => {
+  test('PATCH that took effect but was answered as refused is remembered', async () => {
     const tenantId = await newTenantFromRequest({ 'api.key': 'x' });
     service.simulator.fail({
       on: 'PATCH /instances/{id}',
@@ -727,7 +730,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     expectApart(tenantId);
   });
 
-  describe('of an element outside the catalogue', () => {
+  describe('an element outside the catalog', () => {
     const freshdesk = { element: { key: 'freshdeskv2' } };
     const storedPair = { subdomain: 'shop', username: stored['api.key'] };
 
@@ -744,7 +747,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
       expectApart(tenantId);
     });
 
-    test('POST of the address does not take the stored key along', async () => {
+    test('POST of the address does not send the stored key', async () => {
       const tenantId = newTenant();
       await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
       const alone = { ...freshdesk, configuration: { subdomain: 'elsewhere' } };
@@ -762,7 +765,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     });
   });
 
-  test('a secret without the key is not sent by PATCH', async () => {
+  test('PATCH does not send a secret without the key', async () => {
     const tenantId = await newTenantFromSecret();
     await service.putTenantSecret(tenantId, { 'base.url': address });
     expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(missing('api.key'));
@@ -775,7 +778,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
 });
 
 describe('GET of a tenant’s instances', () => {
-  test('is an empty list when there are none', async () => {
+  test('the list of a tenant without instances is empty', async () => {
     const answer = await service.get(`/tenants/${newTenant()}/instances`);
     expect(answer).toMatchObject({
       status: 200,
@@ -784,7 +787,7 @@ describe('GET of a tenant’s instances', () => {
     });
   });
 
-  test('shows this tenant’s in the order of their element keys, without tokens', async () => {
+  test('the list has this tenant’s instances in the order of their element keys, without tokens', async () => {
     const [tenantId, other] = [newTenant(), newTenant()];
     const taxify = await service.post(tenantId, instanceJson);
     const freshdesk = await service.post(tenantId, {
@@ -824,7 +827,7 @@ test.skipIf(isDeployed)(
 );
 
 describe('GET of a token', () => {
-  test('hands out the very token of the instance, and tells caches to forget it', async () => {
+  test('GET of a token returns the instance’s token, and forbids caching', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     const [instance] = service.instancesOf(tenantId);
@@ -841,7 +844,7 @@ describe('GET of a token', () => {
     });
   });
 
-  test('is logged with its caller and never with the token', async () => {
+  test('GET of a token is logged with its caller and never with the token', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     await service.get(`/tenants/${tenantId}/instances/taxify/token`);
@@ -859,7 +862,7 @@ describe('GET of a token', () => {
     expect((await service.logs()).filter((line) => line.includes(instance?.token ?? ''))).toEqual([]);
   });
 
-  test('is refused while the instance is being provisioned, and when it failed', async () => {
+  test('GET of a token is refused while the instance is being provisioned, and when it failed', async () => {
     const tenantId = newTenant();
     const path = `/tenants/${tenantId}/instances/taxify/token`;
     service.simulator.latencyMs = 400;
@@ -870,7 +873,7 @@ describe('GET of a token', () => {
     expect(await service.get(path)).toEqual(problem(409, 'not-active'));
   });
 
-  test.skipIf(isDeployed)('is not possible while KMS or the table fails', async () => {
+  test.skipIf(isDeployed)('GET of a token fails while KMS or the table fails', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     for (const target of ['TrentService.Decrypt', 'DynamoDB_20120810.GetItem']) {
@@ -889,7 +892,7 @@ describe('GET of a token', () => {
 const withKey = (key: string) => ({ ...instanceJson, configuration: { 'api.key': key } });
 
 describe('a refusal by the vendor', () => {
-  test('is answered with its request id and without the vendor’s words, and can be corrected', async () => {
+  test('a refusal by the vendor has its request id but not the vendor’s words, and can be corrected', async () => {
     const tenantId = newTenant();
     const answer = await service.post(tenantId, withKey('refused-key-for-tests'));
     const requestId = expect.stringMatching(/^[\da-f]{24}$/);
@@ -916,7 +919,7 @@ describe('a refusal by the vendor', () => {
   test.each([
     ['halves of characters', String.raw`"half \ud800 sesame"`],
     ['a number', '1234567890'],
-  ])('of a credential that holds %s is an ordinary refusal, too', async (_what, value) => {
+  ])('a refused credential that contains %s is an ordinary refusal, too', async (_what, value) => {
     const tenantId = newTenant();
     service.simulator.fail({
       on: 'POST /instances',
@@ -931,7 +934,7 @@ describe('a refusal by the vendor', () => {
     expect(await service.rowOf(tenantId)).toMatchObject({ status: 'failed', leaseExpiresAt: 0 });
   });
 
-  test('of an element that it does not know is one, too', async () => {
+  test('an unknown element is an ordinary refusal, too', async () => {
     const answer = await service.post(newTenant(), { element: { key: 'nosuch' }, configuration: { a: 'b' } });
     expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
   });
@@ -945,7 +948,7 @@ describe('a platform secret', () => {
   afterAll(() => unconfigured[Symbol.asyncDispose]());
 
   test.each([
-    // Emulators give a secret that was made without a value an empty one.
+    // Emulators give a secret without a value an empty one.
     ['that is missing', undefined, isDeployed ? 'is empty' : 'does not exist'],
     ['that is empty', '', 'is empty'],
     ['that is not JSON', 'hush-hush', 'is not JSON'],
@@ -957,7 +960,7 @@ describe('a platform secret', () => {
       '#/userSecret expected a secret of ASCII characters without white space and commas; #/organizationSecret expected text',
     ],
   ])(
-    '%s is the operator’s to put right: they learn what is wrong, the caller does not',
+    'a platform secret %s is reported with the reason to the operator, not to the caller',
     async (_what, value, fault) => {
       const { platformSecretName, putSecret, post } = unconfigured;
       if (value !== undefined) await putSecret(platformSecretName, value);
@@ -984,7 +987,7 @@ describe('a platform secret', () => {
     },
   );
 
-  test('that has been put right works at once', async () => {
+  test('a corrected platform secret works at once', async () => {
     const { platformSecretName, putSecret, post } = unconfigured;
     await putSecret(platformSecretName, {
       userSecret: 'local-user-secret',
@@ -993,7 +996,7 @@ describe('a platform secret', () => {
     expect((await post(newTenant(), instanceJson)).status).toBe(201);
   });
 
-  test('that Cloud Elements refuses is the operator’s matter, too', async () => {
+  test('a platform secret that Cloud Elements refuses is reported to the operator, too', async () => {
     const tenantId = newTenant();
     service.simulator.fail({
       on: 'POST /instances',
@@ -1014,7 +1017,7 @@ describe('a platform secret', () => {
 });
 
 describe('a failure', () => {
-  test('of the tenant’s secret is told to the operator alone and leaves no row', async () => {
+  test('an unusable tenant’s secret is reported to the operator alone and leaves no row', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, 'hush-hush');
     const answer = await service.post(tenantId, { element: { key: 'taxify' } });
@@ -1036,7 +1039,7 @@ describe('a failure', () => {
   test.skipIf(isDeployed).each([
     ['Secrets Manager', 'secretsmanager.GetSecretValue', { element: { key: 'taxify' } }],
     ['DynamoDB', 'DynamoDB_20120810.PutItem', instanceJson],
-  ])('of %s is answered 503, and the request succeeds later', async (_what, target, body) => {
+  ])('a failure of %s is answered 503, and the request succeeds later', async (_what, target, body) => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
     service.stack.fail({ target, times: 3, status: 500, type: 'InternalServiceError' });
@@ -1047,27 +1050,30 @@ describe('a failure', () => {
     expect((await service.post(tenantId, body)).status).toBe(201);
   });
 
-  test.skipIf(isDeployed)('to encrypt the token loses nothing: asking again finds the instance', async () => {
-    const tenantId = newTenant();
-    service.stack.fail({
-      target: 'TrentService.Encrypt',
-      times: 3,
-      status: 500,
-      type: 'KMSInternalException',
-    });
-    const answer = await service.post(tenantId, instanceJson);
-    expect(answer).toEqual(problem(503, 'not-saved'));
-    expectNoDetail(answer);
-    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
-      status: 'provisioning',
-      lastError: { code: 'not-saved' },
-    });
-    expect((await service.post(tenantId, instanceJson)).status).toBe(201);
-    expect(service.postsFor(tenantId)).toBe(1);
-    await service.expectOneActiveInstance(tenantId);
-  });
+  test.skipIf(isDeployed)(
+    'a failure to encrypt the token loses nothing: a repeat finds the instance',
+    async () => {
+      const tenantId = newTenant();
+      service.stack.fail({
+        target: 'TrentService.Encrypt',
+        times: 3,
+        status: 500,
+        type: 'KMSInternalException',
+      });
+      const answer = await service.post(tenantId, instanceJson);
+      expect(answer).toEqual(problem(503, 'not-saved'));
+      expectNoDetail(answer);
+      expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
+        status: 'provisioning',
+        lastError: { code: 'not-saved' },
+      });
+      expect((await service.post(tenantId, instanceJson)).status).toBe(201);
+      expect(service.postsFor(tenantId)).toBe(1);
+      await service.expectOneActiveInstance(tenantId);
+    },
+  );
 
-  test.skipIf(isDeployed)('to read the table is answered 503 by the reading routes', async () => {
+  test.skipIf(isDeployed)('a failure to read the table is answered 503 by the reading routes', async () => {
     const tenantId = newTenant();
     const fault = { times: 3, status: 500, type: 'InternalServerError' };
     service.stack.fail({ target: 'DynamoDB_20120810.Query', ...fault });
@@ -1078,8 +1084,8 @@ describe('a failure', () => {
     );
   });
 
-  test.skipIf(isDeployed)('to reach Cloud Elements is answered 502 and leaves no row', async () => {
-    // Leaves half a second to try.
+  test.skipIf(isDeployed)('a failure to reach Cloud Elements is answered 502 and leaves no row', async () => {
+    // Leaves half a second for the attempt.
     await using own = await startService({ functionTimeoutMs: 500 + createTimeoutMs + commitReserveMs });
     await own.simulator.stop();
     const answer = await own.post('tenant', instanceJson);
@@ -1088,15 +1094,18 @@ describe('a failure', () => {
     expect(await own.items()).toEqual([]);
   });
 
-  test.skipIf(isDeployed)('to find time is answered 504 and leaves no row', async () => {
-    await using own = await startService({ functionTimeoutMs: commitReserveMs });
-    const answer = await own.post('tenant', instanceJson);
-    expect(answer).toEqual(problem(504, 'out-of-time'));
-    expect(await own.items()).toEqual([]);
-    expect(own.simulator.requests).toEqual([]);
-  });
+  test.skipIf(isDeployed)(
+    'a request without enough time left is answered 504 and leaves no row',
+    async () => {
+      await using own = await startService({ functionTimeoutMs: commitReserveMs });
+      const answer = await own.post('tenant', instanceJson);
+      expect(answer).toEqual(problem(504, 'out-of-time'));
+      expect(await own.items()).toEqual([]);
+      expect(own.simulator.requests).toEqual([]);
+    },
+  );
 
-  test('by 429 is handed on with its time to wait, and leaves no row', async () => {
+  test('a 429 of Cloud Elements is passed on with its time to wait, and leaves no row', async () => {
     const tenantId = newTenant();
     service.simulator.fail({
       on: 'POST /instances',
@@ -1109,7 +1118,7 @@ describe('a failure', () => {
     expect(await service.rowOf(tenantId)).toBeUndefined();
   });
 
-  test('of the connection after the create took effect is made good within the same request', async () => {
+  test('a connection that fails after the create took effect is recovered within the same request', async () => {
     const tenantId = newTenant();
     service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     expect((await service.post(tenantId, instanceJson)).status).toBe(201);
@@ -1130,7 +1139,7 @@ async function killedWhileCreating(effect: 'applied' | 'none'): Promise<string> 
 
 describe('a function killed in the middle of a create', () => {
   test.skipIf(isDeployed)(
-    'loses nothing: who asks again waits for its claim to run out, and gets that instance',
+    'a create killed in the middle loses nothing: a repeat waits for the lease, and gets the instance',
     async () => {
       const tenantId = await killedWhileCreating('applied');
       expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
@@ -1145,7 +1154,7 @@ describe('a function killed in the middle of a create', () => {
   );
 
   test.skipIf(isDeployed)(
-    'has nobody create a second one as long as the first may still appear',
+    'a create killed in the middle is not repeated as long as its instance may still appear',
     async () => {
       const tenantId = await killedWhileCreating('none');
       await service.endLease(tenantId);
@@ -1159,7 +1168,7 @@ describe('a function killed in the middle of a create', () => {
   );
 });
 
-test('a create whose outcome stays unknown is answered 202, and adopted by who asks again once it shows', async () => {
+test('a create of unknown outcome is answered 202, and adopted by a repeat once the instance shows', async () => {
   const { service: own, tenantId, answer } = unknownOutcome;
   expect(await answer).toMatchObject({
     status: 202,

@@ -8,11 +8,11 @@ import type { FunctionName } from '../../functions/triggers.ts';
 import { startService, type Service } from '../support/running-service.ts';
 
 /**
- * A function's process is killed with SIGKILL at each request that it makes, one after the other, of whatever server:
- * before the request takes effect, or after that and before its answer. Then whoever asked asks again.
+ * A function's process is killed with SIGKILL at each request that it makes to any server, one after the other: before
+ * the request takes effect, or after that and before the response. Then the caller repeats the request.
  *
- * The periods that pass until then, half a minute for a claim, two minutes for a create that may still take effect and
- * an hour until doubts are looked at again, are not waited for: the row is made that much older in the table.
+ * The tests do not wait for the periods until then (half a minute for a claim, two minutes for a create that may still
+ * take effect, an hour until the recheck of doubts): they make the row that much older in the table.
  */
 let service: Service;
 beforeAll(async () => {
@@ -27,17 +27,17 @@ type Scenario = {
   what: string;
   victim: FunctionName;
   prepare?: (tenantIds: readonly string[]) => Promise<unknown>;
-  /** So much time passes between that and the request. */
+  /** Time between the preparation and the request. */
   waitMs?: number;
   /** The request whose function is killed. */
   ask: (tenantId: string) => Promise<unknown>;
-  /** The same again; true once it has succeeded. */
+  /** Repeats the request; true once it has succeeded. */
   askAgain: (tenantId: string) => Promise<boolean>;
-  /** One of the requests that must have been struck. */
+  /** A request at which the function must have been killed. */
   strikes: string;
-  /** Creates sent for a tenant, one unless said otherwise, and one more where that was struck before it took effect. */
+  /** Creates sent for a tenant (default 1), and one more if the function was killed before it took effect. */
   creates?: number;
-  /** What there is in the end. */
+  /** Checks the final state. */
   leaves: (tenantId: string) => Promise<void>;
 };
 
@@ -94,7 +94,7 @@ const scenarios: Scenario[] = [
     leaves: nothing,
   },
   {
-    what: 'off-boards by event',
+    what: 'offboards by event',
     victim: 'offboard-tenants',
     prepare: provisionAll,
     ask: (tenantId) => sendEvent('offboard-tenants', 'TenantOffboarded', tenantId),
@@ -166,16 +166,16 @@ const scenarios: Scenario[] = [
 
 describe.each(scenarios)('a function that $what', (scenario) => {
   test.each(moments)(
-    'killed at any of its requests, %s, loses and doubles nothing',
+    'a function killed at any of its requests, %s, loses and duplicates nothing',
     async (moment) => {
-      // One more than any function makes requests: a run of the reconciler alone has six queries.
+      // More than the requests of any function: a run of the reconciler alone has six queries.
       const tenantIds = Array.from({ length: 20 }, newTenant);
       await scenario.prepare?.(tenantIds);
       const struck: string[] = [];
       let survivor: string | undefined;
       for (const tenantId of tenantIds) {
         await makeOlder(tenantId, scenario.waitMs ?? 0);
-        // What a container remembers saves it requests: so once in a new one, once in the one that was asked again.
+        // A warm container makes fewer requests, so this runs once in a new one, and once in a warm one.
         if (moment === 'before it takes effect') service.stack.kill(scenario.victim);
         const strike = strikeAt({ victim: scenario.victim, ordinal: struck.length + 1, moment });
         const asked = scenario.ask(tenantId);
@@ -198,7 +198,7 @@ describe.each(scenarios)('a function that $what', (scenario) => {
       expect(survivor, 'one that is not killed').toBeDefined();
       expect(struck).toContain(scenario.strikes);
 
-      // Of the tenants that were not needed nothing comes due in the tests to come.
+      // Rows of unused tenants must not become due in later tests.
       await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
       await reconcile();
     },
@@ -206,7 +206,7 @@ describe.each(scenarios)('a function that $what', (scenario) => {
   );
 });
 
-/** Kills the function's process at the request of this ordinal, counted from now on and beginning with 1. */
+/** Kills the function's process at its request of this ordinal, counted from now, starting with 1. */
 function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: number; moment: Moment }) {
   const { stack, simulator } = service;
   const { promise: happened, resolve } = Promise.withResolvers<void>();
@@ -239,7 +239,7 @@ function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: 
 
   return {
     happened,
-    /** Which request was struck; undefined when there were fewer. */
+    /** The request at which the process was killed; undefined when there were fewer. */
     callOff(): string | undefined {
       stack.failEach(() => undefined);
       simulator.faultFor = () => undefined;
@@ -248,7 +248,7 @@ function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: 
   };
 }
 
-/** Asks until it is so, and lets so much time pass between two times. */
+/** Polls until the condition holds, with this much time between two polls. */
 async function until(
   isSo: (tenantId: string) => Promise<boolean>,
   tenantId: string,
@@ -269,7 +269,7 @@ async function rowOf(tenantId: string): Promise<Record<string, unknown> | undefi
   return Item && unmarshall(Item);
 }
 
-/** What time does to a row: its leases and deadlines come nearer and pass. */
+/** Makes a row older: its leases and deadlines come nearer and pass. */
 async function makeOlder(tenantId: string, ms: number): Promise<void> {
   const row = await rowOf(tenantId);
   const times = [
@@ -296,7 +296,7 @@ async function makeOlder(tenantId: string, ms: number): Promise<void> {
     );
   } catch (error) {
     if (!(error instanceof ConditionalCheckFailedException)) throw error;
-    // Whoever works on the row has written it meanwhile.
+    // Another writer has changed the row meanwhile.
     await makeOlder(tenantId, ms);
   }
 }
@@ -336,7 +336,7 @@ async function sendEvent(to: FunctionName, detailType: string, tenantId: string)
   await queueOf(to).idle();
 }
 
-/** Not asked again by anybody: the queue delivers what has failed once more. */
+/** No caller repeats it: the queue delivers a failed message again. */
 function isDelivered(from: FunctionName) {
   return async () => {
     const isIdle = await Promise.race([
@@ -351,7 +351,7 @@ function isDelivered(from: FunctionName) {
 }
 
 async function reconcile(): Promise<void> {
-  // It fails when it is killed, and tells so in its log.
+  // It fails when it is killed, and its log says so.
   await service.stack.runSchedule('reconcile-instances').catch(() => {});
 }
 
@@ -360,7 +360,7 @@ async function reconcileAgain(): Promise<boolean> {
   return true;
 }
 
-/** Nobody holds the row, and the reconciler has nothing to do with it any more. */
+/** True when the row has no lease, and is settled. */
 async function isSettled(tenantId: string): Promise<boolean> {
   await reconcile();
   const row = await rowOf(tenantId);
@@ -385,7 +385,7 @@ async function provisionAll(tenantIds: readonly string[]): Promise<void> {
   for (const { status } of await Promise.all(tenantIds.map(provision))) expect(status).toBe(201);
 }
 
-/** The tenant's create reaches Cloud Elements once more. */
+/** Sends the tenant's create to Cloud Elements again. */
 async function createAgain(tenantId: string): Promise<void> {
   const sent = service.simulator.requests.find(
     ({ operation, body }) =>
@@ -414,5 +414,5 @@ async function nothing(tenantId: string): Promise<void> {
 const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
 
 let tenants = 0;
-/** A tenant nobody has asked for yet. */
+/** A new tenant. */
 const newTenant = (): string => `tenant-${++tenants}`;

@@ -10,7 +10,7 @@ import {
   type Service,
 } from '../support/running-service.ts';
 
-/** A message that failed is seen again at once, and is dead after a second and a half; deployed, at SQS's pace. */
+/** A failed message is redelivered at once, and dead after a second and a half; deployed, at SQS's pace. */
 const queue = isDeployed
   ? { visibilityTimeoutMs: 4_000, maxReceiveCount: 5 }
   : { visibilityTimeoutMs: 50, maxReceiveCount: 30 };
@@ -19,11 +19,11 @@ const queue = isDeployed
 const patience = { timeout: 4_000 };
 
 let service: Service;
-/** Of `startUnknownOutcome`: it takes eight seconds of looking for the instance, which pass beside the other tests. */
+/** From `startUnknownOutcome`: its look-ups take eight seconds, which pass during the other tests. */
 let unknownOutcome: Awaited<ReturnType<typeof startUnknownOutcome>>;
 beforeAll(async () => {
   service = await startService({ queue });
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   await service.invoke('onboard-tenants', { Records: [] });
   unknownOutcome = await startUnknownOutcome();
 });
@@ -38,9 +38,9 @@ beforeEach(async () => {
 
 const tenantSecret = { 'api.key': 'stored-key-for-tests' };
 
-/** Sends an event whose create breaks off, and whose instance Cloud Elements does not list until told to. */
+/** Sends an event whose create breaks off, and whose instance Cloud Elements lists only on demand. */
 async function startUnknownOutcome() {
-  // Comes again until somebody looks: never dead.
+  // Redelivered until the test ends, and never a dead letter.
   const own = await startService({ queue: { ...queue, maxReceiveCount: 1_000 } });
   own.simulator.listLagMs = 60_000;
   own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
@@ -81,24 +81,27 @@ describe('an onboarding event', () => {
       sbtDetail,
       { dialect: 'sbt-0.9', registrationId },
     ],
-  ])('%s provisions with the tenant’s secret', async (_what, source, detailType, detail, askedBy) => {
-    const tenantId = await newTenantWithSecret();
-    await service.putEvents(eventOf(source, detailType, { ...detail, tenantId }));
-    await service.idle();
-    await service.expectOneActiveInstance(tenantId);
-    expect(service.instancesOf(tenantId)[0]).toMatchObject({
-      name: `taxify-${tenantId}`,
-      configuration: tenantSecret,
-    });
-    expect(await service.outcomesOf(tenantId)).toEqual(['created']);
-    expect(await service.rowOf(tenantId)).toMatchObject({ askedBy });
-  });
+  ])(
+    'the event %s provisions with the tenant’s secret',
+    async (_what, source, detailType, detail, askedBy) => {
+      const tenantId = await newTenantWithSecret();
+      await service.putEvents(eventOf(source, detailType, { ...detail, tenantId }));
+      await service.idle();
+      await service.expectOneActiveInstance(tenantId);
+      expect(service.instancesOf(tenantId)[0]).toMatchObject({
+        name: `taxify-${tenantId}`,
+        configuration: tenantSecret,
+      });
+      expect(await service.outcomesOf(tenantId)).toEqual(['created']);
+      expect(await service.rowOf(tenantId)).toMatchObject({ askedBy });
+    },
+  );
 
   test.each([
     ['sbt_aws_onboardingRequest', 'onboard-tenants'],
     ['sbt_aws_offboardingRequest', 'offboard-tenants'],
   ] as const)(
-    '%s of AWS Marketplace names no tenant, and is acknowledged as not ours',
+    'the event %s of AWS Marketplace names no tenant, and is acknowledged as foreign',
     async (type, name) => {
       const body = JSON.stringify({
         id: randomUUID(),
@@ -121,7 +124,7 @@ describe('an onboarding event', () => {
     },
   );
 
-  test('may name another element, a name, tags and harmless configuration', async () => {
+  test('a native event may name another element, a name, tags and allow-listed configuration', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, tenantSecret);
     await service.putTenantSecret(
@@ -144,7 +147,7 @@ describe('an onboarding event', () => {
     expect(taxify?.configuration).toEqual({ ...tenantSecret, 'pagination.max': 20 });
   });
 
-  test('of the toolkit is read for its two ids alone, whatever else it holds', async () => {
+  test('a toolkit event is read for its two ids alone, whatever its other fields', async () => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(
       eventOf('sbt.control.plane', 'sbt_aws_onboardingRequest', {
@@ -171,7 +174,7 @@ describe('an onboarding event', () => {
     ['onboardingRequest', 'sbt.control.plane'],
     ['sbt_aws_onboardingRequest', 'controlPlaneEventSource'],
     ['sbt_aws_provisionSuccess', 'sbt.control.plane'],
-  ])('is not seen in %s from %s', async (detailType, source) => {
+  ])('an event is not matched in %s from %s', async (detailType, source) => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(
       eventOf(source, detailType, { tenantId, tenantRegistrationId: registrationId, element: {} }),
@@ -198,7 +201,7 @@ const messageOf = ({ Source, DetailType, Detail }: Event, sentAt: number): strin
   });
 
 describe('an event that comes more than once', () => {
-  test('makes one instance, also beside requests over HTTP', async () => {
+  test('a repeated event makes one instance, also beside requests over HTTP', async () => {
     const tenantId = await newTenantWithSecret();
     service.simulator.latencyMs = 50;
     const [answers] = await Promise.all([
@@ -210,7 +213,7 @@ describe('an event that comes more than once', () => {
     expect(answers.every(({ status }) => [200, 201, 202].includes(status))).toBe(true);
     expect(service.postsFor(tenantId)).toBe(1);
     await service.expectOneActiveInstance(tenantId);
-    // One that meets a claim of another comes again until it is a replay.
+    // An event that meets the claim of another is retried until it is a replay.
     expect(
       (await service.outcomesOf(tenantId)).filter((outcome) => outcome === 'replayed').length,
     ).toBeGreaterThanOrEqual(19);
@@ -218,7 +221,7 @@ describe('an event that comes more than once', () => {
   });
 
   test.skipIf(isDeployed)(
-    'is a replay that asks neither Cloud Elements nor Secrets Manager nor KMS',
+    'a repeated event makes no call to Cloud Elements, Secrets Manager or KMS',
     async () => {
       const tenantId = await newTenantWithSecret();
       await service.putEvents(tenantOnboarded(tenantId));
@@ -234,7 +237,7 @@ describe('an event that comes more than once', () => {
     },
   );
 
-  test('in one and the same message, as SQS may deliver it, makes one instance', async () => {
+  test('a repeated event in the same message, as SQS may deliver it, makes one instance', async () => {
     const tenantId = await newTenantWithSecret();
     const Records = [
       {
@@ -252,7 +255,7 @@ describe('an event that comes more than once', () => {
     await service.expectOneActiveInstance(tenantId);
   });
 
-  test('stamped ahead of its arrival does not outdate the offboarding after it', async () => {
+  test('an event stamped ahead of its arrival does not outdate a later offboarding', async () => {
     const tenantId = await newTenantWithSecret();
     await service.sendToQueue(messageOf(tenantOnboarded(tenantId), Date.now() + 90_000));
     await service.idle();
@@ -262,7 +265,7 @@ describe('an event that comes more than once', () => {
     expect(service.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('for another element is ignored after the whole tenant was removed', async () => {
+  test('a repeated event for another element is ignored after the whole tenant was removed', async () => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
     await service.idle();
@@ -276,7 +279,7 @@ describe('an event that comes more than once', () => {
     });
   });
 
-  test('with other settings changes nothing and does not come again', async () => {
+  test('a repeated event with other settings changes nothing and is not retried', async () => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(tenantOnboarded(tenantId, { name: 'Shop' }));
     await service.idle();
@@ -298,8 +301,8 @@ describe('an event that comes more than once', () => {
 describe('an event that is refused', () => {
   test.each([
     ['a credential', { 'api.key': 'has-no-place-here' }, 'api.key'],
-    ['where to send credentials', { 'base.url': 'http://has-no-place-here.invalid' }, 'base.url'],
-  ])('because it holds %s is recorded with the reason and done with', async (_what, configuration, key) => {
+    ['an address for credentials', { 'base.url': 'http://has-no-place-here.invalid' }, 'base.url'],
+  ])('an event with %s is recorded with the reason and not retried', async (_what, configuration, key) => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(tenantOnboarded(tenantId, { configuration }));
     await service.idle();
@@ -317,7 +320,7 @@ describe('an event that is refused', () => {
     await service.expectOneActiveInstance(tenantId);
   });
 
-  test('because the tenant’s secret is missing says which, and succeeds when it is there and asked again', async () => {
+  test('an event without the tenant’s secret names that, and succeeds when it is repeated with the secret', async () => {
     const tenantId = newTenant();
     await service.putEvents(tenantOnboarded(tenantId));
     await service.idle();
@@ -337,7 +340,7 @@ describe('an event that is refused', () => {
     expect(await shownTo(tenantId)).not.toHaveProperty('lastError');
   });
 
-  test('by the vendor is recorded with its request id and does not come again', async () => {
+  test('an event that the vendor refuses is recorded with its request id and not retried', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'refused-key-for-tests' });
     await service.putEvents(tenantOnboarded(tenantId));
@@ -364,15 +367,19 @@ describe('an event with thousands of wrong fields', () => {
   );
   const fields = Object.fromEntries(names.map((name) => [name, 'x'.repeat(40)]));
 
-  // Parsed by each of its deliveries, which deployed come four seconds apart.
-  test('leaves no long line when it cannot be read', { timeout: 60_000 }, async () => {
-    await service.putEvents(tenantOnboarded('crowded', fields));
-    await service.idle();
-    expect(await service.deadLetters()).toHaveLength(1);
-    await expectShortLines('4000 things are wrong', 'entryba');
-  });
+  // Parsed at each delivery; deployed, deliveries are four seconds apart.
+  test(
+    'an unreadable event with thousands of wrong fields leaves no long line',
+    { timeout: 60_000 },
+    async () => {
+      await service.putEvents(tenantOnboarded('crowded', fields));
+      await service.idle();
+      expect(await service.deadLetters()).toHaveLength(1);
+      await expectShortLines('4000 things are wrong', 'entryba');
+    },
+  );
 
-  test('leaves no long line, row or result when it is refused', async () => {
+  test('a refused event with thousands of wrong fields leaves no long line, row or result', async () => {
     const tenantId = newTenant();
     await service.putEvents(tenantOnboarded(tenantId, { configuration: fields }));
     await service.idle();
@@ -389,7 +396,7 @@ describe('an event with thousands of wrong fields', () => {
 });
 
 describe('a batch', () => {
-  test('is worked message by message: the good are done, the malformed end as dead letters, the failing succeed when they can', async () => {
+  test('a batch is processed message by message: good ones succeed, malformed ones become dead letters, failing ones are retried', async () => {
     const good = await Promise.all(Array.from({ length: 5 }, newTenantWithSecret));
     const failing = newTenant();
     await service.putTenantSecret(failing, 'not JSON');
@@ -415,7 +422,7 @@ describe('a batch', () => {
     }
     const deliveries = await Promise.all(good.map(service.deliveriesOf));
     const invocations = deliveries.map(([delivery]) => delivery?.['awsRequestId']);
-    // SQS hands over what it has at the moment.
+    // SQS delivers the messages that it has at the moment.
     expect(new Set(invocations).size).toBeLessThanOrEqual(isDeployed ? good.length : 1);
 
     await service.expectOneActiveInstance(failing);
@@ -430,21 +437,21 @@ describe('a batch', () => {
     expect(await service.items()).toHaveLength(itemsBefore.length + 6);
   });
 
-  test('may hold what is no event at all: that ends as dead letters and disturbs nobody', async () => {
+  test('a batch may contain a message that is not an event: it becomes a dead letter and disturbs no other', async () => {
     const tenantId = await newTenantWithSecret();
     const noEvents = [' ', 'not JSON', 'null', '[]', '"x"', '{"detail":{}}', '['.repeat(10_000)];
     for (const body of noEvents) await service.sendToQueue(body);
     await service.putEvents(tenantOnboarded(tenantId));
     await service.idle();
     const bodies = (await service.deadLetters()).map(({ body }) => body);
-    // A queue is in no order.
+    // A queue has no order.
     expect(bodies.toSorted()).toEqual(noEvents.toSorted());
     await service.expectOneActiveInstance(tenantId);
   });
 });
 
 describe('an event whose work fails', () => {
-  test('because of a 429 that lasts is waited out in the queue', async () => {
+  test('an event that meets a lasting 429 is retried by the queue', async () => {
     const tenantId = await newTenantWithSecret();
     service.simulator.fail({
       on: 'POST /instances',
@@ -462,7 +469,7 @@ describe('an event whose work fails', () => {
     ['the claim cannot be written', 'DynamoDB_20120810.PutItem'],
     ['the secret cannot be read', 'secretsmanager.GetSecretValue'],
     ['the token cannot be encrypted', 'TrentService.Encrypt'],
-  ])('because %s comes again', async (_what, target) => {
+  ])('an event that fails because %s is retried', async (_what, target) => {
     const tenantId = await newTenantWithSecret();
     service.stack.fail({ target, times: 3, status: 500, type: 'InternalFailure' });
     await service.putEvents(tenantOnboarded(tenantId));
@@ -473,7 +480,7 @@ describe('an event whose work fails', () => {
   });
 
   test.skipIf(isDeployed)(
-    'because its function is killed in the middle of a create gets that instance',
+    'an event whose function is killed in the middle of a create gets that instance',
     async () => {
       const tenantId = await newTenantWithSecret();
       service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'stall' } });
@@ -491,7 +498,7 @@ describe('an event whose work fails', () => {
   );
 });
 
-test('a create whose outcome stays unknown goes back to the queue, and is adopted once it shows', async () => {
+test('a create of unknown outcome goes back to the queue, and is adopted once it shows', async () => {
   const { service: own, tenantId } = unknownOutcome;
   await expect.poll(() => own.outcomesOf(tenantId), { timeout: 9_000 }).toContain('in-progress');
   own.simulator.listLagMs = 0;

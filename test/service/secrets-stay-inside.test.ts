@@ -23,7 +23,7 @@ import {
   type Service,
 } from '../support/running-service.ts';
 
-/** Every secret of the run, and what it is. */
+/** Every secret of the run, with its description. */
 const planted: { what: string; secret: string }[] = [];
 const search = createLeakSearch();
 const leaksIn = (texts: readonly string[]) => search.leaksIn(texts);
@@ -43,7 +43,7 @@ const plantPlatformSecrets = (what: string): PlatformSecrets => ({
 
 let service: Service;
 const answers: { what: string; answer: Answer }[] = [];
-/** The rows as they were in between: a later write must not hide what an earlier one gave away. */
+/** Snapshots of the rows: a later write must not hide a leak in an earlier one. */
 const tables: string[] = [];
 
 beforeAll(async () => {
@@ -68,7 +68,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => service[Symbol.asyncDispose]());
 
-/** Keeps the answer and the table, and makes sure that the case is the one it is meant to be. */
+/** Records response and table, and checks that the case is the intended one. */
 async function expectAnswer(
   what: string,
   status: number,
@@ -104,7 +104,7 @@ async function successes(): Promise<void> {
   await expectAnswer('other settings', 409, service.post(tenantId, other), 'settings-conflict');
   await expectAnswer('one', 200, service.get(`/tenants/${tenantId}/instances/taxify`));
   await expectAnswer('list', 200, service.get(`/tenants/${tenantId}/instances`));
-  // The one place where a token may go: everything of this answer but its body is looked at.
+  // The one response that may contain a token: everything but its body is searched.
   const { text: _, ...answer } = await service.get(tokenPath(tenantId));
   expect(answer).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
   answers.push({ what: 'token', answer: { ...answer, text: '', json: undefined } });
@@ -114,10 +114,10 @@ async function successes(): Promise<void> {
   await expectAnswer('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
 }
 
-/** Cloud Elements, or something in front of it, quotes the tenant's key and our own secrets. */
+/** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
 const quoting: {
   what: string;
-  /** What the quotation is put into. */
+  /** The response that contains the quotation. */
   outcome: (quotation: string) => Outcome;
   /** Found and adopted, where it was applied. */
   effect?: 'applied';
@@ -318,7 +318,7 @@ async function failuresOfAws(): Promise<void> {
   const failing = { times: 3, status: 500, type: 'InternalFailure' };
   async function failed(what: string, status: number, code?: string): Promise<void> {
     const tenantId = newTenant();
-    const body = () => taxify(plantKey(`while ${what}, asked ${status}`));
+    const body = () => taxify(plantKey(`while ${what}, after ${status}`));
     await expectAnswer(what, status, service.post(tenantId, body()), code);
     await expectAnswer(`after ${what}`, status === 201 ? 200 : 201, service.post(tenantId, body()));
     const denied = { status: 400, type: 'AccessDeniedException', message: 'denied' };
@@ -337,7 +337,7 @@ async function failuresOfAws(): Promise<void> {
   stack.fail({ target: 'TrentService.Encrypt', ...failing });
   await failed('KMS fails', 503, 'not-saved');
 
-  // Neither we nor a migration write such a row; what it holds must not be quoted all the same.
+  // Neither the service nor a migration writes such a row; still, its content must not be quoted.
   const tenantId = newTenant();
   const token = plant('the token of a row that is not understood', random());
   const fields = { tenantId, elementKey: 'taxify', status: 'active', secret: token };
@@ -438,7 +438,7 @@ async function changesAndRemovals(): Promise<void> {
   await expectAnswer('to rotate', 201, service.post(rotated, { element: { key: 'taxify' } }));
   await expectAnswer('beside', 400, service.patch(itsPath, evil), 'invalid-request');
   await service.putTenantSecret(rotated, { 'api.key': plantKey('that was rotated in the secret') });
-  await expectAnswer('secret sent anew', 200, service.patch(itsPath, sendSecret));
+  await expectAnswer('secret sent again', 200, service.patch(itsPath, sendSecret));
   await service.putTenantSecret(rotated, { [plantKey('as a name in the secret')]: null });
   const unusable = service.patch(itsPath, sendSecret);
   await expectAnswer('unusable secret', 503, unusable, 'tenant-credentials-unusable');
@@ -470,7 +470,7 @@ async function changesAndRemovals(): Promise<void> {
     const renamed = service.patch(ownPath, { name: 'Renamed' });
     await expectAnswer('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
   }
-  const offboarded = { tenantId: leaving, note: plantKey('in an off-boarding event that is malformed') };
+  const offboarded = { tenantId: leaving, note: plantKey('in a malformed offboarding event') };
   await service.putEvents(
     eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),
     eventOf('crm.example', 'TenantOffboarded', offboarded),
@@ -481,7 +481,7 @@ async function changesAndRemovals(): Promise<void> {
     await service.stack.runSchedule(name);
 }
 
-test('no secret and no token is in what the functions logged', () => {
+test('no secret and no token is in the functions’ logs', () => {
   expect(service.stack.logs.length).toBeGreaterThan(60);
   expect(leaksIn(service.stack.logs)).toEqual([]);
 });
@@ -493,20 +493,20 @@ test('no secret, no token and no tenant is in a metric', () => {
   expect(metrics.filter((line) => line.includes('tenant-'))).toEqual([]);
 });
 
-test('no secret and no token is in an answer, but the token in that of its own route', () => {
+test('no secret and no token is in a response, but the token in that of its own route', () => {
   expect(answers.length).toBeGreaterThan(50);
   expect(
     leaksIn(answers.map(({ what, answer }) => `${what} ${JSON.stringify(answer.headers)} ${answer.text}`)),
   ).toEqual([]);
 });
 
-test('no secret and no token is in the table in clear', () => {
+test('no secret and no token is in the table in clear text', () => {
   const ofThisService = tables.filter((text) => !text.includes('"secret"'));
   expect(ofThisService.length).toBeGreaterThan(50);
   expect(leaksIn(ofThisService)).toEqual([]);
 });
 
-test('no secret and no token is in an event of ours', () => {
+test('no secret and no token is in an event of the service', () => {
   const ours = service.stack.events.filter(({ source }) => source === 'element-onboarding');
   const types = new Set(ours.map((event) => event['detail-type']));
   expect([...types].toSorted()).toEqual(['InstanceFailed', 'InstanceProvisioned', 'InstanceRemoved']);
@@ -515,13 +515,13 @@ test('no secret and no token is in an event of ours', () => {
   expect(leaksIn([...ours, ...answersToToolkit].map((event) => JSON.stringify(event)))).toEqual([]);
 });
 
-test('no secret is in a dead letter, but what its sender wrote into it', async () => {
+test('no secret is in a dead letter, except those that its sender wrote into it', async () => {
   const bodies = (await service.deadLetters()).map(({ body }) => body);
   expect(bodies).toHaveLength(9);
   expect(bodies.filter((body) => leaksIn([body]).length > 0)).toHaveLength(5);
 });
 
-test('the search would find each of them in any form, a part being enough', () => {
+test('the leak search finds each secret in any form, even in part', () => {
   expect(planted.filter(({ what }) => what.startsWith('the token')).length).toBeGreaterThan(10);
   const missed = planted.flatMap(({ what, secret }) =>
     [
@@ -547,7 +547,7 @@ test('the search would find each of them in any form, a part being enough', () =
   expect(missed).toEqual([]);
 });
 
-test('an answer of AWS that cannot be read is not quoted', async () => {
+test('an unreadable response of AWS is not quoted', async () => {
   const secret = `${random()}${random()}`;
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });

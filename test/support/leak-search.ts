@@ -1,4 +1,4 @@
-/** A quotation this long gives a secret away; a parser's error quotes as much. By chance it never occurs. */
+/** A quotation of this length reveals a secret; a parser's error quotes as much. By chance it never occurs. */
 export const quotedLength = 10;
 
 /** The ways in which a text may hold a secret. */
@@ -28,7 +28,7 @@ export const withUnicodeEscapes = (text: string) =>
 
 export const inHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
 
-/** Without the characters at both ends that depend on what stands before and after. */
+/** Without the characters at both ends that depend on the text before and after. */
 function inBase64(secret: string, offset: number, encoding: 'base64' | 'base64url'): string {
   const bytes = Buffer.concat([Buffer.alloc(offset), Buffer.from(secret)]);
   return bytes.toString(encoding).slice(Math.ceil((offset * 8) / 6), Math.floor((bytes.length * 8) / 6));
@@ -44,8 +44,8 @@ export function createLeakSearch() {
   const quotations = new Map<string, string>();
   return {
     /**
-     * Has it looked for from now on.
-     * @param step among thousands of secrets every tenth quotation is enough, and found is what has 19 characters
+     * Adds a secret to the search.
+     * @param step among thousands of secrets, 10 searches for every tenth quotation only, which finds any 19 characters
      */
     plant(what: string, secret: string, { step = 1 } = {}): void {
       for (const [form, write] of forms) {
@@ -54,7 +54,7 @@ export function createLeakSearch() {
         }
       }
     },
-    /** What the texts give away: which secret, in which form, and in which of the texts. */
+    /** The leaks in the texts: secret, form, and text. */
     leaksIn(texts: readonly string[]): string[] {
       return texts.flatMap((text) => {
         const leaks = new Set(quotationsIn(text).flatMap((quotation) => quotations.get(quotation) ?? []));

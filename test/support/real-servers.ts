@@ -42,7 +42,7 @@ const firstSecrets = {
   organizationSecret: 'organization-secret-for-tests',
 };
 
-/** The deployed periods, made short enough to be lived through. */
+/** The deployed periods, shortened for tests. */
 const timing = {
   leaseMs: 5_000,
   createTimeoutMs: 400,
@@ -81,12 +81,12 @@ export async function startServers() {
   let current = firstSecrets;
   const observations: Observation[] = [];
   const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
-  /** The waits between tries, as they would be. */
+  /** The waits between attempts, which tests skip. */
   const sleeps: number[] = [];
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
 
-  /** A container of its own: nothing cached. */
+  /** A separate container, with empty caches. */
   function openContainer(baseUrl: string) {
     return {
       store,
@@ -144,7 +144,7 @@ export async function startServers() {
   }
   const provision = openProvisioning();
 
-  /** The promises of a row that is done: active, its token the one live instance's, readable for its own key alone. */
+  /** The promises of a provisioned row: active, with the token of the only live instance, readable for its key alone. */
   async function expectOneActiveInstance(tenantId: string): Promise<InstanceRow> {
     const row = await rowOf(tenantId);
     const [instance, ...others] = instancesOf(tenantId);
@@ -155,7 +155,7 @@ export async function startServers() {
     return row;
   }
 
-  /** Leaves behind what an invocation leaves that was killed while its create was on its way. */
+  /** Leaves the state of an invocation that was killed with its create in flight. */
   async function killedWhileCreating(tenantId: string, effect: Fault['effect']): Promise<InstanceRow> {
     simulator.faultFor = ({ method }) => ({
       effect,
@@ -177,7 +177,7 @@ export async function startServers() {
     return asKilled;
   }
 
-  /** Another instance of the row's generation, as a create makes it that is sent twice. */
+  /** Makes another instance of the row's generation, as a create that is sent twice would. */
   async function duplicate(row: InstanceRow): Promise<void> {
     const { userSecret, organizationSecret } = current;
     const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
@@ -205,7 +205,7 @@ export async function startServers() {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }
 
-  /** Writes an item as another version, or another hand, might. */
+  /** Writes an item as another version, or a manual edit, might. */
   async function putItem(Item: PutItemCommandInput['Item']): Promise<void> {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }
@@ -236,16 +236,16 @@ export async function startServers() {
       change(key, changes, { deadlineAt: now() + invocationMs }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
-    /** How long the row has waited that has waited longest, as a run of the reconciler tells it. */
+    /** The age of the oldest due row, as a run of the reconciler reports it. */
     oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,
-    /** Counts start anew, nothing fails any more, and it is now again. */
+    /** Resets counts, faults and the clock. */
     reset,
     store,
     cipher,
     clock,
     sleeps,
     observations,
-    /** The same with what they are about. */
+    /** Observations with their subjects. */
     observed,
     putOdd,
     putItem,
@@ -273,7 +273,7 @@ export async function startServers() {
 
 export const keyOf = (tenantId: string): InstanceKey => ({ tenantId, elementKey: 'taxify' });
 
-/** The error that a call ends with; that it ends well is one, too. */
+/** The error that a call ends with; throws when it succeeds. */
 export async function errorOf(promise: Promise<unknown>): Promise<OnboardingError> {
   const error = await promise.then(
     () => undefined,
@@ -284,7 +284,7 @@ export async function errorOf(promise: Promise<unknown>): Promise<OnboardingErro
 }
 
 let tenants = 0;
-/** A tenant nobody has asked for yet. */
+/** A new tenant. */
 export const newTenant = (): string => `tenant-${++tenants}`;
 
 export function taxify(

@@ -19,7 +19,7 @@ export type Answer = {
   status: number;
   headers: Record<string, string | string[] | undefined>;
   text: string;
-  /** Undefined when it is not JSON. */
+  /** Undefined when the body is not JSON. */
   json: unknown;
 };
 
@@ -34,10 +34,10 @@ export const eventOf = (Source: string, DetailType: string, detail: object): Eve
 export const tenantOnboarded = (tenantId: string, more: object = {}): Event =>
   eventOf('crm.example', 'TenantOnboarded', { tenantId, ...more });
 
-/** What tests need of the service wherever it runs: here in memory, or deployed. */
+/** The service as tests need it, in memory or deployed. */
 export type Stack = {
   simulator: CloudElements;
-  /** That the simulator accepts. */
+  /** The platform secret that the simulator accepts. */
   platformSecret: PlatformSecrets;
   stage: string;
   tableName: string;
@@ -50,40 +50,40 @@ export type Stack = {
   dynamoDb: DynamoDBClient;
   eventBridge: EventBridgeClient;
   kms: KMSClient;
-  /** Where the API is connected to, and the headers of a request that is permitted to call it. */
+  /** The API's address; `authorise` gives the headers of a permitted request. */
   apiUrl: string;
   authorise: (request: {
     method: string;
     path: string;
     body: string | Buffer | undefined;
   }) => Promise<Record<string, string>>;
-  /** As IAM names whoever authorises so. */
+  /** The caller's ARN with these headers. */
   callerArn: unknown;
   invoke: (functionName: FunctionName, event: unknown) => Promise<unknown>;
   /** Every line that the functions logged, in order. */
   logs: () => Promise<string[]>;
-  /** Everything that was put on the bus, in order. */
+  /** All events on the bus, in order. */
   events: () => Promise<EventEnvelope[]>;
-  /** Resolves when nothing is under way any more in queues and streams. */
+  /** Resolves when queues and streams are idle. */
   idle: () => Promise<void>;
-  /** Of the onboarding queue, in order. */
+  /** Dead letters of the onboarding queue, in order. */
   deadLetters: () => Promise<{ body: string; receiveCount: number }[]>;
   clearDeadLetters: () => Promise<void>;
-  /** Puts a message past the bus into the onboarding queue. */
+  /** Puts a message into the onboarding queue, without the bus. */
   sendToQueue: (body: string) => Promise<void>;
-  /** The stack in memory; deployed there is none. */
+  /** The stack in memory; undefined when deployed. */
   local: LocalStack | undefined;
   stop: () => Promise<void>;
 };
 
 export type Service = ReturnType<typeof serviceOf>;
 
-/** The whole service; deployed, if that is what is tested. */
+/** Starts the whole service in memory, or deploys it with `TEST_DEPLOYED`. */
 export async function startService(options: LocalStackOptions = {}): Promise<Service> {
   return serviceOf(isDeployed ? await startDeployedStack(options) : await startStackHere(options));
 }
 
-/** What a test asks the service from outside: as a caller, as a sender, as an operator. */
+/** Actions of a test on the service: as caller, as event sender, as operator. */
 export function serviceOf(stack: Stack) {
   const { simulator, tableName, dynamoDb, eventBridge } = stack;
 
@@ -114,7 +114,7 @@ export function serviceOf(stack: Stack) {
       .filter((line) => line['tenantId'] === tenantId);
   }
 
-  /** Of messages about the tenant: the line that each of them left. */
+  /** The log lines of messages about the tenant. */
   const deliveriesOf = async (tenantId: string) =>
     (await logsOf(tenantId)).filter(({ message }) => message === 'message');
 
@@ -124,7 +124,7 @@ export function serviceOf(stack: Stack) {
     stage: stack.stage,
     tableName,
     dynamoDb,
-    /** As the functions store it. */
+    /** Encrypts a token as the functions store it. */
     encryptToken: (token: string, key: InstanceKey) => cipher.encrypt(token, key),
     ...caller,
     instancesOf,
@@ -140,14 +140,14 @@ export function serviceOf(stack: Stack) {
     clearDeadLetters: stack.clearDeadLetters,
     sendToQueue: stack.sendToQueue,
 
-    /** For tests that are not run deployed. */
+    /** The local stack, for tests that do not run deployed. */
     get stack(): LocalStack {
       if (!stack.local)
-        throw new Error('The stack is not in memory: a test that asks for it is not to be run deployed.');
+        throw new Error('The stack is not in memory: a test that needs it must not run deployed.');
       return stack.local;
     },
 
-    /** What the tenant has in the end: one live instance, shown as active, whose token is the one handed out. */
+    /** Checks that the tenant has one live instance, shown as active, whose token the API returns. */
     async expectOneActiveInstance(tenantId: string): Promise<void> {
       const [instance, ...others] = instancesOf(tenantId);
       expect(others).toEqual([]);
@@ -156,12 +156,12 @@ export function serviceOf(stack: Stack) {
       expect((await caller.get(`${path}/token`)).json).toMatchObject({ token: instance?.token });
     },
 
-    /** Everything in the table, as DynamoDB has it. */
+    /** All items of the table, in DynamoDB's form. */
     items,
     /** The row with its attributes unwrapped. */
     rowOf,
 
-    /** What otherwise takes half a minute: the claim of an invocation that was killed runs out. */
+    /** Ends the lease of a killed invocation, which otherwise takes half a minute. */
     async endLease(tenantId: string): Promise<void> {
       await dynamoDb.send(
         new UpdateItemCommand({
@@ -174,7 +174,7 @@ export function serviceOf(stack: Stack) {
       );
     },
 
-    /** Creates that Cloud Elements was asked for. */
+    /** Creates that Cloud Elements received. */
     postsFor: (tenantId: string) =>
       simulator.requests.filter(
         ({ operation, body }) =>
@@ -192,7 +192,7 @@ export function serviceOf(stack: Stack) {
 
     logsOf,
     deliveriesOf,
-    /** What became of each of the deliveries, in order. */
+    /** Outcomes of the deliveries, in order. */
     outcomesOf: async (tenantId: string) => (await deliveriesOf(tenantId)).map(({ outcome }) => outcome),
 
     [Symbol.asyncDispose]: stack.stop,
@@ -220,7 +220,7 @@ async function startStackHere(options: LocalStackOptions): Promise<Stack> {
       organizationSecret: 'local-organization-secret',
     },
     putSecret: async (name, value) => local.putSecret(name, value),
-    // The gateway here asks nobody who they are.
+    // The local gateway checks no signatures.
     authorise: async () => ({}),
     callerArn: 'arn:aws:iam::000000000000:user/local',
     logs: async () => local.logs,
@@ -284,7 +284,7 @@ function callerOf({ apiUrl, authorise }: Pick<Stack, 'apiUrl' | 'authorise'>) {
         body: JSON.stringify(body),
         headers: { 'content-type': 'application/json' },
       }),
-    /** An object goes as its JSON, anything else as it is. */
+    /** An object is sent as JSON, a string unchanged. */
     post: (tenantId: string, body: object | string, contentType = 'application/json') =>
       request({
         method: 'POST',

@@ -1,6 +1,6 @@
 export type Random = ReturnType<typeof seededRandom>;
 
-/** Draws that are the same for the same seed. */
+/** Random draws, the same for the same seed. */
 export function seededRandom(seed: number) {
   let state = seed;
 
@@ -14,9 +14,9 @@ export function seededRandom(seed: number) {
 
   return {
     fraction,
-    /** True so often of 1 time. */
+    /** True with the given probability. */
     chance: (probability: number): boolean => fraction() < probability,
-    /** A whole number from one to the other. */
+    /** A whole number in the range, both ends included. */
     between: (lowest: number, highest: number): number =>
       lowest + Math.floor(fraction() * (highest - lowest + 1)),
     oneOf<T>(values: readonly [T, ...T[]]): T {

@@ -3,15 +3,15 @@ import { defaultElementKey, isHarmless } from '../../../functions/model/catalog.
 import { isEntryName } from '../../../functions/model/entry-name.ts';
 
 /**
- * What the file of failed rows repeats of a bad row. A credential may stand anywhere in it, in a misspelt or nested field
- * for example, so only known fields and entries of the element's allow-list are copied. Whatever else was there leaves a
- * mark that no manifest may hold: a row that was bad stays bad until it is mended.
+ * Copies a bad row for the file of failed rows. A credential may be anywhere in the row, in a misspelled or nested field
+ * for example, so only known fields and allow-listed entries are copied. Other values are replaced by a mark that every
+ * field refuses, so a bad row stays bad until it is corrected.
  */
 
 /** In angle brackets, which every field refuses. */
 export const notCopied = '<not copied>';
 
-/** Columns of the file of failed rows, which can be fed in again: what they hold is not read. */
+/** Columns that the file of failed rows adds. That file may be used as a manifest; these columns are then ignored. */
 export const failureColumns = ['line', 'code', 'why'] as const;
 
 export const isFailureColumn = (name: string): boolean => failureColumns.some((column) => column === name);
@@ -22,7 +22,7 @@ const textSchema = z.string();
 const scalarSchema = z.union([z.string(), z.number(), z.boolean()]);
 const objectSchema = z.record(z.string(), z.unknown());
 
-/** Of a row of CSV, by column. */
+/** Copies a row of CSV, by column. */
 export function copiedCells(given: Readonly<Record<string, string>>): Record<string, string> {
   const elementKey = given['elementKey'] || defaultElementKey;
   return Object.fromEntries(
@@ -34,7 +34,7 @@ export function copiedCells(given: Readonly<Record<string, string>>): Record<str
   );
 }
 
-/** Of a line of JSON, by field. */
+/** Copies a line of JSON, by field. */
 export function copiedFields(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const element = objectSchema.safeParse(given['element']).data;
   const elementKey = textSchema.safeParse(element?.['key']).data ?? defaultElementKey;

@@ -7,14 +7,14 @@ export type CsvRow =
   | { line: number; lastLine?: never; cells?: never };
 
 export const quoteFault =
-  'a quote (") is not where CSV allows one, or is not closed. A cell with quotes in it is put in quotes, and each of ' +
-  'its own is doubled';
+  'a quote (") is not where CSV allows one, or is not closed. A cell that contains quotes must be quoted, and each of ' +
+  'its own quotes doubled';
 
 const cellsSchema = z.array(z.string());
 
 /**
- * The header and the rows, without those that are empty: spreadsheets end a file with rows of nothing but commas. A row
- * that cannot be read is taken for one line, and the next row is looked for on the line after it.
+ * Returns the header and the rows, without empty ones: spreadsheets end a file with rows of only commas. A row that
+ * cannot be read counts as one line, and the next row is looked for on the line after it.
  */
 export function csvRowsOf(text: string): CsvRow[] {
   const lines = text.split('\n');
@@ -49,7 +49,7 @@ export function csvRowsOf(text: string): CsvRow[] {
   return rows;
 }
 
-/** Names what a spreadsheet of another language puts between columns, if the first line shows it. */
+/** Names the separator if the first line shows another than ",", as some locales of spreadsheets write. */
 export function separatorFaultOf(text: string): string | undefined {
   const [firstLine = ''] = text.trimStart().split('\n', 1);
   const separators = { ';': '";"', '\t': 'tabs', '|': '"|"' };

@@ -15,8 +15,8 @@ export function failedRowsFile(manifestFile: string): string {
 }
 
 /**
- * Makes sure that the file of failed rows can be written at the end of a run. Tries it, because permissions say nothing
- * of a file system that is read-only.
+ * Makes sure that the file of failed rows can be written at the end of a run. Writes a file as a probe, because
+ * permissions do not show a read-only file system.
  * @throws UsageError
  */
 export async function assertWritable(file: string): Promise<void> {
@@ -27,16 +27,16 @@ export async function assertWritable(file: string): Promise<void> {
     await rm(probe);
   } catch (error) {
     throw new UsageError(
-      `Nothing can be written to ${directory} (${reasonOf(error)}), and the file of failed rows goes there: copy the ` +
+      `Files cannot be written to ${directory} (${reasonOf(error)}), and the file of failed rows goes there: copy the ` +
         'manifest to another directory.',
     );
   }
 }
 
 /**
- * Writes the rows that failed in the manifest's own format, each with its line, a code and why: mended, the file is a
- * manifest. It is written under a name of its own and takes the place of an older one when it is complete. So neither
- * is a link followed nor can others read it.
+ * Writes the rows that failed in the manifest's own format, each with its line, a code and the reason: once corrected,
+ * the file is a manifest. It is written under a temporary name and replaces an older one when it is complete, so no link
+ * is followed and other users cannot read it.
  */
 export async function writeFailedRows(
   file: string,
@@ -53,7 +53,7 @@ export async function writeFailedRows(
   }
 }
 
-/** Removes that of an earlier run: nothing has failed any more. */
+/** Removes the file of an earlier run: no row fails any more. */
 export async function removeFailedRows(file: string): Promise<void> {
   await rm(file, { force: true });
 }
@@ -69,13 +69,13 @@ function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string
   return [[...failureColumns, ...own], ...lines].map((cells) => `${cells.map(cell).join(',')}\n`).join('');
 }
 
-/** A manifest in CSV has nothing but text, which may be meant for the terminal that shows the file. */
+/** Cells of CSV are text, which may hold control sequences for the terminal that shows the file. */
 function textOf(value: unknown): string {
   const text = typeof value === 'string' ? value : '';
   return /(?![\r\n\t])\p{Cc}/u.test(text) ? notCopied : text;
 }
 
-/** RFC 4180, and no cell is a formula. */
+/** Quotes as in RFC 4180; no cell is a formula. */
 function cell(text: string): string {
   const guarded = withFormulaGuard(text);
   return /[",\r\n]|^\s|\s$/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;

@@ -5,16 +5,16 @@ import type { ErrorCode } from '../../../functions/model/errors.ts';
 import { exactNumber, instanceRowSchema, type InstanceKey } from '../../../functions/model/instance.ts';
 import type { Ask } from './manifest.ts';
 
-/** How a row of the manifest ended. `unknown`: nothing final was seen in time; it may still become something. */
+/** How a row of the manifest ended. `unknown`: no final state was seen in time; the row may still succeed or fail. */
 export type End = {
   outcome: 'active' | 'failed' | 'unknown';
-  /** False when the table answered before anything was sent. */
+  /** False when the table had the outcome already, so no event was sent. */
   isSent: boolean;
   code?: string | undefined;
   why?: string | undefined;
 };
 
-/** The part of a table's row that shows how an onboarding stands; the token is not in it. */
+/** The part of a table's row that shows the state of an onboarding; the token is not in it. */
 const stateSchema = z.pick(instanceRowSchema, {
   tenantId: true,
   elementKey: true,
@@ -27,13 +27,13 @@ const stateSchema = z.pick(instanceRowSchema, {
 });
 type Readable = z.infer<typeof stateSchema>;
 
-/** Of a row that a later version has written, or another hand, nothing but that is known. */
+/** `unreadable`: another version, or a manual edit, has written the row. */
 export type State = Readable | { status: 'unreadable'; lastError?: undefined };
 
 /** DynamoDB's limit for one call. */
 const maxKeys = 100;
 
-/** What an event is refused for, once and for all; the queue delivers it again after any other error. */
+/** Errors that refuse an event for good; after all other errors the queue delivers it again. */
 export const finalCodes: ReadonlySet<string> = new Set<ErrorCode>([
   'invalid-request',
   'missing-configuration',
@@ -41,8 +41,8 @@ export const finalCodes: ReadonlySet<string> = new Set<ErrorCode>([
 ]);
 
 /**
- * Reads the table's rows of these tenants, 100 per call, consistently. What DynamoDB leaves out for lack of capacity
- * is not in the answer: `undefined` in it means that there is no such row.
+ * Reads the table's rows of these tenants, 100 per call, consistently. Rows that DynamoDB leaves out for lack of
+ * capacity are not in the result; `undefined` in the result means that the row does not exist.
  */
 export async function readStates<Key extends InstanceKey>(
   { dynamoDb, tableName }: { dynamoDb: DynamoDBClient; tableName: string },
@@ -84,21 +84,21 @@ export async function readStates<Key extends InstanceKey>(
 const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
 
-/** Aliased because some are DynamoDB's reserved words. */
+/** Aliased because some names are reserved words of DynamoDB. */
 const stateAttributes = Object.keys(stateSchema.shape);
 const stateOnly = {
   ProjectionExpression: stateAttributes.map((name) => `#${name}`).join(', '),
   ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
 };
 
-/** How the row answers a request before anything is sent for it: undefined when an event is to be sent. */
+/** The outcome that the row shows before an event is sent; undefined when one must be sent. */
 export function endWithoutSending(ask: Ask, state: State | undefined): End | undefined {
   if (state?.status === 'unreadable') return unreadable(false);
   if (state?.status !== 'active') return undefined;
   return isSame(ask, state) ? { outcome: 'active', isSent: false } : conflict(false);
 }
 
-/** The instance has its credentials from the tenant's secret; a row of an earlier version does not know. */
+/** The instance has its credentials from the tenant's secret; rows of an earlier version do not record their source. */
 function isSame(ask: Ask, { fingerprint, source }: Readable): boolean {
   return fingerprint === ask.fingerprint && source !== 'request';
 }
@@ -109,7 +109,7 @@ export const failedAt = (state: State | undefined): number | undefined => state?
 /** `failedBefore`: when the row had last failed before the event was sent. */
 type Sent = { ask: Ask; eventId: string; failedBefore: number | undefined };
 
-/** How the request has ended, by the row; undefined as long as that is open. */
+/** The outcome of the request that the row shows; undefined while it is open. */
 export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {
   if (!state) return undefined;
   if (state.status === 'unreadable') return unreadable(true);
@@ -118,13 +118,13 @@ export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undef
   const isOurs = state.askedBy?.eventId === eventId;
   switch (state.status) {
     case 'active':
-      // Ours with other settings has been changed since.
+      // If our event made the instance, other settings mean a later change.
       return isOurs || isSame(ask, state) ? { outcome: 'active', isSent: true } : conflict(true);
     case 'failed': {
       const { lastError } = state;
-      // The same request may have arrived twice, and then the row records one of the two.
+      // If the same request arrived twice, the row records one of the two.
       const isSameRequest = state.fingerprint === ask.fingerprint && lastError?.at !== failedBefore;
-      // Of an earlier event, or still to be delivered again.
+      // The error is that of an earlier event, or the queue will deliver ours again.
       if (!lastError || !(isOurs || isSameRequest) || !finalCodes.has(lastError.code)) return undefined;
       const { code, detail, requestId } = lastError;
       const why = requestId === undefined ? detail : `${detail} (request ${requestId})`;
@@ -140,7 +140,7 @@ export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undef
   }
 }
 
-/** When nothing final has been seen in time: what was seen last. */
+/** The outcome when no final state was seen in time: the last state seen. */
 export function endOfWaiting(state: State | undefined, waitedMs: number): End {
   const status = state
     ? `its row says ${state.status}${state.lastError ? ` (${state.lastError.code}: ${state.lastError.detail})` : ''}`
@@ -150,8 +150,8 @@ export function endOfWaiting(state: State | undefined, waitedMs: number): End {
     isSent: true,
     code: 'no-outcome',
     why:
-      `Nothing final after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still at it, or it has ` +
-      'given up and the event is in the dead-letter queue.',
+      `No outcome after ${Math.round(waitedMs / 1_000)} s: ${status}. Either the queue is still retrying, or the ` +
+      'event is in the dead-letter queue.',
   };
 }
 
@@ -160,7 +160,7 @@ function unreadable(isSent: boolean): End {
     outcome: 'failed',
     isSent,
     code: 'row-unreadable',
-    why: 'The table has a row of it that this version cannot read. Deploy the version that has written it, or mend the row.',
+    why: 'This version cannot read the row in the table. Deploy the version that wrote it, or correct the row.',
   };
 }
 
@@ -170,7 +170,7 @@ function conflict(isSent: boolean): End {
     isSent,
     code: 'settings-conflict' satisfies ErrorCode,
     why:
-      'It is active with another name, other tags or other configuration, or a request has brought its credentials. ' +
+      'It is active with another name, other tags or other configuration, or its credentials came from a request. ' +
       'Change it by PATCH, or remove it first.',
   };
 }

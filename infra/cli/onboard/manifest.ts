@@ -16,7 +16,7 @@ import {
 } from './copied-row.ts';
 import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
-/** What a row asks for. */
+/** The request that a row stands for. */
 export type Ask = InstanceKey & {
   fingerprint: string;
   /** JSON, as the event carries it. */
@@ -24,9 +24,9 @@ export type Ask = InstanceKey & {
 };
 
 export type Row = {
-  /** From 1, as editors count; of a record over several lines, the first. */
+  /** From 1, as editors count; the first line of a record over several lines. */
   line: number;
-  /** For the file of failed rows: as in the manifest, and of a bad row only what cannot be a credential. */
+  /** For the file of failed rows: the fields as in the manifest; of a bad row only those that cannot be a credential. */
   given: Record<string, unknown>;
 } & (
   | {
@@ -43,17 +43,17 @@ export type Format = 'csv' | 'jsonl';
 
 export type Manifest = { format: Format; columns: readonly string[]; rows: readonly Row[] };
 
-/** The manifest as a whole cannot be used; one message per line. */
+/** The whole manifest cannot be used; one message per line. */
 export class ManifestError extends Error {
   override readonly name = 'ManifestError';
 }
 
-/** As the body of an HTTP request, and far below what EventBridge and SQS take. */
+/** The limit for the body of an HTTP request, too, and far below the limits of EventBridge and SQS. */
 const maxDetailBytes = 64 * 1_024;
 
 /**
  * Reads a manifest, CSV with a header or JSON Lines, by the ending of its name.
- * @throws ManifestError when it cannot be read as that, naming the line
+ * @throws ManifestError with the line when the file is not in that format
  */
 export async function readManifest(file: string): Promise<Manifest> {
   const format = formatOf(file);
@@ -73,12 +73,12 @@ export const isGood = (row: Row): row is GoodRow => 'ask' in row;
 export const isBad = (row: Row): row is BadRow => 'faults' in row;
 
 /**
- * `given` is the row as it stands, `copied` what the file of failed rows repeats of it should it be bad, `detail` what
- * the event would carry. All are empty for a row that cannot be read.
+ * `given` is the row as in the manifest, `copied` its copy for the file of failed rows if it is bad, `detail` the detail
+ * of its event. All are empty for a row that cannot be read.
  */
 type Draft = {
   line: number;
-  /** Only of a row that takes several lines. */
+  /** Only for a row that takes several lines. */
   lastLine?: number;
   given: Record<string, unknown>;
   copied: Record<string, unknown>;
@@ -100,7 +100,7 @@ function formatOf(file: string): Format {
   throw new ManifestError(`${file}: a manifest's name ends in .csv, .jsonl or .ndjson.`);
 }
 
-/** A byte that is no UTF-8 would otherwise become part of a tenant's name as a question mark. */
+/** Refuses other encodings: a byte that is not UTF-8 would become a question mark in a tenant's name. */
 function textOf(file: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replaceAll('\r\n', '\n');
@@ -148,7 +148,7 @@ function recordOf(row: CsvRow, columns: readonly string[]): Draft {
   const cells = isRepeated ? row.cells.map(withoutFormulaGuard) : row.cells;
   const span = lastLine > line ? { lastLine } : {};
   if (cells.length !== columns.length) {
-    // Which cell belongs to which column cannot be told, and so not whether one is a credential.
+    // It is unclear which cell belongs to which column, and so whether a cell is a credential.
     return {
       ...unreadable(line, `the header has ${columns.length} columns, this row ${cells.length}`),
       ...span,
@@ -202,7 +202,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Checks a row by what the service itself does with the event. */
+/** Checks a row with the service's own parser of events. */
 function checked({ line, lastLine, given, copied, detail, faults: before }: Draft, format: Format): Row {
   const span =
     lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
@@ -220,7 +220,7 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
       askedBy.sentAt,
     ),
   );
-  // What is wrong with these has been said already.
+  // Faults of these are among those of `settings`.
   const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
   const allowed = attempt(() =>
     assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, askedBy }),
@@ -232,7 +232,7 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
   const json = JSON.stringify(detail);
   if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
   const { tenantId, elementKey, fingerprint } = settings.value;
-  // Of an element without a row in the catalogue it is not known what it requires.
+  // The required entries of an element outside the catalog are not known.
   const needsSecret =
     !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
   return { line, given, ask: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
@@ -243,7 +243,7 @@ const credentialsSchema = z.object({
   configuration: z.optional(configurationSchema),
 });
 
-/** Of an event, which may hold no credential at all. */
+/** An event, which must not contain credentials. */
 const askedBy = { dialect: 'native', eventId: 'line', sentAt: 0 } as const;
 
 function attempt<T>(check: () => T): { value: T } | { problems: readonly Problem[] } {
@@ -262,13 +262,13 @@ function faultOf(problem: Problem, format: Format): string {
   const [, field = '', key] = pointer.split('/');
   const advice =
     field === 'configuration' && problem.detail.startsWith('cannot be set')
-      ? ". A credential is put into the tenant's secret in Secrets Manager, never into a manifest"
+      ? ". A credential belongs in the tenant's secret in Secrets Manager, never in a manifest"
       : '';
   const place = format === 'jsonl' ? pointer : (columnNames.get(field) ?? (key ? `${field}.${key}` : field));
   return `${place} ${problem.detail}${advice}`.trim();
 }
 
-/** Where a column is not named like the field that it becomes. */
+/** Columns that differ from the name of their field. */
 const columnNames: ReadonlyMap<string, string> = new Map([
   ['element', 'elementKey'],
   ['tags', 'tags'],
@@ -278,7 +278,7 @@ const keyOf = ({ ask: { tenantId, elementKey } }: GoodRow): string => `${tenantI
 
 const maxOthersNamed = 3;
 
-/** Of rows for the same tenant and element none is good: which of them is meant, nobody can tell. */
+/** Rejects all rows for the same tenant and element: it is unclear which of them is meant. */
 function withoutDoubles(rows: readonly Row[]): Row[] {
   const byKey = Map.groupBy(rows.filter(isGood), keyOf);
   return rows.map((row) => {
@@ -298,7 +298,7 @@ function withoutDoubles(rows: readonly Row[]): Row[] {
       line: row.line,
       given: row.given,
       faults: [
-        `asks for ${elementKey} of tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
+        `requests ${elementKey} for tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
       ],
     };
   });

@@ -17,7 +17,7 @@ import { findTarget, findTenantSecrets, TargetError, type Where } from './target
 
 /** `npm run onboard`: onboards the tenants of a manifest that are not active yet. See `--help`. */
 
-const goOn = 'The same command goes on from here.';
+const goOn = 'Run the same command to continue.';
 
 const command = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
@@ -46,7 +46,7 @@ async function main(options: Options): Promise<number> {
   }
   if (!where) throw new UsageError('Expected a target.');
   if (badRows.length > 0 && !skipBad) {
-    return refuse('Nothing was sent. Mend the manifest, or send the good rows with --skip-bad.', 2);
+    return refuse('Nothing was sent. Correct the manifest, or send the good rows with --skip-bad.', 2);
   }
   return runAll({ ...options, where }, manifest, badRows);
 }
@@ -55,7 +55,7 @@ async function main(options: Options): Promise<number> {
 async function checkSecrets(manifestFile: string, manifest: Manifest, where: Where): Promise<boolean> {
   const secrets = await findTenantSecrets(where);
   if (!secrets) {
-    print(dim("The tenants' secrets were not looked at: --stage or --local names them."));
+    print(dim("The tenants' secrets were not checked: that needs --stage or --local."));
     return true;
   }
   try {
@@ -63,8 +63,8 @@ async function checkSecrets(manifestFile: string, manifest: Manifest, where: Whe
     printFaults(manifestFile, missing);
     print(
       missing.length === 0
-        ? "Each tenant's secret is there; its value was not read."
-        : `${counted(missing.length, 'row')} without a secret that can be used`,
+        ? "Each tenant's secret exists; its value was not read."
+        : `${counted(missing.length, 'row')} without a usable secret`,
     );
     return missing.length === 0;
   } finally {
@@ -145,11 +145,11 @@ async function finish(
   }
   await writeFailedRows(file, manifest, failed);
   const byCode = Map.groupBy(failed, ({ code }) => code);
-  print(`\nWhich failed and why is in ${accent(plain(file))}:`);
+  print(`\nFailed rows, with reasons, are in ${accent(plain(file))}:`);
   for (const [code, { length }] of byCode) print(`${number(length).padStart(7)} ${plain(code)}`);
-  print(dim('Rows that are wrong themselves can be mended in that file: it is a manifest, too.'));
+  print(dim('Correct wrong rows in that file and use it as the manifest.'));
   if (byCode.size > (badRows.length > 0 ? 1 : 0)) {
-    print(dim('Where the reason lay elsewhere and is gone, the same command sends them again.'));
+    print(dim('For all other reasons, remove the cause and run the same command again.'));
   }
   return 1;
 }

@@ -4,7 +4,7 @@ import type { Where } from './target.ts';
 
 export type Options = {
   manifestFile: string;
-  /** Nothing is sent: only the manifest is checked, and the tenants' secrets where `where` says what holds them. */
+  /** Nothing is sent: only the manifest is checked and, if `where` names a stage, the tenants' secrets. */
   check: boolean;
   /** Undefined only for a check. */
   where: Where | undefined;
@@ -14,35 +14,35 @@ export type Options = {
 };
 
 /**
- * The service works fifty tenants at once, a second or two each: at ten per second the queue stays short, so that
- * outcomes show within seconds, and Cloud Elements is not pressed for more than its limits allow.
+ * The service processes fifty tenants at once, a second or two each: at ten per second the queue stays short, so that
+ * outcomes show within seconds, and Cloud Elements' rate limits are not reached.
  */
 const defaultRate = 10;
 const maxRate = 1_000;
 
-/** After that the queue has given an event up. */
+/** After this time the queue has given an event up. */
 const defaultTimeoutS = (queueMaxReceiveCount * queueVisibilityMs) / 1_000;
 
 export const help = `Onboards the tenants of a manifest that are not active yet.
 
   npm run onboard -- <manifest.csv | manifest.jsonl> --stage <stage> [options]
 
-Where to; one of
+Target, one of
   --local              the stack of npm start on this machine (PORT, if it was started with another)
   --stage <stage>      a deployed stage, by the outputs of its CloudFormation stack
   --bus <name> --table <name>
                        both by name
 
 Options
-  --check              send nothing, only check the manifest, for which no account is needed; with --stage or --local
-                       also look whether each tenant's secret exists
-  --skip-bad           send the good rows although there are bad ones, which go into the file of failed rows
+  --check              send nothing, only check the manifest (needs no AWS account); with --stage or --local
+                       also check that each tenant's secret exists
+  --skip-bad           send the good rows; bad ones go into the file of failed rows
   --rate <n>           tenants per second (default ${defaultRate})
   --timeout <s>        seconds to wait for a row's outcome (default ${defaultTimeoutS}: the queue's ten deliveries)
 
-Exit status: 0 all active, or all right for --check · 1 rows failed, are bad or without an outcome · 2 nothing was sent:
-manifest, secrets or command line wrong · 3 stopped: AWS cannot be worked with · 130 interrupted. After 3 and 130
-the same command goes on: the table shows what is active, and an event that is sent twice makes no second instance.
+Exit status: 0 all active, or no faults found by --check · 1 rows failed, are bad or without an outcome · 2 nothing was
+sent: wrong manifest, secrets or command line · 3 stopped: a call to AWS failed · 130 interrupted. After 3 and 130 run
+the same command again: it skips active tenants, and an event that is sent twice creates no second instance.
 `;
 
 /** @throws UsageError */

@@ -2,10 +2,10 @@ import { bad, bold, dim, good, print } from '../terminal.ts';
 import type { Counts } from './run.ts';
 
 const redrawMs = 200;
-/** Where nobody watches, every line is kept in some log. */
+/** Outside a terminal every line is kept in a log, so they are few. */
 const plainLineMs = 10_000;
 
-/** How far a run has come: one line that is drawn anew on a terminal, and plain lines now and then elsewhere. */
+/** Shows the progress of a run: one line that is redrawn on a terminal, and occasional plain lines elsewhere. */
 export function showProgress(counts: () => Counts): { stop: () => void } {
   const isTerminal = process.stdout.isTTY;
   const draw = () => {
@@ -23,7 +23,7 @@ export function showProgress(counts: () => Counts): { stop: () => void } {
   };
 }
 
-/** @param columns of the terminal; the bar takes what the figures leave */
+/** @param columns of the terminal; the bar takes the space beside the figures */
 export function barLine(counts: Counts, columns: number): string {
   const { rows, unsent, active, failed, unknown, waiting } = counts;
   const width = number(rows).length;
@@ -56,7 +56,7 @@ export function plainLine(counts: Counts): string {
     .join(', ');
 }
 
-/** What came of it all; `badRows` are those that were never sent. */
+/** The outcome of the run; `badRows` were never sent. */
 export function summaryOf(counts: Counts, badRows: number): string {
   const { rows, active, failed, unknown, unsent, waiting } = counts;
   const lines: [number, string, (text: string) => string][] = [
@@ -84,7 +84,7 @@ function perSecond({ active, failed, unknown, notSent, elapsedMs }: Counts): num
 function timeLeft(counts: Counts): string {
   const left = counts.unsent + counts.waiting;
   const rate = perSecond(counts);
-  // Too early to tell.
+  // Too early for an estimate.
   if (left === 0 || rate === 0 || counts.elapsedMs < 3_000) return '';
   const seconds = Math.ceil(left / rate);
   if (seconds < 100) return `${seconds} s left`;

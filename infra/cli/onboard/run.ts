@@ -7,11 +7,11 @@ import { reasonOf, type Target } from './target.ts';
 /** Waits before entries that EventBridge did not take are sent again; after the last of them the row has failed. */
 const resendDelaysMs = [250, 1_000, 4_000, 15_000];
 
-/** From one look at a row to the next: short at first, because most are done within seconds. */
+/** Delays between reads of a row: short at first, because most rows end within seconds. */
 const firstLookMs = 500;
 const slowestLookMs = 15_000;
 const tickMs = 100;
-/** Rows read in one go: with a tick of reading and resting, at most some thousand a second. */
+/** Rows read per tick: at most some thousand a second. */
 const looksPerTick = 200;
 
 type Tracked = {
@@ -20,13 +20,13 @@ type Tracked = {
     | { phase: 'unsent' }
     | { phase: 'sent'; eventId: string; sinceMs: number }
     | { phase: 'ended'; end: End };
-  /** When the row had last failed before anything was sent: a later failure is the outcome. */
+  /** Time of the row's last failure before the event was sent: only a later failure is the outcome. */
   failedBefore: number | undefined;
   nextLookMs: number;
   lookDelayMs: number;
 };
 
-/** AWS cannot be worked with. Nothing is lost: the same command goes on. */
+/** A call to AWS failed. Nothing is lost: the same command continues the run. */
 export class RunStopped extends Error {
   override readonly name = 'RunStopped';
 }
@@ -35,7 +35,7 @@ export type RunOptions = {
   target: Target;
   /** Tenants per second. */
   rate: number;
-  /** How long a row is followed after it was sent. */
+  /** How long a row is followed after its event was sent. */
   timeoutMs: number;
   signal: AbortSignal;
 };
@@ -44,8 +44,8 @@ export type Run = ReturnType<typeof createRun>;
 
 /**
  * Onboards the tenants of a manifest: compares each with the table, sends an event for those that are not active, at a
- * steady rate, and follows each in the table until it has ended. The table is all that a run remembers, so a run that
- * was interrupted is taken up by running it again.
+ * steady rate, and follows each in the table until it has ended. A run keeps no other state than the table, so running
+ * it again continues an interrupted run.
  */
 export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signal }: RunOptions) {
   const startedAt = Date.now();
@@ -78,7 +78,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     }
   }
 
-  /** @throws RunStopped when AWS cannot be worked with; resolves early when `signal` aborts */
+  /** @throws RunStopped when a call to AWS fails; resolves early when `signal` aborts */
   async function work(): Promise<void> {
     const failure = new AbortController();
     const stop = AbortSignal.any([signal, failure.signal]);
@@ -109,7 +109,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     }
   }
 
-  /** Sends until EventBridge has taken every entry, or will not. */
+  /** Sends until EventBridge has accepted or finally refused every entry. */
   async function send(batch: readonly Tracked[], stop: AbortSignal): Promise<void> {
     let left = batch;
     for (const delayMs of [...resendDelaysMs, undefined]) {
@@ -123,7 +123,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
           return false;
         }
         if (answer.isPassing && delayMs !== undefined) return true;
-        const why = `EventBridge did not take it: ${answer.reason}`;
+        const why = `EventBridge did not accept the event: ${answer.reason}`;
         row.standing = { phase: 'ended', end: { outcome: 'failed', isSent: false, code: 'not-sent', why } };
         return false;
       });
@@ -133,7 +133,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     }
   }
 
-  /** The SDK has tried again by itself before it throws. */
+  /** The SDK retries before it throws. */
   async function put(batch: readonly Tracked[]) {
     try {
       return await putEvents(
@@ -141,7 +141,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
         batch.map(({ ask }) => ask),
       );
     } catch (error) {
-      throw new RunStopped(`EventBridge takes no events for the bus ${target.busName}: ${reasonOf(error)}`);
+      throw new RunStopped(`EventBridge accepts no events for the bus ${target.busName}: ${reasonOf(error)}`);
     }
   }
 
@@ -170,7 +170,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     }
   }
 
-  /** The SDK has tried again by itself before it throws. */
+  /** The SDK retries before it throws. */
   async function statesOf(some: readonly Ask[]) {
     try {
       return await readStates(target, some);
@@ -179,7 +179,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     }
   }
 
-  /** How many rows stand where. */
+  /** The number of rows in each phase and with each outcome. */
   function counts() {
     const phases = Map.groupBy(rows, ({ standing }) => standing.phase);
     const ended = [...ends().values()];
@@ -191,13 +191,13 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
       active: count(({ outcome }) => outcome === 'active'),
       failed: count(({ outcome }) => outcome === 'failed'),
       unknown: count(({ outcome }) => outcome === 'unknown'),
-      /** Ended by the table alone, without an event. */
+      /** Ended by the comparison with the table, without an event. */
       notSent: count(({ isSent }) => !isSent),
       elapsedMs: Date.now() - startedAt,
     };
   }
 
-  /** How each row that has ended did. */
+  /** The outcomes of the rows that have ended. */
   function ends(): Map<Ask, End> {
     return new Map(
       rows.flatMap(({ ask, standing }) => (standing.phase === 'ended' ? [[ask, standing.end]] : [])),

@@ -12,9 +12,9 @@ const secretSchema = z.object({
 });
 
 /**
- * Names the secret that each row needs and that is missing or of no use. Only asks Secrets Manager what there is:
- * a value is never read, so whether the value has the right entries is not known.
- * @throws TargetError when Secrets Manager does not tell
+ * Names each row's secret that is missing or unusable. Only describes the secrets: values are never read, so it is not
+ * checked whether a value has the right entries.
+ * @throws TargetError when Secrets Manager refuses to describe a secret
  */
 export async function findMissingSecrets(
   rows: readonly Row[],

@@ -11,7 +11,7 @@ const detailType = 'TenantOnboarded';
 /** The answer to one entry. `isPassing`: the entry may be taken when it is sent again. */
 export type Answer = { eventId: string } | { reason: string; isPassing: boolean };
 
-/** As many of the first requests as one call takes. */
+/** The first requests, as many as fit into one call. */
 export function firstBatch(asks: readonly Ask[], limit: number): Ask[] {
   const batch: Ask[] = [];
   let bytes = 0;
@@ -24,8 +24,8 @@ export function firstBatch(asks: readonly Ask[], limit: number): Ask[] {
 }
 
 /**
- * Sends one event for each request. The SDK repeats a call that fails or gets no answer: should the first one have
- * arrived as well, the service answers the second event with the same instance.
+ * Sends one event for each request. The SDK retries a call that fails or gets no response: if both attempts arrive, the
+ * service handles the second event as a repeat of the same request.
  * @returns an answer for each, in order
  */
 export async function putEvents(

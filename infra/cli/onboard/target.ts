@@ -15,12 +15,12 @@ export type Target = {
   dynamoDb: DynamoDBClient;
 };
 
-/** The service cannot be found, and the message says what was looked for. */
+/** The service cannot be found; the message names the resource that is missing. */
 export class TargetError extends Error {
   override readonly name = 'TargetError';
 }
 
-/** Generous, because this runs on somebody's desk, but bounded. */
+/** Generous, because these tools run outside AWS, but bounded. */
 export const requestHandler = {
   connectionTimeout: 5_000,
   requestTimeout: 10_000,
@@ -30,7 +30,7 @@ export const requestHandler = {
 /** @throws TargetError when stack or table cannot be looked at */
 export async function findTarget(where: Where): Promise<Target> {
   if ('localPort' in where) {
-    // As `npm start` lays them out, whatever account the environment is set up for.
+    // The ports and names of `npm start`, independent of the AWS account in the environment.
     return targetOf(
       `the local stack on port ${where.localPort}`,
       { busName: 'element-onboarding', tableName: 'element-onboarding' },
@@ -45,7 +45,7 @@ export async function findTarget(where: Where): Promise<Target> {
 export type TenantSecrets = { secretsManager: SecretsManagerClient; prefix: string };
 
 /**
- * Where the tenants' secrets are; undefined for a target by names, which do not tell.
+ * Finds the tenants' secrets; undefined for a target by names, which do not include the secrets' prefix.
  * @throws TargetError when the stack cannot be looked at
  */
 export async function findTenantSecrets(where: Where): Promise<TenantSecrets | undefined> {
@@ -95,8 +95,8 @@ async function namesOf(stage: string): Promise<{ busName: string; tableName: str
 }
 
 /**
- * The outputs of a deployed stage by their names; `infra/stack.ts` names them and the stack.
- * @throws TargetError when the stack cannot be looked at; later, when it does not have the output asked for
+ * Returns the outputs of a deployed stage by name; `infra/stack.ts` names them and the stack.
+ * @throws TargetError when the stack cannot be looked at; later, when it does not have the requested output
  */
 export async function outputsOf(stage: string): Promise<(name: string) => string> {
   const stackName = `element-onboarding-${stage}`;
@@ -109,7 +109,7 @@ export async function outputsOf(stage: string): Promise<(name: string) => string
     return (name) => {
       const value = outputs.get(name);
       if (value) return value;
-      throw new TargetError(`The stack ${stackName} has no output ${name}: deploy it anew.`);
+      throw new TargetError(`The stack ${stackName} has no output ${name}: deploy it again.`);
     };
   } catch (error) {
     throw new TargetError(

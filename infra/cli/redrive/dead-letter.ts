@@ -7,12 +7,12 @@ import { type FunctionName, type Trigger, triggers } from '../../../functions/tr
 import { bad, bold, good } from '../terminal.ts';
 import { number } from '../onboard/progress.ts';
 
-/** A function that events reach by a queue, which is called after it. */
+/** A queue that brings events to a function, by the function's name. */
 export type QueueName = {
   [Name in FunctionName]: (typeof triggers)[Name] extends { queue: unknown } ? Name : never;
 }[FunctionName];
 
-/** As the function itself reads a message. */
+/** The parser that the function itself uses. */
 const parsers: Record<
   QueueName,
   (event: unknown, arrivedAt: number) => { tenantId: string; elementKey: string | undefined }
@@ -24,9 +24,9 @@ const parsers: Record<
 export const isQueueName = (name: string): name is QueueName => Object.hasOwn(parsers, name);
 export const queueNames = Object.keys(parsers).filter(isQueueName);
 
-/** What may be shown of a message: nothing in it is text that a sender can choose freely. */
+/** The parts of a message that may be shown: none is text that a sender can choose freely. */
 type Shown = {
-  /** SQS's, under which the log has it, too. */
+  /** SQS's id of the message, which the log has, too. */
   messageId: string;
   /** The event's time, cut to the message's arrival. */
   sentAt: Date;
@@ -35,7 +35,7 @@ type Shown = {
   elementKey: string | undefined;
 };
 
-/** `fault`: why it stays where it is. `body`: what goes back into the queue. */
+/** `fault`: the reason why it stays in the dead-letter queue. `body`: the text that goes back into the queue. */
 export type DeadLetter = Shown &
   ({ fault: string; body?: never } | { fault?: never; body: string; isCut: boolean });
 
@@ -73,8 +73,8 @@ export function readDeadLetter(
 const oldestOnboardingDays = oldestOnboardingMs / (24 * 60 * 60 * 1_000);
 
 /**
- * The function cuts an event's time to its message's arrival. That of the message which goes back is later than the
- * first one, so the body has to carry the cut.
+ * The function limits an event's time to its message's arrival. The message that goes back arrives later than the first
+ * one, so the time is limited in its body.
  */
 function withTime(sentAt: Date, event: unknown): string {
   return JSON.stringify({ ...z.looseObject({}).parse(event), time: toTheSecond(sentAt.getTime()) });
@@ -87,7 +87,7 @@ const rows: Trigger[] = Object.values(triggers);
 const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
 
 const ifValid = <T>(schema: z.ZodMiniType<T>) => z.catch(z.optional(schema), undefined);
-/** What is in order in an event that, as a whole, is not. */
+/** The valid fields of an event that is invalid as a whole. */
 const recognisableSchema = z.catch(
   z.object({
     'detail-type': ifValid(z.enum(detailTypes)),
@@ -104,7 +104,7 @@ const recognisableSchema = z.catch(
 
 const maxProblems = 3;
 
-/** The parser names places and what it expects there, and never quotes a value. */
+/** The parser's messages name fields and the expected values, and never quote a value. */
 function faultOf(error: unknown): string {
   const problems = (error instanceof OnboardingError && error.facts.problems) || [];
   if (problems.length === 0) return 'cannot be read';
@@ -123,7 +123,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A head and one line each, the oldest first. */
+/** A header and one line per dead letter, the oldest first. */
 export function linesOf(letters: readonly DeadLetter[]): string[] {
   const cells = letters
     .toSorted((a, b) => a.sentAt.getTime() - b.sentAt.getTime())
@@ -151,16 +151,16 @@ export function linesOf(letters: readonly DeadLetter[]): string[] {
   ];
 }
 
-/** What is said of letters that the queue has and the list does not. SQS counts approximately. */
+/** Describes dead letters that are in the queue but not in the list. SQS counts approximately. */
 export function linesOfUnseen({ visible, hidden }: { visible: number; hidden: number }): string[] {
   return [
     ...(visible > 0
-      ? [`Not received, though the queue has them: about ${number(visible)}. Run it again.`]
+      ? [`In the queue, but not received: about ${number(visible)}. Run the command again.`]
       : []),
     ...(hidden > 0
       ? [
-          `Hidden: about ${number(hidden)}. Another run holds them, or one that was killed: they are seen again ` +
-            'within 15 minutes.',
+          `Hidden: about ${number(hidden)}. Another run holds them, or one that was killed: they become visible ` +
+            'again within 15 minutes.',
         ]
       : []),
   ];

@@ -20,13 +20,13 @@ type Message = z.infer<typeof messageSchema>;
 /** SQS's limit for one call. */
 const perCall = 10;
 
-/** Long enough for any run, so that each message is received once. When a run is killed they are seen after it. */
+/** Long enough for any run, so that each message is received once. A killed run hides its messages for this long. */
 const holdS = 15 * 60;
 
 /** A long poll asks all of SQS's servers; a short one may find nothing where there is something. */
 const waitS = 1;
 
-/** A receive may find nothing, or only what is held already, although the queue has more. */
+/** A receive may return nothing, or only messages that are held already, although the queue has more. */
 const fruitlessAtMost = 5;
 
 const countsSchema = z.object({
@@ -34,13 +34,13 @@ const countsSchema = z.object({
   ApproximateNumberOfMessagesNotVisible: z.coerce.number(),
 });
 
-/** Messages of a queue that no other receiver sees for as long as they are held. */
+/** Holds messages of a queue, hidden from all other receivers. */
 export function holdMessages(sqs: SQSClient, queueUrl: string) {
   const held = new Map<string, Message>();
 
   /**
-   * By SQS, which counts approximately, and may still count as visible what was received just now. `hidden`: held by
-   * others, another run for example.
+   * Counts the messages that are not held here. SQS counts approximately, and may still count messages as visible that
+   * were just received. `hidden`: held by others, another run for example.
    */
   async function countOthers(): Promise<{ visible: number; hidden: number }> {
     const { Attributes } = await sqs.send(
@@ -61,8 +61,8 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
     countOthers,
 
     /**
-     * Receives until the queue has nothing else, or `limit` are held, or it has come to nothing some times in a row.
-     * What is left then is in `countOthers`.
+     * Receives until the queue is empty, or `limit` messages are held, or several receives in a row have returned no new
+     * message. `countOthers` counts the rest.
      */
     async receive(limit: number, signal: AbortSignal): Promise<void> {
       let fruitless = 0;
@@ -77,7 +77,7 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
           }),
         );
         const before = held.size;
-        // Of a message that comes again only the last receipt counts.
+        // Only the last receipt of a message is valid.
         for (const message of z.array(messageSchema).parse(Messages)) held.set(message.MessageId, message);
         fruitless = held.size === before ? fruitless + 1 : 0;
         if (fruitless >= fruitlessAtMost) return;
@@ -86,8 +86,8 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
     },
 
     /**
-     * Sends `body` in the message's place. In this order: what ends in between leaves the message in both queues, and
-     * never in none.
+     * Sends `body`, then deletes the message. In this order an interruption leaves the message in both queues, and never
+     * in none.
      */
     async move(
       { MessageId, ReceiptHandle }: Message,
@@ -98,7 +98,7 @@ export function holdMessages(sqs: SQSClient, queueUrl: string) {
       held.delete(MessageId);
     },
 
-    /** The rest is seen again at once. */
+    /** Makes the remaining messages visible again at once. */
     async release(): Promise<void> {
       const handles = [...held.values()].map(({ ReceiptHandle }) => ReceiptHandle);
       for (let start = 0; start < handles.length; start += perCall) {

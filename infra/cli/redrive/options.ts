@@ -5,30 +5,30 @@ import { isQueueName, queueNames, type QueueName } from './dead-letter.ts';
 export type Options = {
   stage: string;
   queues: readonly QueueName[];
-  /** False: nothing is put back. */
+  /** False: dead letters are only shown. */
   yes: boolean;
   limit: number;
 };
 
 const defaultLimit = 1_000;
-/** So many are done well before they are seen again, if each takes 50 ms. */
+/** At 50 ms each, this many are done well before they become visible again. */
 const maxLimit = 10_000;
 
-export const help = `Shows dead letters, and puts back into their queue those that can be carried out.
+export const help = `Shows dead letters, and puts the readable ones back into their queue.
 
   npm run redrive -- --stage <stage> [options]
 
 Options
   --queue <name>   only that queue: ${queueNames.join(' or ')}
-  --yes            put them back; without it they are only shown, and nothing changes but how often each was received
-  --limit <n>      look at so many of a queue at most (default ${defaultLimit})
+  --yes            put them back; without it the command only shows them, and only their receive counts change
+  --limit <n>      receive at most this many per queue (default ${defaultLimit})
 
-What cannot be read stays where it is, and is named; so does an onboarding event that is too old to be carried out. An
-event whose time is later than its arrival is put back with the time of its arrival. To put an event back is safe however
-often it is done.
+Events that cannot be read stay in the dead-letter queue and are listed with the reason, and so do onboarding events that
+are too old. An event whose time is later than its arrival is put back with the time of its arrival. Putting an event
+back is safe, also more than once.
 
-Exit status: 0 all can be put back · 1 some cannot, or are hidden by another run · 2 command line wrong · 3 AWS cannot be
-worked with, run it again · 130 interrupted, run it again.
+Exit status: 0 all can be put back · 1 some cannot, or are hidden by another run · 2 wrong command line · 3 a call to AWS
+failed, run the command again · 130 interrupted, run the command again.
 `;
 
 /** @throws UsageError */
@@ -56,8 +56,8 @@ function queueNamed(name: string): QueueName {
   const rows: [string, Trigger][] = Object.entries(triggers);
   if (rows.some(([functionName, { stream }]) => functionName === name && stream)) {
     throw new UsageError(
-      `The dead letters of ${name} are places in the table's stream and not events: there is nothing to put back. ` +
-        'How its results are told again is in the README, "Runbook: dead letters".',
+      `The dead letters of ${name} are positions in the table's stream, not events: there is nothing to put back. ` +
+        'The README, "Runbook: dead letters", says how to publish its results again.',
     );
   }
   throw new UsageError(`Expected --queue to be ${queueNames.join(' or ')}, got "${name}".`);

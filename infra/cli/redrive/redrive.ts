@@ -8,17 +8,17 @@ import { linesOf, linesOfUnseen, readDeadLetter, type QueueName } from './dead-l
 import { holdMessages } from './held-messages.ts';
 import { help, parseOptions, type Options } from './options.ts';
 
-/** `npm run redrive`: shows dead letters, and puts those back that can be carried out. `--help` tells all. */
+/** `npm run redrive`: shows dead letters, and puts the readable ones back into their queue. See `--help`. */
 
 const asked = commandLine(help, parseOptions, { changesThings: true });
 
 process.exitCode = await main(asked).catch((error: unknown) => {
   if (error instanceof TargetError) return refuse(error.message, 3);
-  // The SDK's, whether AWS answered or not.
+  // An error of the SDK, with or without a response from AWS.
   if (error instanceof Error && '$metadata' in error) {
     return refuse(
-      `SQS cannot be worked with: ${reasonOf(error)}\nNothing is lost; run it again. Dead letters that do not show ` +
-        'are seen again within 15 minutes.',
+      `A call to SQS failed: ${reasonOf(error)}\nNothing is lost; run the command again. Hidden dead letters ` +
+        'become visible again within 15 minutes.',
       3,
     );
   }
@@ -39,7 +39,8 @@ async function main(options: Options): Promise<number> {
         deadLetterUrl: output(outputName(name, 'DeadLetterQueueUrl')),
       };
       immovable += await redrive(sqs, name, { ...options, ...urls, signal: interruption.signal });
-      if (interruption.signal.aborted) return refuse('Interrupted; nothing is lost. Run it again.', 130);
+      if (interruption.signal.aborted)
+        return refuse('Interrupted; nothing is lost. Run the command again.', 130);
     }
   } finally {
     sqs.destroy();
@@ -47,12 +48,12 @@ async function main(options: Options): Promise<number> {
   return immovable > 0 ? 1 : 0;
 }
 
-/** `onboard-tenants` → `OnboardTenantsQueueUrl`, as `infra/stack.ts` has it. */
+/** `onboard-tenants` → `OnboardTenantsQueueUrl`, as `infra/stack.ts` names it. */
 function outputName(queue: QueueName, what: string): string {
   return queue.replaceAll(/(?:^|-)(.)/g, (_match, letter: string) => letter.toUpperCase()) + what;
 }
 
-/** @returns how many cannot be put back, or were not seen */
+/** @returns the number of dead letters that cannot be put back or were not received */
 async function redrive(
   sqs: SQSClient,
   name: QueueName,
@@ -81,7 +82,7 @@ async function redrive(
     const unseen = { ...others, ...(isLimited && { visible: 0 }) };
     const unseenCount = unseen.visible + unseen.hidden;
     if (all.length === 0) {
-      print(`${bold(name)}: no dead letters${unseenCount > 0 ? ' to be seen' : ''}`);
+      print(`${bold(name)}: no ${unseenCount > 0 ? 'visible ' : ''}dead letters`);
       for (const line of linesOfUnseen(unseen)) print(dim(line));
       return unseenCount;
     }
@@ -101,12 +102,12 @@ async function redrive(
       print(`\n${number(all.length)} shown, ${number(putBack)} put back, ${number(left)} left`);
     }
     if (isLimited && !signal.aborted) {
-      print(dim(`It looked at no more than ${number(limit)}; --limit says so.`));
+      print(dim(`Stopped at ${number(limit)} dead letters, the --limit.`));
     }
     for (const line of linesOfUnseen(unseen)) print(dim(line));
-    if (!yes && movable.length > 0) print(dim('Nothing was changed. --yes puts back what is readable.'));
+    if (!yes && movable.length > 0) print(dim('Nothing was changed. --yes puts the readable ones back.'));
     if (movable.length < all.length) {
-      print(dim('The rest stays, each for the reason shown; what to do with it is in the README.'));
+      print(dim('The others stay, each for the reason shown; the README says how to handle them.'));
     }
     return all.length - movable.length + unseenCount;
   } finally {

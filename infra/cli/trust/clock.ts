@@ -4,8 +4,8 @@ import * as z from 'zod/mini';
 const answerSchema = z.object({ response: z.object({ headers: z.object({ date: z.string() }) }) });
 
 /**
- * Leases and doubts are told by clocks of AWS, and this machine's may be minutes away: time is taken from the latest
- * answer, to a second.
+ * Follows the clock of AWS, which leases and doubt deadlines are written by, because this machine's may be minutes off:
+ * time comes from the latest response, to a second.
  */
 export function followClock(client: DynamoDBClient) {
   let aheadMs = 0;

@@ -3,7 +3,7 @@ import { parseOptions as parseArguments, UsageError } from '../command.ts';
 export type Options = {
   file: string;
   where: { stage: string } | { localPort: number } | { tableName: string };
-  /** When the operator looked at the instances, ms since the epoch; undefined: nothing is changed. */
+  /** When the operator checked the instances, ms since the epoch; undefined: nothing is changed. */
   lookedAtMs: number | undefined;
   json: boolean;
 };
@@ -15,27 +15,27 @@ export const help = `Makes tenants' secrets the source of their instances' confi
 The file is CSV with a header: tenantId and, if it is not taxify, elementKey.
 
 An instance that a request has configured never gets the tenant's secret, because the request may have set the address
-that credentials are sent to; nor does one that an earlier version of this service has made. Look at the configuration
-of the instance at Cloud Elements first, its addresses above all: whatever is there stays, and the stored key is sent
-beside it from then on. Id and token stay, too. After that, a new key is put into the tenant's secret and sent by
+that credentials are sent to; nor does one that an earlier version of this service created. Check the configuration of
+the instance at Cloud Elements first, above all its addresses: it stays as it is, and the tenant's key is sent to these
+addresses from then on. Id and token stay, too. Afterwards, put a new key into the tenant's secret and send it with
 PATCH {"configuration":{}}.
 
-Where; one of
+Target, one of
   --stage <stage>   a deployed stage, by the outputs of its CloudFormation stack
   --local           the stack of npm start on this machine (PORT, if it was started with another)
   --table <name>    a table by its name
 
 Options
-  --yes             do it; without it the command shows what it would do, and changes nothing
-  --looked-at <t>   with --yes: when you looked at the instances, as the command printed it without --yes. One that may
+  --yes             make the changes; without it the command only shows them
+  --looked-at <t>   with --yes: when you checked the instances, as printed by the run without --yes. An instance that may
                     have been updated since is refused
   --json            one JSON object per tenant, for an audit trail
 
-An instance is refused, and named with the reason, if it does not exist, is not active, is being worked on, or if a
+An instance is refused, and listed with the reason, if it does not exist, is not active, is in use by a request, or if a
 request's update of unknown outcome may still take effect. Run the command again for those.
 
-Exit status: 0 all done, or nothing to do · 1 some refused · 2 command line or file wrong, nothing was changed · 3 AWS
-cannot be worked with, run it again.
+Exit status: 0 all done, or nothing to do · 1 some refused · 2 wrong command line or file, nothing was changed · 3 a call
+to AWS failed, run the command again.
 `;
 
 /** @throws UsageError */

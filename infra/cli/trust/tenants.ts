@@ -46,7 +46,7 @@ export function tenantsIn(file: string, text: string): InstanceKey[] {
   return [...keys.values()];
 }
 
-/** An unknown column is refused: a misspelt `elementKey` would stand for the default element. */
+/** An unknown column is refused: a misspelled `elementKey` would mean the default element. */
 function faultsOfHeader(columns: readonly string[]): string[] {
   const faults = columns.flatMap((column, index) => {
     if (!columnsKnown.has(column)) {

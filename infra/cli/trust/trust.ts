@@ -19,7 +19,7 @@ import { help, parseOptions, type Options } from './options.ts';
 import { jsonOf, linesOf } from './output.ts';
 import { readTenants, TenantsError } from './tenants.ts';
 
-/** `npm run trust`: makes the tenant's secret the source of an instance's configuration. `--help` tells all. */
+/** `npm run trust`: makes the tenant's secret the source of an instance's configuration. See `--help`. */
 
 const asked = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
@@ -29,7 +29,7 @@ process.exitCode = await main(asked).catch((error: unknown) => {
   if (error instanceof OnboardingError) {
     const { cause } = error.facts;
     const why = cause ? ` (${cause.name}: ${cause.message})` : '';
-    return refuse(`${error.message}${why}\nRun the command again: what is done stays done.`, 3);
+    return refuse(`${error.message}${why}\nRun the command again: completed changes are kept.`, 3);
   }
   throw error;
 });
@@ -52,7 +52,7 @@ async function main(options: Options): Promise<number> {
     }
   } finally {
     client.destroy();
-    // Also when AWS fails half-way: what has been changed is named.
+    // Also when AWS fails halfway, so that completed changes are listed.
     if (!options.json) for (const line of linesOf(done)) print(line);
   }
   return summarize(
@@ -62,7 +62,7 @@ async function main(options: Options): Promise<number> {
   );
 }
 
-/** A row that another version has written is refused like any other; the rest goes on. */
+/** Refuses a row that another version has written, and continues with the rest. */
 async function readable(trust: () => Promise<Trusted>): Promise<Trusted> {
   try {
     return await trust();
@@ -85,7 +85,7 @@ function summarize({ lookedAtMs, json }: Options, all: readonly Trusted[], began
     if (!isDone && count('would-be-trusted') > 0) {
       print(
         dim(
-          'Nothing was changed. The stored key will be sent beside what is at Cloud Elements: look at it, and then do it with' +
+          "Nothing was changed. The tenant's key will be sent with the configuration at Cloud Elements: check it, then repeat with" +
             ` --yes --looked-at ${new Date(beganAtMs).toISOString()}`,
         ),
       );

@@ -16,13 +16,13 @@ export async function startAwsEndpoint({
 }: {
   operations: Operations;
   port?: number;
-  /** Stands before the operations: counts, refuses, fails. */
+  /** Wraps the operations, to count, refuse or fail requests. */
   guard?: (listener: RequestListener) => RequestListener;
 }) {
   const server = createServer(
     withoutForeigners(
       guard((request, response) => {
-        // A connection that breaks while the body arrives has nobody left to answer.
+        // If the connection breaks while the body arrives, no client is left to answer.
         answer(operations, request, response).catch(() => response.destroy());
       }),
     ),

@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 export const region = 'us-east-1';
 export const accountId = '000000000000';
 
-/** A refusal that travels to the client: `type` is the name of the exception in the service's API reference. */
+/** An error response to the client: `type` is the name of the exception in the service's API reference. */
 export class AwsError extends Error {
   readonly type: string;
   readonly status: number;
@@ -17,10 +17,10 @@ export class AwsError extends Error {
   }
 }
 
-/** By `x-amz-target`, for example `secretsmanager.GetSecretValue`: from the parsed JSON body to the JSON answer. */
+/** By `x-amz-target`, for example `secretsmanager.GetSecretValue`: from the parsed JSON body to the JSON response. */
 export type Operations = Record<string, (body: unknown) => unknown>;
 
-/** One operation with its input checked. The refusal names the fields, not their values: those may be secret. */
+/** One operation with its input checked. The error names the fields, not their values, which may be secret. */
 export function operation<Schema extends z.ZodMiniType>(
   schema: Schema,
   run: (input: z.output<Schema>) => unknown,

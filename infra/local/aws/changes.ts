@@ -18,9 +18,9 @@ type Write = z.infer<typeof writeSchema>;
 type Item = z.infer<typeof itemSchema>;
 
 /**
- * What the embedded DynamoDB lacks: the table's stream, with the item before and after each write. Stands before the
- * database from its start on and sees every PutItem and DeleteItem that it answers with success, in the order of the
- * answers, and every UpdateItem that only sets attributes; other kinds of write are not seen.
+ * Adds the table's stream to the embedded DynamoDB, which has none: the item before and after each write. Wraps the
+ * database from its start on and records every successful PutItem and DeleteItem, in the order of the responses, and
+ * every UpdateItem that only sets attributes; other kinds of write are not recorded.
  */
 export function recordChanges({
   tableName,
@@ -84,7 +84,7 @@ export function recordChanges({
     };
 }
 
-/** By an update of the form `SET name = :value, …`; undefined for any other form. */
+/** The attributes that an update of the form `SET name = :value, …` sets; undefined for any other form. */
 function setBy({ UpdateExpression = '', ExpressionAttributeValues = {} }: Write): Item | undefined {
   const [, assignments = ''] = /^SET (.+)$/.exec(UpdateExpression) ?? [];
   const attributes = assignments.split(',').map((assignment) => {

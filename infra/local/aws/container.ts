@@ -7,21 +7,21 @@ import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { ContainerMessage, Invocation } from './containers.ts';
 
-// In use already; it is not the function's.
+// Read by Node already; the function must not see it.
 delete process.env['NODE_COMPILE_CACHE'];
 const [, , bundleFile = ''] = process.argv;
 const { handler }: { handler: Handler } = await import(pathToFileURL(bundleFile).href);
 
-// Without its parent a container has nothing to do.
+// Without its parent a container gets no invocations.
 process.once('disconnect', () => process.exit());
-// Ctrl-C reaches every process of the terminal, but it is the parent that ends things in order.
+// Ctrl-C reaches every process of the terminal, but the parent ends this one in order.
 process.on('SIGINT', () => {});
 
 process.on('message', (invocation: Invocation) => {
   void run(invocation);
 });
 tell({ kind: 'ready' });
-// What was compiled is otherwise kept at a process's own end only, and this one may be killed.
+// Otherwise Node writes the compile cache only when a process exits, and this one may be killed.
 flushCompileCache();
 
 async function run({ requestId, functionName, arn, event, deadlineMs }: Invocation): Promise<void> {
@@ -36,7 +36,7 @@ async function run({ requestId, functionName, arn, event, deadlineMs }: Invocati
       logStreamName: 'local',
       callbackWaitsForEmptyEventLoop: true,
       getRemainingTimeInMillis: () => deadlineMs - Date.now(),
-      // Without effect, like the callback: Node 24's runtime has no other answer than the handler's promise.
+      // No effect, like the callback: Node 24's runtime takes a response only from the handler's promise.
       done: () => {},
       fail: () => {},
       succeed: () => {},
@@ -56,8 +56,8 @@ async function run({ requestId, functionName, arn, event, deadlineMs }: Invocati
 }
 
 /**
- * Lambda's runtime logs an error that a handler lets go with its own enumerable properties: what would leak there must
- * be seen to leak here.
+ * Lambda's runtime logs an uncaught error of a handler with its own enumerable properties: a leak there must also show
+ * here.
  * https://github.com/aws/aws-lambda-nodejs-runtime-interface-client
  */
 function logAsLambda(summary: object, error: unknown): void {

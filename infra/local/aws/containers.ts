@@ -34,23 +34,23 @@ export type ContainerMessage = z.infer<typeof containerMessageSchema>;
 type Container = ReturnType<typeof startContainer>;
 
 /**
- * Written to both streams when an invocation is over, as Lambda does in its log. An answer is passed on after them, so
- * that all that was logged before it is there.
+ * Written to both streams at the end of an invocation, as in Lambda's log. The response is passed on after both lines,
+ * so that all earlier log lines have been read.
  */
 const endOfInvocation = /^(.*)END RequestId: ([\da-f-]{36})$/;
 
 type PendingInvocation = {
   resolve: (answer: unknown) => void;
   reject: (error: Error) => void;
-  /** Both streams have been read to the end of this invocation. */
+  /** Resolves when both streams have been read to the end of this invocation. */
   logged: Promise<void>;
   countEndedStream: () => void;
 };
 
 /**
  * Lambda on this machine: each function is bundled once and runs in a process of its own, started by its first
- * invocation and kept warm, which knows nothing but its environment. Unlike in Lambda, invocations at the same time
- * share the process, and so the end of one that ran out of time.
+ * invocation and kept warm, with no other input than its environment. Unlike in Lambda, concurrent invocations share the
+ * process, so a timeout of one ends all of them.
  */
 export function createContainers<Name extends string>({
   bundle,
@@ -62,7 +62,7 @@ export function createContainers<Name extends string>({
   bundle: (name: Name, directory: string) => void | Promise<void>;
   environmentOf: (name: Name) => Record<string, string>;
   timeoutMsOf?: (name: Name) => number;
-  /** Every line that a function writes, to either stream: what CloudWatch would keep. */
+  /** Every line that a function writes, to either stream, as CloudWatch would keep it. */
   onLog?: (name: Name, line: string) => void;
 }) {
   const warm = new Map<Name, Container>();
@@ -78,8 +78,8 @@ export function createContainers<Name extends string>({
   }
 
   /**
-   * The function's container, once it is ready. What has failed is forgotten: a module may be missing, or a directory
-   * not writable, only for as long as `npm ci` runs. Unlike a handler's error, this one is in no log of the function.
+   * Returns the function's container, once it is ready. Failures are not cached: a module may be missing, or a directory
+   * not writable, only while `npm ci` runs. Unlike a handler's error, such a failure is in no log of the function.
    */
   async function startedContainer(name: Name): Promise<Container> {
     const bundleFile = bundleFileOf(name);
@@ -130,10 +130,10 @@ export function createContainers<Name extends string>({
     if (stopped) throw new Error('The local stack was stopped.');
   }
 
-  /** The function's answer; rejects when it throws, crashes or does not answer in time. */
+  /** Returns the function's response; rejects when it throws, crashes or runs out of time. */
   async function invoke(name: Name, event: unknown): Promise<unknown> {
     throwIfStopped();
-    // As in Lambda, loading the bundle does not count.
+    // As in Lambda, the time for loading the bundle does not count.
     const container = await startedContainer(name);
     const requestId = randomUUID();
     const timeoutMs = timeoutMsOf(name);
@@ -156,7 +156,7 @@ export function createContainers<Name extends string>({
       ]);
     } catch (error) {
       const exit = container.exit();
-      // The words of Lambda's log.
+      // The message of Lambda's log.
       if (exit !== undefined && !stopped) {
         onLog(name, `RequestId: ${requestId} Error: Runtime exited with error: ${exit}`);
       }
@@ -167,8 +167,8 @@ export function createContainers<Name extends string>({
   }
 
   /**
-   * Ends the function's process in the middle of whatever it does; the next invocation starts another.
-   * @returns whether there was one
+   * Kills the function's process at once; the next invocation starts another.
+   * @returns whether the process existed
    */
   function kill(name: Name): boolean {
     const container = warm.get(name);
@@ -182,7 +182,7 @@ export function createContainers<Name extends string>({
     stopped = true;
     for (const container of alive) container.kill();
     await Promise.all([...alive].map(({ ended }) => ended));
-    // Who still writes one would make the directory anew.
+    // A bundling that is still running would create the directory again.
     await Promise.allSettled(bundleFiles.values());
     if (temporaryDirectory) rmSync(temporaryDirectory, { recursive: true, force: true });
   }
@@ -211,7 +211,7 @@ function startContainer({
       PATH: process.env['PATH'] ?? '',
       TZ: 'UTC',
       AWS_LAMBDA_FUNCTION_NAME: name,
-      // Beside the bundles: processes after the first start in half the time.
+      // A compile cache beside the bundles: processes after the first start in half the time.
       NODE_COMPILE_CACHE: join(dirname(bundleFile), '..', 'compiled'),
       ...environment,
     },
@@ -232,7 +232,7 @@ function startContainer({
   child.once('error', (error) => {
     startError = error;
   });
-  // Comes once its output has been read to the end, unlike 'exit', and also for one that could not be started.
+  // Emitted once the output has been read to the end, unlike 'exit', and also for a process that did not start.
   const { promise: ended, resolve: markEnded } = Promise.withResolvers<void>();
   child.once('close', () => {
     onEnd();
@@ -260,7 +260,7 @@ function startContainer({
     /** Rejects when the process ends before it has loaded the bundle. */
     ready,
     ended,
-    /** How the process has ended, if it has. */
+    /** The exit code or signal of the process, once it has ended. */
     exit: () => exit,
 
     async invoke(invocation: Invocation): Promise<unknown> {
@@ -272,7 +272,7 @@ function startContainer({
       };
       const { promise: answer, resolve, reject } = Promise.withResolvers<unknown>();
       pending.set(invocation.requestId, { resolve, reject, logged, countEndedStream });
-      // What cannot be sent was meant for a process that is ending, whose end rejects all that is pending.
+      // Sending fails only when the process is ending, and its end rejects all pending invocations.
       child.send(invocation, () => {});
       try {
         return await answer;

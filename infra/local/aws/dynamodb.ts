@@ -16,20 +16,20 @@ export async function startDynamoDb({
 }: {
   tableName: string;
   port?: number;
-  /** Stands before the database: counts, refuses, fails. */
+  /** Wraps the database, to count, refuse or fail requests. */
   guard?: (listener: RequestListener) => RequestListener;
-  /** Gets what the table's stream would hold. */
+  /** Called with each record of the table's stream. */
   onChange?: (record: DynamoDBRecord) => void;
 }) {
   const dynamoDb = dynalite({ createTableMs: 0 });
-  // dynalite's own server stays closed and is handed the requests of ours, so that `guard` can stand before it.
+  // dynalite's own server never listens; ours passes requests on to it, so that `guard` can wrap it.
   const record = recordChanges({ tableName, onChange });
   const server = createServer(
     withoutForeigners(
       guard(
         record((request, response) => {
           dynamoDb.emit('request', request, response);
-          // dynalite throws when a request breaks off, as it does when its client is killed: that must not end us too.
+          // dynalite throws when a request is aborted, for example by a killed client: that must not end this process.
           request.removeAllListeners('error').on('error', () => response.destroy());
         }),
       ),

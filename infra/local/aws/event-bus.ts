@@ -34,8 +34,8 @@ type Entry = z.infer<typeof entrySchema>;
 type Failure = { ErrorCode: string; ErrorMessage: string };
 
 /**
- * EventBridge with one bus: `onEvent` gets what was put on it. As with the service each entry stands or falls alone;
- * one for another bus is accepted, and no rule of ours sees it.
+ * EventBridge with one bus: `onEvent` gets its events. As in EventBridge, each entry succeeds or fails alone; an entry
+ * for another bus is accepted, but matches no rule.
  */
 export function createEventBus({
   name,
@@ -68,7 +68,7 @@ export function createEventBus({
   return { operations, name, arn };
 }
 
-/** Whether a rule with this pattern matches: every field given holds one of its values, to the letter. */
+/** Whether a rule with this pattern matches: every field of the pattern lists the event's exact value. */
 export function matchesPattern(pattern: EventPattern, event: EventEnvelope): boolean {
   return (
     pattern['detail-type'].includes(event['detail-type']) &&

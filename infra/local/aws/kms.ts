@@ -24,9 +24,9 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * One symmetric key, in memory: what it encrypted cannot be read after a restart, as little as the embedded
- * DynamoDB's content. Really encrypts, so that a wrong encryption context is refused and no test can mistake a
- * ciphertext for its token.
+ * One symmetric key, in memory: after a restart its ciphertexts cannot be decrypted; the embedded DynamoDB is then
+ * empty, too. Really encrypts, so that a wrong encryption context is refused and no test can mistake a ciphertext for
+ * its token.
  */
 export function createKms() {
   const id = '00000000-0000-4000-8000-000000000000';
@@ -85,7 +85,7 @@ function decrypt(key: Buffer, blob: Buffer, context: Record<string, string> | un
   }
 }
 
-/** The same bytes for the same pairs: their order means nothing to KMS. */
+/** The same bytes for the same pairs: KMS ignores their order. */
 function authenticated(context: Record<string, string> = {}): Buffer {
   const pairs = Object.entries(context).toSorted(([left], [right]) => (left < right ? -1 : 1));
   return Buffer.from(JSON.stringify(pairs));

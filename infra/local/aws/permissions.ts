@@ -7,13 +7,14 @@ import type { Uses } from '../../../functions/triggers.ts';
 import type { Resources } from '../../environment.ts';
 import { sendError, signerOf } from './aws-protocol.ts';
 
-/** What functions may touch, by the names that they are told. */
+/** The resources that functions may touch, by the names in their environment. */
 export type Touchable = Omit<Resources, 'cloudElementsBaseUrl' | 'stage'>;
 
 /**
- * What IAM does with the functions' roles: a request signed with a function's name as its access key may do what the
- * function's row asks for, to the resource that the row means, and one with any other key everything but decrypt tokens,
- * which the deployed key's own policy denies it. So a permission that is missing in the table is missing here too.
+ * Enforces the functions' permissions as IAM does. The access key that signs a request is the function's name; the
+ * request may perform the actions in the function's row of the trigger table, on the resources in that row. Any other
+ * key may do everything but decrypt tokens, as with the deployed key's policy. So a permission that the table lacks is
+ * missing here.
  */
 export function createPermissions({
   usesOf,
@@ -54,19 +55,21 @@ export function createPermissions({
           );
         return;
       }
-      // A connection that breaks while the body arrives has nobody left to answer.
+      // If the connection breaks while the body arrives, no client is left to answer.
       decide({ accessKeyId, uses }, request, response, listener).catch(() => response.destroy());
     };
   }
 
   return {
     guard,
-    /** What each function has called so far, by its name: an action as IAM calls it and on what, `kms:Encrypt token key`. */
+    /**
+     * Calls of each function so far, by its name: IAM's action and the resource, for example `kms:Encrypt token key`.
+     */
     calls,
   };
 }
 
-/** As `infra/stack.ts` has it, to every principal that is not a function which reads tokens. */
+/** Denied, as in `infra/stack.ts`, to every principal but the functions that read tokens. */
 const deniedByKeyPolicy = /^TrentService\.(Decrypt|ReEncrypt|CreateGrant)$/;
 
 function refuse(response: ServerResponse, message: string): void {
@@ -140,10 +143,10 @@ function callIn(target: string, body: string, resources: Touchable): string {
   return `${service.prefix}:${action} ${service.resourceIn(bodySchema.parse(JSON.parse(body)), resources)}`;
 }
 
-/** The request once more, before its body was read. */
+/** A copy of the request with its body unread. */
 function unread({ socket, method, url, headers }: IncomingMessage, body: string): IncomingMessage {
   const again = new IncomingMessage(socket);
-  // Not complete, it would take the connection with it at its end.
+  // An incomplete request would close the connection when it ends.
   Object.assign(again, { method, url, headers, complete: true });
   again.push(body);
   again.push(null);

@@ -15,8 +15,8 @@ type Message = {
 };
 
 /**
- * What Lambda makes of a function's answer. Absent, null or empty, at either level, and so a misspelt key too, is full
- * success; anything else that is not of this shape, or names a message that is not in the batch, is full failure.
+ * How Lambda reads a function's response. Absent, null or empty, at either level, and so a misspelled key, too, is full
+ * success; any other value that is not of this shape, or names a message that is not in the batch, is full failure.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
  */
 const batchAnswerSchema = z.nullish(
@@ -29,9 +29,9 @@ const batchAnswerSchema = z.nullish(
  * An SQS queue with a dead-letter queue and the poller that Lambda puts before a function (an event source mapping
  * with `ReportBatchItemFailures`).
  *
- * A message that failed is seen again `visibilityTimeoutMs` after it was received, but never while its invocation
- * still runs: AWS asks for a visibility time-out of six function time-outs, and a shorter one, chosen here so that
- * nobody waits, is not to cause what AWS's cannot.
+ * A message that failed becomes visible again `visibilityTimeoutMs` after it was received, but never while its
+ * invocation still runs: AWS recommends a visibility timeout of six function timeouts, and the shorter one of tests and
+ * `npm start` must not deliver a message twice at once.
  */
 export function createQueue({
   name,
@@ -48,9 +48,9 @@ export function createQueue({
   /** Invocations at once, at most. */
   maxConcurrency: number;
   visibilityTimeoutMs: number;
-  /** A message that failed this often is dead. */
+  /** After this many failed deliveries a message is a dead letter. */
   maxReceiveCount: number;
-  /** Invokes the function: its answer, or a rejection for one that threw, crashed or ran out of time. */
+  /** Invokes the function: its response, or a rejection if it threw, crashed or ran out of time. */
   deliver: (event: SQSEvent) => Promise<unknown>;
   now?: () => number;
 }) {
@@ -102,7 +102,7 @@ export function createQueue({
     }
   }
 
-  /** Received together, they are seen again together, and share the next batch. */
+  /** Messages that are received together become visible again together, and share the next batch. */
   function hide(messages: Message[], untilMs: number): void {
     const timer = setTimeout(
       () => {
@@ -141,7 +141,7 @@ export function createQueue({
   return {
     deadLetters,
 
-    /** Answers the message's id. Messages sent in one go share batches. */
+    /** Returns the message's id. Messages sent in the same tick share batches. */
     send(body: string): string {
       const id = randomUUID();
       visible.push({ id, body, sentAtMs: now(), firstReceivedAtMs: undefined, receiveCount: 0 });
@@ -154,7 +154,7 @@ export function createQueue({
       if (!isIdle()) await new Promise<void>((resolve) => whenIdle.push(resolve));
     },
 
-    /** Nothing is delivered from here on; an invocation under way ends by itself. */
+    /** Stops deliveries; a running invocation ends by itself. */
     stop(): void {
       stopped = true;
       for (const timer of reappearances) clearTimeout(timer);

@@ -26,7 +26,7 @@ export function createSecretsManager({ now = Date.now }: { now?: () => number } 
   const secrets = new Map<string, Secret>();
 
   function find(id: string): Secret {
-    // As with the service, an ARN also works without the six random characters at its end.
+    // As in Secrets Manager, an ARN also works without the six random characters at its end.
     const secret =
       secrets.get(id) ??
       [...secrets.values()].find(({ arn }) => arn === id || arn.slice(0, -'-xxxxxx'.length) === id);
@@ -121,7 +121,7 @@ export function createSecretsManager({ now = Date.now }: { now?: () => number } 
   return {
     operations,
 
-    /** Creates the secret or gives it a new value: what an operator does beforehand, without a client. */
+    /** Creates the secret or gives it a new value, as an operator would, but without a client. */
     put(secretName: string, secretString: string): void {
       setValue(secrets.get(secretName) ?? create(secretName), { SecretString: secretString });
     },

@@ -2,12 +2,12 @@ import type { DynamoDBRecord, DynamoDBStreamEvent } from 'aws-lambda';
 import { setTimeout } from 'node:timers/promises';
 import * as z from 'zod/mini';
 
-/** Where the records are that were given up, as the on-failure destination is told: not what they hold. */
+/** Positions of the records that were given up, as sent to the on-failure destination: without their content. */
 export type GivenUp = { startSequenceNumber: string; endSequenceNumber: string; batchSize: number };
 
 /**
- * What Lambda makes of a function's answer: absent, null or empty, at either level, is full success; what is not of
- * this shape is full failure.
+ * How Lambda reads a function's response: absent, null or empty, at either level, is full success; any other value that is
+ * not of this shape is full failure.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
  */
 const batchAnswerSchema = z.nullish(
@@ -16,9 +16,9 @@ const batchAnswerSchema = z.nullish(
 
 /**
  * A table's stream, of one shard, and the poller that Lambda puts before a function (an event source mapping with
- * `ReportBatchItemFailures` and `BisectBatchOnFunctionError`). Records are delivered in order, and those behind one
- * that fails wait. From the first record that the function names, all come again; a batch that throws is halved; a
- * batch that fails as a whole comes again until its retries are used up, and is then given up, with all that is in it.
+ * `ReportBatchItemFailures` and `BisectBatchOnFunctionError`). Records are delivered in order, and wait behind one that
+ * fails. From the first record that the function names, all are retried; a batch that throws is halved; a batch that
+ * fails as a whole is retried until its retries are used up, and is then given up with all of its records.
  */
 export function createTableStream({
   after,
@@ -27,12 +27,12 @@ export function createTableStream({
   retryDelayMs,
   deliver,
 }: {
-  /** Of the new item: every attribute given must have one of the values. */
+  /** Filter on the new item: every attribute listed must have one of the values. */
   after: Readonly<Record<string, readonly string[]>>;
   batchSize: number;
   retries: number;
   retryDelayMs: number;
-  /** Invokes the function: its answer, or a rejection for one that threw, crashed or ran out of time. */
+  /** Invokes the function: its response, or a rejection if it threw, crashed or ran out of time. */
   deliver: (event: DynamoDBStreamEvent) => Promise<unknown>;
 }) {
   const waiting: DynamoDBRecord[] = [];
@@ -55,7 +55,7 @@ export function createTableStream({
     } else if (typeof handled === 'number' && handled > 0) {
       await work(batch.slice(handled), retries);
     } else if (retriesLeft > 0) {
-      // Rejected when the stream is stopped, which the next round sees.
+      // Rejects when the stream is stopped, which the next round checks.
       await setTimeout(retryDelayMs, undefined, { signal: stopping.signal }).catch(() => {});
       await work(batch, retriesLeft - 1);
     } else {
@@ -67,7 +67,7 @@ export function createTableStream({
     }
   }
 
-  /** How many records, from the first, need not come again. */
+  /** The number of records, from the first, that need no retry. */
   async function handledOf(batch: DynamoDBRecord[]): Promise<number | 'threw'> {
     let answer: unknown;
     try {
@@ -80,14 +80,14 @@ export function createTableStream({
     const failed = (parsed.data?.batchItemFailures ?? []).map(({ itemIdentifier }) =>
       batch.findIndex((record) => sequenceNumberOf(record) === itemIdentifier),
     );
-    // One that is not in the batch counts as if all had failed.
+    // A record that is not in the batch counts as if all had failed.
     return failed.length === 0 ? batch.length : Math.max(0, Math.min(...failed));
   }
 
   return {
     givenUp,
 
-    /** To be called in the order of the writes. */
+    /** Must be called in the order of the writes. */
     push(record: DynamoDBRecord): void {
       const image = record.dynamodb?.NewImage;
       const isWanted = Object.entries(after).every(([name, values]) =>
@@ -98,12 +98,12 @@ export function createTableStream({
       draining ??= drain();
     },
 
-    /** Resolves when no record is waiting or under way any more, or the stream was stopped. */
+    /** Resolves when no record is waiting or being processed, or the stream was stopped. */
     async idle(): Promise<void> {
       await draining;
     },
 
-    /** Nothing is delivered from here on; an invocation under way ends by itself. */
+    /** Stops deliveries; a running invocation ends by itself. */
     stop(): void {
       stopping.abort();
     },

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type * as z from 'zod/mini';
 
-/** The simulated platform's answers, and how they get onto the wire. */
+/** The simulated platform's responses, and how they are sent. */
 
 export type Answer = {
   readonly status: number;
@@ -22,14 +22,14 @@ export function answerNothing(): Answer {
   return { status: 200, headers: { 'elements-request-id': newRequestId() }, body: '' };
 }
 
-/** An error in the platform's form. `providerMessage` is there only when the vendor behind the element refused. */
+/** An error in the platform's form. `providerMessage` is present only when the vendor behind the element refused. */
 export function refuse(status: number, message: string, providerMessage?: string): Answer {
   const requestId = newRequestId();
   const body = { requestId, message, ...(providerMessage !== undefined && { providerMessage }) };
   return { ...answerJson(body, { 'elements-request-id': requestId }), status };
 }
 
-/** 400 that names the fields at fault. */
+/** A 400 that names the invalid fields. */
 export function refuseInput({ issues }: z.core.$ZodError): Answer {
   const fields = issues.map(({ path }) => path.join('.') || 'body');
   return refuse(400, `Bad Request: ${fields.join(', ')}`);

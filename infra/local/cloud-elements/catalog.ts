@@ -1,11 +1,11 @@
 /**
- * Elements that the simulated platform can provision: those that their guides configure by keys alone. Keys, ids, names,
- * required entries and defaults are what the guide prints, below docs/elements in
- * https://github.com/cloud-elements/devportal unless another source is named. Where page and sample answer print
+ * Elements that the simulated platform can provision: those that need no OAuth according to their guides. Keys, ids,
+ * names, required entries and defaults come from the guides, below docs/elements in
+ * https://github.com/cloud-elements/devportal unless another source is named. Where page and sample response print
  * different ids, the page's is taken.
  */
 
-/** Only a password is masked when it is read. An API key is often plain text. */
+/** Only passwords are masked when read. An API key is often plain text. */
 export type EntryType = 'BOOLEAN' | 'PASSWORD' | 'TEXTAREA' | 'TEXTFIELD_128' | 'TEXTFIELD_1000';
 
 export type ElementEntry = {
@@ -23,14 +23,14 @@ export type ElementDefinition = {
   readonly hub: string;
   readonly description: string;
   /**
-   * What `GET /ping` answers: 404, a heartbeat, or also whether the instance is valid. As the vendor's own suite shows
-   * (https://github.com/varunpal72/churros, src/test/elements); absent where it has no test of it.
+   * The response of `GET /ping`: 404, a heartbeat, or also whether the instance is valid. Taken from the vendor's own
+   * tests (https://github.com/varunpal72/churros, src/test/elements); `absent` for elements without such a test.
    */
   readonly ping: 'absent' | 'heartbeat' | 'validity';
   readonly entries: readonly ElementEntry[];
 };
 
-// Basic authentication: the samples show `username` as it is beside a masked `password`, also where it is an API key.
+// Basic authentication: the samples show `username` unmasked beside a masked `password`, even if it is an API key.
 const username = required('username', 'Username', 'TEXTFIELD_128');
 const password = required('password', 'Password', 'PASSWORD');
 const store = required('store.url', 'Store URL', 'TEXTFIELD_1000');
@@ -174,7 +174,8 @@ export const elements: readonly ElementDefinition[] = [
     ],
   },
   {
-    // stripe/stripe-create-instance.md. Its sample answer shows the key as `username`; the body is what a client sends.
+    // stripe/stripe-create-instance.md. The sample response shows the key as `username`; used is that of the request
+    // body.
     id: 475,
     key: 'stripe',
     name: 'Cloud Elements for Stripe',
@@ -346,7 +347,7 @@ function required(key: string, name: string, type: EntryType): ElementEntry {
   return { key, name, type, required: true, defaultValue: null };
 }
 
-/** What the platform fills in; `null` where it shows an entry without a value. */
+/** Defaults that the platform fills in; `null` where it shows an entry without a value. */
 function defaults(values: Readonly<Record<string, string | null>>): ElementEntry[] {
   return Object.entries(values).map(([key, defaultValue]) => ({
     key,

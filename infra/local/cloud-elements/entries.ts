@@ -39,7 +39,7 @@ export function createEntries() {
   return { list, read, change, keyOf };
 }
 
-/** Every entry that the element defines, and what was sent beyond. */
+/** Keys of every entry that the element defines, and of all others that were sent. */
 function keysOf({ element, configuration }: Instance): string[] {
   return [...new Set([...element.entries.map(({ key }) => key), ...Object.keys(configuration)])];
 }

@@ -6,7 +6,7 @@ import type { Operation, PathParameters } from './routes.ts';
 /** How the simulated platform can go wrong. */
 
 export type ReceivedRequest = {
-  /** Undefined when path and method are none of the platform's. */
+  /** Undefined when the platform has no such path and method. */
   readonly operation: Operation | undefined;
   readonly method: string;
   /** With the platform's prefix, without the query. */
@@ -14,27 +14,27 @@ export type ReceivedRequest = {
   readonly parameters: PathParameters;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
-  /** Parsed JSON; the text itself where it is not JSON; undefined where there was none. */
+  /** Parsed JSON; the text itself where it is not JSON; undefined without a body. */
   readonly body: unknown;
-  /** By the `now` given, in milliseconds. */
+  /** Time of arrival by the option `now`, in milliseconds. */
   readonly at: number;
   /** Ordinal of the TCP connection it came on: equal numbers mean a reused connection. */
   readonly connection: number;
 };
 
-/** One way to go wrong. `applied`: the request takes effect first. A GET has no effect and is answered either way. */
+/** An injected fault. `applied`: the request takes effect first. A GET has no effect and gets a response either way. */
 export type Mishap = { readonly effect: 'none' | 'applied'; readonly outcome: Outcome };
 
-/** What happens to the next `times` (1) requests of the operation `on`. */
+/** A fault for the next `times` (1) requests of the operation `on`. */
 export type Fault = Mishap & { readonly on: Operation; readonly times?: number };
 
 /**
- * "The answer" is the correct one, or a 500 in the platform's form where the request was kept from taking effect.
+ * "The response" is the correct one, or a 500 in the platform's form if the request did not take effect.
  */
 export type Outcome =
   /**
-   * An answer of your own: an object goes as JSON, a string as text/html, nothing as an error in the platform's form. A
-   * `requestId` in the platform's form is in the header `elements-request-id`, too, unless you set that.
+   * A given response: an object is sent as JSON, a string as text/html, no body as an error in the platform's form. A
+   * `requestId` in the platform's form is also in the header `elements-request-id`, unless you set that.
    */
   | {
       readonly kind: 'status';
@@ -42,26 +42,26 @@ export type Outcome =
       readonly headers?: Readonly<Record<string, string>>;
       readonly body?: object | string;
     }
-  /** The connection is reset before any byte of an answer. */
+  /** The connection is reset before any byte of a response. */
   | { readonly kind: 'reset' }
-  /** The head and half of the answer's body, then the connection ends. */
+  /** The head and half of the response's body, then the connection ends. */
   | { readonly kind: 'reset-mid-body' }
-  /** Nothing until `ms` have passed, then the answer; without `ms` nothing ever. */
+  /** Nothing until `ms` have passed, then the response; without `ms` nothing ever. */
   | { readonly kind: 'stall'; readonly ms?: number }
-  /** The answer, one byte at a time (at most 1,000 a second). */
+  /** The response, one byte at a time (at most 1,000 a second). */
   | { readonly kind: 'drip'; readonly bytesPerSecond: number }
   /** Status 200, complete by its length, but the JSON is cut off. */
   | { readonly kind: 'unreadable' }
-  /** The answer, `ms` later. */
+  /** The response, `ms` later. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** The connection is reset at once; the request takes effect `ms` later, whatever `effect` says. */
+  /** The connection is reset at once; the request takes effect `ms` later, regardless of `effect`. */
   | { readonly kind: 'late-effect'; readonly ms: number }
-  /** The answer compressed, although `identity` was requested, as some proxies do. */
+  /** The response compressed, although `identity` was requested, as some proxies do. */
   | { readonly kind: 'gzip' }
   /** 400 in the platform's form, its message quoting the whole body that was sent, credentials and all. */
   | { readonly kind: 'echo-credentials' };
 
-/** Answers a request wrongly, as told. `perform` gives the request its effect and returns the correct answer. */
+/** Injects a fault into a request. `perform` applies the request's effect and returns the correct response. */
 export async function misbehave(options: {
   mishap: Mishap;
   received: ReceivedRequest;
@@ -85,7 +85,7 @@ export async function misbehave(options: {
       break;
     case 'reset-mid-body':
       writeHead(response, answer);
-      // An ordinary close: a TCP reset could overtake the half that the client is to see.
+      // An ordinary close: a TCP reset could overtake the first half of the body.
       response.write(firstHalf(answer.body), () => response.socket?.destroy());
       break;
     case 'stall':

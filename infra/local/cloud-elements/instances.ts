@@ -4,7 +4,7 @@ import { elements, type ElementDefinition } from './catalog.ts';
 import { answerPage } from './pages.ts';
 import { mask, showInstance, stringified, type Instance } from './shown.ts';
 
-/** What the simulated platform does with the instances that it keeps. */
+/** The simulated platform's operations on instances. */
 
 const changesSchema = z.object({
   name: z.optional(z.string().check(z.minLength(1))),
@@ -13,13 +13,13 @@ const changesSchema = z.object({
   configuration: z.optional(z.record(z.string(), z.unknown())),
 });
 
-// Whether a name may be missing is documented nowhere: refused here, so that no client leans on it.
+// Undocumented: whether the name is optional. Required here, so that no client relies on the opposite.
 const newInstanceSchema = z.extend(changesSchema, {
   element: z.object({ key: z.string() }),
   name: z.string().check(z.minLength(1)),
 });
 
-/** What new instances get, and what lists show. */
+/** Settings of new instances and of lists. */
 export type Listing = {
   /** An instance is listed only this long after it was created. */
   listLagMs: number;
@@ -27,18 +27,18 @@ export type Listing = {
     readonly tags?: 'strings' | 'objects' | 'empty' | 'absent';
     readonly token?: 'present' | 'absent';
   };
-  /** Lists show what `tags[]` should have kept out. */
+  /** Lists ignore the filter `tags[]`. */
   ignoreTagFilter: boolean;
-  /** A last page that is full has a page token, too, which leads to a 404. */
+  /** A full last page has a page token, too, which leads to a 404. */
   tokenOnFullPage: boolean;
   /** The token of the next instance. */
   newToken: () => string;
 };
 
-/** A request, as far as its operation is not about one instance. */
+/** A request for an operation that is not about one instance. */
 type Call = { readonly body: unknown; readonly query: URLSearchParams; readonly userId: number };
 
-/** What can be done with `instances`, which it changes in place. `listing` is read anew for each list. */
+/** Operations on `instances`, which they change in place. `listing` is read again for each list. */
 export function createInstances({
   instances,
   listing,
@@ -50,7 +50,7 @@ export function createInstances({
 }) {
   let lastId = 1_000_000;
 
-  // Neither names nor tags need be unique, and no key guards against repeats: each create makes one more instance.
+  // Names and tags need not be unique, and there is no idempotency key: each create makes another instance.
   function create({ body, userId }: Call): Answer {
     const parsed = newInstanceSchema.safeParse(body);
     if (!parsed.success) return refuseInput(parsed.error);
@@ -70,7 +70,7 @@ export function createInstances({
       createdAtMs,
       createdDate: new Date(createdAtMs).toISOString().replace(/\.\d+Z$/, 'Z'),
       name,
-      // Without tags the name becomes the only one.
+      // Without tags the name becomes the only tag.
       tags: tags?.map(withoutMarkup) ?? [name],
       configuration,
       valid: true,
@@ -80,7 +80,7 @@ export function createInstances({
     return answerJson(showInstance(instance, { isNew: true }));
   }
 
-  // A user sees their own instances only. Of several tags all must be there (documented is neither "and" nor "or").
+  // A user sees only their own instances. Several tags must all match (the documentation says neither "and" nor "or").
   function list({ query, userId }: Call): Answer {
     const tags = listing.ignoreTagFilter ? [] : query.getAll('tags[]');
     const searchText = query.get('searchText') ?? '';
@@ -119,7 +119,7 @@ export function createInstances({
     const { id, name, element } = full;
     const { tags: tagsAs = 'strings', token: tokenAs = 'present' } = listing.listShape;
     return {
-      // The light form is known to hold little more than this.
+      // The light form is known to have few more fields than these.
       ...(hydrated ? full : { id, name, element: { id: element.id, key: element.key } }),
       ...(tokenAs === 'present' && { token }),
       ...(tagsAs === 'strings' && { tags }),
@@ -146,7 +146,7 @@ export function createInstances({
 }
 
 /**
- * Tags are replaced, and the token stays what it is. `kept` is the configuration that the one sent is merged into.
+ * Changes an instance: tags are replaced, the token stays, and the configuration sent is merged into `kept`.
  */
 export function changeInstance(instance: Instance, body: unknown, kept: Instance['configuration']): Answer {
   const parsed = changesSchema.safeParse(body);
@@ -155,11 +155,11 @@ export function changeInstance(instance: Instance, body: unknown, kept: Instance
   if (configuration) {
     const changed = { ...kept };
     for (const [key, value] of Object.entries(configuration)) {
-      // A masked value sent back is not stored over the real one, or over a default.
+      // A masked value that is sent back does not replace the real value or a default.
       if (value !== mask) changed[key] = value;
       else if (Object.hasOwn(instance.configuration, key)) changed[key] = instance.configuration[key];
     }
-    // That changed credentials are put to the vendor again is assumed.
+    // Assumption: the platform verifies changed credentials with the vendor again.
     const refusal = refusalOf(changed, instance.element);
     if (refusal) return refusal;
     instance.configuration = changed;
@@ -181,7 +181,7 @@ function refusalOf(
     .filter(({ key, required }) => required && (configuration[key] ?? '') === '')
     .map(({ key }) => key)
     .join(', ');
-  // Status and words are documented nowhere; these follow the nearest message seen.
+  // Status and message are undocumented; these follow the most similar message seen.
   if (missing)
     return refuse(400, `You must provide ${missing} in order to create an instance of this element`);
 

@@ -19,7 +19,7 @@ export type Call = {
 
 type Handler = (call: Call) => Answer;
 
-/** The operations on `instances`, which they change in place. `listing` is read anew for each list. */
+/** The operations on `instances`, which they change in place. `listing` is read again for each list. */
 export function createOperations(options: {
   instances: Instance[];
   listing: Listing;
@@ -29,7 +29,7 @@ export function createOperations(options: {
   const { create, list, listOfElement, remove, ping } = createInstances(options);
   const entries = createEntries();
 
-  /** Of the user's instances the one with the id in the path; without an id the one that the element token names. */
+  /** Acts on the user's instance with the id in the path; without an id, on the one that the element token names. */
   function onInstance(act: (instance: Instance, call: Call) => Answer): Handler {
     return (call) => {
       const { userId, elementToken, parameters } = call;
@@ -45,7 +45,7 @@ export function createOperations(options: {
     };
   }
 
-  /** Of the instance's configuration the entry with the `configId` in the path. */
+  /** Acts on the entry of the instance's configuration with the `configId` in the path. */
   function onEntry(act: (instance: Instance, key: string, call: Call) => Answer): Handler {
     return onInstance((instance, call) => {
       const { configId } = call.parameters;
@@ -119,7 +119,7 @@ function setDisabled(instance: Instance, disabled: boolean): Answer {
   return answerNothing();
 }
 
-/** What is not an object is refused later. */
+/** Values that are not objects are refused later. */
 function withElement(body: unknown, key: string): unknown {
   return typeof body === 'object' && body !== null ? { ...body, element: { key } } : body;
 }

@@ -10,15 +10,15 @@ const pageSchema = z.object({
 });
 
 /**
- * The page of `items`, which are by ascending id, that the query asks for. None to show is a 404 that says `none`, not
- * an empty array.
+ * Answers with the page of `items` (sorted by ascending id) that the query requests. Without items it is a 404 with the
+ * message `none`, not an empty array.
  */
 export function answerPage<Item extends { readonly id: number }>(options: {
   items: readonly Item[];
   query: URLSearchParams;
   show: (item: Item) => object;
   none: string;
-  /** A page token also on a last page that is full: it leads to a page that does not exist. */
+  /** Adds a page token to a full last page, which leads to a page that does not exist. */
   hasTokenOnFullPage?: boolean;
 }): Answer {
   const { items, query, show, none, hasTokenOnFullPage = false } = options;

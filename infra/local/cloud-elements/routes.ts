@@ -1,4 +1,4 @@
-/** Which requests the simulated platform knows. */
+/** Methods and paths of the simulated platform. */
 
 export const operations = [
   'POST /instances',
@@ -24,7 +24,7 @@ export const operations = [
   'GET /elements',
   'GET /elements/{keyOrId}',
   'GET /elements/{keyOrId}/configuration',
-  // The same instances by another path: the body needs no element.
+  // The same instances under another path: the body needs no element.
   'POST /elements/{keyOrId}/instances',
   'GET /elements/{keyOrId}/instances',
   'GET /elements/{keyOrId}/instances/{id}',
@@ -39,7 +39,7 @@ export const operations = [
 
 export type Operation = (typeof operations)[number];
 
-/** What stands in the path in place of `{id}` and its like; empty where there is none. */
+/** The values in the path for `{id}` and the like; empty for parameters that the route does not have. */
 export type PathParameters = Readonly<Record<'id' | 'configId' | 'keyOrId' | 'hub', string>>;
 
 export const prefix = '/elements/api-v2';
@@ -63,7 +63,7 @@ export function findRoute(
   return { operation: route?.operation, parameters: { id, configId, keyOrId, hub } };
 }
 
-/** By some method. */
+/** True if the path exists for any method. */
 export function isKnownPath(path: string): boolean {
   return routes.some(({ pattern }) => pattern.test(path));
 }

@@ -7,7 +7,7 @@ export const mask = '********';
 /** Masked even in the answer of a create. */
 const oauthCredentials = new Set(['oauth.api.key', 'oauth.api.secret']);
 
-/** An instance as the platform keeps it. What is not readonly may be changed by tests, as by the platform's console. */
+/** An instance as the platform keeps it. Tests may change the fields that are not readonly, as the console does. */
 export type Instance = {
   readonly id: number;
   readonly token: string;
@@ -17,15 +17,15 @@ export type Instance = {
   readonly createdDate: string;
   name: string;
   tags: readonly string[];
-  /** As sent; defaults, strings for other values, and masks come in when it is shown. */
+  /** As sent; responses add defaults and masks, and turn values into strings. */
   configuration: Readonly<Record<string, unknown>>;
   valid: boolean;
   disabled: boolean;
 };
 
 /**
- * The full form: what the Taxify guide prints and what later guides add. `isNew`: in the answer of its create, which
- * shows credentials as they were sent, except those of OAuth.
+ * The full form: the fields in the Taxify guide and those that later guides add. `isNew`: in the response to its create,
+ * which shows credentials as they were sent, except those of OAuth.
  */
 export function showInstance(instance: Instance, { isNew = false } = {}) {
   const { id, name, createdDate, token, element, userId, tags, valid, disabled } = instance;
@@ -68,7 +68,7 @@ export function showElement({ id, key, name, hub, description, entries }: Elemen
   };
 }
 
-/** What an element requires, as `GET /elements/{keyOrId}` shows it. */
+/** The entries that an element requires, as `GET /elements/{keyOrId}` shows them. */
 export function showElementEntries({ name: elementName, entries }: ElementDefinition): object[] {
   return entries.map(({ key, name, type, required, defaultValue }, index) => ({
     id: index + 1,
@@ -91,7 +91,7 @@ export function showElementEntries({ name: elementName, entries }: ElementDefini
 /** One entry of an instance's configuration. `id` names it in paths. */
 export function showEntry(instance: Instance, key: string, id: number): object {
   const { element } = instance;
-  // An entry that the element does not define is kept, too.
+  // Entries that the element does not define are kept, too.
   const { name = key, type = 'TEXTFIELD_1000', required = false } = definitionOf(element, key) ?? {};
   return {
     id,

@@ -21,18 +21,18 @@ export type PlatformSecrets = { readonly userSecret: string; readonly organizati
 
 export type CloudElementsOptions = PlatformSecrets & {
   readonly port?: number;
-  /** Of a second user in the same account, who has instances of their own. */
+  /** Secret of a second user in the same account, who has instances of their own. */
   readonly otherUserSecret?: string;
   readonly now?: () => number;
   readonly faultFor?: FaultFor;
 };
 
-/** Asked for every request to a known operation that no `fail` is waiting for. */
+/** Called for every request to a known operation without a pending `fail`. */
 export type FaultFor = (request: ReceivedRequest) => Mishap | undefined;
 
-/** What a test may set, at any time. */
+/** Settings that a test may change at any time. */
 type Settings = Listing & {
-  /** Every answer comes this much later than its effect. */
+  /** Delay of every response after its effect. */
   latencyMs: number;
   faultFor: FaultFor;
 };
@@ -41,23 +41,23 @@ export type CloudElements = Settings &
   AsyncDisposable & {
     /** The origin, without the platform's path prefix. */
     readonly url: string;
-    /** Alive, in order of creation. */
+    /** Instances that are not deleted, in order of creation. */
     readonly instances: readonly Instance[];
-    /** Everything received, in order of arrival; kept in memory only. */
+    /** All requests received, in order of arrival; kept in memory only. */
     readonly requests: ReceivedRequest[];
     fail(fault: Fault): void;
-    /** Makes an instance as `POST /instances` does, of the first user, and without a request. */
+    /** Creates an instance of the first user as `POST /instances` does, but without a request. */
     seed(body: object): Instance;
     /** Forgets the requests so far, the faults still to come and all settings; the instances stay. */
     reset(): void;
     /** Takes effect at once; the user, and so the instances, stay the same. */
     rotateSecrets(secrets: PlatformSecrets): void;
-    /** Ends every connection and whatever still waits on it; late effects no longer happen. */
+    /** Ends every connection and the requests on it; late effects no longer happen. */
     stop(): Promise<void>;
   };
 
 /**
- * Simulates Cloud Elements' `/instances` API on the loopback interface. It prints nothing: what it receives is secret.
+ * Simulates Cloud Elements' `/instances` API on the loopback interface. Prints nothing, because requests hold secrets.
  */
 export async function startCloudElements({
   port = 0,
@@ -83,15 +83,15 @@ export async function startCloudElements({
   const settings = { ...defaults };
   const handlers = createOperations({ instances, listing: settings, now });
 
-  /** The correct answer; the request takes effect here and nowhere else. */
+  /** Returns the correct response; the request takes effect here and nowhere else. */
   function perform({ operation, path, parameters, query, headers, body }: ReceivedRequest): Answer {
-    // A wrong base URL meets the front proxy, which knows nothing of the platform's error bodies.
+    // A wrong base URL reaches the front proxy, whose errors do not have the platform's form.
     if (!path.startsWith(`${prefix}/`)) return answerHtml(404, '<html><body>404 Not Found</body></html>');
 
     const credentials = readAuthorization(headers.authorization);
     const userId = userIdOf(credentials.get('User'));
     const elementToken = credentials.get('Element');
-    // Guides call an element with a User and an Element part alone.
+    // The guides call a ping with a User and an Element part only.
     const isOrganizationImplied = elementToken !== undefined && operation?.endsWith('/ping');
     const organization =
       credentials.get('Organization') ?? (isOrganizationImplied && secrets.organizationSecret);
@@ -104,11 +104,11 @@ export async function startCloudElements({
       if (!/^application\/json\b/i.test(headers['content-type'] ?? '')) {
         return refuse(415, 'Unsupported media type');
       }
-      // Too large is a 429, which no waiting cures: for what is sent as for what is answered.
+      // Too large a request or response is a 429, which waiting does not cure.
       if (Number(headers['content-length'] ?? 0) > maxBodyBytes) return refuse(429, 'Payload too large');
     }
 
-    // An element token names the instance where the path has no id. Elsewhere it is ignored, whatever it is.
+    // An element token names the instance where the path has no id. Elsewhere any token is ignored.
     const answer = handlers[operation]({ body, query, userId, parameters, elementToken });
     const isTooLarge = operation.startsWith('GET ') && Buffer.byteLength(answer.body) > maxBodyBytes;
     return isTooLarge ? refuse(429, 'Payload too large') : answer;
@@ -154,7 +154,7 @@ export async function startCloudElements({
     withoutForeigners((request, response) => {
       void respond(request, response).catch((error: unknown) => {
         request.socket.destroy();
-        // The server was stopped, or the client went away. Anything else is a mistake in here and must be seen.
+        // The server was stopped, or the client went away. Any other error is a bug in the simulator and must show.
         if (!stopping.signal.aborted && !request.errored) throw error;
       });
     }),
@@ -167,7 +167,7 @@ export async function startCloudElements({
     await closeServer(server);
   }
 
-  // One object with the settings: what a test sets on it is what the server goes by.
+  // One object with the settings: the server reads the properties that a test sets on it.
   return Object.assign(settings, {
     url,
     instances,
@@ -189,7 +189,7 @@ export async function startCloudElements({
         elementToken: undefined,
       });
       const instance = instances.at(-1);
-      if (!instance) throw new Error('Nothing was made.');
+      if (!instance) throw new Error('No instance was created.');
       return instance;
     },
     rotateSecrets: (rotated: PlatformSecrets) => {

@@ -99,33 +99,39 @@ describe('JSON of a proxy, without a request id, is no verdict of Cloud Elements
     [404, { message: 'Not found', requestId: null, providerMessage: null }],
   ];
 
-  test.each(proxies)('%d %j to a create, a change and a deletion is unreadable', async (status, body) => {
-    fail('POST /instances', say(status, body));
-    fail('PATCH /instances/{id}', say(status, body));
-    fail('DELETE /instances/{id}', say(status, body));
-    const outcomes = [
-      await create(),
-      await client.change({ ...key, instanceId: 7 }, { name: 'Other' }, options),
-      await client.remove({ ...key, instanceId: 7 }, options),
-    ];
-    expect(outcomes.map(codeIn)).toEqual(Array(3).fill('cloud-elements-unreadable'));
-    expect(calls.map(({ outcome }) => outcome)).toEqual(Array(3).fill('answered'));
-  });
+  test.each(proxies)(
+    'the response %d %j to a create, a change and a deletion is unreadable',
+    async (status, body) => {
+      fail('POST /instances', say(status, body));
+      fail('PATCH /instances/{id}', say(status, body));
+      fail('DELETE /instances/{id}', say(status, body));
+      const outcomes = [
+        await create(),
+        await client.change({ ...key, instanceId: 7 }, { name: 'Other' }, options),
+        await client.remove({ ...key, instanceId: 7 }, options),
+      ];
+      expect(outcomes.map(codeIn)).toEqual(Array(3).fill('cloud-elements-unreadable'));
+      expect(calls.map(({ outcome }) => outcome)).toEqual(Array(3).fill('answered'));
+    },
+  );
 
-  test.each(proxies)('%d %j to a read, a look-up and a list leaves them unknown', async (status, body) => {
-    fail('GET /instances/{id}', say(status, body));
-    fail('GET /instances', say(status, body), 2);
-    expect(await client.read({ ...sought, instanceId: 7 }, options)).toMatchObject({
-      kind: 'unknown',
-      error: { code: 'cloud-elements-unreadable', retryable: true },
-    });
-    expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'unknown' });
-    expect(await client.list({ owner: 'tests', page: undefined }, options)).toMatchObject({
-      kind: 'unknown',
-    });
-  });
+  test.each(proxies)(
+    'the response %d %j to a read, a look-up and a list leaves them unknown',
+    async (status, body) => {
+      fail('GET /instances/{id}', say(status, body));
+      fail('GET /instances', say(status, body), 2);
+      expect(await client.read({ ...sought, instanceId: 7 }, options)).toMatchObject({
+        kind: 'unknown',
+        error: { code: 'cloud-elements-unreadable', retryable: true },
+      });
+      expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'unknown' });
+      expect(await client.list({ owner: 'tests', page: undefined }, options)).toMatchObject({
+        kind: 'unknown',
+      });
+    },
+  );
 
-  test('a vendor’s refusal counts without one, but its 404 does not make an instance absent', async () => {
+  test('a vendor’s refusal needs no request id, but its 404 does not make an instance absent', async () => {
     fail('GET /instances/{id}', say(404, { providerMessage: 'any' }));
     expect(await client.read({ ...sought, instanceId: 7 }, options)).toMatchObject({
       kind: 'unknown',
@@ -133,7 +139,7 @@ describe('JSON of a proxy, without a request id, is no verdict of Cloud Elements
     });
   });
 
-  test('the documented refusal of the platform secret counts without one', async () => {
+  test('the documented refusal of the platform secret needs no request id', async () => {
     const message = 'Invalid Organization or User secret, or invalid Element token provided.';
     fail('POST /instances', say(401, { message }));
     expect(codeIn(await create())).toBe('platform-credentials-refused');
@@ -141,7 +147,7 @@ describe('JSON of a proxy, without a request id, is no verdict of Cloud Elements
 });
 
 describe('null is the same as absent', () => {
-  test('in providerMessage: a 401 refuses the platform secret, not the tenant’s', async () => {
+  test('a 401 with providerMessage null refuses the platform secret, not the tenant’s', async () => {
     fail('POST /instances', say(401, { requestId, message: 'No', providerMessage: null }));
     expect(codeIn(await create())).toBe('platform-credentials-refused');
   });
@@ -150,14 +156,14 @@ describe('null is the same as absent', () => {
     [{ requestId, message: null }],
     [{ requestId, message: null, providerMessage: null }],
     [{ requestId: null, message: 'Bad Request', providerMessage: 'any' }],
-  ])('%j is a refusal', async (body) => {
+  ])('a 400 with %j is a refusal', async (body) => {
     fail('POST /instances', say(400, body));
     expect(codeIn(await create())).toBe('refused-by-cloud-elements');
   });
 });
 
 describe('compression', () => {
-  test('identity is requested, and a gzip answer is read', async () => {
+  test('requests accept only identity, and a gzip response is read', async () => {
     simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'gzip' } });
     expect(await create()).toMatchObject({ kind: 'created' });
     expect(simulator.requests.map(({ headers }) => headers['accept-encoding'])).toEqual(['identity']);
@@ -165,11 +171,11 @@ describe('compression', () => {
 
   const instance = gzipSync(JSON.stringify({ id: 7, element: { key: 'taxify' }, token: 't', tags: markers }));
 
-  test('a gzip answer without its header is read', async () => {
+  test('a gzip response without its header is read', async () => {
     expect(await answering((response) => response.end(instance))).toMatchObject({ kind: 'read', token: 't' });
   });
 
-  test('a decompression bomb ends at the limit', async () => {
+  test('a decompression bomb is cut off at the limit', async () => {
     const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20));
     const before = process.memoryUsage().arrayBuffers;
     const outcome = await answering((response) =>
@@ -179,7 +185,7 @@ describe('compression', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(40 * 1024 * 1024);
   });
 
-  test('a damaged gzip answer is unreadable', async () => {
+  test('a damaged gzip response is unreadable', async () => {
     const cut = instance.subarray(0, instance.length - 12);
     const outcome = await answering((response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(cut),
@@ -195,7 +201,7 @@ describe('a page token on a full last page', () => {
   });
   const absent = say(404, { requestId, message: 'No element instances found' });
 
-  test('then 404, is the end of the list for a look-up', async () => {
+  test('a 404 after a full last page is the end of the list for a look-up', async () => {
     for (let i = 0; i < 200; i++) seed(i === 150 ? markers : ['another']);
     expect(await client.lookUp(sought, options)).toMatchObject({
       kind: 'found',
@@ -204,7 +210,7 @@ describe('a page token on a full last page', () => {
     expect(simulator.requests.map(({ query }) => query.has('nextPage'))).toEqual([false, true]);
   });
 
-  test('then 404, is the end of the list for an audit', async () => {
+  test('a 404 after a full last page is the end of the list for an audit', async () => {
     for (let i = 0; i < 200; i++) seed();
     const first = await list('tests');
     if (first.kind !== 'listed') throw new Error(first.kind);
@@ -215,7 +221,7 @@ describe('a page token on a full last page', () => {
     });
   });
 
-  test('then 404, proves an empty result only by the total of the list', async () => {
+  test('a 404 after a full last page proves an empty result only with the total of the list', async () => {
     const headers = { 'elements-next-page-token': 'next' };
     const filtered: Outcome[] = [say(200, [], { ...headers, ...total(0) }), absent];
     simulator.faultFor = () => ({ effect: 'none', outcome: filtered.shift() ?? absent });
@@ -227,9 +233,9 @@ describe('a page token on a full last page', () => {
   });
 
   test.each([
-    ['when items of the list were not shown', page(200), total(201)],
-    ['when the page before was not full', page(3), {}],
-  ])('404 to a later page proves nothing %s', async (_when, items, headers) => {
+    ['when the list has more items', page(200), total(201)],
+    ['when the previous page was not full', page(3), {}],
+  ])('a 404 to a later page proves nothing %s', async (_when, items, headers) => {
     const outcomes = [say(200, items, { 'elements-next-page-token': 'next', ...headers }), absent];
     simulator.faultFor = () => ({ effect: 'none', outcome: outcomes.shift() ?? absent });
     expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'unknown' });
@@ -255,7 +261,7 @@ describe('a page of the list that is too large', () => {
   test.each([
     [50, [null, '50']],
     [10, [null, '50', '10']],
-  ])('is requested again with at most %d instances', async (limit, asked) => {
+  ])('a page that is too large is requested again with at most %d instances', async (limit, asked) => {
     const { id } = seed();
     refuseAbove(limit);
     expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'found', instances: [{ id }] });
@@ -267,7 +273,7 @@ describe('a page of the list that is too large', () => {
     expect(sizes()).toEqual(asked);
   });
 
-  test('after the first page begins the look-up anew', async () => {
+  test('a page that is too large after the first one begins the look-up again', async () => {
     simulator.ignoreTagFilter = true;
     for (let i = 0; i < 205; i++) seed(i === 203 ? markers : ['another']);
     refuseAbove(50, true);
@@ -275,19 +281,19 @@ describe('a page of the list that is too large', () => {
     expect(sizes()).toEqual([null, null, '50', '50', '50', '50', '50']);
   });
 
-  test('at ten instances leaves the list unknown', async () => {
+  test('a page that is too large with ten instances leaves the list unknown', async () => {
     refuseAbove(9);
     expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'unknown' });
     expect(sizes()).toEqual([null, '50', '10']);
   });
 
-  test('unlike one that comes too soon, which is not requested again', async () => {
+  test('a page refused by a rate limit is not requested in smaller pages', async () => {
     fail('GET /instances', say(429, { requestId, message: 'Too many requests' }));
     expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'unknown' });
     expect(sizes()).toEqual([null]);
   });
 
-  test('leaves a create unknown: the instance may be there', async () => {
+  test('a create answered as too large has an unknown outcome: the instance may exist', async () => {
     fail('POST /instances', tooLarge);
     expect(await create()).toMatchObject({ kind: 'unknown' });
   });
@@ -297,7 +303,7 @@ describe('ids', () => {
   test.each<[string, unknown]>([
     ['text', '1000001'],
     ['a number', 1_000_001],
-  ])('%s up to 2^53 are numbers', async (_form, id) => {
+  ])('an id as %s up to 2^53 becomes a number', async (_form, id) => {
     fail('POST /instances', say(200, { id, token: 't' }));
     expect(await create()).toEqual({ kind: 'created', instance: { id: 1_000_001, token: 't' } });
   });
@@ -307,7 +313,7 @@ describe('ids', () => {
     ['"9007199254740993"', '9007199254740993'],
     ['123456789012345678901234567890', '123456789012345678901234567890'],
     ['"in-7"', 'in-7'],
-  ])('%s is kept exactly, in a look-up and for its deletion', async (written, id) => {
+  ])('the id %s is kept exactly, in a look-up and for its deletion', async (written, id) => {
     const body = `{"id": ${written}, "token": "t", "element": {"key": "taxify"}, "tags": ${JSON.stringify(markers)}}`;
     fail('POST /instances', say(200, body));
     const unusable = { id, reason: 'with an id that is no integer below 2^53' };
@@ -326,7 +332,7 @@ describe('ids', () => {
 describe('tokens', () => {
   const long = 'a'.repeat(4_096);
 
-  test('of 4,096 bytes are kept', async () => {
+  test('tokens of 4,096 bytes are kept', async () => {
     simulator.newToken = () => long;
     expect(await create()).toMatchObject({ kind: 'created', instance: { token: long } });
   });
@@ -338,7 +344,7 @@ describe('tokens', () => {
     ['U+FFFD', 'token\ufffd'],
     ['a space', 'to ken'],
     ['a comma', 'to,ken'],
-  ])('with %s make an instance that cannot be kept', async (_what, token) => {
+  ])('a token with %s makes an instance unusable', async (_what, token) => {
     simulator.newToken = () => token;
     const created = await create();
     const [instance] = simulator.instances;
@@ -356,8 +362,8 @@ describe('tokens', () => {
     ['backwards', (text) => text.split('').toReversed().join('')],
     ['in Base64', (text) => Buffer.from(text).toString('base64')],
     ['in hexadecimal digits', (text) => Buffer.from(text).toString('hex').toUpperCase()],
-    ['within more', (text) => `tx-${text}-1`],
-  ])('that repeat a credential of the request %s are not kept', async (_how, write) => {
+    ['within a longer text', (text) => `tx-${text}-1`],
+  ])('a token that repeats a credential of the request %s is not kept', async (_how, write) => {
     const apiKey = 'pX7!Kd-92/value+token';
     simulator.newToken = () => write(apiKey);
     const outcome = await create({ 'api.key': apiKey });
@@ -365,7 +371,7 @@ describe('tokens', () => {
     expect(JSON.stringify(outcome)).not.toContain('pX7');
   });
 
-  test.each(Object.values(secrets))('that repeat a platform secret are not kept', async (secret) => {
+  test.each(Object.values(secrets))('tokens that repeat a platform secret are not kept', async (secret) => {
     simulator.newToken = () => secret;
     expect(await create()).toMatchObject({ kind: 'unusable' });
     expect(await client.lookUp(sought, options)).toMatchObject({ instances: [], unusable: [{}] });
@@ -379,7 +385,7 @@ describe('tokens', () => {
   });
 });
 
-test('a lone surrogate of an answer reaches no outcome and no log line', async () => {
+test('a lone surrogate of a response reaches no outcome and no log line', async () => {
   const message = 'The \ud800 value \udfff is not valid\ud83d';
   fail('POST /instances', say(400, { requestId, message }));
   const listed = [
@@ -394,17 +400,17 @@ test('a lone surrogate of an answer reaches no outcome and no log line', async (
   });
 });
 
-describe('a request id is relayed', () => {
+describe('request ids of header and body', () => {
   const storedKey = randomBytes(12).toString('hex');
 
-  test('when header and body agree, or the header alone has one', async () => {
+  test('a request id is relayed when header and body agree, or only the header has one', async () => {
     expect(await requestIdOf({ requestId, message: 'No' }, header(requestId.toUpperCase()))).toBe(
       requestId.toUpperCase(),
     );
     expect(await requestIdOf({ message: 'No' }, header(requestId))).toBe(requestId);
   });
 
-  test('not when the body has another one: it may be a stored key', async () => {
+  test('a request id is not relayed when the body has another one, which may be a stored key', async () => {
     expect(await requestIdOf({ requestId: storedKey, message: 'No' }, header(requestId))).toBeUndefined();
     expect(await requestIdOf({ requestId: storedKey, message: 'No' }, header(''))).toBeUndefined();
   });
@@ -412,14 +418,14 @@ describe('a request id is relayed', () => {
   test.each<[string, string]>([
     ['in hexadecimal digits', 'twelve-bytes'],
     ['backwards in hexadecimal digits', 'twelve-bytes'],
-  ])('not when it is a credential that was sent %s', async (how, apiKey) => {
+  ])('a request id that is a sent credential %s is not relayed', async (how, apiKey) => {
     const digits = Buffer.from(apiKey).toString('hex');
     const id = how.startsWith('backwards') ? digits.split('').toReversed().join('') : digits;
     fail('POST /instances', say(500, { requestId: id, message: 'No' }));
     expect(await create({ 'api.key': apiKey })).toMatchObject({ kind: 'unknown', requestId: undefined });
   });
 
-  test('not when a key of 24 digits that was sent stands in it backwards, or a Base64 key has its bytes', async () => {
+  test('a request id that contains a sent key of 24 digits reversed, or the bytes of a Base64 key, is not relayed', async () => {
     for (const apiKey of [
       storedKey.split('').toReversed().join(''),
       Buffer.from(storedKey, 'hex').toString('base64'),

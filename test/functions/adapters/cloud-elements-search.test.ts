@@ -45,7 +45,7 @@ const markers = ({ tenantId, provisionId, owner }: Sought) => [
   `owner:${owner}`,
 ];
 
-/** An instance as the row's create makes it, but for what is given. */
+/** Creates an instance as the row's create would, with the given differences. */
 async function create(
   over: { tags?: readonly string[]; name?: string; elementKey?: 'taxify' | 'freshdeskv2' } = {},
 ): Promise<Instance> {
@@ -55,7 +55,7 @@ async function create(
       tenantId: sought.tenantId,
       elementKey,
       name,
-      // Without any, the platform makes one of the name.
+      // Without tags, the platform would use the name as a tag.
       tags: tags.length === 0 ? ['to be taken away'] : [...tags],
       configuration: { 'api.key': 'k', subdomain: 's', username: 'u' },
     },
@@ -78,7 +78,7 @@ const foundOf = (...instances: Instance[]) =>
   instances.map(({ id, token, createdDate }) => ({ id, token, createdDate }));
 
 describe('a look-up', () => {
-  test('finds what shows tenant, owner, generation and element', async () => {
+  test('a look-up finds the instance with the tags of tenant, owner and generation, and the element', async () => {
     const instance = await create();
     expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: true });
     expect(calls()).toEqual(['GET /instances']);
@@ -87,12 +87,15 @@ describe('a look-up', () => {
   test.each([
     ['tenant', { tenantId: 'another' }],
     ['stage', { owner: 'another' }],
-  ])('does not find an instance of another %s, even if the generation is the same', async (_what, of) => {
-    await create({ tags: markers({ ...sought, ...of }) });
-    expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: true });
-  });
+  ])(
+    'a look-up does not find an instance of another %s, even with the same generation',
+    async (_what, of) => {
+      await create({ tags: markers({ ...sought, ...of }) });
+      expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: true });
+    },
+  );
 
-  test('does not find an instance that names a second tenant beside its own', async () => {
+  test('a look-up does not find an instance that names a second tenant beside its own', async () => {
     await create({ tags: [...markers(sought), 'tenant:another'] });
     expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: true });
   });
@@ -101,13 +104,13 @@ describe('a look-up', () => {
     ['no tenant and no owner', () => ({ tags: [`provision:${sought.provisionId}`] })],
     ['no owner', () => ({ tags: [`provision:${sought.provisionId}`, `tenant:${sought.tenantId}`] })],
     ['another element', () => ({ elementKey: 'freshdeskv2' as const })],
-  ])('concludes nothing from an instance of the generation with %s', async (_what, over) => {
+  ])('a look-up of the generation is inconclusive when it lists an instance with %s', async (_what, over) => {
     await create(over());
     expect(await lookUp()).toMatchObject({ kind: 'unknown' });
   });
 
   describe('for an instance that the row records', () => {
-    test('reads it by its id when it is not listed', async () => {
+    test('a look-up reads the recorded instance by its id when the list lacks it', async () => {
       const instance = await create({ tags: [`tenant:${sought.tenantId}`, 'owner:tests'] });
       expect(await lookUp({ instanceId: instance.id })).toEqual({
         kind: 'found',
@@ -120,7 +123,7 @@ describe('a look-up', () => {
       ['another tenant', () => ({ tags: markers({ ...sought, tenantId: 'another' }) })],
       ['another stage', () => ({ tags: markers({ ...sought, owner: 'another' }) })],
       ['another element', () => ({ elementKey: 'freshdeskv2' as const, tags: ['no markers'] })],
-    ])('does not find it when it belongs to %s', async (_what, over) => {
+    ])('a look-up does not find the recorded instance when it belongs to %s', async (_what, over) => {
       const { id } = await create(over());
       expect(await lookUp({ provisionId: 'other', instanceId: id })).toEqual({
         kind: 'found',
@@ -129,17 +132,17 @@ describe('a look-up', () => {
       });
     });
 
-    test('concludes nothing when it shows no markers', async () => {
+    test('a look-up is inconclusive when the recorded instance has no marker tags', async () => {
       const { id } = await create({ tags: [] });
       expect(await lookUp({ instanceId: id })).toMatchObject({ kind: 'unknown' });
     });
 
-    test('finds nothing when it is gone', async () => {
+    test('a look-up finds nothing when the recorded instance is gone', async () => {
       expect(await lookUp({ instanceId: 1 })).toMatchObject({ kind: 'found', instances: [] });
     });
   });
 
-  test('leaves out the instance that is known already, whatever it shows', async () => {
+  test('a look-up leaves out the known instance, whatever its tags', async () => {
     const { id } = await create({ tags: [] });
     simulator.ignoreTagFilter = true;
     expect(await lookUp({ exceptId: id })).toMatchObject({ kind: 'found', instances: [] });
@@ -151,21 +154,21 @@ describe('a look-up', () => {
       simulator.ignoreTagFilter = true;
     });
 
-    test('is not certain', async () => {
+    test('a look-up in a list that ignores the filter is not certain', async () => {
       const instance = await create();
       await create({ tags: ['another'] });
       expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: false });
       expect(calls()).toEqual(['GET /instances']);
     });
 
-    test('walks through all of it twice before it finds nothing', async () => {
+    test('a look-up in a list that ignores the filter walks through it twice before it finds nothing', async () => {
       for (let i = 0; i < 201; i++) await create({ tags: ['another'] });
       forgetRequests();
       expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
       expect(requests().map(({ query }) => query.has('nextPage'))).toEqual([false, true, false, true]);
     });
 
-    test('walks on until two walks have listed the same instances', async () => {
+    test('a look-up in a list that ignores the filter walks on until two walks list the same instances', async () => {
       const shown = [await create({ tags: ['a'] }), await create({ tags: ['b'] })];
       const bodies = [[shown[0]], [shown[1]], shown, shown].map((page) =>
         page.map((each) => ({ id: each?.id, element: { key: 'taxify' }, tags: each?.tags })),
@@ -178,7 +181,7 @@ describe('a look-up', () => {
       expect(calls()).toHaveLength(4);
     });
 
-    test('concludes nothing while each walk lists other instances', async () => {
+    test('a look-up is inconclusive while each walk lists other instances', async () => {
       let id = 0;
       simulator.faultFor = () => ({
         effect: 'none',
@@ -199,7 +202,7 @@ describe('a look-up', () => {
       simulator.listShape = { tags: 'absent' };
     });
 
-    test('reads what could be the row’s by its id, and nothing else', async () => {
+    test('a look-up in a list without tags reads only possible instances of the row by id', async () => {
       const instance = await create();
       await create({ name: 'Another name', tags: ['another'] });
       await create({ elementKey: 'freshdeskv2', tags: ['another'] });
@@ -207,7 +210,7 @@ describe('a look-up', () => {
       expect(calls()).toEqual(['GET /instances', 'GET /instances/{id}']);
     });
 
-    test('does not read what was created before the row, less clock skew', async () => {
+    test('a look-up in a list without tags skips instances created before the row, less clock skew', async () => {
       await create({ tags: ['another'] });
       const createdAt = Date.now();
       await lookUp({ createdAt: createdAt + 3_000 });
@@ -221,7 +224,7 @@ describe('a look-up', () => {
       expect(calls()).not.toContain('GET /instances/{id}');
     });
 
-    test('reads at most twenty, and concludes nothing from more', async () => {
+    test('a look-up in a list without tags reads at most twenty by id, and is inconclusive with more', async () => {
       for (let i = 0; i < 20; i++) await create({ tags: ['another'] });
       forgetRequests();
       expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
@@ -229,7 +232,7 @@ describe('a look-up', () => {
       expect(await lookUp()).toMatchObject({ kind: 'unknown' });
     });
 
-    test('concludes nothing when there are none by id either', async () => {
+    test('a look-up is inconclusive when tags are missing by id, too', async () => {
       await create({ tags: [] });
       expect(await lookUp()).toMatchObject({ kind: 'unknown' });
     });
@@ -239,7 +242,7 @@ describe('a look-up', () => {
 const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId }, { timeoutMs });
 const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
 
-/** From now on, to everything. */
+/** Sets the response to every later request. */
 const answer = (status: number, body?: object | string) => {
   simulator.faultFor = () => ({
     effect: 'none',
@@ -256,7 +259,7 @@ describe('an instance that is read by its id', () => {
     ['not-ours', 'of another tenant', () => ({ tags: ['tenant:another'] })],
     ['not-ours', 'of another stage', () => ({ tags: [`tenant:${sought.tenantId}`, 'owner:other'] })],
     ['not-ours', 'of another element', () => ({ elementKey: 'freshdeskv2' as const })],
-  ])('is %s %s', async (owned, _how, over) => {
+  ])('an instance read by id is %s %s', async (owned, _how, over) => {
     const { id, element, token } = await create(over());
     expect(await read(id)).toMatchObject({
       kind: 'read',
@@ -269,7 +272,7 @@ describe('an instance that is read by its id', () => {
     });
   });
 
-  test('is absent only when the platform says so', async () => {
+  test('an instance read by id is absent only after a 404 of the platform', async () => {
     expect(await read(1)).toEqual({ kind: 'absent' });
     simulator.faultFor = () => ({
       effect: 'none',
@@ -278,7 +281,7 @@ describe('an instance that is read by its id', () => {
     expect(await read(1)).toMatchObject({ kind: 'unknown' });
   });
 
-  test('is not known from an answer about another instance', async () => {
+  test('an instance read by id is unknown when the response is about another instance', async () => {
     const { id } = await create();
     simulator.faultFor = () => ({
       effect: 'none',
@@ -289,28 +292,31 @@ describe('an instance that is read by its id', () => {
 });
 
 describe('a deletion', () => {
-  test('of an instance that is gone already counts', async () => {
+  test('deleting an instance that is gone already succeeds', async () => {
     const { id } = await create();
     expect(await remove(id)).toEqual({ kind: 'removed' });
     expect(await remove(id)).toEqual({ kind: 'removed' });
   });
 
-  test.each([409, 403])('refused with %d by Cloud Elements is told with its reason', async (status) => {
-    const requestId = '0123456789abcdef01234567';
-    const { id } = await create();
-    answer(status, { requestId, message: 'The instance is in use' });
-    const outcome = await remove(id);
-    if (outcome.kind !== 'refused') throw new Error(outcome.kind);
-    expect(outcome.error).toMatchObject({ code: 'deletion-refused', facts: { requestId } });
-    expect(outcome.error.message).toContain(`(${status})`);
-  });
+  test.each([409, 403])(
+    'a deletion refused with %d by Cloud Elements is reported with its reason',
+    async (status) => {
+      const requestId = '0123456789abcdef01234567';
+      const { id } = await create();
+      answer(status, { requestId, message: 'The instance is in use' });
+      const outcome = await remove(id);
+      if (outcome.kind !== 'refused') throw new Error(outcome.kind);
+      expect(outcome.error).toMatchObject({ code: 'deletion-refused', facts: { requestId } });
+      expect(outcome.error.message).toContain(`(${status})`);
+    },
+  );
 
   test.each([
     [500, undefined, 'unknown', undefined],
     [409, '<html>', 'unknown', undefined],
     [404, '<html>', 'refused', 'cloud-elements-unreadable'],
     [401, undefined, 'not-done', 'platform-credentials-refused'],
-  ])('answered %d with %s is %s', async (status, body, kind, code) => {
+  ])('a deletion answered %d with %s is %s', async (status, body, kind, code) => {
     const { id } = await create();
     answer(status, body);
     const outcome = await remove(id);

@@ -54,7 +54,7 @@ function answerNext(on: Fault['on'], answer: Answered): void {
   simulator.fail({ on, effect: 'none', outcome: { kind: 'status', ...answer } });
 }
 
-/** Everything that can reach answers, rows, events and logs. */
+/** All parts of an outcome that can reach responses, rows, events and logs. */
 const toldOf = (outcome: object): string => {
   const error =
     'error' in outcome && outcome.error instanceof Error ? [outcome.error, outcome.error.message] : [];
@@ -62,7 +62,7 @@ const toldOf = (outcome: object): string => {
 };
 
 describe('relayed refusals', () => {
-  test('a refused rename that quotes the stored key does not bring it out', async () => {
+  test('a refused rename that quotes the stored key does not reveal it', async () => {
     const message = `The value ${storedKey} of api.key is not valid for taxify`;
     answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     const outcome = await rename();
@@ -94,7 +94,7 @@ describe('relayed refusals', () => {
 });
 
 describe('unknown outcomes', () => {
-  test.each([409, 500])('a create answered %i gives the relayed message as reason', async (status) => {
+  test.each([409, 500])('a create answered %i has the relayed message as reason', async (status) => {
     const message = `The element instance ${storedKey} already exists`;
     answerNext('POST /instances', { status, body: { requestId, message } });
     const reason = `HTTP ${status} from Cloud Elements, request ${requestId}: The element instance … already exists`;
@@ -110,7 +110,7 @@ describe('unknown outcomes', () => {
   });
 });
 
-test('a refused deletion gives the relayed message', async () => {
+test('a refused deletion has the relayed message as reason', async () => {
   const message = `The taxify instance ${storedKey} is used by formula 17 and cannot be deleted`;
   answerNext('DELETE /instances/{id}', { status: 409, body: { requestId, message } });
   const outcome = await cloudElements.remove({ ...key, instanceId }, options);
@@ -124,29 +124,33 @@ describe('request ids', () => {
   const uuid = '5f0c7f5a-4c8e-4c53-a5a2-0b9d5f3f7c11';
 
   test.each<[string, Answered, string | undefined]>([
-    ['a valid id in the body is relayed', { status: 400, body: { requestId, message: 'No' } }, requestId],
     [
-      'a valid id in the header is relayed',
+      'a valid request id in the body is relayed',
+      { status: 400, body: { requestId, message: 'No' } },
+      requestId,
+    ],
+    [
+      'a valid request id in the header is relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
     [
-      'a valid id in the header replaces an invalid one in the body',
+      'a valid request id in the header replaces an invalid one in the body',
       { status: 400, body: { requestId: 'k-1', message: 'No' }, headers: { 'elements-request-id': uuid } },
       uuid,
     ],
     [
-      'an invalid id is not relayed',
+      'an invalid request id is not relayed',
       { status: 400, body: { requestId: 'secret-1', message: 'No' } },
       undefined,
     ],
     [
-      'an invalid id in the header is not relayed',
+      'an invalid request id in the header is not relayed',
       { status: 400, body: { message: 'No' }, headers: { 'elements-request-id': 'secret-1' } },
       undefined,
     ],
     [
-      'the organization secret in the form of a UUID is not relayed',
+      'an organization secret in the form of a UUID is not relayed as request id',
       { status: 400, body: { requestId: '58168435-e3b9-959a-929e-b04b6218b9a2', message: 'No' } },
       undefined,
     ],

@@ -23,7 +23,7 @@ async function startLivingServer(host: string, port = 0) {
   };
 }
 
-/** Its queue of connections is full, so that it answers nothing; after `deafMs` it begins to accept them. */
+/** A server with a full backlog, which does not respond until it begins to accept after `deafMs`. */
 async function startDeafServer(host: string, { deafMs = 60_000, port: wanted = 0 } = {}) {
   const worker = new Worker(
     `const server = require('node:net').createServer();
@@ -52,7 +52,7 @@ const v4: Address = { address: '127.0.0.1', family: 4 };
 const v6: Address = { address: '::1', family: 6 };
 const alsoV4: Address = { address: '127.0.0.2', family: 4 };
 
-/** The same server by the other family. */
+/** The same server under the other address family. */
 const mapped = ({ address }: Address): Address => ({ address: `::ffff:${address}`, family: 6 });
 
 async function connect(
@@ -85,7 +85,7 @@ test('an address that accepts after more than 250 ms is connected to, although a
   expect(ms).toBeGreaterThan(400);
 });
 
-test('while one family does not answer, the other is tried after a quarter of a second', async () => {
+test('while one family does not respond, the other is tried after a quarter of a second', async () => {
   await using deaf = await startDeafServer('127.0.0.2');
   await using living = await startLivingServer('127.0.0.1', deaf.port);
   const { to, ms } = await connect(living.port, [alsoV4, alsoV4, alsoV4, mapped(v4)]);
@@ -99,11 +99,11 @@ test('an address that refuses is followed by the next at once', async () => {
   expect(to).toBe('127.0.0.1');
 });
 
-test('when every address refuses, the error says so', async () => {
+test('a connection fails with a clear error when every address refuses', async () => {
   expect(await connect(1, [v4, v6])).toMatchObject({ to: undefined, code: 'ECONNREFUSED' });
 });
 
-test('an address that never answers ends after the whole of the time', async () => {
+test('an address that never responds ends after the whole time', async () => {
   await using deaf = await startDeafServer('127.0.0.1');
   const { code, ms } = await connect(deaf.port, [v4], { timeoutMs: 1_500 });
   expect(code).toBe('UND_ERR_CONNECT_TIMEOUT');
@@ -111,7 +111,7 @@ test('an address that never answers ends after the whole of the time', async () 
   expect(ms).toBeGreaterThan(900);
 });
 
-test('a name that does not resolve in time ends, and so does one without an address', async () => {
+test('a name that does not resolve in time ends the attempt, and so does one without an address', async () => {
   const connector = createConnector({
     timeoutMs: 50,
     signal: new AbortController().signal,

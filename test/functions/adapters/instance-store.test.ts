@@ -26,7 +26,7 @@ afterAll(async () => {
   await dynamoDb.stop();
 });
 
-/** Everything that a row can hold. */
+/** A row with every attribute. */
 const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   v: 1,
   tenantId: newTenant(),
@@ -52,14 +52,14 @@ const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   ...over,
 });
 
-/** Nothing but what it must hold; what it lacks is there as `undefined`, as the use cases leave it. */
+/** A row with only the required attributes; the others are `undefined`, as the use cases leave them. */
 const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
   // oxlint-disable-next-line no-unused-vars -- named to be left out
   const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
   return { ...bare, tags: [], harmless: {}, ...over };
 };
 
-/** How the index shows it. */
+/** The row's entry in the index. */
 const placeOf = ({ tenantId, elementKey, checkAt }: InstanceRow) => ({
   tenantId,
   elementKey,
@@ -84,13 +84,13 @@ describe.each([
   test.each([
     ['all attributes', fullRow()],
     ['the necessary attributes', bareRow()],
-  ])('come back as they were written, with %s', async (_what, row) => {
+  ])('rows come back as they were written, with %s', async (_what, row) => {
     expect(await store.get(row)).toBeUndefined();
     expect(await store.insert(row)).toEqual({ won: true });
     expect(await store.get(row)).toStrictEqual(row);
   });
 
-  test('are rows of their own per tenant and element', async () => {
+  test('each tenant and element has a row of its own', async () => {
     const row = fullRow();
     const sibling = { ...row, elementKey: 'shopify' };
     const neighbour = { ...row, tenantId: newTenant() };
@@ -101,7 +101,7 @@ describe.each([
     expect(await store.get(neighbour)).toStrictEqual(neighbour);
   });
 
-  test('are copies: what is done to one afterwards changes nothing', async () => {
+  test('rows are copies: changing one changes nothing in the store', async () => {
     const row = fullRow();
     const written = structuredClone(row);
     await store.insert(written);
@@ -113,7 +113,7 @@ describe.each([
     expect(await store.get(row)).toStrictEqual(row);
   });
 
-  test('have no attribute for what is undefined, also inside of others', async () => {
+  test('undefined values have no attribute, also in nested objects', async () => {
     const row = bareRow({
       askedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1 },
       lastError: { code: 'x', detail: 'y', at: 1 },
@@ -128,7 +128,7 @@ describe.each([
   });
 
   describe('insert', () => {
-    test('is refused where there is a row, whatever its state, and returns it', async () => {
+    test('insert is refused where a row exists in any state, and returns it', async () => {
       for (const status of ['provisioning', 'active', 'failed', 'deleting', 'removed'] as const) {
         const row = fullRow({ status });
         await store.insert(row);
@@ -142,7 +142,7 @@ describe.each([
   });
 
   describe('replace', () => {
-    test('writes the whole row: what is not mentioned is gone', async () => {
+    test('replace writes the whole row: omitted attributes are gone', async () => {
       const row = fullRow({ checkAt: 5, removedAt: 6, expiresAt: 7 });
       await store.insert(row);
       const next = bareRow({ tenantId: row.tenantId, status: 'failed', attemptId: 'attempt-2' });
@@ -158,7 +158,7 @@ describe.each([
       ['generation', { provisionId: 'provision-2' }],
       ['attempt', { attemptId: 'attempt-2' }],
       ['lease', { leaseExpiresAt: 1_001 }],
-    ] as const)('is refused on another %s and returns the row', async (_what, difference) => {
+    ] as const)('replace is refused on another %s and returns the row', async (_what, difference) => {
       const row = fullRow();
       await store.insert(row);
       const write = await store.replace({ ...row, name: 'Rival' }, { ...row, ...difference });
@@ -166,7 +166,7 @@ describe.each([
       expect(await store.get(row)).toStrictEqual(row);
     });
 
-    test('disregards the lease when none is expected', async () => {
+    test('replace ignores the lease when none is expected', async () => {
       const row = fullRow();
       await store.insert(row);
       const { status, provisionId, attemptId } = row;
@@ -175,7 +175,7 @@ describe.each([
       expect(await store.get(row)).toStrictEqual(next);
     });
 
-    test('is refused where there is no row, and makes none', async () => {
+    test('replace without a row is refused, and creates none', async () => {
       const row = fullRow();
       expect(await store.replace(row, row)).toEqual({ won: false, current: undefined });
       expect(await store.get(row)).toBeUndefined();
@@ -183,7 +183,7 @@ describe.each([
   });
 
   describe('remove', () => {
-    test('removes the row that is expected, and no other', async () => {
+    test('remove removes the expected row, and no other', async () => {
       const row = fullRow();
       await store.insert(row);
       expect(await store.remove(row, { ...row, attemptId: 'rival' })).toStrictEqual({
@@ -198,7 +198,7 @@ describe.each([
   });
 
   describe('summaries', () => {
-    test('hold what answers may show, and never the token', async () => {
+    test('summaries hold the public fields, and never the token', async () => {
       const row = fullRow();
       await store.insert(row);
       const { tenantId, elementKey, status, instanceId, name, tags, createdAt, updatedAt, lastError } = row;
@@ -217,7 +217,7 @@ describe.each([
       expect(await store.list(tenantId)).toStrictEqual({ instances: [summary], unreadable: [] });
     });
 
-    test('leave tombstones out', async () => {
+    test('summaries leave tombstones out', async () => {
       const row = fullRow({ status: 'removed' });
       await store.insert(row);
       expect(await store.getSummary(row)).toBeUndefined();
@@ -225,7 +225,7 @@ describe.each([
       expect(await store.get(row)).toStrictEqual(row);
     });
 
-    test('of what is not there are undefined and an empty list', async () => {
+    test('a missing row has no summary and an empty list', async () => {
       const row = fullRow();
       expect(await store.getSummary(row)).toBeUndefined();
       expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
@@ -233,7 +233,7 @@ describe.each([
   });
 
   describe('list', () => {
-    test('is of one tenant, in the order of the element keys', async () => {
+    test('list returns the rows of one tenant, in the order of the element keys', async () => {
       const tenantId = newTenant();
       for (const elementKey of ['b', 'a_', 'a-', 'a1', 'a'])
         await store.insert(bareRow({ tenantId, elementKey }));
@@ -243,7 +243,7 @@ describe.each([
       expect(keys).toEqual(['a', 'a-', 'a1', 'a_', 'b']);
     });
 
-    test('is complete beyond a page of DynamoDB, which ends at 1 MiB', async () => {
+    test('list continues beyond a page of DynamoDB, which ends at 1 MiB', async () => {
       const tenantId = newTenant();
       const name = 'x'.repeat(300_000);
       const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
@@ -254,8 +254,8 @@ describe.each([
   });
 
   describe('due', () => {
-    test('are rows whose time has come, the longest due first, up to a limit', async () => {
-      // Long before whatever other tests have left to be checked.
+    test('due rows come oldest first, up to a limit', async () => {
+      // Long before the due times of rows that other tests have left.
       const times = [-30, -10, -40, -20];
       const rows = times.map((checkAt, index) =>
         bareRow({ checkAt, status: index % 2 === 0 ? 'removed' : 'active' }),
@@ -274,7 +274,7 @@ describe.each([
       expect(await store.due(0, 10)).toEqual({ first: [], later: [] });
     });
 
-    test('are apart: rows of tenants that wait for their first look, and all others', async () => {
+    test('due rows that await their first look are apart from all others', async () => {
       const rows = [
         bareRow({ checkAt: -60, status: 'provisioning' }),
         bareRow({ checkAt: -59, status: 'deleting' }),
@@ -293,7 +293,7 @@ describe.each([
   });
 });
 
-/** As another hand or a later version may leave it. */
+/** Attributes as a manual edit or a later version may leave them. */
 const oddities: [string, Record<string, AttributeValue>][] = [
   ['a number that no double holds', { sendDeadline: { N: '12345678901234567890.5' } }],
   ['a number beyond 2^53', { leaseExpiresAt: { N: '9007199254740993' } }],
@@ -312,7 +312,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     return row;
   }
 
-  test('is refused by name, and only where it is needed', async () => {
+  test('reading an odd row is refused by name, and reading others is not', async () => {
     const { tenantId, elementKey } = await putOdd();
     await expect(store.get({ tenantId, elementKey })).rejects.toMatchObject({
       code: 'internal',
@@ -321,7 +321,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     await expect(store.insert(bareRow({ tenantId }))).rejects.toMatchObject({ code: 'internal' });
   });
 
-  test('does not keep the tenant’s other rows from being listed', async () => {
+  test('an odd row does not keep the tenant’s other rows from being listed', async () => {
     const { tenantId } = await putOdd();
     const other = bareRow({ tenantId, elementKey: 'shopify' });
     await store.insert(other);
@@ -332,7 +332,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     expect(instances).toContainEqual(expect.objectContaining({ elementKey: 'shopify' }));
   });
 
-  test('is passed over by a walk through all rows, with its key', async () => {
+  test('a walk through all rows skips an odd row and reports its key', async () => {
     const { tenantId, elementKey } = await putOdd();
     const other = bareRow();
     await store.insert(other);
@@ -342,7 +342,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     expect(all.find((each) => each.tenantId === other.tenantId)?.row).toStrictEqual(other);
   });
 
-  test('is due, and can be moved by its key', async () => {
+  test('an odd row is due, and can be moved by its key', async () => {
     const place = { unsettled: { S: 'first' }, checkAt: { N: '-12345678901234567890.5' } };
     const { tenantId, elementKey } = await putOdd(place);
     const others = bareRow({ checkAt: -100, status: 'provisioning' });
@@ -384,7 +384,7 @@ function keyOf({ tenantId, elementKey }: Pick<InstanceRow, 'tenantId' | 'element
   return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
 }
 
-test('an audit’s progress is written only in place of the version that was read', async () => {
+test('an audit’s progress is written only over the version that was read', async () => {
   const progress = createAuditProgress({ client, tableName });
   const [first, second, third] = [newTenant(), newTenant(), newTenant()].map((tenantId) => ({
     tenantId,

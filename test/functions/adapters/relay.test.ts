@@ -6,7 +6,7 @@ import { allowedKeys, requiredKeys } from '../../../functions/model/catalog.ts';
 
 const names = ['taxify', ...requiredKeys('taxify'), ...allowedKeys('taxify')];
 
-/** Messages of Cloud Elements, and what is relayed of each. */
+/** Messages of Cloud Elements, and the relayed text of each. */
 const documented: [said: string, relayed: string][] = [
   // Help center and devportal, "Error Codes".
   ['No account found with ID 123456', 'No account found with ID …'],
@@ -81,7 +81,7 @@ const documented: [said: string, relayed: string][] = [
   ['Too Many Requests', 'Too Many Requests'],
   ['Internal Server Error', 'Internal Server Error'],
   ['Service Unavailable', 'Service Unavailable'],
-  // In the same manner, about a caller's own request.
+  // Similar messages, about a caller's own request.
   ['No element found with key taxify', 'No element found with key taxify'],
   [
     'You must provide a username, api.key in order to create an instance of this element',
@@ -94,7 +94,7 @@ const documented: [said: string, relayed: string][] = [
   ['(refresh_interval) is required!', '(refresh_interval) is required!'],
 ];
 
-test.each(documented)('relays "%s"', (said, relayed) => {
+test.each(documented)('the message "%s" is relayed', (said, relayed) => {
   expect(relay(said, { names })).toBe(relayed);
 });
 
@@ -223,7 +223,7 @@ const sentence = fc
     const words = said.split(' ');
     return [words.slice(0, at).join(' '), words.slice(at).join(' ')] as const;
   });
-/** What stands before and after the quotation. */
+/** Text before and after the quotation. */
 const quotes = fc.constantFrom(
   ['', ''],
   ['"', '"'],
@@ -239,7 +239,7 @@ const quotes = fc.constantFrom(
 );
 
 const runLength = 4;
-/** Letters and digits alone, and where something was withheld: white space and punctuation hide no quotation. */
+/** Only letters, digits and ellipses for withheld text, so that white space and punctuation hide no quotation. */
 const bare = (text: string): string => text.replaceAll(/[^\p{L}\p{N}…]/gu, '');
 function runsIn(quotation: string): string[] {
   const text = bare(quotation);

@@ -6,7 +6,7 @@ import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
 import { AwsError } from '../../../infra/local/aws/aws-protocol.ts';
 import { errorOf } from '../../support/real-servers.ts';
 
-/** What the next read of a secret is answered. */
+/** The response to the next read of a secret. */
 let answer: () => object;
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
 let client: SecretsManagerClient;
@@ -28,7 +28,7 @@ const refused = (type: string, message: string) => () => {
   throw new AwsError(type, message);
 };
 
-/** As Secrets Manager words them. */
+/** Errors in the words of Secrets Manager. */
 const absent: [string, () => object, string][] = [
   [
     'that does not exist',
@@ -84,7 +84,7 @@ const readTenantSecret = () =>
 
 describe('the platform secret', () => {
   test.each([...absent, ...unusable])(
-    '%s is unusable, and the operator learns why',
+    'a platform secret %s is unusable, and the operator learns why',
     async (_what, said, fault) => {
       answer = said;
       const error = await errorOf(readPlatformSecret());
@@ -94,14 +94,14 @@ describe('the platform secret', () => {
     },
   );
 
-  test('in an outage of Secrets Manager is not called unusable', async () => {
+  test('an outage of Secrets Manager does not make the platform secret unusable', async () => {
     answer = outage;
     expect((await errorOf(readPlatformSecret())).code).toBe('aws-unavailable');
   });
 });
 
 describe('a tenant’s secret', () => {
-  test.each(absent)('%s is absent', async (_what, said, absence) => {
+  test.each(absent)('a tenant’s secret %s is absent', async (_what, said, absence) => {
     answer = said;
     expect(await readTenantSecret()).toEqual({
       name: 'tests/tenants/acme/taxify',
@@ -110,15 +110,18 @@ describe('a tenant’s secret', () => {
     });
   });
 
-  test.each(unusable)('%s is unusable, and the log says why', async (_what, said, fault) => {
-    answer = said;
-    const error = await errorOf(readTenantSecret());
-    expect(error.code).toBe('tenant-credentials-unusable');
-    expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
-    expect(error.message).not.toContain('hush');
-  });
+  test.each(unusable)(
+    'a tenant’s secret %s is unusable, and the log says why',
+    async (_what, said, fault) => {
+      answer = said;
+      const error = await errorOf(readTenantSecret());
+      expect(error.code).toBe('tenant-credentials-unusable');
+      expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
+      expect(error.message).not.toContain('hush');
+    },
+  );
 
-  test('in an outage of Secrets Manager is not called unusable', async () => {
+  test('an outage of Secrets Manager does not make a tenant’s secret unusable', async () => {
     answer = outage;
     expect((await errorOf(readTenantSecret())).code).toBe('aws-unavailable');
   });

@@ -25,7 +25,7 @@ const nothing = {
   complete: true,
 };
 
-/** Ten at a time: each has its timeouts. */
+/** Ten at a time, because each has its timeouts. */
 async function provisioned(...tenantIds: string[]): Promise<InstanceRow[]> {
   const rows: InstanceRow[] = [];
   for (let start = 0; start < tenantIds.length; start += 10) {
@@ -54,7 +54,7 @@ const pagesAsked = () =>
   servers.simulator.requests.filter(({ operation }) => operation === 'GET /instances').length;
 
 describe('the audit', () => {
-  test('finds nothing to tell where both sides agree, over several pages', async () => {
+  test('the audit reports nothing where both sides agree, over several pages', async () => {
     await provisioned(...many(210));
     await servers.remove(keyOf('tenant-7'));
     servers.reset();
@@ -62,11 +62,11 @@ describe('the audit', () => {
     expect(pagesAsked()).toBe(2);
   }, 30_000);
 
-  test('finds nothing wrong in an empty service', async () => {
+  test('the audit of an empty service reports nothing', async () => {
     expect(await servers.audit()).toEqual({ ...nothing, ours: 0, theirs: 0 });
   });
 
-  test('counts and names what is gone, what no row owns, and what does not work', async () => {
+  test('the audit counts and names lost, orphaned and broken instances', async () => {
     await provisioned('lost', 'orphaned', 'invalid', 'disabled');
     await servers.removeAtCloudElements(instanceOf('lost').id);
     const row = await servers.rowOf('orphaned');
@@ -92,12 +92,12 @@ describe('the audit', () => {
     expect(named('instance-disabled')).toEqual(['disabled']);
   });
 
-  test('says nothing of what is still being settled', async () => {
+  test('the audit does not report rows that are still unsettled', async () => {
     await servers.killedWhileCreating('acme', 'applied');
     expect(await servers.audit()).toMatchObject({ orphaned: 0, theirs: 1 });
   });
 
-  test('names rows that cannot be read, and knows those that are none of an instance', async () => {
+  test('the audit names unreadable rows, and ignores rows that are not about an instance', async () => {
     const [row] = await provisioned('odd');
     if (!row) throw new Error('no row');
     await servers.putOdd({ ...row, elementKey: wholeTenant });
@@ -118,13 +118,13 @@ describe('an instance is not lost', () => {
         for (const instance of servers.simulator.instances) instance.tags = ['edited'];
       },
     ],
-  ])('when %s', async (_why, happen) => {
+  ])('an instance is not reported lost when %s', async (_why, happen) => {
     await provisioned('a', 'b', 'c');
     happen();
     expect(await servers.audit()).toMatchObject({ lost: 0, notOurs: 0, notVisible: false, complete: true });
   });
 
-  test('when something in front of Cloud Elements says 404', async () => {
+  test('an instance is not reported lost after a 404 of a proxy', async () => {
     await provisioned('a', 'b', 'c');
     instanceOf('c').tags = ['not listed by its tags'];
     servers.simulator.fail({
@@ -135,7 +135,7 @@ describe('an instance is not lost', () => {
     expect(await servers.audit()).toMatchObject({ notListed: 1, lost: 0, complete: false });
   });
 
-  test('when its row changes while it is read', async () => {
+  test('an instance is not reported lost when its row changes during the read', async () => {
     const [row] = await provisioned('leaving', 'staying');
     if (!row) throw new Error('no row');
     await servers.removeAtCloudElements(row.instanceId);
@@ -151,7 +151,7 @@ describe('an instance is not lost', () => {
     expect(await written).toEqual({ won: true });
   });
 
-  test('when fewer than half of all are visible: none is, and that is said', async () => {
+  test('no instance is reported lost when fewer than half are visible, and the audit reports that instead', async () => {
     await provisioned('a', 'b', 'c', 'd');
     for (const tenantId of ['a', 'b']) await servers.removeAtCloudElements(instanceOf(tenantId).id);
     expect(await servers.audit()).toMatchObject({ lost: 2, notVisible: false });
@@ -160,14 +160,14 @@ describe('an instance is not lost', () => {
     expect(named('instance-lost').toSorted()).toEqual(['a', 'b']);
   });
 
-  test('when the list broke off, nor is it read', async () => {
+  test('no instance is read or reported lost when the list broke off', async () => {
     await provisioned('a', 'b');
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
     expect(await servers.audit()).toMatchObject({ complete: false, readById: 0, lost: 0, notVisible: false });
   });
 });
 
-test('of instances that are not visible only a sample is read', async () => {
+test('the audit reads only a sample of instances that are not visible', async () => {
   const [row] = await provisioned('acme');
   if (!row) throw new Error('no row');
   await servers.removeAtCloudElements(row.instanceId);
@@ -182,14 +182,17 @@ describe('an orphan', () => {
     ['failed', 1],
     ['deleting', 0],
     ['active', 0],
-  ] as const)('with a row that is %s and records its id counts %d', async (status, orphaned) => {
-    const [row] = await provisioned('acme');
-    if (!row) throw new Error('no row');
-    await servers.store.replace({ ...row, status }, row);
-    expect(await servers.audit()).toMatchObject({ theirs: 1, orphaned });
-  });
+  ] as const)(
+    'an instance beside its row that is %s and records its id counts %d orphans',
+    async (status, orphaned) => {
+      const [row] = await provisioned('acme');
+      if (!row) throw new Error('no row');
+      await servers.store.replace({ ...row, status }, row);
+      expect(await servers.audit()).toMatchObject({ theirs: 1, orphaned });
+    },
+  );
 
-  test('an orphan of an earlier generation is named by its own tag, not by the row of now', async () => {
+  test('an orphan of an earlier generation is named by its own tag, not by the current row', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
     await servers.store.replace({ ...row, provisionId: randomUUID(), status: 'failed' }, row);
@@ -209,7 +212,7 @@ describe('an orphan', () => {
     },
   );
 
-  test('is one that no row can own, whatever its tags say', async () => {
+  test('an instance that no row can own is an orphan, whatever its tags say', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
     await servers.store.remove(row, row);
@@ -219,7 +222,7 @@ describe('an orphan', () => {
     expect(named('orphan')).toEqual(['not known']);
   });
 
-  test('is one that only another tenant’s row records', async () => {
+  test('an instance that only another tenant’s row records is an orphan', async () => {
     const [acme, other] = await provisioned('acme', 'other');
     if (!acme || !other) throw new Error('no rows');
     await servers.store.replace({ ...acme, instanceId: other.instanceId }, acme);
@@ -229,7 +232,7 @@ describe('an orphan', () => {
     expect(named('orphan')).toEqual(['other']);
   });
 
-  test('is not one whose row is written after the list has shown it', async () => {
+  test('an instance whose row is written after the list has shown it is no orphan', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
     await servers.store.remove(row, row);
@@ -250,7 +253,7 @@ async function withoutToken(tenantId: string, over: Partial<InstanceRow> = {}): 
 }
 
 describe('a missing token', () => {
-  test('is fetched again', async () => {
+  test('a missing token is fetched again', async () => {
     await withoutToken('acme');
     expect(await servers.audit()).toMatchObject({ refilled: 1 });
     expect((await readToken(servers, keyOf('acme'))).token).toBe(instanceOf('acme').token);
@@ -259,7 +262,7 @@ describe('a missing token', () => {
   test.each([
     ['no tags', { tags: 'absent' as const }],
     ['no token', { token: 'absent' as const }],
-  ])('is read by id when the list shows %s', async (_what, listShape) => {
+  ])('a missing token is read by id when the list shows %s', async (_what, listShape) => {
     await withoutToken('acme');
     servers.simulator.listShape = listShape;
     expect(await servers.audit()).toMatchObject({ refilled: 1 });
@@ -270,7 +273,7 @@ describe('a missing token', () => {
     ['another tenant', ['tenant:other', 'owner:tests'], 1],
     ['another stage', ['tenant:acme', 'owner:other'], 1],
     ['nothing', [], 0],
-  ])('is not taken from an instance that shows %s', async (_what, tags, notOurs) => {
+  ])('a missing token is not taken from an instance that shows %s', async (_what, tags, notOurs) => {
     await provisioned('a', 'b');
     await withoutToken('acme');
     instanceOf('acme').tags = tags;
@@ -278,7 +281,7 @@ describe('a missing token', () => {
     expect((await errorOf(readToken(servers, keyOf('acme')))).code).toBe('not-active');
   });
 
-  test('is not taken from another tenant’s instance that the row records', async () => {
+  test('a missing token is not taken from another tenant’s instance that the row records', async () => {
     const [other] = await provisioned('other');
     await withoutToken('acme', { instanceId: other?.instanceId });
     expect(await servers.audit()).toMatchObject({ refilled: 0, notOurs: 1 });
@@ -298,25 +301,25 @@ const listAnswer = (body: object, nextPage?: string) => ({
 });
 
 describe('the end of an audit', () => {
-  test('comes, and is said, when time runs out', async () => {
+  test('an audit that runs out of time ends and is reported as incomplete', async () => {
     await provisioned('acme');
     expect(await servers.audit({ invocationMs: -1 })).toMatchObject({ complete: false, ours: 0 });
   });
 
-  test('comes when a page names itself as the next', async () => {
+  test('an audit ends when a page names itself as the next', async () => {
     await provisioned('acme');
     servers.simulator.faultFor = () => listAnswer([], 'the same again');
     expect(await servers.audit()).toMatchObject({ complete: false });
     expect(pagesAsked()).toBe(2);
   });
 
-  test('does not come with a page that fails once', async () => {
+  test('an audit continues after a page that fails once', async () => {
     await provisioned('acme');
     servers.simulator.fail({ on: 'GET /instances', effect: 'none', outcome: { kind: 'reset' } });
     expect(await servers.audit()).toEqual({ ...nothing, ours: 1, theirs: 1 });
   });
 
-  test('does not come with a page token that is refused: the list is begun again', async () => {
+  test('an audit whose page token is refused begins the list again', async () => {
     await provisioned('acme', 'gone');
     await servers.removeAtCloudElements(instanceOf('gone').id);
     const first = { id: instanceOf('acme').id, element: { key: 'taxify' }, tags: instanceOf('acme').tags };
@@ -330,7 +333,7 @@ describe('the end of an audit', () => {
     expect(pagesAsked()).toBe(3);
   });
 
-  test('comes when tokens are refused again and again', async () => {
+  test('an audit ends when page tokens are refused again and again', async () => {
     await provisioned('acme');
     servers.simulator.faultFor = ({ query }) =>
       query.has('nextPage')
@@ -340,7 +343,7 @@ describe('the end of an audit', () => {
     expect(pagesAsked()).toBe(6);
   });
 
-  test('leaves reads by id to the next audit, which begins with them', async () => {
+  test('an audit out of time leaves reads by id to the next one, which begins with them', async () => {
     await provisioned(...many(45, 'seen'), ...many(40, 'hidden'));
     for (let i = 0; i < 40; i++) instanceOf(`hidden-${i}`).tags = [];
     const readIds = () =>
@@ -351,7 +354,7 @@ describe('the end of an audit', () => {
       servers.simulator.latencyMs = operation === 'GET /instances/{id}' ? 150 : 0;
       return undefined;
     };
-    // For two or three times ten reads.
+    // Enough time for two or three batches of ten reads.
     const first = await servers.audit({ invocationMs: 1_000 + 400 + 350 });
     expect(first).toMatchObject({ notListed: 40, complete: false, lost: 0, notVisible: false });
     expect(first.readById).toBeGreaterThanOrEqual(10);
@@ -364,7 +367,7 @@ describe('the end of an audit', () => {
     expect(new Set(after).size).toBe(40);
   }, 30_000);
 
-  test('is not brought about by a difference that cannot be told', async () => {
+  test('an audit that cannot read the row of a possible orphan does not count it, and is incomplete', async () => {
     const [row] = await provisioned('orphaned', 'acme');
     if (!row) throw new Error('no row');
     await servers.store.remove(row, row);

@@ -33,7 +33,7 @@ async function provisionedFromSecret({
   return tenantId;
 }
 
-/** Makes the row look as it was written by an earlier version, or by another version of the catalogue. */
+/** Makes the row look as it was written by an earlier version, or by another version of the catalog. */
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<void> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
@@ -48,7 +48,7 @@ const patch = (tenantId: string, configuration: Configuration, elementKey = 'tax
 const instanceOf = (tenantId: string) => servers.instancesOf(tenantId)[0];
 
 describe('a change', () => {
-  test('of name and tags keeps id, token and marker tags', async () => {
+  test('a change of name and tags keeps id, token and marker tags', async () => {
     const tenantId = await provisioned();
     const before = await readToken(servers, keyOf(tenantId));
     const row = await servers.change(keyOf(tenantId), { name: 'Store', tags: ['us', 'us'] });
@@ -62,7 +62,7 @@ describe('a change', () => {
     expect(await readToken(servers, keyOf(tenantId))).toEqual(before);
   });
 
-  test('makes the request with the new settings the one that is repeated', async () => {
+  test('a repeat of a create with the changed settings is the same request', async () => {
     const tenantId = await provisioned();
     await servers.change(keyOf(tenantId), { name: 'Store', configuration: { 'pagination.max': 7 } });
     const asked = { tags: ['eu'], configuration: { 'api.key': 'k', 'pagination.max': '7' } };
@@ -71,7 +71,7 @@ describe('a change', () => {
     expect((await errorOf(old)).code).toBe('settings-conflict');
   });
 
-  test('of the API key is sent, and stored nowhere', async () => {
+  test('a change of the API key is sent, and stored nowhere', async () => {
     const tenantId = await provisioned();
     await servers.change(keyOf(tenantId), { configuration: { 'api.key': 'brand-new' } });
     expect(instanceOf(tenantId)?.configuration).toMatchObject({ 'api.key': 'brand-new' });
@@ -79,9 +79,9 @@ describe('a change', () => {
   });
 
   test.each([
-    ['nothing', async () => newTenant(), 'not-found'],
+    ['a missing instance', async () => newTenant(), 'not-found'],
     [
-      'what is being deleted',
+      'an instance that is being deleted',
       async () => {
         const tenantId = await provisioned();
         servers.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: { kind: 'reset' } });
@@ -91,7 +91,7 @@ describe('a change', () => {
       'not-active',
     ],
     [
-      'what was removed',
+      'a removed instance',
       async () => {
         const tenantId = await provisioned();
         await servers.remove(keyOf(tenantId));
@@ -99,12 +99,12 @@ describe('a change', () => {
       },
       'not-found',
     ],
-  ])('of %s is refused', async (_what, prepare, code) => {
+  ])('a change of %s is refused', async (_what, prepare, code) => {
     const tenantId = await prepare();
     expect((await errorOf(servers.change(keyOf(tenantId), { name: 'x' }))).code).toBe(code);
   });
 
-  test('beside another one is told to wait, and so is a removal', async () => {
+  test('a change or removal during another change is refused as busy', async () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 150;
     const first = servers.change(keyOf(tenantId), { name: 'First' });
@@ -116,7 +116,7 @@ describe('a change', () => {
   });
 
   test.each(['applied', 'none'] as const)(
-    'whose answer is lost is sent again (effect: %s)',
+    'a change whose response is lost is sent again (effect: %s)',
     async (effect) => {
       const tenantId = await provisioned();
       servers.simulator.fail({ on: 'PATCH /instances/{id}', effect, outcome: { kind: 'reset' } });
@@ -127,12 +127,12 @@ describe('a change', () => {
   );
 
   test.each([
-    ['that stays unknown', 500, 'update-outcome-unknown'],
+    ['of unknown outcome', 500, 'update-outcome-unknown'],
     ['that is refused', 400, 'refused-by-cloud-elements'],
     ['of an instance that Cloud Elements has lost', 404, 'gone-at-cloud-elements'],
-    ['with secrets that are refused', 401, 'platform-credentials-refused'],
-    ['that meets 429 for long', 429, 'cloud-elements-busy'],
-  ])('%s leaves the row as it was', async (_what, status, code) => {
+    ['with refused platform secrets', 401, 'platform-credentials-refused'],
+    ['that gets 429 again and again', 429, 'cloud-elements-busy'],
+  ])('a change %s leaves the row as it was', async (_what, status, code) => {
     const tenantId = await provisioned();
     const before = await servers.rowOf(tenantId);
     servers.simulator.faultFor = ({ method }) =>
@@ -180,7 +180,7 @@ describe('an instance is read before it is changed', () => {
     expect(instance).toMatchObject({ name: 'Store', tags });
   });
 
-  test('a read that fails once is repeated', async () => {
+  test('a failed read before a change is repeated', async () => {
     const tenantId = await provisioned();
     servers.simulator.fail({ on: 'GET /instances/{id}', effect: 'none', outcome: { kind: 'reset' } });
     expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
@@ -202,30 +202,27 @@ describe('an instance is read before it is changed', () => {
     ['PATCH /instances/{id}', 401],
     ['PATCH /instances/{id}', 403],
     ['PATCH /instances/{id}', 404],
-  ] as const)(
-    'a proxy that answers %s with %d and JSON is no verdict: it is repeated',
-    async (on, status) => {
-      const tenantId = await provisioned();
-      const body = { message: 'no Route matched with those values' };
-      const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
-      servers.simulator.fail({ ...fault, times: 2 });
-      expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
-      servers.simulator.fail({ ...fault, times: 5 });
-      const changed = servers.change(
-        keyOf(tenantId),
-        { configuration: { 'api.key': 'k' } },
-        { invocationMs: 30_000 },
-      );
-      expect(await errorOf(changed)).toMatchObject({
-        code: 'cloud-elements-unreadable',
-        status: 502,
-        retryable: true,
-      });
-      // What a proxy has done with an update is not known.
-      const isSent = on.startsWith('PATCH');
-      expect((await servers.rowOf(tenantId))?.updateInDoubtUntil !== undefined).toBe(isSent);
-    },
-  );
+  ] as const)('a %s that a proxy answers with %d and JSON is repeated', async (on, status) => {
+    const tenantId = await provisioned();
+    const body = { message: 'no Route matched with those values' };
+    const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
+    servers.simulator.fail({ ...fault, times: 2 });
+    expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+    servers.simulator.fail({ ...fault, times: 5 });
+    const changed = servers.change(
+      keyOf(tenantId),
+      { configuration: { 'api.key': 'k' } },
+      { invocationMs: 30_000 },
+    );
+    expect(await errorOf(changed)).toMatchObject({
+      code: 'cloud-elements-unreadable',
+      status: 502,
+      retryable: true,
+    });
+    // The effect of an update that a proxy answers is unknown.
+    const isSent = on.startsWith('PATCH');
+    expect((await servers.rowOf(tenantId))?.updateInDoubtUntil !== undefined).toBe(isSent);
+  });
 
   test.each([
     [500, 'cloud-elements-unreachable'],
@@ -254,7 +251,7 @@ describe("an empty configuration sends the tenant's secret", () => {
     expect(JSON.stringify(await servers.rowOf(tenantId))).not.toContain('rotated');
   });
 
-  test('what a request has set stays when the secret is sent again', async () => {
+  test('entries that a request has set stay when the secret is sent again', async () => {
     const configuration = { 'pagination.max': 20 };
     const tenantId = await provisionedFromSecret({ configuration });
     servers.putTenantSecret(tenantId, '{"api.key": "rotated", "pagination.max": "50"}');
@@ -266,7 +263,7 @@ describe("an empty configuration sends the tenant's secret", () => {
 
   test.each([
     ['lacks a required entry', '{"base.url": "https://elsewhere.example"}', ['configuration.api.key']],
-    ['holds nothing', '{}', ['configuration.api.key']],
+    ['is empty', '{}', ['configuration.api.key']],
   ])('a secret that %s is not sent', async (_what, secret, missing) => {
     const tenantId = await provisionedFromSecret();
     const before = await servers.rowOf(tenantId);
@@ -278,7 +275,7 @@ describe("an empty configuration sends the tenant's secret", () => {
     expect(await servers.rowOf(tenantId)).toEqual(before);
   });
 
-  test('an empty secret of an element outside the catalogue is missing configuration', async () => {
+  test('an empty secret of an element outside the catalog is missing configuration', async () => {
     const elementKey = 'freshdeskv2';
     const secret = { subdomain: 'shop', username: 'stored' };
     const tenantId = await provisionedFromSecret({ elementKey, secret });
@@ -351,12 +348,12 @@ describe('entries outside the allow-list', () => {
     });
     expect(servers.simulator.requests).toEqual([]);
     expect(await servers.rowOf(tenantId)).toEqual(before);
-    // What was refused leaves nothing behind that the secret could be sent beside.
+    // The refused entries were not stored, so the secret can be sent again.
     await patch(tenantId, {});
     expect(configurationAt(tenantId)).toEqual({ 'api.key': 'stored', 'partner.key': 'second' });
   });
 
-  test("PATCH sets no entry beside the tenant's secret of an element outside the catalogue", async () => {
+  test("PATCH sets no entry beside the tenant's secret of an element outside the catalog", async () => {
     const elementKey = 'freshdeskv2';
     const secret = { subdomain: 'shop', username: 'stored' };
     const tenantId = await provisionedFromSecret({ elementKey, secret });
@@ -365,7 +362,7 @@ describe('entries outside the allow-list', () => {
     expect(servers.simulator.requests).toEqual([]);
   });
 
-  test('PATCH sets nothing outside the allow-list where the source is not known', async () => {
+  test('PATCH sets nothing outside the allow-list when the source is unknown', async () => {
     const tenantId = await provisioned();
     await rewrite(tenantId, unknown);
     const error = await errorOf(patch(tenantId, { 'api.key': 'new' }));
@@ -398,7 +395,7 @@ describe('entries outside the allow-list', () => {
     },
   );
 
-  test('PATCH with every entry changes them, and its settings are those that a repeat has', async () => {
+  test('PATCH with every entry changes them, and a repeat of the create has the new settings', async () => {
     const tenantId = await provisioned({ 'api.key': 'own', 'base.url': 'https://one.example' });
     const configuration = { 'api.key': 'new', 'base.url': 'https://two.example', 'partner.key': 'p' };
     await patch(tenantId, configuration);
@@ -416,7 +413,7 @@ describe('entries outside the allow-list', () => {
     expect((await errorOf(elsewhere)).code).toBe('settings-conflict');
   });
 
-  test('names are remembered before an update is sent, and all are required from then on, also when it is refused', async () => {
+  test('names are remembered before an update is sent, and required from then on, also after a refusal', async () => {
     const tenantId = await provisioned();
     servers.simulator.fail({
       on: 'PATCH /instances/{id}',
@@ -433,7 +430,7 @@ describe('entries outside the allow-list', () => {
     expect((await servers.rowOf(tenantId))?.requestEntries).toEqual(['api.key', 'base.url']);
     const error = await errorOf(patch(tenantId, { 'api.key': 'new' }));
     expect(error.facts.missing).toEqual(['configuration.base.url']);
-    // Nothing was changed, so the request of the beginning is still the one that is repeated.
+    // Nothing was changed, so a repeat is still compared with the first request.
     const repeated = taxify(tenantId, { name: 'Shop', tags: ['eu'], configuration: { 'api.key': 'old' } });
     expect((await servers.provision(repeated)).outcome).toBe('replayed');
   });
@@ -503,12 +500,12 @@ const failPatch = (times: number, outcome: Fault['outcome']) =>
 describe('the doubt about an update that a request has configured', () => {
   const all = { 'api.key': 'new', 'base.url': 'https://one.example' };
 
-  test('the doubt is written before an update is sent, and taken back when it is done', async () => {
+  test('the doubt is written before an update is sent, and withdrawn when it is done', async () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 100;
     const change = patch(tenantId, all);
     await expect.poll(() => patches()).toBe(1);
-    // All that may still be sent is sent by the deadline, less the reserve, and takes effect in 10 s.
+    // Every update is sent by the deadline, less the reserve, and takes effect within 10 s.
     expect(await doubtOf(tenantId)).toBeGreaterThan(Date.now() + 10_000);
     await change;
     expect(await doubtOf(tenantId)).toBeUndefined();
@@ -516,8 +513,8 @@ describe('the doubt about an update that a request has configured', () => {
 
   test.each([
     ['refused', { kind: 'status', status: 400 }],
-    ['not taken', { kind: 'status', status: 429 }],
-  ] as const)('the doubt is taken back when the update is %s', async (_what, outcome) => {
+    ['rate limited', { kind: 'status', status: 429 }],
+  ] as const)('the doubt is withdrawn when the update is %s', async (_what, outcome) => {
     const tenantId = await provisioned();
     failPatch(10, outcome);
     await errorOf(patch(tenantId, all));
@@ -538,7 +535,7 @@ describe('the doubt about an update that a request has configured', () => {
     servers.reset();
     const inDoubtUntil = await doubtOf(tenantId);
     expect(inDoubtUntil).toBeGreaterThan(Date.now() + 9_000);
-    // A later one that is certain says nothing about it.
+    // A later update with a known outcome does not resolve the doubt.
     await patch(tenantId, all);
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
     await servers.change(keyOf(tenantId), { name: 'Store' });
@@ -561,7 +558,7 @@ describe('the doubt about an update that a request has configured', () => {
     expect((await repeated).outcome).toBe('replayed');
   });
 
-  test('after a refused update the request before is the same one still', async () => {
+  test('after a refused update the previous request is still the same request', async () => {
     const tenantId = await provisioned();
     failPatch(1, { kind: 'status', status: 400 });
     await errorOf(patch(tenantId, all));

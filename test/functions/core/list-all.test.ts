@@ -45,7 +45,7 @@ describe('a list of all tenants’ instances', () => {
     expect((await walk({ limit: '7' })).pages).toBe(9);
   });
 
-  test('no tombstone, no item that is no instance, and no token is listed', async () => {
+  test('the list of all tenants has no tombstones, no other items and no tokens', async () => {
     await insert([
       { tenantId: 'there' },
       { tenantId: 'gone', status: 'removed' },
@@ -57,14 +57,14 @@ describe('a list of all tenants’ instances', () => {
     expect(JSON.stringify(instances)).not.toMatch(/token|provisionId|configuration/);
   });
 
-  test('a row that cannot be read is listed as such', async () => {
+  test('an unreadable row is listed as such', async () => {
     await insert([{ tenantId: 'good' }]);
     await servers.putItem({ tenantId: { S: 'odd' }, elementKey: { S: 'taxify' }, status: { S: 'of later' } });
     const { instances } = await walk({ status: 'unreadable' });
     expect(instances).toEqual([{ tenantId: 'odd', element: { key: 'taxify' }, status: 'unreadable' }]);
   });
 
-  test('filters by status and element hold together, and a page that shows none goes on', async () => {
+  test('filters by status and element apply together, and a page without matches has a cursor', async () => {
     await insert([
       { tenantId: 'a', status: 'failed' },
       { tenantId: 'b' },
@@ -96,12 +96,12 @@ describe('a list of all tenants’ instances', () => {
       });
     }
     expect((await errorOf(list({ cursor, status: 'active' }))).code).toBe('invalid-request');
-    // The size of a page may change on the way.
+    // The page size may change between pages.
     expect((await list({ cursor, limit: '5' })).instances).toHaveLength(2);
   });
 });
 
-test('a row of now is listed beside those that a page has shown', async () => {
+test('a row written meanwhile is listed beside those of earlier pages', async () => {
   const tenantId = newTenant();
   await servers.provision(taxify(tenantId));
   await servers.remove(keyOf(tenantId));

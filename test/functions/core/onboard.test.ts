@@ -26,7 +26,7 @@ const ofToolkit = (tenantId: string) =>
 const ofOurOwn = (tenantId: string) => event('TenantOnboarded', tenantId);
 
 describe('an onboarding request of the toolkit', () => {
-  test('waits for the tenant’s secret and leaves no row', async () => {
+  test('a toolkit request waits for the tenant’s secret and leaves no row', async () => {
     const tenantId = newTenant();
     expect(await servers.onboard(ofToolkit(tenantId))).toEqual({
       outcome: 'waiting-for-secret',
@@ -39,7 +39,7 @@ describe('an onboarding request of the toolkit', () => {
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('is refused at its last delivery when the secret has not come', async () => {
+  test('a toolkit request without the secret is refused at its last delivery', async () => {
     const tenantId = newTenant();
     const last = { deliveries: queueMaxReceiveCount };
     expect(await servers.onboard(ofToolkit(tenantId), last)).toEqual({ outcome: 'refused', retry: false });
@@ -51,8 +51,8 @@ describe('an onboarding request of the toolkit', () => {
   });
 });
 
-describe('an event of our own', () => {
-  test('is refused at its first delivery when the secret does not exist', async () => {
+describe('a native event', () => {
+  test('a native event without the secret is refused at its first delivery', async () => {
     const tenantId = newTenant();
     expect((await errorOf(servers.onboard(ofOurOwn(tenantId)))).code).toBe('missing-configuration');
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed' });
@@ -63,7 +63,7 @@ describe.each([
   ['of the toolkit', ofToolkit],
   ['of our own', ofOurOwn],
 ])('an event %s', (_whose, asked) => {
-  test('that meets an unusable secret waits until it is mended', async () => {
+  test('an event that meets an unusable secret waits until the secret is corrected', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, 'not JSON');
     expect(await servers.onboard(asked(tenantId))).toEqual({ outcome: 'waiting-for-secret', retry: true });
@@ -71,7 +71,7 @@ describe.each([
     expect((await servers.onboard(asked(tenantId))).outcome).toBe('created');
   });
 
-  test('that meets an unusable secret at its last delivery is refused', async () => {
+  test('an event that meets an unusable secret at its last delivery is refused', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, 'not JSON');
     const last = { deliveries: queueMaxReceiveCount };

@@ -26,7 +26,7 @@ const kinds = () => servers.observations.map(({ kind }) => kind);
 const countTimers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 
 describe('a fresh provisioning', () => {
-  test('costs one create, two writes and one encryption, and stores the token encrypted', async () => {
+  test('a fresh provisioning costs one create, two writes and one encryption, and stores the token encrypted', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(newTenant()));
     servers.reset();
@@ -44,7 +44,7 @@ describe('a fresh provisioning', () => {
     expect(row).toMatchObject({ contested: false, origin: servers.simulator.url });
   });
 
-  test('sends the documented body with our marker tags and no Element part in the header', async () => {
+  test('a create sends the documented body with marker tags and no Element part in the header', async () => {
     const tenantId = newTenant();
     await servers.provision(
       taxify(tenantId, {
@@ -66,7 +66,7 @@ describe('a fresh provisioning', () => {
     );
   });
 
-  test('takes what the request lacks from the tenant secret', async () => {
+  test('a request takes missing entries from the tenant secret', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "stored-key", "pagination.max": "50"}');
     await servers.provision(taxify(tenantId, { configuration: { 'pagination.max': 20 } }));
@@ -76,7 +76,7 @@ describe('a fresh provisioning', () => {
     });
   });
 
-  test('leaves no deadline behind that would keep it in memory', async () => {
+  test('a provisioning leaves no deadline behind that would keep it in memory', async () => {
     const before = countTimers();
     await servers.provision(taxify(newTenant()));
     expect(countTimers()).toBeLessThanOrEqual(before);
@@ -84,13 +84,13 @@ describe('a fresh provisioning', () => {
 });
 
 describe('asking again', () => {
-  test('replays without asking Cloud Elements, Secrets Manager or KMS', async () => {
+  test('a repeat makes no call to Cloud Elements, Secrets Manager or KMS', async () => {
     const tenantId = newTenant();
     const first = await servers.provision(taxify(tenantId));
     servers.reset();
     const again = await servers.provision(taxify(tenantId));
     expect(again).toMatchObject({ outcome: 'replayed', row: { instanceId: first.row.instanceId } });
-    // The embedded DynamoDB does not send the old item along, as DynamoDB does, so here it is read.
+    // Unlike DynamoDB, the embedded one does not return the old item with a refusal, so it is read here.
     expect(servers.awsRequests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.GetItem']);
     expect(servers.simulator.requests).toEqual([]);
   });
@@ -99,7 +99,7 @@ describe('asking again', () => {
     ['another name', { name: 'Another' }],
     ['other tags', { tags: ['more'] }],
     ['other harmless configuration', { configuration: { 'api.key': 'k', 'pagination.max': '7' } }],
-  ])('with %s is a conflict that changes nothing', async (_what, change) => {
+  ])('a repeat with %s is a conflict that changes nothing', async (_what, change) => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const before = await rowOf(tenantId);
@@ -108,7 +108,7 @@ describe('asking again', () => {
     expect(await rowOf(tenantId)).toEqual(before);
   });
 
-  test('by twenty events at once is recorded and answered for each of them', async () => {
+  test('twenty events for the same instance are recorded and each answered', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "stored"}');
     await servers.provision(taxify(tenantId, {}));
@@ -124,14 +124,14 @@ describe('asking again', () => {
     expect(servers.posts()).toBe(1);
   });
 
-  test('with tags in another order or another credential is the same request', async () => {
+  test('a repeat with tags in another order or another credential is the same request', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId, { tags: ['a', 'b'], configuration: { 'api.key': 'one' } }));
     const again = taxify(tenantId, { tags: ['b', 'a'], configuration: { 'api.key': 'two' } });
     expect((await servers.provision(again)).outcome).toBe('replayed');
   });
 
-  test('fifty times at once makes one instance', async () => {
+  test('fifty concurrent requests make one instance', async () => {
     const tenantId = newTenant();
     servers.simulator.latencyMs = 100;
     const outcomes = await Promise.all(Array.from({ length: 50 }, () => servers.provision(taxify(tenantId))));
@@ -141,7 +141,7 @@ describe('asking again', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('with other settings while it is in progress is to be asked again later', async () => {
+  test('a request with other settings during a provisioning is retried later', async () => {
     const tenantId = newTenant();
     servers.simulator.latencyMs = 100;
     const first = servers.provision(taxify(tenantId));
@@ -155,21 +155,21 @@ describe('asking again', () => {
 
 describe('a create whose outcome is unknown', () => {
   const unknown: [string, Fault['outcome']][] = [
-    ['200 that cannot be read', { kind: 'unreadable' }],
+    ['an unreadable 200', { kind: 'unreadable' }],
     ['200 without a token', { kind: 'status', status: 200, body: { id: 7 } }],
     ['a redirect', { kind: 'status', status: 302, headers: { location: '/' }, body: '' }],
     ['408', { kind: 'status', status: 408 }],
     ['409', { kind: 'status', status: 409 }],
     ['500', { kind: 'status', status: 500 }],
     ['502 with HTML from a proxy', { kind: 'status', status: 502, body: '<html>Bad gateway</html>' }],
-    ['a status that nobody knows', { kind: 'status', status: 599, body: {} }],
+    ['an unknown status', { kind: 'status', status: 599, body: {} }],
     ['a reset', { kind: 'reset' }],
     ['a reset in the middle of the body', { kind: 'reset-mid-body' }],
-    ['no answer in time', { kind: 'stall' }],
-    ['an answer that drips', { kind: 'drip', bytesPerSecond: 10 }],
+    ['no response in time', { kind: 'stall' }],
+    ['a response that drips', { kind: 'drip', bytesPerSecond: 10 }],
   ];
 
-  test.each(unknown)('after %s is looked up and adopted', async (_what, outcome) => {
+  test.each(unknown)('a create after %s is looked up and adopted', async (_what, outcome) => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
@@ -179,7 +179,7 @@ describe('a create whose outcome is unknown', () => {
   });
 
   test.each(unknown)(
-    'after %s is left open when nothing shows, without a second create',
+    'a create after %s is left open when no instance shows, without a second create',
     async (_what, outcome) => {
       const tenantId = newTenant();
       failPost({ effect: 'none', outcome });
@@ -198,7 +198,7 @@ describe('a create whose outcome is unknown', () => {
     },
   );
 
-  test('is adopted by a later request when it shows late', async () => {
+  test('a late instance of an unknown outcome is adopted by a later request', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'late-effect', ms: 300 } });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
@@ -208,7 +208,7 @@ describe('a create whose outcome is unknown', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('is created again only once the first can no longer take effect', async () => {
+  test('an instance is created again only once the first create can no longer take effect', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'reset' } });
     await servers.provision(taxify(tenantId));
@@ -225,7 +225,7 @@ describe('a create whose outcome is unknown', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('keeps its request id for the operator', async () => {
+  test('an unknown outcome keeps its request id for the operator', async () => {
     const tenantId = newTenant();
     const requestId = 'feedfacefeedfacefeedface';
     failPost({
@@ -238,7 +238,7 @@ describe('a create whose outcome is unknown', () => {
 });
 
 describe('a create that was not sent', () => {
-  test('for a refused connection leaves no row and says what to do', async () => {
+  test('a refused connection leaves no row and says what to do', async () => {
     const tenantId = newTenant();
     const provision = servers.openProvisioning({ baseUrl: 'http://127.0.0.1:1' });
     const error = await errorOf(provision(taxify(tenantId)));
@@ -248,7 +248,7 @@ describe('a create that was not sent', () => {
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
-  test('is sent five times, without a wait after the last', async () => {
+  test('a create is sent five times, without a wait after the last', async () => {
     const provision = servers.openProvisioning({ baseUrl: 'http://127.0.0.1:1' });
     const provisioned = provision(taxify(newTenant()), { invocationMs: 30_000 });
     expect((await errorOf(provisioned)).code).toBe('cloud-elements-unreachable');
@@ -256,25 +256,25 @@ describe('a create that was not sent', () => {
     expect(servers.sleeps).toEqual([200, 400, 800, 1_600]);
   });
 
-  test('for a name that does not resolve leaves no row', async () => {
+  test('a name that does not resolve leaves no row', async () => {
     const tenantId = newTenant();
     const provision = servers.openProvisioning({ baseUrl: 'http://cloud-elements.invalid' });
     expect((await errorOf(provision(taxify(tenantId)))).code).toBe('cloud-elements-unreachable');
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
-  test('for a connection that is never accepted leaves no row', async () => {
+  test('a connection that is never accepted leaves no row', async () => {
     await using deaf = await startDeafServer();
     const tenantId = newTenant();
     const provision = servers.openProvisioning({ baseUrl: deaf.url });
     const error = await errorOf(provision(taxify(tenantId)));
     expect(error.code).toBe('cloud-elements-unreachable');
-    // The connection's time or the call's, whichever is up first: nothing was sent either way.
+    // The timeout of the connection or of the call, whichever is first: nothing was sent either way.
     expect(error.message).toMatch(/UND_ERR_CONNECT_TIMEOUT|TimeoutError/);
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
-  test('from the queue is recorded as failed, with the reason that may be shown', async () => {
+  test('an event whose create was not sent is recorded as failed, with a public reason', async () => {
     const tenantId = newTenant();
     const provision = servers.openProvisioning({ baseUrl: 'http://127.0.0.1:1' });
     await errorOf(provision(taxify(tenantId), { recordRefusal: true }));
@@ -287,7 +287,7 @@ describe('a create that was not sent', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('because too little time is left sends nothing', async () => {
+  test('a create with too little time left is not sent', async () => {
     const tenantId = newTenant();
     const provisioned = servers.provision(taxify(tenantId), { invocationMs: 1_300 });
     expect((await errorOf(provisioned)).code).toBe('out-of-time');
@@ -297,7 +297,7 @@ describe('a create that was not sent', () => {
 });
 
 describe('429', () => {
-  test('is waited out within the time there is', async () => {
+  test('a 429 is waited out within the remaining time', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', times: 2, outcome: { kind: 'status', status: 429 } });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
@@ -308,7 +308,7 @@ describe('429', () => {
   test.each([
     ['seconds', () => '60'],
     ['a date', () => new Date(Date.now() + 60_000).toUTCString()],
-  ])('with a longer Retry-After in %s is handed on, and leaves no row', async (_form, retryAfter) => {
+  ])('a 429 with a longer Retry-After in %s is passed on, and leaves no row', async (_form, retryAfter) => {
     const tenantId = newTenant();
     const headers = { 'retry-after': retryAfter() };
     failPost({ effect: 'none', outcome: { kind: 'status', status: 429, headers } });
@@ -321,7 +321,7 @@ describe('429', () => {
 });
 
 describe('the platform secret', () => {
-  test('that was rotated is fetched anew, once', async () => {
+  test('a rotated platform secret is fetched again, once', async () => {
     const rotated = { userSecret: 'rotated-user-secret', organizationSecret: 'rotated-organization-secret' };
     await servers.provision(taxify(newTenant()));
     servers.rotateSecrets(rotated);
@@ -335,7 +335,7 @@ describe('the platform secret', () => {
     );
   });
 
-  test('that is revoked ends the request without a row, and tells the operator', async () => {
+  test('a revoked platform secret ends the request without a row, and alerts the operator', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'status', status: 401 } });
     const error = await errorOf(servers.provision(taxify(tenantId)));
@@ -349,7 +349,7 @@ describe('the platform secret', () => {
     ['lacks a part', '{"userSecret": "hush-hush"}', '#/organizationSecret is missing'],
     ['is not ASCII', '{"userSecret": "hüsh", "organizationSecret": "x"}', '#/userSecret expected'],
     ['holds a comma', '{"userSecret": "hush,hush", "organizationSecret": "x"}', '#/userSecret expected'],
-  ])('that %s ends the request before anything is sent', async (_what, value, fault) => {
+  ])('a platform secret that %s ends the request before anything is sent', async (_what, value, fault) => {
     const tenantId = newTenant();
     await using own = await startServers();
     own.putPlatformSecret(value);
@@ -362,7 +362,7 @@ describe('the platform secret', () => {
     expect(await own.store.get(keyOf(tenantId))).toBeUndefined();
   });
 
-  test('that cannot be read is asked for again by the next request', async () => {
+  test('an unreadable platform secret is fetched again by the next request', async () => {
     await using own = await startServers();
     own.failAws({
       target: 'secretsmanager.GetSecretValue',
@@ -377,7 +377,7 @@ describe('the platform secret', () => {
 });
 
 describe('a refusal by Cloud Elements', () => {
-  test('is recorded with its request id, and a corrected request succeeds', async () => {
+  test('a refusal by Cloud Elements is recorded with its request id, and a corrected request succeeds', async () => {
     const tenantId = newTenant();
     const requestId = 'feedfacefeedfacefeedface';
     failPost({
@@ -400,7 +400,7 @@ describe('a refusal by Cloud Elements', () => {
     expect(row.lastError).toBeUndefined();
   });
 
-  test("by the vendor behind it does not relay the vendor's words", async () => {
+  test("a refusal by the vendor does not relay the vendor's words", async () => {
     const tenantId = newTenant();
     const settings = taxify(tenantId, { configuration: { 'api.key': 'refused-by-the-vendor' } });
     const error = await errorOf(servers.provision(settings));
@@ -410,7 +410,7 @@ describe('a refusal by Cloud Elements', () => {
     );
   });
 
-  test('that quotes what was sent is passed on without it', async () => {
+  test('a refusal that quotes the request is relayed without the quote', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'echo-credentials' } });
     const error = await errorOf(
@@ -421,7 +421,7 @@ describe('a refusal by Cloud Elements', () => {
   });
 
   test.each([401, 403, 404])(
-    'by a proxy that answers %d with JSON is none, and may be retried',
+    'a %d with JSON from a proxy is no refusal, and may be retried',
     async (status) => {
       const tenantId = newTenant();
       const body = { message: 'no Route matched with those values' };
@@ -433,7 +433,7 @@ describe('a refusal by Cloud Elements', () => {
     },
   );
 
-  test('by something in front of it counts as ours, not as the caller’s', async () => {
+  test('a refusal by a proxy counts as a fault of the service, not of the caller', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>Forbidden</html>' } });
     const error = await errorOf(servers.provision(taxify(tenantId)));
@@ -442,7 +442,7 @@ describe('a refusal by Cloud Elements', () => {
   });
 });
 
-/** A few at a time: the servers are not what is tried. */
+/** A few at a time, because this is no test of the servers' load. */
 async function provisionStrangers(count: number): Promise<void> {
   for (let left = count; left > 0; left -= 20) {
     const some = Array.from({ length: Math.min(left, 20) }, () => servers.provision(taxify(newTenant())));
@@ -451,14 +451,14 @@ async function provisionStrangers(count: number): Promise<void> {
 }
 
 describe('taking over a claim that was never ended', () => {
-  test('waits for its lease', async () => {
+  test('a take-over waits for the lease of the dead claim', async () => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
     expect(servers.simulator.requests).toEqual([]);
   });
 
-  test('adopts what it had created', async () => {
+  test('a take-over adopts the instance of the dead claim', async () => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -468,7 +468,7 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('before it may create does not put off the moment from which it may', async () => {
+  test('a take-over that may not create yet does not delay the time from which it may', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'none');
     servers.clock.aheadMs = 1_001;
@@ -481,7 +481,7 @@ describe('taking over a claim that was never ended', () => {
     expect((await provisioned).outcome).toBe('in-progress');
   });
 
-  test('does not create while its create may still take effect, and does afterwards', async () => {
+  test('a take-over creates only once the dead claim’s create can no longer take effect', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'none');
     servers.clock.aheadMs = 1_001;
@@ -501,16 +501,16 @@ describe('taking over a claim that was never ended', () => {
   test.each([
     ['an error', { kind: 'status', status: 500 }],
     ['a 404 of a gateway', { kind: 'status', status: 404, body: { message: 'no Route matched' } }],
-    ['an item that cannot be read', { kind: 'status', status: 200, body: [{ element: { key: 'taxify' } }] }],
+    ['an unreadable item', { kind: 'status', status: 200, body: [{ element: { key: 'taxify' } }] }],
     [
       'a 404 that is not from Cloud Elements',
       { kind: 'status', status: 404, body: '<html>Not found</html>' },
     ],
-    ['200 with something else than a list', { kind: 'status', status: 200, body: { instances: [] } }],
-    ['a refusal of our secrets', { kind: 'status', status: 401 }],
-    ['no answer in time', { kind: 'stall' }],
+    ['200 without a list', { kind: 'status', status: 200, body: { instances: [] } }],
+    ['a refusal of the platform secrets', { kind: 'status', status: 401 }],
+    ['no response in time', { kind: 'stall' }],
   ] satisfies [string, Fault['outcome']][])(
-    'concludes nothing from %s to its look-up',
+    'a take-over is inconclusive after %s in response to its look-up',
     async (_what, outcome) => {
       const tenantId = newTenant();
       const killed = await killedWhileCreating(tenantId, 'none');
@@ -527,7 +527,7 @@ describe('taking over a claim that was never ended', () => {
     ['no tags', { tags: 'absent' as const }],
     ['empty tags', { tags: 'empty' as const }],
     ['no token', { token: 'absent' as const }],
-  ])('recognises its instance in a list that shows %s', async (_what, listShape) => {
+  ])('a take-over recognizes its instance in a list that shows %s', async (_what, listShape) => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -536,7 +536,7 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('finds its instance on a later page among strangers, and adopts no stranger', async () => {
+  test('a take-over finds its instance on a later page, and adopts none of another tenant', async () => {
     await provisionStrangers(205);
     const tenantId = newTenant();
     const { provisionId } = await killedWhileCreating(tenantId, 'applied');
@@ -550,7 +550,7 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('adopts no stranger from a list that shows neither tags nor only what was asked for', async () => {
+  test('a take-over adopts no instance of others from a list without tags that ignores its filter', async () => {
     await using own = await startServers();
     await own.provision(taxify(newTenant()));
     const tenantId = newTenant();
@@ -562,7 +562,7 @@ describe('taking over a claim that was never ended', () => {
     await own.expectOneActiveInstance(tenantId);
   });
 
-  test('concludes nothing when a later page is missing', async () => {
+  test('a take-over is inconclusive when a later page is missing', async () => {
     await provisionStrangers(201 - servers.simulator.instances.length);
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
@@ -574,7 +574,7 @@ describe('taking over a claim that was never ended', () => {
     expect(instancesOf(tenantId)).toHaveLength(1);
   });
 
-  test('adopts an instance that tells no creation date', async () => {
+  test('a take-over adopts an instance without a creation date', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     const [instance] = instancesOf(tenantId);
@@ -586,7 +586,7 @@ describe('taking over a claim that was never ended', () => {
       outcome: {
         kind: 'status',
         status: 200,
-        // The stranger cannot be read, and need not be.
+        // The other tenant's instance is unreadable, and need not be read.
         body: [
           { element: { key: 'box' } },
           { id, token, tags, element: { key: 'taxify' }, createdDate: null },
@@ -597,7 +597,7 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('keeps the oldest of several and removes the others', async () => {
+  test('a take-over keeps the oldest of several instances and removes the others', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     const oldest = instancesOf(tenantId)[0];
@@ -609,7 +609,7 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('keeps the one that the row names, even if another is older', async () => {
+  test('a take-over keeps the instance that the row names, even if another is older', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     await duplicate(killed);
@@ -620,11 +620,11 @@ describe('taking over a claim that was never ended', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('leaves the surplus alone while it cannot see its commit stand', async () => {
+  test('a take-over leaves duplicates alone until it has seen its commit in the table', async () => {
     const tenantId = newTenant();
     await duplicate(await killedWhileCreating(tenantId, 'applied'));
     servers.clock.aheadMs = 1_001;
-    // The first read finds the row, the second is to see the commit.
+    // The first read finds the row, the second should see the commit.
     servers.failAws({ target: 'DynamoDB_20120810.GetItem', stallMs: 0 });
     servers.failAws({
       target: 'DynamoDB_20120810.GetItem',
@@ -636,7 +636,7 @@ describe('taking over a claim that was never ended', () => {
     expect(instancesOf(tenantId)).toHaveLength(2);
   });
 
-  test('leaves the surplus alone when it cannot be removed, and says so', async () => {
+  test('a take-over logs duplicates that it cannot remove', async () => {
     const tenantId = newTenant();
     await duplicate(await killedWhileCreating(tenantId, 'applied'));
     servers.simulator.fail({
@@ -650,7 +650,7 @@ describe('taking over a claim that was never ended', () => {
     expect(await rowOf(tenantId)).toMatchObject({ status: 'active', contested: true });
   });
 
-  test('is refused to other settings', async () => {
+  test('a take-over by a request with other settings is refused', async () => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -658,7 +658,7 @@ describe('taking over a claim that was never ended', () => {
     expect((await errorOf(servers.provision(other))).code).toBe('busy-with-other-settings');
   });
 
-  test('at another origin concludes nothing', async () => {
+  test('a take-over at another origin is inconclusive', async () => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     await using elsewhere = await startServers();
@@ -668,7 +668,7 @@ describe('taking over a claim that was never ended', () => {
     expect(elsewhere.posts()).toBe(0);
   });
 
-  test('of a failed, doubtful row removes what there is before it creates', async () => {
+  test('a take-over of a failed row in doubt removes existing instances before it creates', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     await servers.store.replace({ ...killed, status: 'failed', contested: true, leaseExpiresAt: 0 }, killed);
@@ -691,7 +691,7 @@ describe('taking over a claim that was never ended', () => {
 });
 
 describe('a commit', () => {
-  test('that comes after its claim was taken over is left to the taker', async () => {
+  test('a commit after its claim was taken over is left to the new claim', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 300 } });
     const slow = servers.provision(taxify(tenantId));
@@ -708,7 +708,7 @@ describe('a commit', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('refused because the taker has committed the same instance is a success', async () => {
+  test('a commit refused because the new claim has committed the same instance is a success', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 300 } });
     const slow = servers.provision(taxify(tenantId));
@@ -720,7 +720,7 @@ describe('a commit', () => {
     await expectOneActiveInstance(tenantId);
   });
 
-  test('refused because the row has settled on another instance removes its own', async () => {
+  test('a commit refused because the row has another instance removes its own', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 300 } });
     const slow = servers.provision(taxify(tenantId));
@@ -742,7 +742,7 @@ describe('a commit', () => {
   test.each([
     ['encrypted', 'TrentService.Encrypt'],
     ['written', 'DynamoDB_20120810.PutItem'],
-  ])('whose token cannot be %s loses nothing', async (_what, target) => {
+  ])('a commit whose token cannot be %s loses nothing', async (_what, target) => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 100 } });
     const first = servers.provision(taxify(tenantId));
@@ -753,7 +753,7 @@ describe('a commit', () => {
     const instanceId = instancesOf(tenantId)[0]?.id;
     expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', contested: true, instanceId });
 
-    // Known by its id, it is found even if the list does not show it yet.
+    // With a known id, it is found even if the list does not show it yet.
     servers.simulator.listLagMs = 60_000;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(1);
@@ -762,7 +762,7 @@ describe('a commit', () => {
 });
 
 describe('a write that the SDK sends twice because the first answer was lost', () => {
-  test('counts as won at the claim', async () => {
+  test('a claim that the SDK sends twice counts as won', async () => {
     const tenantId = newTenant();
     servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
@@ -770,7 +770,7 @@ describe('a write that the SDK sends twice because the first answer was lost', (
     await expectOneActiveInstance(tenantId);
   });
 
-  test('counts as won at the commit', async () => {
+  test('a commit that the SDK sends twice counts as won', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 100 } });
     const provisioned = servers.provision(taxify(tenantId));
@@ -780,7 +780,7 @@ describe('a write that the SDK sends twice because the first answer was lost', (
     await expectOneActiveInstance(tenantId);
   });
 
-  test('counts as won at the take-over', async () => {
+  test('a take-over that the SDK sends twice counts as won', async () => {
     const tenantId = newTenant();
     await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -792,13 +792,13 @@ describe('a write that the SDK sends twice because the first answer was lost', (
   });
 });
 
-test('an AWS call whose answer never ends is broken off and repeated', async () => {
+test('an AWS call whose response never ends is aborted and repeated', async () => {
   servers.failAws({ target: 'DynamoDB_20120810.PutItem', stallMidBody: true });
   expect((await servers.provision(taxify(newTenant()))).outcome).toBe('created');
 });
 
-describe('a claim that cannot be given back', () => {
-  test('does not change what the caller is told, and ends with its lease', async () => {
+describe('a claim that cannot be released', () => {
+  test('a claim that cannot be released ends with its lease, and the response stays the same', async () => {
     const tenantId = newTenant();
     servers.failAws({
       target: 'DynamoDB_20120810.DeleteItem',
@@ -813,7 +813,7 @@ describe('a claim that cannot be given back', () => {
 });
 
 describe('configuration', () => {
-  test('that is missing is named before anything is sent, with the secret to put it into', async () => {
+  test('missing configuration is named before anything is sent, with the secret to put it into', async () => {
     const tenantId = newTenant();
     const error = await errorOf(servers.provision(taxify(tenantId, {})));
     expect(error).toMatchObject({
@@ -825,7 +825,7 @@ describe('configuration', () => {
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
-  test('missing for an event is recorded as failed', async () => {
+  test('missing configuration of an event is recorded as failed', async () => {
     const tenantId = newTenant();
     await errorOf(servers.provision(taxify(tenantId, {}), { recordRefusal: true }));
     expect(await rowOf(tenantId)).toMatchObject({
@@ -834,7 +834,7 @@ describe('configuration', () => {
     });
   });
 
-  test('a request that brings its configuration in part lacks the rest, and the tenant secret is not read', async () => {
+  test('a request with part of its configuration lacks the rest, and the tenant secret is not read', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "stored"}');
     const error = await errorOf(
@@ -849,7 +849,7 @@ describe('configuration', () => {
     expect(servers.awsRequests).toEqual([]);
   });
 
-  test('of an event may hold no credential', async () => {
+  test('an event must not contain a credential', async () => {
     const tenantId = newTenant();
     const event = {
       id: 'event-1',
@@ -875,7 +875,7 @@ describe('configuration', () => {
     ],
     ['holds a mask', '{"api.key": "*****", "partner.key": "hush"}', '#/api.key expected text that is not'],
     ['holds a credential as a name', '{"hush1hush2hush3hush4": null}', 'one of its fields: expected text'],
-  ])('from a tenant secret that %s is a matter for the operator', async (_what, value, fault) => {
+  ])('a tenant secret that %s is the operator’s responsibility', async (_what, value, fault) => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, value);
     const error = await errorOf(servers.provision(taxify(tenantId, {})));
@@ -885,7 +885,7 @@ describe('configuration', () => {
     expect(await rowOf(tenantId)).toBeUndefined();
   });
 
-  test('of an element outside the catalogue is for Cloud Elements to judge', async () => {
+  test('configuration of an element outside the catalog is validated by Cloud Elements', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"subdomain": "shop", "username": "stored"}', 'freshdeskv2');
     const settings = { ...taxify(tenantId, {}), elementKey: 'freshdeskv2' };
@@ -898,7 +898,7 @@ describe('configuration', () => {
   });
 });
 
-/** Listens, but its thread never accepts: once its short backlog is full, further connections get no answer. */
+/** Listens, but its thread never accepts: once its short backlog is full, further connections get no response. */
 async function startDeafServer() {
   const worker = new Worker(
     `const server = require('node:net').createServer();

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(async () => {
-  // What one test leaves open is not the next one's.
+  // Rows that a test leaves open must not reach the next one.
   servers.reset();
   servers.clock.aheadMs = 1_000_000;
   await servers.reconcile();
@@ -25,7 +25,7 @@ beforeEach(async () => {
 const kinds = () => servers.observations.map(({ kind }) => kind);
 
 describe('the reconciler', () => {
-  test('has nothing to do when nothing is open', async () => {
+  test('the reconciler has nothing to do when no row is open', async () => {
     await servers.provision(taxify(newTenant()));
     servers.reset();
     expect(await servers.reconcile()).toEqual({});
@@ -33,14 +33,14 @@ describe('the reconciler', () => {
     expect(servers.awsRequests).toEqual(Array.from({ length: 3 }, () => 'DynamoDB_20120810.Query'));
   });
 
-  test('leaves a claim alone that is at work', async () => {
+  test('the reconciler leaves a live claim alone', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     expect(await servers.reconcile()).toEqual({});
     expect(await servers.rowOf(tenantId)).toEqual(killed);
   });
 
-  test('adopts what a dead claim has made', async () => {
+  test('the reconciler adopts the instance of a dead claim', async () => {
     const tenantId = newTenant();
     await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -48,7 +48,7 @@ describe('the reconciler', () => {
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
   });
 
-  test('keeps what Cloud Elements said about a create that it did not make', async () => {
+  test('the reconciler keeps Cloud Elements’ reason for a create that failed', async () => {
     const tenantId = newTenant();
     const requestId = '0123456789abcdef01234567';
     servers.simulator.fail({
@@ -76,7 +76,7 @@ describe('the reconciler', () => {
     });
   });
 
-  test('never creates: a dead claim that made nothing fails once that is certain', async () => {
+  test('the reconciler never creates: a dead claim without an instance fails once that is certain', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
     servers.clock.aheadMs = 1_001;
@@ -93,7 +93,7 @@ describe('the reconciler', () => {
     expect(servers.posts()).toBe(0);
   });
 
-  test('finishes a removal', async () => {
+  test('the reconciler finishes a removal', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     servers.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: { kind: 'stall' } });
@@ -104,7 +104,7 @@ describe('the reconciler', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed' });
   });
 
-  test('has not looked yet at a removal that begins after it has looked', async () => {
+  test('the reconciler does not settle a removal that begins after its look-up', async () => {
     const tenantId = newTenant();
     await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -120,7 +120,7 @@ describe('the reconciler', () => {
     ['active', async (tenantId: string) => void (await servers.provision(taxify(tenantId))), 1],
     ['removed', async (tenantId: string) => void (await servers.remove(keyOf(tenantId))), 0],
   ])(
-    'looks once more at what was in doubt, and removes what came late (%s)',
+    'the reconciler rechecks a row that was in doubt, and removes late instances (%s)',
     async (status, settle, kept) => {
       const tenantId = newTenant();
       const killed = await servers.killedWhileCreating(tenantId, 'applied');
@@ -138,7 +138,7 @@ describe('the reconciler', () => {
     },
   );
 
-  test('removes nothing beside an active instance that it does not see', async () => {
+  test('the reconciler removes nothing beside an active instance that it does not see', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -148,13 +148,13 @@ describe('the reconciler', () => {
     await servers.removeAtCloudElements(lost?.id);
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
-    // That it is lost only an audit concludes, which sees whether others are visible.
+    // Only the audit reports lost instances, because it sees whether others are visible.
     expect(kinds()).not.toContain('instance-lost');
     expect(servers.instancesOf(tenantId)).toHaveLength(1);
     expect((await servers.rowOf(tenantId))?.checkAt).toBeGreaterThan(Date.now() + 70_000);
   });
 
-  test('removes surplus beside an active instance whose tags were edited', async () => {
+  test('the reconciler removes duplicates beside an active instance whose tags were edited', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -168,7 +168,7 @@ describe('the reconciler', () => {
     expect(servers.simulator.instances).toContain(kept);
   });
 
-  test('removes nothing for a row that records another tenant’s instance, and says so', async () => {
+  test('the reconciler removes nothing for a row that records another tenant’s instance, and logs that', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -183,7 +183,7 @@ describe('the reconciler', () => {
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
   });
 
-  test('looks again at what it could not look up for certain', async () => {
+  test('the reconciler retries an inconclusive look-up', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(newTenant()));
     const killed = await servers.killedWhileCreating(tenantId, 'none');
@@ -200,7 +200,7 @@ describe('the reconciler', () => {
     expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
   });
 
-  test('does not adopt another tenant’s instance for a row that carries its generation and id', async () => {
+  test('the reconciler does not adopt another tenant’s instance for a row with its generation and id', async () => {
     const { row: other } = await servers.provision(taxify(newTenant()));
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
@@ -212,18 +212,18 @@ describe('the reconciler', () => {
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
   });
 
-  test('adopts the instance in use for a row that is restored as an open claim', async () => {
+  test('the reconciler adopts the instance in use for a row that is restored as an open claim', async () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
     const { instanceId: _id, token: _token, ...left } = row;
-    // As the README says, whatever the row was at the time of the backup.
+    // As the README says, for a row of any status at the time of the backup.
     const open = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
     await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: row.instanceId });
   });
 
-  test('moves a row that it cannot read to a later time, and settles the others', async () => {
+  test('the reconciler postpones an unreadable row, and settles the others', async () => {
     const odd = await servers.killedWhileCreating(newTenant(), 'applied');
     await servers.putOdd({ ...odd, checkAt: 1 }, 'first');
     const tenantId = newTenant();
@@ -237,12 +237,12 @@ describe('the reconciler', () => {
     await servers.store.remove(odd, odd);
   });
 
-  test('tells for how long the row had waited that had waited longest, however often it was tried', async () => {
+  test('the reconciler reports the age of the oldest due row, however often it was retried', async () => {
     expect(await servers.oldestUnsettledMs()).toBe(0);
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
-    // Left open, a row is due again after 5 s, and never for longer than that.
+    // An open row is due again after at most 5 s.
     for (const aheadMs of [100_000, 106_000, 112_000]) {
       servers.clock.aheadMs = aheadMs;
       const waitedMs = Date.now() + aheadMs - killed.sendDeadline;
@@ -254,12 +254,12 @@ describe('the reconciler', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'provisioning' });
   });
 
-  test('run twice at once settles each row once', async () => {
+  test('two concurrent runs of the reconciler settle each row once', async () => {
     const tenantIds = Array.from({ length: 25 }, () => newTenant());
     for (const tenantId of tenantIds) await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 2_000;
     let adopted = 0;
-    // On a busy machine a look-up may take too long, and its row is looked at again later.
+    // On a busy machine a look-up may time out, and its row is retried later.
     for (let rounds = 0; adopted < 25 && rounds < 5; rounds++) {
       for (const tally of await Promise.all([servers.reconcile(), servers.reconcile()])) {
         adopted += tally.adopted ?? 0;
@@ -270,7 +270,7 @@ describe('the reconciler', () => {
     for (const tenantId of tenantIds) await servers.expectOneActiveInstance(tenantId);
   }, 40_000);
 
-  test('comes back later to what it cannot look up', async () => {
+  test('the reconciler postpones a row whose look-up fails', async () => {
     const tenantId = newTenant();
     await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
@@ -290,7 +290,7 @@ describe('the order of the reconciler’s work', () => {
   const hourMs = 60 * 60_000;
   let nowMs = Date.parse('2026-11-23T12:00:00Z');
 
-  /** The store in memory, in which rows of tenants such as "odd-1" cannot be read, and of "stuck-1" not be reached. */
+  /** The store in memory, where rows of tenants such as "odd-1" are unreadable, and look-ups of "stuck-1" fail. */
   function openReconciling({ batchMs }: { batchMs: number }) {
     const { store, rows } = createInMemoryStore();
     const looked: string[] = [];
@@ -338,7 +338,7 @@ describe('the order of the reconciler’s work', () => {
     return { ...claim(claimant, `generation-of-${tenantId}`, defaultTiming), leaseExpiresAt: 0, ...over };
   }
 
-  test('ten thousand rows that six hours without Cloud Elements have left do not make a new claim wait', async () => {
+  test('ten thousand rows left by six hours without Cloud Elements do not delay a new claim', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 5_000 });
     for (let i = 0; i < 10_000; i++) {
       const checkAt = nowMs - 6 * hourMs + i;
@@ -350,7 +350,7 @@ describe('the order of the reconciler’s work', () => {
     expect(looked.length).toBeGreaterThan(reconcileBatchSize);
   }, 30_000);
 
-  test('ten thousand claims do not make a removal wait that is to be looked at again', async () => {
+  test('ten thousand claims do not delay the recheck of a removal', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 5_000 });
     for (let i = 0; i < 10_000; i++) {
       await store.insert(unfinished(`claim-${i}`, { checkAt: nowMs - 6 * hourMs + i }));
@@ -360,7 +360,7 @@ describe('the order of the reconciler’s work', () => {
     expect(looked.slice(0, reconcileBatchSize)).toContain('leaving');
   }, 30_000);
 
-  test('rows that stay where they are do not hide those behind them', async () => {
+  test('rows that stay open do not block those behind them', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 20 });
     for (let i = 0; i < 3 * reconcileBatchSize; i++) {
       await store.insert(unfinished(`stuck-${i}`, { checkAt: nowMs - hourMs + i }));
@@ -371,8 +371,8 @@ describe('the order of the reconciler’s work', () => {
     expect(tally).toEqual({ 'still-open': 3 * reconcileBatchSize + 1 });
   });
 
-  test('while Cloud Elements does not answer, new claims keep having their first look at once', async () => {
-    // A little longer than a look-up may take: three batches are begun in a run.
+  test('new claims have their first look at once while Cloud Elements does not respond', async () => {
+    // A little longer than a look-up may take: a run begins three batches.
     const { store, looked, run, batches } = openReconciling({ batchMs: 5_100 });
     let lookedBefore = 0;
     for (let minute = 0; minute < 60; minute++) {
@@ -382,7 +382,7 @@ describe('the order of the reconciler’s work', () => {
       await run();
       nowMs = beganAt + 60_000;
     }
-    // As many as six hours bring 10,000 of.
+    // The arrival rate of 10,000 in six hours.
     expect(batches()).toBeLessThanOrEqual(3 * 60);
     const inLastRun = looked.slice(lookedBefore);
     expect(inLastRun.filter((tenantId) => tenantId.startsWith('claim-59-'))).toHaveLength(28);
@@ -390,7 +390,7 @@ describe('the order of the reconciler’s work', () => {
   }, 30_000);
 
   test.each(['first', 'later'])(
-    'six thousand unreadable rows at the head, looked at %s, starve nothing behind them',
+    'six thousand unreadable rows at the head, looked at %s, do not starve those behind them',
     async (when) => {
       const { store, looked, run } = openReconciling({ batchMs: 20 });
       const lookedAt = when === 'later' ? { lookedAt: 1 } : {};
@@ -411,7 +411,7 @@ describe('the order of the reconciler’s work', () => {
     30_000,
   );
 
-  test('a mistake of this code at one row fails the run, after the others had their turn', async () => {
+  test('a bug at one row fails the run, after the others had their turn', async () => {
     const { store, looked, run, rows } = openReconciling({ batchMs: 20 });
     await store.insert(unfinished('mistaken', { checkAt: nowMs - 1, status: 'active', instanceId: 1 }));
     await store.insert(unfinished('other', { checkAt: nowMs }));

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 
 type Sent = {
-  /** When its sender says that it was sent, and when it arrived: seconds after the test began. */
+  /** Times of sending by the sender's clock and of arrival: seconds after the test began. */
   sentAtS: number;
   arrivedAtS?: number;
   id?: string;
@@ -67,28 +67,28 @@ describe.each([
   ['the whole tenant', {}],
   ['one element', ofTaxify],
 ])('an offboarding of %s', (_what, detail) => {
-  test('removes what a sender with a clock ahead has onboarded before', async () => {
+  test('an offboarding removes an earlier onboarding whose sender’s clock is ahead', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -10, arrivedAtS: -100 });
     expect(await offboard(tenantId, { sentAtS: -50, detail })).toBe('removed');
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('stamped years ahead blocks no later onboarding', async () => {
+  test('an offboarding stamped years ahead blocks no later onboarding', async () => {
     const tenantId = newTenantWithSecret();
     await offboard(tenantId, { sentAtS: 1e8, arrivedAtS: -60, detail });
     expect((await onboard(tenantId, { sentAtS: -30 })).outcome).toBe('created');
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('from a sender whose clock is three seconds slow removes the instance of the request before it', async () => {
+  test('an offboarding whose sender’s clock is three seconds slow removes the instance of the request before it', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     expect(await offboard(tenantId, { sentAtS: -3, arrivedAtS: 1, detail })).toBe('removed');
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('older than the request for the instance is ignored, with a warning', async () => {
+  test('an offboarding older than the request for the instance is ignored, with a warning', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     expect(await offboard(tenantId, { sentAtS: -6, detail })).toBe('outdated');
@@ -96,9 +96,9 @@ describe.each([
     expect(ignored()).toHaveLength(1);
   });
 
-  test('between an older onboarding and the request that it adopts for leaves the instance', async () => {
+  test('an offboarding between an older onboarding and the request that it adopts for leaves the instance', async () => {
     const tenantId = newTenantWithSecret();
-    // A request whose outcome stays unknown, and which is finished by an event that was sent before it.
+    // A request of unknown outcome that an event sent before it finishes.
     servers.simulator.faultFor = ({ method }) => ({
       effect: method === 'POST' ? 'applied' : 'none',
       outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
@@ -114,7 +114,7 @@ describe.each([
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('is not carried out again when it comes once more after a new request', async () => {
+  test('a redelivered offboarding is not carried out again after a new request', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const sent = { sentAtS: 0, detail };
@@ -125,7 +125,7 @@ describe.each([
     expect(ignored()).toEqual([]);
   });
 
-  test('is final for an onboarding from before it, also after a request that Cloud Elements refused', async () => {
+  test('an offboarding is final for an earlier onboarding, also after a request that Cloud Elements refused', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     await offboard(tenantId, { sentAtS: -50, detail });
@@ -137,7 +137,7 @@ describe.each([
 });
 
 describe('an onboarding', () => {
-  test('of any element is ignored when the whole tenant was removed after it', async () => {
+  test('an onboarding of any element is ignored when the whole tenant was removed after it', async () => {
     const tenantId = newTenantWithSecret();
     expect(await offboard(tenantId, { sentAtS: -10 })).toBe('already-gone');
     const freshdesk = { element: { key: 'freshdeskv2' } };
@@ -148,7 +148,7 @@ describe('an onboarding', () => {
     expect((await onboard(tenantId, { sentAtS: -4, detail: freshdesk })).outcome).toBe('created');
   });
 
-  test('gives its claim back and comes again when the tombstone of the tenant cannot be read', async () => {
+  test('an onboarding releases its claim and is retried when the tenant’s tombstone cannot be read', async () => {
     const tenantId = newTenantWithSecret();
     servers.failAws({
       target: 'DynamoDB_20120810.GetItem',
@@ -161,13 +161,13 @@ describe('an onboarding', () => {
     expect((await onboard(tenantId, { sentAtS: -20 })).outcome).toBe('created');
   });
 
-  test('in the same second as the removal loses against it', async () => {
+  test('an onboarding in the same second as the removal is ignored', async () => {
     const tenantId = newTenantWithSecret();
     await offboard(tenantId, { sentAtS: -10, detail: ofTaxify });
     expect((await onboard(tenantId, { sentAtS: -10 })).outcome).toBe('outdated');
   });
 
-  test('repeated after the removal that it was answered before is ignored in silence', async () => {
+  test('a repeated onboarding is ignored without a warning after a later removal', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     await offboard(tenantId, { sentAtS: -50, detail: ofTaxify });
@@ -175,7 +175,7 @@ describe('an onboarding', () => {
     expect(ignored()).toEqual([]);
   });
 
-  test('with other settings than the active instance is recorded, once, and changes nothing else', async () => {
+  test('an onboarding with other settings than the active instance is recorded, once, and changes nothing else', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     const before = await servers.rowOf(tenantId);
@@ -196,7 +196,7 @@ describe('an onboarding', () => {
     expect((await servers.rowOf(tenantId))?.notices).toHaveLength(1);
   });
 
-  test('with other settings comes again while the row is leased', async () => {
+  test('an onboarding with other settings is retried while the row is leased', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     const row = await servers.rowOf(tenantId);
@@ -207,7 +207,7 @@ describe('an onboarding', () => {
     expect(await servers.rowOf(tenantId)).not.toHaveProperty('notices');
   });
 
-  test('keeps at most ten notices of refused events', async () => {
+  test('a row keeps at most ten notices of refused events', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     for (let index = 0; index < 12; index++) {
@@ -220,7 +220,7 @@ describe('an onboarding', () => {
   });
 });
 
-test('an offboarding earlier than the one that the row remembers is answered and does not remove a newer instance', async () => {
+test('an offboarding earlier than the remembered one is answered and does not remove a newer instance', async () => {
   const tenantId = newTenant();
   await servers.provision(taxify(tenantId));
   await offboard(tenantId, { sentAtS: 0, detail: ofTaxify });
@@ -239,7 +239,7 @@ test('an offboarding earlier than the one that the row remembers is answered and
 });
 
 describe('the tombstone of a tenant', () => {
-  test('is removed only when every instance that was requested before is gone', async () => {
+  test('a tenant’s tombstone is written only when every earlier instance is gone', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     await onboard(tenantId, { sentAtS: -60, detail: { element: { key: 'freshdeskv2' } } });
@@ -266,7 +266,7 @@ describe('the tombstone of a tenant', () => {
     expect(await offboard(tenantId, { sentAtS: -50 })).toBe('already-gone');
   });
 
-  test('is in no list, and a request over HTTP ignores it', async () => {
+  test('a tenant’s tombstone is in no list, and HTTP requests ignore it', async () => {
     const tenantId = newTenant();
     await offboard(tenantId, { sentAtS: 0 });
     expect(await servers.store.list(tenantId)).toEqual({ instances: [], unreadable: [] });
@@ -275,7 +275,7 @@ describe('the tombstone of a tenant', () => {
     expect(await servers.audit()).toMatchObject({ unreadable: 0, lost: 0, orphaned: 0 });
   });
 
-  test('of a later removal takes the place of an earlier one', async () => {
+  test('a later removal replaces the tombstone of an earlier one', async () => {
     const tenantId = newTenantWithSecret();
     await offboard(tenantId, { sentAtS: -60 });
     await onboard(tenantId, { sentAtS: -50 });
@@ -283,7 +283,7 @@ describe('the tombstone of a tenant', () => {
     expect((await onboard(tenantId, { sentAtS: -45 })).outcome).toBe('outdated');
   });
 
-  test('keeps the reconciler from failing a claim of an event that it outdates', async () => {
+  test('a tenant’s tombstone keeps the reconciler from failing the claim of an outdated event', async () => {
     const tenantId = newTenantWithSecret();
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 500 } });
     await onboard(tenantId, { sentAtS: -60 });
@@ -315,7 +315,7 @@ test('the times of a removal outlive every later state, and no live row expires'
   expect(row).not.toHaveProperty('expiresAt');
 });
 
-test('revisions of results only grow, also over a removal', async () => {
+test('revisions of results only grow, also across a removal', async () => {
   const tenantId = newTenantWithSecret();
   const revisions: (number | undefined)[] = [];
   const note = async () => revisions.push((await servers.rowOf(tenantId))?.revision);
@@ -333,13 +333,13 @@ test('revisions of results only grow, also over a removal', async () => {
   }
 });
 
-test('a dozen requests after a deletion are never answered by the tombstone', async () => {
+test('a dozen requests after a deletion never get the tombstone as response', async () => {
   for (let round = 0; round < 5; round++) {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     await servers.remove(keyOf(tenantId));
     const requests = Array.from({ length: 12 }, (_, index) => {
-      // Half of them give the row back: they bring no key.
+      // Half of them release the row, because they have no key.
       const settings = index % 2 ? taxify(tenantId) : taxify(tenantId, { configuration: {} });
       return servers.provision(settings).then(
         ({ row }) => row.status,

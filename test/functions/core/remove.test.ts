@@ -27,7 +27,7 @@ const offboardAt = (tenantId: string, time: string, id?: string) =>
   servers.offboard(offboardingFromEvent(event('TenantOffboarded', tenantId, time, id), Date.now()));
 
 describe('a removal', () => {
-  test('takes the instance from Cloud Elements first, then leaves a tombstone that nobody sees', async () => {
+  test('a removal deletes the instance at Cloud Elements first, then leaves an invisible tombstone', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
@@ -42,21 +42,21 @@ describe('a removal', () => {
     expect((await errorOf(readToken(servers, keyOf(tenantId)))).code).toBe('not-found');
   });
 
-  test('repeated, or of what never was, has nothing to do', async () => {
+  test('a removal that is repeated, or without an instance, does nothing', async () => {
     const tenantId = newTenant();
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'already-gone' });
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'already-gone' });
     expect(servers.simulator.requests).toEqual([]);
   });
 
-  test('of an instance that Cloud Elements has lost already is a success', async () => {
+  test('a removal succeeds when Cloud Elements has lost the instance already', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     failDelete(404);
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
   });
 
-  test('that Cloud Elements does not carry out stays on its way, without the token, until it is', async () => {
+  test('a removal that Cloud Elements does not carry out stays pending, without the token, until it is', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     failDelete(409);
@@ -73,7 +73,7 @@ describe('a removal', () => {
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('while a claim is at work is told so and changes nothing', async () => {
+  test('a removal during a live claim is refused as busy and changes nothing', async () => {
     const tenantId = newTenant();
     servers.simulator.latencyMs = 150;
     const provisioned = servers.provision(taxify(tenantId));
@@ -84,19 +84,19 @@ describe('a removal', () => {
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('of a claim that died waits until its create can no longer take effect', async () => {
+  test('a removal of a dead claim waits until its create can no longer take effect', async () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
     servers.clock.aheadMs = 1_001;
     expect((await servers.remove(keyOf(tenantId))).outcome).toBe('in-progress');
-    // It takes effect after all.
+    // The create takes effect after all.
     await servers.duplicate(killed);
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('lets the same tenant begin anew', async () => {
+  test('a removed tenant can be provisioned again', async () => {
     const tenantId = newTenant();
     const first = await servers.provision(taxify(tenantId));
     await servers.remove(keyOf(tenantId));
@@ -108,7 +108,7 @@ describe('a removal', () => {
     expect(row.removedAt).toBeGreaterThan(0);
   });
 
-  test('asked for three times at once comes to the same, and is remembered once', async () => {
+  test('three concurrent removals have one result, and are remembered once', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     servers.simulator.latencyMs = 50;
@@ -118,7 +118,7 @@ describe('a removal', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed', leaseExpiresAt: 0 });
   });
 
-  test('at another origin is refused', async () => {
+  test('a removal at another origin is refused', async () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
     await servers.store.replace({ ...row, origin: 'http://127.0.0.1:1' }, row);
@@ -137,7 +137,7 @@ describe('the instance that a row records', () => {
     ['shows no tags', []],
     ['shows only tags of its own', ['eu']],
     ['shows its tenant alone', ['tenant:<its own>']],
-  ])('is removed when it %s', async (_what, shown) => {
+  ])('a recorded instance is removed when it %s', async (_what, shown) => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const instance = instanceOf(tenantId);
@@ -149,7 +149,7 @@ describe('the instance that a row records', () => {
   test.each([
     ['tenant', ['tenant:another', 'owner:tests']],
     ['stage', ['owner:another']],
-  ])('is left when it shows another %s, until that is settled', async (_what, tags) => {
+  ])('a recorded instance that shows another %s is left until that is settled', async (_what, tags) => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const instance = instanceOf(tenantId);
@@ -170,7 +170,7 @@ describe('the instance that a row records', () => {
     expect(servers.simulator.instances).not.toContain(instance);
   });
 
-  test('is left when it is another tenant’s, and the removal ends once the row does not record it any more', async () => {
+  test('a recorded instance of another tenant is left, and the removal ends once the row does not record it', async () => {
     const { row: other } = await servers.provision(taxify(newTenant()));
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
@@ -187,7 +187,7 @@ describe('the instance that a row records', () => {
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
   });
 
-  test('is left while Cloud Elements keeps it, and the row says why', async () => {
+  test('a recorded instance is left while Cloud Elements keeps it, and the row has the reason', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const requestId = '0123456789abcdef01234567';
@@ -202,7 +202,7 @@ describe('the instance that a row records', () => {
 });
 
 describe('events about a tenant that leaves', () => {
-  test('an onboarding from before the off-boarding is ignored when it comes late', async () => {
+  test('an onboarding from before the offboarding is ignored when it arrives late', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
     expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('already-gone');
@@ -212,7 +212,7 @@ describe('events about a tenant that leaves', () => {
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('an off-boarding from before the onboarding is ignored when it comes late', async () => {
+  test('an offboarding from before the onboarding is ignored when it arrives late', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
     await onboard(tenantId, '2026-11-23T12:00:06Z');
@@ -222,7 +222,7 @@ describe('events about a tenant that leaves', () => {
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('an onboarding asked for again counts from then on', async () => {
+  test('a repeated onboarding counts from its own time', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
     await onboard(tenantId, '2026-11-23T12:00:01Z');
@@ -231,7 +231,7 @@ describe('events about a tenant that leaves', () => {
     expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('outdated');
   });
 
-  test('a repeated off-boarding is remembered, so that it is answered too', async () => {
+  test('a repeated offboarding is remembered, so that it is answered, too', async () => {
     const tenantId = newTenant();
     await offboardAt(tenantId, '2026-11-23T12:00:05Z', 'first');
     expect(await offboardAt(tenantId, '2026-11-23T12:00:04Z', 'second')).toBe('already-gone');
@@ -241,7 +241,7 @@ describe('events about a tenant that leaves', () => {
     });
   });
 
-  test('an off-boarding without an element takes all that the tenant has', async () => {
+  test('an offboarding without an element removes all instances of the tenant', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     await servers.provision({

@@ -34,7 +34,7 @@ const configurationOf = (tenantId: string) => servers.instancesOf(tenantId)[0]?.
 const rotate = (tenantId: string) => servers.change(keyOf(tenantId), { configuration: {} });
 const doIt = { lookedAtMs: Infinity };
 
-describe('an operator vouches for what is at Cloud Elements', () => {
+describe('an operator vouches for the configuration at Cloud Elements', () => {
   test.each([
     ['a request', {}, 'request', ['api.key', 'base.url']],
     [
@@ -44,7 +44,7 @@ describe('an operator vouches for what is at Cloud Elements', () => {
       [],
     ],
   ] as const)(
-    'the stored key reaches an instance of %s with the same id and token',
+    'trust lets the stored key reach an instance of %s, with the same id and token',
     async (_what, attributes, was, entries) => {
       const tenantId = await withOwnKey();
       await rewrite(tenantId, attributes);
@@ -61,7 +61,7 @@ describe('an operator vouches for what is at Cloud Elements', () => {
       await rotate(tenantId);
       expect(configurationOf(tenantId)).toEqual({ ...own, 'api.key': 'new' });
       expect(await readToken(servers, keyOf(tenantId))).toEqual(before);
-      // What the control plane asks for is this instance, what the caller has asked for is not.
+      // A repeat by the control plane matches this instance, a repeat by the caller does not.
       const secrets = taxify(tenantId, { configuration: { 'pagination.max': 5 } });
       expect((await servers.provision(secrets)).outcome).toBe('replayed');
       const callers = servers.provision(taxify(tenantId, { configuration: own }));
@@ -69,7 +69,7 @@ describe('an operator vouches for what is at Cloud Elements', () => {
     },
   );
 
-  test('a dry run changes nothing and tells the same', async () => {
+  test('a dry run of trust changes nothing and reports the same', async () => {
     const tenantId = await withOwnKey();
     const before = await servers.rowOf(tenantId);
     expect(await trust(keyOf(tenantId), { lookedAtMs: undefined })).toMatchObject({
@@ -169,7 +169,7 @@ describe('trust is refused', () => {
     expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'trusted' });
   });
 
-  test('a change that has read the row before sends nothing any more', async () => {
+  test('a change that has read the row before trust sends nothing', async () => {
     const tenantId = await withOwnKey();
     servers.simulator.latencyMs = 150;
     const change = servers.change(keyOf(tenantId), { configuration: own });
@@ -180,7 +180,7 @@ describe('trust is refused', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ source: 'secret' });
   });
 
-  test('a row that has changed since it was read is not written', async () => {
+  test('trust does not write a row that has changed since it was read', async () => {
     const tenantId = await withOwnKey();
     const overtaken = createTrusting({
       store: {

@@ -18,8 +18,8 @@ const makeUnusable = () => {
 const requests = (operation: string) =>
   servers.simulator.requests.filter((request) => request.operation === operation).map(({ path }) => path);
 
-describe('a create that makes one', () => {
-  test('removes it, records why, and a request afterwards makes a good one', async () => {
+describe('a create that makes an unusable instance', () => {
+  test('a create that makes an unusable instance removes it, records why, and a later request makes a good one', async () => {
     const tenantId = newTenant();
     makeUnusable();
     const error = await errorOf(servers.provision(taxify(tenantId)));
@@ -39,7 +39,7 @@ describe('a create that makes one', () => {
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('for an event is recorded, and the message does not come again', async () => {
+  test('an event whose create makes an unusable instance is recorded and not retried', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, JSON.stringify({ 'api.key': 'k' }));
     makeUnusable();
@@ -48,7 +48,7 @@ describe('a create that makes one', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed' });
   });
 
-  test('that cannot be removed names the tag by which it is found; the reconciler removes it later', async () => {
+  test('an unusable instance that cannot be removed is recorded with its tag, and removed by the reconciler later', async () => {
     const tenantId = newTenant();
     makeUnusable();
     servers.simulator.fail({
@@ -68,29 +68,32 @@ describe('a create that makes one', () => {
     expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
   });
 
-  test.each(['123456789012345678901', '"in-7"'])('with the id %s removes it by that id', async (id) => {
-    const tenantId = newTenant();
-    const body = `{"id":${id},"token":"t"}`;
-    servers.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 200, body },
-    });
-    servers.simulator.faultFor = ({ method }) =>
-      method === 'DELETE'
-        ? { effect: 'none', outcome: { kind: 'status', status: 200, body: {} } }
-        : undefined;
-    const error = await errorOf(servers.provision(taxify(tenantId)));
-    expect(error.code).toBe('instance-unusable');
-    const path = `/elements/api-v2/instances/${id.replaceAll('"', '')}`;
-    expect(servers.simulator.requests.map((request) => request.path)).toContain(path);
-    const row = await servers.rowOf(tenantId);
-    expect(row).toMatchObject({ status: 'failed', lastError: { code: 'instance-unusable' } });
-    expect(row?.instanceId).toBeUndefined();
-    expect(`${error.message} ${JSON.stringify(servers.observations)}`).not.toContain('in-7');
-  });
+  test.each(['123456789012345678901', '"in-7"'])(
+    'an unusable instance with the id %s is removed by that id',
+    async (id) => {
+      const tenantId = newTenant();
+      const body = `{"id":${id},"token":"t"}`;
+      servers.simulator.fail({
+        on: 'POST /instances',
+        effect: 'none',
+        outcome: { kind: 'status', status: 200, body },
+      });
+      servers.simulator.faultFor = ({ method }) =>
+        method === 'DELETE'
+          ? { effect: 'none', outcome: { kind: 'status', status: 200, body: {} } }
+          : undefined;
+      const error = await errorOf(servers.provision(taxify(tenantId)));
+      expect(error.code).toBe('instance-unusable');
+      const path = `/elements/api-v2/instances/${id.replaceAll('"', '')}`;
+      expect(servers.simulator.requests.map((request) => request.path)).toContain(path);
+      const row = await servers.rowOf(tenantId);
+      expect(row).toMatchObject({ status: 'failed', lastError: { code: 'instance-unusable' } });
+      expect(row?.instanceId).toBeUndefined();
+      expect(`${error.message} ${JSON.stringify(servers.observations)}`).not.toContain('in-7');
+    },
+  );
 
-  test('with a token that repeats the tenant’s key neither stores nor shows it', async () => {
+  test('a token that repeats the tenant’s key is neither stored nor shown', async () => {
     const tenantId = newTenant();
     const apiKey = 'key-that-is-repeated-as-a-token';
     servers.simulator.newToken = () => apiKey;
@@ -105,8 +108,8 @@ describe('a create that makes one', () => {
   });
 });
 
-describe('a create of unknown outcome that has made one', () => {
-  test('is removed by its own look-up', async () => {
+describe('a create of unknown outcome that has made an unusable instance', () => {
+  test('an unusable instance of unknown outcome is removed by its own look-up', async () => {
     const tenantId = newTenant();
     makeUnusable();
     servers.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
@@ -116,7 +119,7 @@ describe('a create of unknown outcome that has made one', () => {
     expect(servers.posts()).toBe(1);
   });
 
-  test('is removed by the next request', async () => {
+  test('an unusable instance of unknown outcome is removed by the next request', async () => {
     const tenantId = newTenant();
     makeUnusable();
     await servers.killedWhileCreating(tenantId, 'applied');
@@ -126,7 +129,7 @@ describe('a create of unknown outcome that has made one', () => {
     expect(servers.posts()).toBe(0);
   });
 
-  test('is removed by the reconciler, and the row settles', async () => {
+  test('an unusable instance of unknown outcome is removed by the reconciler, and the row settles', async () => {
     const tenantId = newTenant();
     makeUnusable();
     await servers.killedWhileCreating(tenantId, 'applied');
@@ -142,7 +145,7 @@ describe('a create of unknown outcome that has made one', () => {
     expect((await servers.rowOf(tenantId))?.checkAt).toBeUndefined();
   });
 
-  test('is removed by a removal', async () => {
+  test('an unusable instance of unknown outcome is removed by a removal', async () => {
     const tenantId = newTenant();
     makeUnusable();
     const row = await servers.killedWhileCreating(tenantId, 'applied');
@@ -152,7 +155,7 @@ describe('a create of unknown outcome that has made one', () => {
     expect(requests('DELETE /instances/{id}')).toHaveLength(1);
   });
 
-  test('goes as surplus when a good one is there, too', async () => {
+  test('an unusable instance of unknown outcome is removed as a duplicate of a good one', async () => {
     const tenantId = newTenant();
     makeUnusable();
     const row = await servers.killedWhileCreating(tenantId, 'applied');
@@ -163,7 +166,7 @@ describe('a create of unknown outcome that has made one', () => {
   });
 });
 
-test('an audit names an instance whose id no row can hold as an orphan', async () => {
+test('an audit reports an instance whose id no row can hold as an orphan', async () => {
   const instance = `{"id":9007199254740993,"token":"t","element":{"key":"taxify"},"tags":["owner:tests","tenant:acme"]}`;
   servers.simulator.fail({
     on: 'GET /instances',
@@ -174,7 +177,7 @@ test('an audit names an instance whose id no row can hold as an orphan', async (
   expect(servers.observations).toContainEqual({ kind: 'orphan', instanceId: '9007199254740993' });
 });
 
-test('an audit goes through a list whose pages are too large in smaller ones', async () => {
+test('an audit reads a list whose pages are too large in smaller ones', async () => {
   const tenants = Array.from({ length: 60 }, newTenant);
   for (const tenantId of tenants) await servers.provision(taxify(tenantId));
   servers.reset();
@@ -192,7 +195,7 @@ test('an audit goes through a list whose pages are too large in smaller ones', a
   const pages = servers.simulator.requests
     .filter(({ operation }) => operation === 'GET /instances')
     .map(({ query }) => [query.get('pageSize'), query.has('nextPage')]);
-  // Page tokens may count pages: with smaller ones the list is begun anew.
+  // Page tokens may count pages, so with smaller pages the list begins again.
   expect(pages.slice(0, 5)).toEqual([
     [null, false],
     ['50', false],

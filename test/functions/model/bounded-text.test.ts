@@ -3,22 +3,22 @@ import { expect, test } from 'vitest';
 import { cutToBytes, joinNamed } from '../../../functions/model/bounded-text.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 
-test('a text that fits stays as it is', () => {
+test('a text within the limit is unchanged', () => {
   expect(cutToBytes('käse', 5)).toBe('käse');
 });
 
-test('a longer text is cut and says so', () => {
+test('a longer text is cut and marked as cut', () => {
   expect(cutToBytes('abcdefgh', 7)).toBe('abcd…');
 });
 
 test.each([
   ['two bytes', 'aaaéé', 'aaa…'],
   ['four bytes and two UTF-16 units', 'aaa😀', 'aaa…'],
-])('a character of %s is not cut in two', (_what, text, cut) => {
+])('truncation does not split a character of %s', (_what, text, cut) => {
   expect(cutToBytes(text, 6)).toBe(cut);
 });
 
-test('any text is well formed and short enough when it has been cut', () => {
+test('any truncated text is well formed and within the limit', () => {
   fc.assert(
     fc.property(
       fc.string({ unit: fc.constantFrom('a', 'é', '€', '😀', '…', '\u0301'), maxLength: 60 }),

@@ -13,7 +13,7 @@ import { problemsOf } from '../../../functions/model/validation.ts';
 const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
 const settings = (configuration: Configuration, elementKey = 'taxify') =>
   settingsOf({ tenantId: 'acme', elementKey }, { configuration });
-/** What two requests are compared by. */
+/** The values by which two requests are compared. */
 function compared(configuration: Configuration, elementKey?: string) {
   const { fingerprint, source, requestDigest } = settings(configuration, elementKey);
   return { fingerprint, source, requestDigest };
@@ -40,7 +40,7 @@ describe('the source of a configuration', () => {
     });
   });
 
-  test('the source of an event is the secret, and what it may not set is not remembered', () => {
+  test('the source of an event is the secret, and its allow-listed entries are not remembered', () => {
     const configuration = { 'api.key': 'k', 'pagination.max': 5 };
     expect(provenanceOf({ elementKey: 'taxify', configuration, askedBy })).toEqual({
       source: 'secret',
@@ -61,13 +61,13 @@ function configurationWithoutSecret(more: object) {
 }
 
 describe('a missing entry', () => {
-  test('a request without an entry is told both ways to supply it', async () => {
+  test('a request without an entry is offered both ways to supply it', async () => {
     await expect(configurationWithoutSecret({})).rejects.toThrow(
       /without api\.key: send it in the request's configuration, or put it into the secret the-secret/,
     );
   });
 
-  test('an event without an entry is told the only way to supply it', async () => {
+  test('an event without an entry is offered the only way to supply it', async () => {
     await expect(configurationWithoutSecret({ askedBy })).rejects.toThrow(
       /without api\.key: put it into the secret the-secret \(/,
     );
@@ -80,15 +80,18 @@ describe('an allowed entry whose value may be a credential', () => {
   test.each([
     ['a request', undefined],
     ['an event', askedBy],
-  ])('it is refused in %s, named, and not repeated', async (_what, by) => {
-    const refusal = configurationWithoutSecret({ configuration: misplaced, askedBy: by });
-    await expect(refusal).rejects.toThrow(
-      'The configuration is not valid: pagination.max expected a whole number of at most 6 digits; ' +
-        'filter.response.nulls expected true or false.',
-    );
-  });
+  ])(
+    'an allowed entry whose value may be a credential is refused in %s, named, and not repeated',
+    async (_what, by) => {
+      const refusal = configurationWithoutSecret({ configuration: misplaced, askedBy: by });
+      await expect(refusal).rejects.toThrow(
+        'The configuration is not valid: pagination.max expected a whole number of at most 6 digits; ' +
+          'filter.response.nulls expected true or false.',
+      );
+    },
+  );
 
-  test('it is not stored', () => {
+  test('an allowed entry whose value may be a credential is not stored', () => {
     expect(settings(misplaced).harmless).toEqual({});
   });
 
@@ -126,7 +129,7 @@ describe('a comparison of two requests', () => {
     expect(compared(configuration)).not.toEqual(compared(one));
   });
 
-  test('of a URL under any name its origin is compared, and nothing that may be a credential', () => {
+  test('the comparison of a URL under any name uses its origin, and nothing that may be a credential', () => {
     const [first, same, other] = [
       'https://me:a@one.example/b?c',
       'https://one.example/d#e',
@@ -137,9 +140,9 @@ describe('a comparison of two requests', () => {
     expect(compared({ 'server.apikey': 'one' })).toEqual(compared({ 'server.apikey': 'two' }));
   });
 
-  test('the fingerprint is the one of earlier versions, which know neither source nor address', () => {
+  test('the fingerprint is that of earlier versions, which have neither source nor address', () => {
     expect(settings(one).fingerprint).toBe(settings({}).fingerprint);
-    // As that version has written it.
+    // The value that version wrote.
     expect(settings({}).fingerprint).toBe('E7-so_Jn_lunbw-Wixgtyrt5AY2bbkKecQAATxH-kHU');
   });
 
@@ -204,7 +207,7 @@ test('no entry of an allow-list decides an address', () => {
 
 describe('a configuration value', () => {
   test.each(['********', '*', ' ** ', '••••', '*•*', '', ' ', '<key>', ' <YOUR API KEY> ', '<>'])(
-    '"%s" is refused, in a request and in a secret',
+    'the value "%s" is refused, in a request and in a secret',
     (value) => {
       for (const schema of [configurationSchema, tenantSecretSchema]) {
         expect(problemsWith(schema, { 'api.key': value })).toEqual([
@@ -215,7 +218,7 @@ describe('a configuration value', () => {
   );
 
   test.each(['k', '*k*', 'a*', '<a', 'b>', '<a>b', '<a><b>', '<key>k</key>', '5 < 6 > 4', '<\n', 0, false])(
-    '%j is accepted',
+    'the value %j is accepted',
     (value) => {
       expect(configurationSchema.safeParse({ 'api.key': value }).success).toBe(true);
     },
@@ -224,7 +227,7 @@ describe('a configuration value', () => {
 
 describe('an entry’s name', () => {
   test.each(['api.key', 'filter.response.nulls', 'pagination.max', 'refresh_interval', 'apiKey'])(
-    '%s is accepted',
+    'the entry’s name %s is accepted',
     (name) => {
       expect(entryNameSchema.safeParse(name).success).toBe(true);
     },

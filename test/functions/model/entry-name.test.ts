@@ -26,7 +26,7 @@ test.each([
   'user.id.tokenId',
   'messaging.smtp.sendgrid.username',
   'ecwid.store.id',
-  // Fields of requests, misspelt or from elsewhere.
+  // Fields of requests, misspelled or foreign.
   'tenant_id',
   'elementKey',
   'apiKey',
@@ -92,7 +92,7 @@ test('random keys do not look like names', () => {
 const randomLetters = (length: number) =>
   Array.from({ length }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join('');
 
-test('random small letters do not look like names, but for very few', () => {
+test('random lower-case letters rarely look like names', () => {
   const keys = Array.from({ length: 4_000 }, () => randomLetters(16));
   expect(keys.filter(isEntryName).length).toBeLessThan(80);
 });

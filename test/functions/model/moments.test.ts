@@ -31,25 +31,25 @@ describe('a request is after a removal', () => {
     ['by two clocks, ours later by more than five seconds', own(15_001), event(10_000), true],
     ['by two clocks, ours later by five seconds', own(15_000), event(10_000), false],
     ['by two clocks: earlier', own(5_000), event(10_000), false],
-  ])('%s', (_how, asked, removal, isAfter) => {
+  ])('a request compared with a removal %s', (_how, asked, removal, isAfter) => {
     expect(isAskedAfter(asked, removal)).toBe(isAfter);
   });
 });
 
 describe('a removal', () => {
-  test('is outdated when the request by either clock is after it', () => {
+  test('a removal is outdated when the request is after it by either clock', () => {
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 11_000 })).toBe(true);
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 9_000, own: 15_001 })).toBe(true);
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 9_000, own: 15_000 })).toBe(false);
     expect(areRemovalsOutdated({ event: 10_000 }, {})).toBe(false);
   });
 
-  test('by two clocks is outdated only when both are', () => {
+  test('a removal by two clocks is outdated only when both are', () => {
     expect(areRemovalsOutdated({ event: 10_000, own: 30_000 }, { event: 11_000 })).toBe(false);
     expect(areRemovalsOutdated({ event: 10_000, own: 30_000 }, { own: 31_000 })).toBe(true);
   });
 
-  test('is carried out with a later one that is remembered', () => {
+  test('a removal at or before a remembered one counts as carried out', () => {
     expect(areRemovalsCarriedOut({ event: 10_000 }, { event: 11_000 })).toBe(true);
     expect(areRemovalsCarriedOut({ event: 10_000 }, { event: 10_000 })).toBe(false);
     expect(areRemovalsCarriedOut({ event: 10_000 }, { own: 15_001 })).toBe(true);
@@ -65,13 +65,13 @@ test('a request is outdated unless it is after the removals by both clocks', () 
   expect(isRequestOutdated(event(20_000), { event: 10_000, own: 15_000 })).toBe(true);
 });
 
-test('an event whose sender was ahead counts by the queue’s clock', () => {
+test('an event whose sender’s clock is ahead counts by the queue’s clock', () => {
   const sent = { dialect: 'native', eventId: 'e-1', sentAt: 10_000 } as const;
   expect(momentOf(sent)).toEqual(event(10_000));
   expect(momentOf({ ...sent, isCut: true })).toEqual(queue(10_000));
 });
 
-test('times are kept by clock and only move forward', () => {
+test('times are kept per clock and only move forward', () => {
   expect(latest({ event: 5, own: 7 }, event(6))).toEqual({ event: 6, own: 7 });
   expect(latest({ event: 5, own: 7 }, own(6))).toEqual({ event: 5, own: 7 });
   expect(latestOfAll({ event: 5 }, { event: 4, own: 9 })).toEqual({ event: 5, own: 9 });

@@ -97,10 +97,10 @@ function neverWas(by?: EventOrigin): InstanceRow {
   return tombstone({ key, removal: { times: { event: nowMs }, by }, ids, origin, nowMs, timing });
 }
 
-describe('a write to a row is told', () => {
+describe('results of writes to rows', () => {
   const cases: [string, string, () => [InstanceRow | undefined, InstanceRow]][] = [
     [
-      'as provisioned when it becomes active',
+      'a row that becomes active is published as provisioned',
       'InstanceProvisioned',
       () => {
         const row = claimed();
@@ -108,7 +108,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as provisioned again when an active row is asked for by another event',
+      'an active row that another event requests is published as provisioned again',
       'InstanceProvisioned',
       () => {
         const row = activated(claimed(native('e-1')));
@@ -116,7 +116,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as provisioned again when an event asks for what was made over HTTP',
+      'an instance made over HTTP that an event requests is published as provisioned again',
       'InstanceProvisioned',
       () => {
         const row = activated(claimed());
@@ -124,7 +124,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as failed when it becomes failed',
+      'a row that fails is published as failed',
       'InstanceFailed',
       () => {
         const row = claimed();
@@ -132,7 +132,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as failed when a claim that took a failed row over fails anew',
+      'a claim over a failed row that fails again is published as failed',
       'InstanceFailed',
       () => {
         const row = taken(failed(claimed()));
@@ -140,7 +140,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as failed when a failed row gets another reason',
+      'a failed row that gets another reason is published as failed',
       'InstanceFailed',
       () => {
         const row = leased(failed(claimed()));
@@ -148,7 +148,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as failed again when a failed row is asked for by another event',
+      'a failed row that another event requests is published as failed again',
       'InstanceFailed',
       () => {
         const row = failed(claimed(native('e-1')));
@@ -156,7 +156,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as failed when a claim in doubt turns out to have made nothing',
+      'a claim in doubt that has made nothing is published as failed',
       'InstanceFailed',
       () => {
         const parked = park(claimed(), new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing);
@@ -165,7 +165,7 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as removed when a removal is finished',
+      'a finished removal is published as removed',
       'InstanceRemoved',
       () => {
         const row = beginRemoval(
@@ -178,12 +178,12 @@ describe('a write to a row is told', () => {
       },
     ],
     [
-      'as removed when there was nothing to remove',
+      'a removal without an instance is published as removed',
       'InstanceRemoved',
       () => [undefined, neverWas(native('e-1'))],
     ],
     [
-      'as removed again when what is removed is to be removed by another event',
+      'a removed instance that another event removes is published as removed again',
       'InstanceRemoved',
       () => {
         const row = buried(activated(claimed()), native('e-1'));
@@ -198,39 +198,39 @@ describe('a write to a row is told', () => {
   });
 });
 
-describe('a write to a row tells nothing', () => {
+describe('writes to rows without a result', () => {
   const cases: [string, () => [InstanceRow | undefined, InstanceRow]][] = [
-    ['when it is claimed', () => [undefined, claimed(native('e-1'))]],
+    ['a new claim has no result', () => [undefined, claimed(native('e-1'))]],
     [
-      'when an active row is leased',
+      'an active row that is leased has no result',
       () => {
         const row = activated(claimed(native('e-1')));
         return [row, leased(row)];
       },
     ],
     [
-      'when an active row is given back',
+      'an active row that is released has no result',
       () => {
         const row = leased(activated(claimed(native('e-1'))));
         return [row, release(row, undefined)];
       },
     ],
     [
-      'when an active row is changed',
+      'an active row that is changed has no result',
       () => {
         const row = leased(activated(claimed(native('e-1'))));
         return [row, { ...release(row, undefined), name: 'Other', tags: [] }];
       },
     ],
     [
-      'when a failed row is leased',
+      'a failed row that is leased has no result',
       () => {
         const row = failed(claimed(native('e-1')));
         return [row, leased(row)];
       },
     ],
     [
-      'when a failed row is leased and given back',
+      'a failed row that is leased and released has no result',
       () => {
         const before = failed(claimed(native('e-1')));
         const row = leased(before);
@@ -238,14 +238,14 @@ describe('a write to a row tells nothing', () => {
       },
     ],
     [
-      'when a failed row is taken over',
+      'a failed row that is taken over has no result',
       () => {
         const row = failed(claimed(native('e-1')));
         return [row, taken(row, native('e-2'))];
       },
     ],
     [
-      'when a claim that took a failed row over is given back',
+      'a claim over a failed row that is released has no result',
       () => {
         const before = failed(claimed(native('e-1')));
         const row = taken(before);
@@ -253,7 +253,7 @@ describe('a write to a row tells nothing', () => {
       },
     ],
     [
-      'when a claim by another event that took a failed row over is given back',
+      'a claim over a failed row by another event that is released has no result',
       () => {
         const before = failed(claimed(native('e-1')));
         const row = taken(before, native('e-2'));
@@ -261,25 +261,25 @@ describe('a write to a row tells nothing', () => {
       },
     ],
     [
-      'when the outcome of a create is in doubt',
+      'a create in doubt has no result',
       () => {
         const row = claimed(native('e-1'));
         return [row, park(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing)];
       },
     ],
     [
-      'when a removal begins',
+      'a removal that begins has no result',
       () => {
         const row = activated(claimed());
         return [row, beginRemoval(row, { times: { event: nowMs }, by: native('e-1') }, claimant(), timing)];
       },
     ],
     [
-      'when a tombstone is claimed for a new instance',
+      'a tombstone that is claimed for a new instance has no result',
       () => [buried(activated(claimed())), claimed(native('e-1'))],
     ],
     [
-      'when such a claim is given back',
+      'a claim over a tombstone that is released has no result',
       () => {
         const before = buried(activated(claimed(native('e-1'))), native('e-2'));
         const row = claimed();
@@ -287,14 +287,14 @@ describe('a write to a row tells nothing', () => {
       },
     ],
     [
-      'when a tombstone is looked at again',
+      'a tombstone that is rechecked has no result',
       () => {
         const row = leased(buried(activated(claimed()), native('e-1')));
         return [row, release(row, undefined)];
       },
     ],
     [
-      'when somebody asks over HTTP to remove what is removed',
+      'a removed instance that an HTTP request removes again has no result',
       () => {
         const row = buried(activated(claimed()), native('e-1'));
         return [row, { ...row, removedAt: nowMs + 5_000 }];
@@ -308,14 +308,14 @@ describe('a write to a row tells nothing', () => {
   });
 });
 
-/** The events that a row coming to its end makes. */
+/** The events of a row that reaches a final state. */
 function eventsOf(after: InstanceRow, before?: InstanceRow): OutgoingEvent[] {
-  // As it would be sent: without what is undefined.
+  // As sent: without undefined fields.
   return JSON.parse(JSON.stringify(resultOf({ before, after }).events));
 }
 
-describe('an event of our own', () => {
-  test('says which instance is there, what it is called, and who asked', () => {
+describe('a native event', () => {
+  test('a native event names the provisioned instance and the request’s event', () => {
     expect(eventsOf(activated(claimed(native('e-1'))))).toEqual([
       {
         source: 'element-onboarding',
@@ -335,11 +335,11 @@ describe('an event of our own', () => {
     ]);
   });
 
-  test('names no request when nobody asked by event', () => {
+  test('a native event names no request when no event requested the instance', () => {
     expect(eventsOf(activated(claimed()))[0]?.detail).not.toHaveProperty('request');
   });
 
-  test('says why there is none', () => {
+  test('a native event of a failure has the reason', () => {
     expect(eventsOf(failed(claimed(native('e-1'))))).toMatchObject([
       {
         detailType: 'InstanceFailed',
@@ -355,7 +355,7 @@ describe('an event of our own', () => {
     ]);
   });
 
-  test('says which one is gone', () => {
+  test('a native event of a removal names the removed instance', () => {
     const row = beginRemoval(
       activated(claimed(native('e-1'))),
       { times: { event: nowMs }, by: native('e-2') },
@@ -367,7 +367,7 @@ describe('an event of our own', () => {
     ]);
   });
 
-  test('of what never was has neither id nor name', () => {
+  test('a removal without an instance has neither id nor name in its native event', () => {
     expect(eventsOf(neverWas(native('e-1')))[0]?.detail).toEqual({
       tenantId: 'acme',
       element: { key: 'taxify' },
@@ -379,7 +379,7 @@ describe('an event of our own', () => {
   });
 });
 
-/** Beside our own event there is one more. */
+/** The event beside the native one. */
 function answerOf(events: OutgoingEvent[]): OutgoingEvent | undefined {
   expect(events).toHaveLength(2);
   expect(events[0]?.source).toBe('element-onboarding');
@@ -392,7 +392,7 @@ describe.each([
 ])('an answer to the toolkit ($dialect)', ({ dialect, source, prefix }) => {
   const askedBy: EventOrigin = { dialect, eventId: 'e-1', sentAt: 0, registrationId };
 
-  test('of success has the id as text', () => {
+  test('a toolkit response to a success has the id as text', () => {
     expect(answerOf(eventsOf(activated(claimed(askedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionSuccess`,
@@ -407,7 +407,7 @@ describe.each([
     });
   });
 
-  test('of failure has the envelope of a success', () => {
+  test('a toolkit response to a failure has the envelope of a success', () => {
     expect(answerOf(eventsOf(failed(claimed(askedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionFailure`,
@@ -419,7 +419,7 @@ describe.each([
     });
   });
 
-  test('of removal comes from the tombstone of the whole tenant, when that is removed', () => {
+  test('a toolkit response to a removal comes from the tenant’s tombstone, when that is removed', () => {
     const removing = wholeTenantRemoved(askedBy);
     expect(resultOf({ before: undefined, after: removing }).events).toEqual([]);
     expect(answerOf(eventsOf(bury(removing, nowMs, timing), removing))).toEqual({
@@ -433,28 +433,31 @@ describe.each([
     });
   });
 
-  test.each(['taxify', 'freshdeskv2'])('of removal does not come from an instance of %s', (elementKey) => {
-    expect(eventsOf({ ...neverWas(askedBy), elementKey })).toHaveLength(1);
-  });
+  test.each(['taxify', 'freshdeskv2'])(
+    'a toolkit response to a removal does not come from an instance of %s',
+    (elementKey) => {
+      expect(eventsOf({ ...neverWas(askedBy), elementKey })).toHaveLength(1);
+    },
+  );
 
-  test('of removal is not given when a request over HTTP removes the instance', () => {
+  test('a removal over HTTP gives no toolkit response', () => {
     const row = activated(claimed(askedBy));
     expect(eventsOf(buried(row), row)).toHaveLength(1);
   });
 
-  test('of success comes again when a request provisions the removed instance once more', () => {
+  test('a toolkit response to a success is repeated when a request provisions the removed instance again', () => {
     const again = claim(claimant(), randomUUID(), timing, buried(activated(claimed(askedBy)), askedBy));
     expect(answerOf(eventsOf(activated(again), again))?.detailType).toBe(`${prefix}provisionSuccess`);
   });
 
-  test('of success is given when an event of our own mends a failed instance', () => {
+  test('a native event that repairs a failed instance gives a toolkit response of success', () => {
     const mended = taken(failed(claimed(askedBy)), native('e-2'));
     expect(answerOf(eventsOf(activated(mended), mended))?.detail).toMatchObject({
       tenantRegistrationId: registrationId,
     });
   });
 
-  test('of a refusal is given although the instance stays as it is', () => {
+  test('a refusal gives a toolkit response although the instance is unchanged', () => {
     const row = activated(claimed());
     const notice = {
       outcome: 'refused' as const,
@@ -474,7 +477,7 @@ describe.each([
 });
 
 describe('images', () => {
-  test('are taken into an event by name, so that nothing else gets there', () => {
+  test('images enter an event by named fields, so that no other data gets there', () => {
     const row = activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId }));
     const text = JSON.stringify(resultOf({ before: undefined, after: row }));
     for (const value of [row.fingerprint, row.provisionId, row.attemptId, origin, 'its-key', 'ciphertext']) {
@@ -493,11 +496,11 @@ describe('images', () => {
   });
 
   test.each([
-    ['of no row', undefined],
-    ['of a later layout', { v: 2 }],
-    ['without a status', { status: undefined }],
-    ['with another kind of id', { instanceId: 'secret-4711' }],
-  ])('%s are refused, without quoting them', (_what, fields) => {
+    ['no row', undefined],
+    ['a later layout', { v: 2 }],
+    ['no status', { status: undefined }],
+    ['another kind of id', { instanceId: 'secret-4711' }],
+  ])('images with %s are refused, without quoting them', (_what, fields) => {
     const after = fields && { ...activated(claimed()), ...fields };
     expect(() => resultOf({ before: undefined, after })).toThrow(OnboardingError);
     expect(() => resultOf({ before: undefined, after })).not.toThrow(/secret/);
@@ -514,7 +517,7 @@ describe('the publisher', () => {
   const requestSchema = z.object({
     Entries: z.array(z.object({ DetailType: z.string(), Detail: z.string() })),
   });
-  /** What the next call answers to the entry of this name; absent: taken. */
+  /** Names of the entries that the next calls refuse. */
   let refusals: string[][];
   let calls: string[][];
   let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
@@ -559,32 +562,32 @@ describe('the publisher', () => {
       sleep: async (delayMs) => delaysMs.push(delayMs),
     })(results);
 
-  test('sends nothing for nothing', async () => {
+  test('the publisher makes no call without events', async () => {
     await publish([]);
     expect(calls).toEqual([]);
   });
 
-  test('sends at most ten in one call, in order', async () => {
+  test('the publisher sends at most ten events per call, in order', async () => {
     const names = Array.from({ length: 23 }, (_, index) => `event-${index}`);
     await publish(names.map((name) => named(name)));
     expect(calls).toEqual([names.slice(0, 10), names.slice(10, 20), names.slice(20)]);
   });
 
-  test('sends at most 256 KB in one call', async () => {
+  test('the publisher sends at most 256 KB per call', async () => {
     // Three bytes a character: 150 KB each.
     const large = { text: '€'.repeat(50 * 1_024) };
     await publish([named('a', large), named('b', large), named('c')]);
     expect(calls).toEqual([['a'], ['b', 'c']]);
   });
 
-  test('sends those again that were not taken, and no others, after a while', async () => {
+  test('the publisher sends only failed entries again, after a delay', async () => {
     refusals = [['b', 'd'], ['d']];
     await publish(['a', 'b', 'c', 'd'].map((name) => named(name)));
     expect(calls).toEqual([['a', 'b', 'c', 'd'], ['b', 'd'], ['d']]);
     expect(delaysMs).toEqual([100, 300]);
   });
 
-  test('puts the results of two writes of a tenant into two calls, in order', async () => {
+  test('the publisher puts the results of two writes of a tenant into two calls, in order', async () => {
     await publish([
       named('provisioned', {}, 'acme'),
       named('other', {}, 'globex'),
@@ -594,14 +597,14 @@ describe('the publisher', () => {
     expect(calls).toEqual([['provisioned', 'other'], ['removed'], ['again']]);
   });
 
-  test('sends no later result of a tenant before a refused one is taken', async () => {
+  test('the publisher sends no later result of a tenant before a failed one is accepted', async () => {
     refusals = [['provisioned'], ['provisioned'], ['provisioned'], ['provisioned']];
     const results = [named('provisioned', {}, 'acme'), named('removed', {}, 'acme')];
     await expect(publish(results)).rejects.toMatchObject({ code: 'aws-unavailable' });
     expect(calls.flat()).not.toContain('removed');
   });
 
-  test('gives up in the end, and says how many and why', async () => {
+  test('the publisher gives up in the end, with count and reason', async () => {
     refusals = [['b'], ['b'], ['b'], ['b'], ['b']];
     await expect(publish([named('a'), named('b')])).rejects.toMatchObject({
       code: 'aws-unavailable',
@@ -631,7 +634,7 @@ describe('the handler of a stream', () => {
     };
   }
 
-  /** A handler that notes the names of what it publishes, and fails for the names given. */
+  /** A handler that records the names of published events, and fails for the given names. */
   function startHandler(...failing: string[]) {
     const published: unknown[] = [];
     const handler = streamHandler({
@@ -649,13 +652,13 @@ describe('the handler of a stream', () => {
     return { published, deliver: (...names: string[]) => handler({ Records: names.map(record) }, context) };
   }
 
-  test('hands on all changes of a batch at once and in order', async () => {
+  test('the stream handler passes on all changes of a batch at once and in order', async () => {
     const { published, deliver } = startHandler();
     expect(await deliver('a', 'b', 'c')).toEqual({ batchItemFailures: [] });
     expect(published).toEqual(['a', 'b', 'c']);
   });
 
-  test('handles what comes before a record that cannot be read, and names that one', async () => {
+  test('the stream handler handles records before an unreadable one, and names that one', async () => {
     const { published, deliver } = startHandler();
     expect(await deliver('a', 'b', bad, 'c')).toEqual({
       batchItemFailures: [{ itemIdentifier: `at-${bad}` }],
@@ -663,14 +666,14 @@ describe('the handler of a stream', () => {
     expect(published).toEqual(['a', 'b']);
   });
 
-  test('throws when nothing of a batch could be handled, so that Lambda halves it', async () => {
+  test('the stream handler throws when no record could be handled, so that Lambda halves the batch', async () => {
     const { published, deliver } = startHandler('b');
     await expect(deliver('a', 'b')).rejects.toThrow('None of 2 records could be handled');
     await expect(deliver(bad, 'a')).rejects.toThrow('None of 2 records could be handled');
     expect(published).toEqual([]);
   });
 
-  test('names the only record of a batch when it fails', async () => {
+  test('the stream handler names the only record of a batch when it fails', async () => {
     const { deliver } = startHandler('a');
     expect(await deliver('a')).toEqual({ batchItemFailures: [{ itemIdentifier: 'at-a' }] });
     expect(await deliver(bad)).toEqual({ batchItemFailures: [{ itemIdentifier: `at-${bad}` }] });
@@ -691,7 +694,7 @@ describe('on the bus', () => {
   });
   afterAll(() => service[Symbol.asyncDispose]());
 
-  /** What a subscriber sees of what `act` leads to: source, detail-type and detail. */
+  /** The events that a subscriber gets as a result of `act`: source, detail-type and detail. */
   async function heard(act: () => Promise<unknown>): Promise<[string, string, Record<string, unknown>][]> {
     await service.idle();
     const already = (await service.events()).length;
@@ -713,7 +716,7 @@ describe('on the bus', () => {
   const lastIdFrom = async (source: string) =>
     (await service.events()).findLast((event) => event.source === source)?.id;
 
-  test('a native event is answered by what was provisioned', async () => {
+  test('the result of a native event names the provisioned instance', async () => {
     const tenantId = await newTenantWithSecret();
     const answers = await heard(() =>
       service.putEvents(tenantOnboarded(tenantId, { name: 'Shop', tags: ['eu'] })),
@@ -740,7 +743,7 @@ describe('on the bus', () => {
     ['0.5', sbt05('onboardingRequest', ''), 'applicationPlaneEventSource', 'provisionSuccess'],
     ['0.9', sbt09('sbt_aws_onboardingRequest', ''), 'sbt.application.plane', 'sbt_aws_provisionSuccess'],
   ])(
-    'a request of the toolkit %s is answered in its dialect, too',
+    'a toolkit request %s is answered in its dialect, too',
     async (_version, request, source, detailType) => {
       const tenantId = await newTenantWithSecret();
       const Detail = JSON.stringify({ tenantId, tenantRegistrationId: registrationId });
@@ -762,7 +765,7 @@ describe('on the bus', () => {
     },
   );
 
-  test('a request over HTTP is told of without a request', async () => {
+  test('a request over HTTP has a result without a request', async () => {
     const tenantId = newTenant();
     const body = { element: { key: 'taxify' }, configuration: tenantSecret };
     const answers = await heard(() => service.post(tenantId, body));
@@ -771,7 +774,7 @@ describe('on the bus', () => {
     expect(await heard(() => service.post(tenantId, body))).toEqual([]);
   });
 
-  test('a refusal is told with its reason, and to the toolkit as failed', async () => {
+  test('a refusal has a result with its reason, and a toolkit response of failure', async () => {
     const tenantId = newTenant();
     const answers = await heard(() => service.putEvents(sbt09('sbt_aws_onboardingRequest', tenantId)));
     expect(answers).toMatchObject([
@@ -789,7 +792,7 @@ describe('on the bus', () => {
         { jobOutput: { tenantRegistrationData: { registrationStatus: 'failed' } } },
       ],
     ]);
-    // Refused over HTTP the row is as it was, and whoever asked knows.
+    // A refusal over HTTP leaves the row unchanged, and the caller has the response.
     expect(await heard(() => service.post(tenantId, { element: { key: 'taxify' } }))).toEqual([]);
   });
 
@@ -822,7 +825,7 @@ describe('on the bus', () => {
     expect(answered).toEqual(expect.arrayContaining(sent.map(({ id }) => ({ eventId: id }))));
   });
 
-  test('a removal is told, once more when it is asked for again, and also when there is nothing', async () => {
+  test('a removal has a result, again when it is repeated, and also without an instance', async () => {
     const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     const [{ id } = { id: undefined }] = service.instancesOf(tenantId);
@@ -849,7 +852,7 @@ describe('on the bus', () => {
     expect(never).toMatchObject([['element-onboarding', 'InstanceRemoved', { tenantId: stranger }]]);
   });
 
-  test.skipIf(isDeployed)('an event that the bus did not take comes when it does', async () => {
+  test.skipIf(isDeployed)('an event that the bus did not accept is published once it does', async () => {
     const tenantId = await newTenantWithSecret();
     const answers = await heard(async () => {
       await service.putEvents(tenantOnboarded(tenantId));
@@ -861,7 +864,7 @@ describe('on the bus', () => {
     expect(service.stack.streams.get('publish-results')?.givenUp).toEqual([]);
   });
 
-  test('a record that cannot be read is reported, and logged without what it holds', async () => {
+  test('an unreadable record is reported, and logged without its content', async () => {
     const odd = [
       { status: { S: 'active' }, token: { S: 'planted-token' } },
       { status: { planted: 'planted-token' } },

@@ -26,7 +26,7 @@ const problemsOf = (input: unknown) => refusalOf(input).facts.problems;
 const misplaced = 'f3a9c17be2d04f5586aa';
 const withheld = '(its name is not repeated: it may be a credential)';
 
-test('an unknown field whose name looks like one is named', () => {
+test('an unknown field is named when its name looks like one', () => {
   expect(problemsOf({ apiKey: 'x', element: { key: 'taxify', elementId: 1 } })).toEqual([
     { pointer: '#/element/elementId', detail: 'is not a known field' },
     { pointer: '#/apiKey', detail: 'is not a known field' },
@@ -61,13 +61,13 @@ test.each<[string, object, string, string]>([
   expect(JSON.stringify([error.message, error.facts])).not.toContain(misplaced);
 });
 
-test('several credentials in places of names are one problem', () => {
+test('several credentials in place of names are one problem', () => {
   expect(problemsOf({ [misplaced]: 'x', [`${misplaced}0`]: 'x' })).toEqual([
     { pointer: '#', detail: `one of its fields is not a known field ${withheld}` },
   ]);
 });
 
-test('a pointer ends before what does not look like a name', () => {
+test('a pointer ends before a part that does not look like a name', () => {
   expect(pointerTo(['tags', 3])).toBe('#/tags/3');
   expect(pointerTo(['configuration', 'api.key'])).toBe('#/configuration/api.key');
   expect(pointerTo(['configuration', misplaced, 'a'])).toBe('#/configuration');

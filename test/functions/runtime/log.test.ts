@@ -21,12 +21,12 @@ function written(fields: object) {
   return JSON.parse(line);
 }
 
-test('a line that is short enough is written as it is', () => {
+test('a line within the limit is written unchanged', () => {
   const error = { code: 'invalid-request', message: 'x'.repeat(1_000) };
   expect(written({ tenantId: 'acme', error })).toMatchObject({ level: 'WARN', tenantId: 'acme', error });
 });
 
-test('texts and lists of a long line are cut, and the line says so', () => {
+test('texts and lists of a long line are cut, and the line is marked as cut', () => {
   const problems = Array.from({ length: 500 }, (_, index) => ({
     pointer: `#/${index}`,
     detail: '😀'.repeat(80),

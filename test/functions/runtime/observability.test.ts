@@ -41,7 +41,7 @@ const metricsLineSchema = z.catchall(
   z.union([z.string(), z.number(), z.array(z.number())]),
 );
 
-/** Every value that a line of metrics tells. */
+/** All values in a line of metrics. */
 function valuesIn(line: string) {
   const { _aws, ...fields } = metricsLineSchema.parse(JSON.parse(line));
   const [{ Namespace, Dimensions, Metrics }] = _aws.CloudWatchMetrics;
@@ -59,7 +59,7 @@ function valuesIn(line: string) {
 
 const told = () => service.stack.metrics.flatMap(valuesIn);
 
-/** What was told of a metric since the beginning of the test. */
+/** Values of a metric since the beginning of the test. */
 function valuesOf(name: MetricName, by: Record<string, string> = {}): number[] {
   return told()
     .slice(toldBefore)
@@ -88,7 +88,7 @@ async function provisioned(): Promise<{ tenantId: string; path: string }> {
 const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
 const hourMs = 3_600_000;
 
-/** Makes the tenant's row one that the reconciler is to settle, and has been for an hour. */
+/** Makes the tenant's row unsettled, and due for an hour. */
 async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' | 'active'): Promise<void> {
   const anHourAgo = { N: String(Date.now() - hourMs) };
   await service.dynamoDb.send(
@@ -110,7 +110,7 @@ async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' |
   );
 }
 
-/** Another instance of the tenant's generation, as a create makes it that is sent twice. */
+/** Makes another instance of the tenant's generation, as a create that is sent twice would. */
 async function duplicate(tenantId: string): Promise<void> {
   const [instance] = service.instancesOf(tenantId);
   const response = await fetch(`${service.stack.cloudElementsUrl}/elements/api-v2/instances`, {
@@ -135,9 +135,9 @@ const platformHeaders = {
 const reconcile = () => service.stack.runSchedule('reconcile-instances');
 const audit = () => service.stack.runSchedule('audit-instances');
 
-// It needs all that functions write, and servers that fail.
-describe.skipIf(isDeployed)('the service tells', () => {
-  test('a provisioning is logged with all that a search starts from', async () => {
+// Needs the functions' whole output, and servers that fail.
+describe.skipIf(isDeployed)('logs and metrics of the service', () => {
+  test('a provisioning is logged with every field that a search starts from', async () => {
     const { tenantId } = await provisioned();
     const { provisionId } = z.object({ provisionId: z.string() }).parse(await service.rowOf(tenantId));
     const about = { tenantId, elementKey: 'taxify', provisionId, awsRequestId: expect.any(String) };
@@ -163,7 +163,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(change).toMatchObject({ message: 'change', tenantId, outcome: 'InstanceProvisioned' });
   });
 
-  test('platform credentials: a secret that Cloud Elements refuses', async () => {
+  test('a platform secret that Cloud Elements refuses counts as rejected platform credentials', async () => {
     service.simulator.fail({
       on: 'POST /instances',
       effect: 'none',
@@ -174,7 +174,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Failed', { function: 'provision-instance' })).toEqual([1]);
   });
 
-  test('provisioning fails: something in front of Cloud Elements answers in its place', async () => {
+  test('a proxy that responds in place of Cloud Elements counts as failed provisioning', async () => {
     const down = { kind: 'status', status: 404, body: '<h1>No such service</h1>' } as const;
     service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: down, times: 2 });
     expect((await service.post(newTenant(), taxify)).status).toBe(502);
@@ -186,13 +186,13 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Failed', { function: 'onboard-tenants' })).toEqual([1]);
   });
 
-  test('not the service’s fault: what is wrong as it was asked', async () => {
+  test('a wrong request does not count as a fault of the service', async () => {
     expect((await service.post(newTenant(), {})).status).toBe(400);
     expect(valuesOf('Refused', { function: 'provision-instance' })).toEqual([1]);
     expect(valuesOf('Failed')).toEqual([]);
   });
 
-  test('dead letters: an event that cannot be read', async () => {
+  test('an unreadable event becomes a dead letter', async () => {
     const before = (await service.deadLetters()).length;
     await service.putEvents(tenantOnboarded('not a tenant id'));
     await service.idle();
@@ -200,7 +200,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Refused', { function: 'onboard-tenants' })).toEqual(Array(maxReceiveCount).fill(1));
   });
 
-  test('events ignored: what came too late is a warning that names the tenant, a repeat is none', async () => {
+  test('an outdated event is logged as a warning with its tenant, a repeat is not', async () => {
     const { tenantId: staying } = await provisioned();
     const { tenantId: leaving, path } = await provisioned();
     expect((await service.delete(path)).status).toBe(204);
@@ -229,7 +229,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('EventsIgnored')).toEqual([]);
   });
 
-  test('results held up: the bus takes no events', async () => {
+  test('results are held up when the bus accepts no events', async () => {
     service.stack.fail({ target: 'AWSEvents.PutEvents', times: 3, status: 500, type: 'InternalException' });
     await service.post(newTenant(), taxify);
     await service.idle();
@@ -237,7 +237,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Succeeded', { function: 'publish-results' })).toEqual([1]);
   });
 
-  test('oldest unsettled: a row that no try can settle, and nothing when none is due', async () => {
+  test('the age of the oldest unsettled row is reported, and nothing when no row is due', async () => {
     const { tenantId } = await provisioned();
     await reconcile();
     expect(valuesOf('OldestUnsettledAge')).toEqual([0]);
@@ -262,7 +262,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('OldestUnsettledAge').at(-1)).toBe(0);
   });
 
-  test('oldest unsettled: a row that cannot be read', async () => {
+  test('the age of an unreadable row is reported', async () => {
     const tenantId = newTenant();
     await service.dynamoDb.send(
       new PutItemCommand({
@@ -278,7 +278,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     await reconcile();
     expect(valuesOf('OldestUnsettledAge')[0]).toBeGreaterThanOrEqual(hourMs / 1_000);
     expect(valuesOf('UnreadableRows')).toEqual([1]);
-    // It had its turn, and keeps no other row from its own.
+    // This row had its turn, and does not block others.
     await reconcile();
     expect(valuesOf('OldestUnsettledAge').at(-1)).toBe(0);
     await audit();
@@ -288,7 +288,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     );
   });
 
-  test('functions fail: a run that ends with an error, and tells no age', async () => {
+  test('a failing run of a function counts as an error, and reports no age', async () => {
     service.stack.fail({
       target: 'DynamoDB_20120810.Query',
       // Each of three queries is sent three times.
@@ -301,7 +301,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('OldestUnsettledAge')).toEqual([]);
   });
 
-  test('throttled by Cloud Elements: it asks for patience', async () => {
+  test('a rate limit of Cloud Elements counts as throttled', async () => {
     const busy = { kind: 'status', status: 429, headers: { 'retry-after': '0' } } as const;
     service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: busy, times: 2 });
     expect((await service.post(newTenant(), taxify)).status).toBe(201);
@@ -309,7 +309,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('UpstreamLatency', { operation: 'POST /instances' })).toHaveLength(3);
   });
 
-  test('an outcome that is not known, what is adopted, and what is taken over', async () => {
+  test('an unknown outcome, an adoption and a take-over are logged and counted', async () => {
     service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     const tenantId = newTenant();
     expect((await service.post(tenantId, taxify)).status).toBe(201);
@@ -323,7 +323,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Adoptions')).toEqual([1, 1]);
   });
 
-  test('duplicates: one beside the instance in use', async () => {
+  test('a duplicate beside the instance in use is logged and counted', async () => {
     const { tenantId } = await provisioned();
     await duplicate(tenantId);
     await leaveOpen(tenantId, 'active');
@@ -338,7 +338,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(service.instancesOf(tenantId)).toHaveLength(1);
   });
 
-  test('orphans and lost instances: what the audit finds on one side alone', async () => {
+  test('orphans and lost instances of the audit are logged and counted', async () => {
     const { tenantId: orphaned } = await provisioned();
     await service.dynamoDb.send(
       new DeleteItemCommand({ TableName: service.stack.tableName, Key: keyOf(orphaned) }),
@@ -362,7 +362,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('UpstreamLatency', { operation: 'GET /instances/{id}' })).toHaveLength(2);
   });
 
-  test('an audit that has not seen everything says that, and nothing of what it has not found', async () => {
+  test('an incomplete audit is logged as such, without claims about instances that it has not seen', async () => {
     service.simulator.fail({
       on: 'GET /instances',
       effect: 'none',
@@ -375,7 +375,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('LostInstances')).toEqual([]);
   }, 15_000);
 
-  test('instances that are not visible: none of them is lost', async () => {
+  test('instances that are not visible are not reported lost', async () => {
     await provisioned();
     service.simulator.faultFor = ({ method }) =>
       method === 'GET' ? { effect: 'none', outcome: { kind: 'status', status: 404 } } : undefined;
@@ -387,7 +387,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('AuditsNotVisible')).toEqual([1, 0]);
   });
 
-  test('instances that are not ours: a row records what shows another tenant’s tags', async () => {
+  test('a row that records an instance with another tenant’s tags is reported as not ours', async () => {
     const { tenantId } = await provisioned();
     const [instance] = service.instancesOf(tenantId);
     if (!instance) throw new Error('no instance');
@@ -401,7 +401,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     Object.assign(instance, { tags });
   });
 
-  test('what is asked to come again is neither done nor failed', async () => {
+  test('a pending request counts neither as done nor as failed', async () => {
     const { path } = await provisioned();
     const failing = { kind: 'status', status: 500 } as const;
     service.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: failing });
@@ -411,12 +411,12 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(valuesOf('Failed')).toEqual([]);
   });
 
-  test('every metric of the list is emitted as the list says, and no other', async () => {
+  test('every metric of the list is emitted as listed, and no other', async () => {
     const { path } = await provisioned();
     expect((await service.patch(path, { name: 'Changed' })).status).toBe(200);
     expect((await service.delete(path)).status).toBe(204);
 
-    // That one is counted in the API's access log.
+    // The API's access log counts that metric.
     const { RequestsThrottled: _, ...emitted } = metrics;
     const seen = new Map(
       told().map(({ namespace, name, unit, dimensions: { service: serviceName, stage, ...by } }) => [
@@ -442,7 +442,7 @@ describe.skipIf(isDeployed)('the service tells', () => {
     expect(operations).toEqual(new Set([undefined, ...upstreamOperations]));
   });
 
-  test('no metric tells of a tenant, and none is among the lines of the log', async () => {
+  test('no metric contains a tenant, and metrics are not among the log lines', async () => {
     expect(service.stack.metrics.length).toBeGreaterThan(30);
     for (const line of service.stack.metrics) expect(line).not.toContain('tenant-');
     for (const line of await service.logs()) expect(line).not.toContain('_aws');

@@ -34,7 +34,7 @@ const moved = (row: Image): [Image, Image] => [
   { ...row, checkAt: { N: '2' }, unsettled: { S: 'later' } },
 ];
 
-test('a row that is only moved in the index is no change, even if it cannot be read', async () => {
+test('a row that only moves in the index is no change, even if it is unreadable', async () => {
   const unreadable = { ...written, tags: { Unheard: 'of' } };
   expect(await run(record('1', ...moved(unreadable)), record('2', undefined, written))).toEqual({
     batchItemFailures: [],
@@ -42,7 +42,7 @@ test('a row that is only moved in the index is no change, even if it cannot be r
   expect(told).toEqual([[asWritten]]);
 });
 
-test('a row that is moved and changed holds up what comes after it until it can be read', async () => {
+test('an unreadable row that moves and changes holds up later records until it is readable', async () => {
   const [before, after] = moved(written);
   const unreadable = { ...after, tags: { Unheard: 'of' } };
   const answer = await run(
@@ -54,13 +54,13 @@ test('a row that is moved and changed holds up what comes after it until it can 
   expect(told).toEqual([[asWritten]]);
 });
 
-test('a moved row before one that cannot be read counts as handled', async () => {
+test('a moved row before an unreadable one counts as handled', async () => {
   const unreadable = { ...written, tags: { Unheard: 'of' } };
   const answer = await run(record('1', ...moved(written)), record('2', undefined, unreadable));
   expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
 });
 
-test('a number that no double holds is told as it is written', async () => {
+test('a number beyond double precision is published as written', async () => {
   await run(record('1', undefined, { ...written, odd: { N: '12345678901234567890.5' } }));
   expect(told).toEqual([
     [{ before: undefined, after: { ...asWritten.after, odd: '12345678901234567890.5' } }],

@@ -38,7 +38,7 @@ function run(file: string, args: readonly string[]): Promise<Ended> {
 
 const runProgram = (program: string, ...args: string[]) => run(process.execPath, [program, ...args]);
 
-/** Each is a process that starts, on a machine that may be busy. */
+/** Each test starts a process, on a machine that may be busy. */
 const patience = { timeout: 60_000 };
 
 describe.concurrent('a command', patience, () => {
@@ -65,19 +65,19 @@ describe.concurrent('a command', patience, () => {
     ['test/proofs/explorer/explore.ts', ['--count', '0'], 'Expected --count to be a whole number from 1 to'],
     ['test/proofs/mutate/mutate.ts', ['nope'], 'No guard has "nope" in its name.'],
     ['infra/cli/contract.ts', ['nope'], 'Expected "api" (the default) or "events", got "nope".'],
-  ])('%s %j prints one line', async (program, args, message) => {
+  ])('the command %s %j prints one line', async (program, args, message) => {
     const { status, stdout, stderr } = await runProgram(program, ...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr.split('\n')).toEqual([expect.stringContaining(message), '']);
   });
 
-  test('ends in silence when nothing reads its output any more', async () => {
+  test('a command whose output is closed ends in silence', async () => {
     const command = `'${process.execPath}' infra/cli/contract.ts | head -n 1`;
     expect(await run('sh', ['-c', command])).toEqual({ status: 0, stdout: '{\n', stderr: '' });
   });
 });
 
-test('every program of package.json is among those that are run here', () => {
+test('every program of package.json is tested here', () => {
   expect(programs.length).toBeGreaterThanOrEqual(12);
 });
 
@@ -99,7 +99,7 @@ test('a wrong option is named in one sentence', () => {
 });
 
 test.each(['', '-1', '1.5', '1e3', '0x10', ' 1', '11', '1_0'])(
-  '%j is no whole number from 0 to 10',
+  'the option %j is no whole number from 0 to 10',
   (text) => {
     expect(() => wholeNumber('seed', text, { to: 10 })).toThrow(
       `Expected --seed to be a whole number from 0 to 10, got "${text}".`,
@@ -107,6 +107,6 @@ test.each(['', '-1', '1.5', '1e3', '0x10', ' 1', '11', '1_0'])(
   },
 );
 
-test('text of others reaches a terminal without control sequences', () => {
+test('foreign text reaches a terminal without control sequences', () => {
   expect(plain('a\u001b[2J\u009b31m\u202eb\r\u200bc\nd\te')).toBe('a�[2J�31m�b��c\nd\te');
 });

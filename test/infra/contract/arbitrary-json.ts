@@ -59,7 +59,7 @@ function stringsOf({ pattern, format }: JsonSchema): fc.Arbitrary<string> {
   );
 }
 
-/** What has no business in most places, and what is only just allowed in some. */
+/** Values that are invalid in most places, and values at the limits of some. */
 export const oddities: readonly unknown[] = [
   null,
   true,
@@ -147,7 +147,7 @@ function change(value: unknown, [key, ...rest]: readonly string[], damage: Damag
   return Array.isArray(value) ? changed.map(([, part]) => part) : Object.fromEntries(changed);
 }
 
-/** What every schema of an object is to be tried with: each of its fields alone, missing, and odd. */
+/** Edge cases for every schema of an object: each of its fields alone, missing, and odd. */
 export function edgesOf({ properties = {}, examples: [example] = [] }: JsonSchema): unknown[] {
   if (typeof example !== 'object' || example === null) throw new Error('The schema has no example.');
   return [

@@ -21,7 +21,7 @@ const readers: [readonly EventPattern[], (message: unknown, arrivedAt: number) =
   [triggers['offboard-tenants'].queue.events, offboardingFromEvent],
 ];
 
-test('an event is taken exactly when the schemas of incoming events allow it', () => {
+test('an event is accepted exactly when the schemas of incoming events allow it', () => {
   const defs: Record<string, JsonSchema> = schemas.$defs;
   const allowed = fc.oneof(...namesOf(schemas.$defs.incoming).map((name) => valuesOf(defs[name] ?? true)));
   const seen = { taken: 0, refused: 0 };
@@ -66,10 +66,10 @@ const isLeftOutOf = (message: unknown): boolean =>
   isLeftOut(faultsOfOnboarding(message), message, faultsOfOnboarding);
 
 test.skipIf(isDeployed)(
-  'every event that is published is described, and every one that is described can be published',
+  'every published event has a schema, and every schema has a published event',
   async () => {
     await using service = await startService();
-    // A tenant with a key and one without, by each of the dialects.
+    // A tenant with a key and one without, in each of the dialects.
     const tenants = ['crm', 'controlPlaneEventSource', 'sbt.control.plane'].flatMap((source) => {
       const prefix = source === 'sbt.control.plane' ? 'sbt_aws_' : '';
       const types =
@@ -106,7 +106,7 @@ test.skipIf(isDeployed)(
   30_000,
 );
 
-/** Of the envelope only what is used is described. */
+/** Only the used fields of the envelope are described. */
 const withClosedDetails = {
   ...schemas,
   $defs: Object.fromEntries(

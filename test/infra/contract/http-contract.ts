@@ -8,12 +8,12 @@ export const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
 
 export type Operation = { method: (typeof methods)[number]; path: string; object: OperationObject };
 
-/** Of the connection, not of the answer. */
+/** Headers of the connection, not of the response. */
 const transportHeaders = new Set(['connection', 'content-length', 'date', 'keep-alive', 'transfer-encoding']);
 
 export type Contract = ReturnType<typeof readContract>;
 
-/** The OpenAPI document as its readers take it: what it says of requests, and whether an answer is one it describes. */
+/** The OpenAPI document as clients use it: checks whether requests and responses match it. */
 export function readContract() {
   const document = openApiDocument();
   const faultsOf = createValidator(closed(document));
@@ -57,7 +57,7 @@ export function readContract() {
       return faultsOf(pointerTo(operation, 'requestBody', 'content', 'application/json', 'schema'), json);
     },
 
-    /** What of an answer the document does not describe. */
+    /** The parts of a response that the document does not describe. */
     faultsOfAnswer(operation: Operation, answer: Answer): Faults {
       const status = String(answer.status);
       const response = operation.object.responses[status];

@@ -5,15 +5,15 @@ import type { Contract, Operation } from './http-contract.ts';
 
 export type FuzzRequest = {
   operationId: string;
-  /** By name, not yet encoded. */
+  /** Path parameters by name, not yet encoded. */
   path: Readonly<Record<string, string>>;
   body: string | undefined;
   contentType: string;
-  /** What Cloud Elements does with whatever it is asked by this request. */
+  /** Cloud Elements' fault for all calls of this request. */
   mishap: Mishap | undefined;
 };
 
-/** They come again and again, so that requests meet what others have left. */
+/** These repeat, so that requests meet the rows of others. */
 const namesThatReturn: Readonly<Record<string, fc.Arbitrary<string>>> = {
   tenantId: fc.constantFrom('acme', 'globex', 'a.b-c_d'),
   elementKey: fc.constant('taxify'),
@@ -42,7 +42,7 @@ const oddNames = fc.constantFrom(
   'constructor',
 );
 
-/** Quick ones: where an outcome stays unknown, it is looked for as long as there is time. */
+/** Only faults that end quickly: an unknown outcome is looked up for as long as there is time. */
 const mishaps = fc.constantFrom<Mishap>(
   { effect: 'none', outcome: { kind: 'status', status: 400 } },
   { effect: 'none', outcome: { kind: 'status', status: 401 } },
@@ -67,7 +67,7 @@ const contentTypes = fc.oneof(
   },
 );
 
-/** Requests to all operations, those that the contract allows and those that it does not. */
+/** Requests to all operations, both allowed by the contract and not. */
 export function requestsBy(contract: Contract): fc.Arbitrary<FuzzRequest> {
   return fc.oneof(
     ...contract.operations.map((operation) => {
@@ -83,7 +83,7 @@ export function requestsBy(contract: Contract): fc.Arbitrary<FuzzRequest> {
   );
 }
 
-/** Requests with bodies that are just right or just wrong. Cloud Elements refuses the former, so that none leaves anything. */
+/** Requests with bodies just within or beyond limits. Cloud Elements refuses the valid ones, so none leaves a row. */
 export function edgeRequestsBy(contract: Contract): FuzzRequest[] {
   return contract.operations.flatMap((operation) => {
     const schema = contract.bodySchemaOf(operation);
@@ -124,7 +124,7 @@ function bodiesOf(values: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
   );
 }
 
-/** As it is, a body seldom is for an element that is there, with the key that it wants. */
+/** Adds credentials, because a random body seldom names an existing element and its key. */
 function withCredentials(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return {

@@ -6,7 +6,7 @@ import type { Answer, Service } from '../../support/running-service.ts';
 type Path = { tenantId: string; elementKey: string; status?: string };
 type Body = object | string | Buffer;
 
-/** Sends a request to an operation, with those of the path parameters that it has. */
+/** Sends a request to an operation, with the path parameters that it has. */
 export type Ask = (
   operationId: string,
   path: Path,
@@ -38,7 +38,7 @@ const elsewhere = { origin: 'https://elsewhere.example' };
 let count = 0;
 const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'taxify' });
 
-/** Brings a service into the situations in which it answers in one way or another. */
+/** Brings a service into situations that give each of its responses. */
 export function createSituations(service: Service, ask: Ask) {
   const post = (path: Path, body: Body = request) => ask('provisionInstance', path, { body });
   const patch = (path: Path, body: Body = changes) => ask('changeInstance', path, { body });
@@ -108,7 +108,7 @@ export function createSituations(service: Service, ask: Ask) {
     }
     await ask(operationId, nobody(), { body: '{}', contentType: 'text/plain' });
     await failingAws(/^DynamoDB/, () => ask(operationId, nobody(), usual));
-    // As a later version may leave it.
+    // A row as a later version may write it.
     await ask(operationId, await somebody({ v: 2, status: 'resting' }), usual);
   }
 
@@ -171,7 +171,7 @@ export function createSituations(service: Service, ask: Ask) {
     await failing('GET /instances/{id}', refusal(401), () => patch(unread));
   }
 
-  /** What is fetched in the place of the refused credentials is of no use. Nothing works from then on. */
+  /** Refuses the credentials, and makes the ones fetched instead unusable. Nothing works from then on. */
   async function meetBrokenCredentials(): Promise<void> {
     const path = await somebody();
     await service.putSecret(service.platformSecretName, 'not JSON');
@@ -179,7 +179,7 @@ export function createSituations(service: Service, ask: Ask) {
     await failing('POST /instances', refusal(401), () => post(nobody()));
   }
 
-  /** Of a service whose invocations have two seconds in which a create may begin. */
+  /** For a service whose invocations have two seconds in which a create may begin. */
   async function meetUnreachableWhenProvisioning(): Promise<void> {
     await post(nobody());
     await service.simulator.stop();
@@ -187,7 +187,7 @@ export function createSituations(service: Service, ask: Ask) {
   }
 
   /**
-   * Of a service whose invocations are too short for a create, and have two seconds and a half for a change.
+   * For a service whose invocations are too short for a create, and have two and a half seconds for a change.
    * @param row of an active instance
    */
   async function meetShortage(row: Record<string, unknown>): Promise<void> {

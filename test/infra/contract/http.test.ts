@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => service[Symbol.asyncDispose]());
 
 test.skipIf(isDeployed)(
-  'the API accepts what the document allows, refuses what it does not, and answers as it describes',
+  'the API accepts requests that the document allows, refuses others, and responds as documented',
   async () => {
     const kinds = new Set<string>();
     const edges = edgeRequestsBy(contract).map((request): [FuzzRequest] => [request]);
@@ -55,7 +55,7 @@ test.skipIf(isDeployed)(
 );
 
 test.skipIf(isDeployed)(
-  'every answer that the document describes is one that the API can give',
+  'every documented response is one that the API can give',
   async () => {
     service.simulator.reset();
     const met = new Set<string>();
@@ -91,7 +91,7 @@ test.skipIf(isDeployed)(
     if (!row) throw new Error('No instance is active.');
     await situations.meetBrokenCredentials();
 
-    // 21 s and 4 s are kept for what comes at the latest: the create, and writing down what has become of it.
+    // 21 s and 4 s are reserved for the last steps: the create, and recording its outcome.
     await using brief = await startService({ functionTimeoutMs: 23_000 });
     await using tooBrief = await startService({ functionTimeoutMs: 6_500 });
     await Promise.all([
@@ -105,7 +105,7 @@ test.skipIf(isDeployed)(
   60_000,
 );
 
-test.skipIf(isDeployed)('a method that the document does not have is no route', async () => {
+test.skipIf(isDeployed)('an undocumented method is no route', async () => {
   const answers = await Promise.all(
     Object.entries(contract.document.paths).flatMap(([path, objects]) =>
       methods
@@ -116,7 +116,7 @@ test.skipIf(isDeployed)('a method that the document does not have is no route', 
   expect(new Set(answers)).toEqual(new Set(['{"message":"Not Found"}']));
 });
 
-test.skipIf(isDeployed)('a body may have as many bytes as the document says', async () => {
+test.skipIf(isDeployed)('a body may have as many bytes as documented', async () => {
   const [, digits = ''] = /may have ([\d,]+) bytes/.exec(contract.document.info.description) ?? [];
   const maxBytes = Number(digits.replaceAll(',', ''));
   expect(await codesOfSize(maxBytes)).toBe('invalid-request');
@@ -143,7 +143,7 @@ function pathIn(path: string, values: Readonly<Record<string, string>>): string 
   });
 }
 
-/** Which of the answers with this status it is. */
+/** Identifies the response among those with its status. */
 function sayingOf({ status, headers, json }: Answer): string {
   if (status < 400) return 'done';
   return mediaTypeOf(headers) === 'application/json'
@@ -151,10 +151,10 @@ function sayingOf({ status, headers, json }: Answer): string {
     : (problemSchema.safeParse(json).data?.code ?? 'unreadable');
 }
 
-/** A row that cannot be read is listed as such; only a mistake in the code could bring this answer. */
+/** An unreadable row is listed as such; only a bug could cause this response. */
 const neverSeen = 'listAllInstances 500 internal';
 
-/** Of API Gateway's own, those that the local one does not give: it signs nobody off and has no limits. */
+/** Responses that the local gateway does not give: it checks no signatures and has no limits. */
 const gatewayOnAwsOnly = new Set(['403', '429', '500', '503']);
 
 function describedAnswers(): string[] {
@@ -185,7 +185,7 @@ function codesOf(schema: unknown): string[] {
   return schema === undefined ? [] : problemResponseSchema.parse(schema).allOf[1].properties.code.enum;
 }
 
-/** What the document says of a request. */
+/** The document's verdict on a request. */
 type Verdict = { kind: 'allowed' | 'no-route' | 'not-json' | 'invalid'; faults: readonly string[] };
 
 function verdictOf({ operationId, path, body = '', contentType }: FuzzRequest): Verdict {
@@ -235,7 +235,7 @@ function isKept(verdict: Verdict, { operationId, path, body = '' }: FuzzRequest,
   }
 }
 
-/** Which entries may be set, and to what, depends on the element and its credentials: said in words by the document. */
+/** Allowed entries and values depend on the element and its credentials: the document only says so in words. */
 const dependsOnTheElement =
   /^(expected the "nextCursor" of a page with the same filters$|cannot be set where the tenant's secret supplies the credentials|expected (a whole number of at most 6 digits|true or false)$)/;
 

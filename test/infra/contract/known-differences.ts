@@ -2,14 +2,14 @@ import * as z from 'zod/mini';
 import { isElementKey, isEntryName } from '../../../functions/model/entry-name.ts';
 import type { Faults } from './validating.ts';
 
-// Where schemas and functions differ.
+// Known differences between schemas and functions.
 
 /** The limits of ids and of texts. */
 const tooLong = [/^.{129}/s, /^.{256}/s];
 
 /**
- * JSON Schema counts characters, the service UTF-16 code units: the document says so in words. And it does not count the
- * short words of a configuration entry's name, nor pairs of letters that words do not have.
+ * JSON Schema counts characters, the service UTF-16 code units: the document says so in words. JSON Schema also cannot
+ * count the short words in the name of a configuration entry, nor pairs of letters that do not occur in words.
  */
 export const countsOtherwise = (json: unknown): boolean =>
   stringsIn(json).some((text) =>
@@ -42,7 +42,7 @@ function stringsIn(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
 }
 
-/** A configuration entry that is called `__proto__` is not refused, but left out (by zod, and harmless). */
+/** A configuration entry that is called `__proto__` is not refused, but left out (by zod, without harm). */
 export function isLeftOut(faults: Faults, json: unknown, faultsOf: (json: unknown) => Faults): boolean {
   if (
     json === undefined ||

@@ -9,23 +9,23 @@ const lint = async (document: object) =>
   (
     await lintFromString({
       source: JSON.stringify(document),
-      // Warnings are errors in it.
+      // In this configuration, warnings are errors.
       config: await createConfig({ extends: ['recommended-strict'] }),
     })
   ).map(({ ruleId, message }) => `${ruleId}: ${message}`);
 
 test('the OpenAPI document passes the linter without a warning', async () => {
   expect(await lint(openApiDocument())).toEqual([]);
-  // It does look: this much would have been enough.
+  // Proof that the linter works: this fault is enough.
   expect(await lint({ ...openApiDocument(), security: [] })).not.toEqual([]);
 });
 
-/** Errors that a function makes only to put them into a row or a log line; its answer is another. */
+/** Errors that a function only writes into a row or a log line; its response has another code. */
 const notAnswered: Partial<Record<string, readonly string[]>> = {
-  // Events alone are refused by a row that others hold.
+  // Only events are refused because of a leased row.
   'provision-instance': ['busy', 'outcome-unknown', 'deletion-refused'],
   'change-instance': ['deletion-refused'],
-  // What keeps it from removing is told by 202; the reconciler tries again.
+  // The response to obstacles is 202; the reconciler retries.
   'remove-instance': [
     'deletion-refused',
     'deletion-pending',
@@ -39,7 +39,7 @@ const notAnswered: Partial<Record<string, readonly string[]>> = {
   ],
 };
 
-test('the document gives each route the errors that its function can make, and no others', async () => {
+test('the document gives each route exactly the errors that its function can cause', async () => {
   const made = await Promise.all(routes.map(async ({ name }) => [name, await errorsMadeBy(name)]));
   const described = routes.map(({ name, operation }) => [
     name,
@@ -48,7 +48,7 @@ test('the document gives each route the errors that its function can make, and n
   expect(made).toEqual(described);
 });
 
-/** The codes of all errors that are left in the function's bundle, where nothing is that it cannot come to. */
+/** The codes of all errors in the function's bundle, from which unreachable code is removed. */
 async function errorsMadeBy(name: string): Promise<string[]> {
   const { outputFiles } = await build({
     ...bundleOptions,

@@ -5,7 +5,7 @@ export type Faults = readonly string[];
 
 /**
  * Validates by the parts of a document that holds JSON Schemas (2020-12).
- * @returns what is wrong with a value by the schema at a place such as `/components/schemas/Instance`
+ * @returns the faults of a value by the schema at a place such as `/components/schemas/Instance`
  */
 export function createValidator(document: object) {
   const ajv = openAjv();
@@ -20,7 +20,7 @@ export function createValidator(document: object) {
 }
 
 export function openAjv(): Ajv2020 {
-  // What is no keyword of JSON Schema is OpenAPI's.
+  // Not strict, because OpenAPI has keywords that JSON Schema does not.
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats.default(ajv);
   return ajv;
@@ -38,8 +38,8 @@ export function pointer(...parts: readonly string[]): string {
 }
 
 /**
- * The document with every object closed to fields that it does not name. It leaves them open, because readers are to
- * bear new ones; that one comes without being described is a fault nevertheless.
+ * The document with every object closed to unnamed fields. The real one leaves objects open, because clients must accept
+ * new fields; an undocumented field is a fault nevertheless.
  */
 export function closed<Part>(part: Part): Part;
 export function closed(part: unknown): unknown {

@@ -34,7 +34,7 @@ beforeEach(() => {
   answer = () => ({ statusCode: 204 });
 });
 
-/** Sends the path as it is, which fetch and its URLs would tidy up. */
+/** Sends the path unchanged, which fetch would normalize. */
 async function send(
   method: string,
   path: string,
@@ -58,7 +58,7 @@ async function send(
 }
 
 describe('the event', () => {
-  test('is the payload 2.0 of an HTTP API', async () => {
+  test('the event is the payload 2.0 of an HTTP API', async () => {
     await send('POST', '/tenants/t-1/instances?a=1&b=x%20y&a=2', {
       headers: {
         'Content-Type': 'application/json',
@@ -116,7 +116,7 @@ describe('the event', () => {
     });
   });
 
-  test('has no parameters, cookies or body where there are none', async () => {
+  test('the event of a bare request has no parameters, cookies or body', async () => {
     await send('GET', '/status');
     const event = events[0]?.event;
     expect(event?.isBase64Encoded).toBe(false);
@@ -126,7 +126,7 @@ describe('the event', () => {
   });
 
   test.each([undefined, 'application/octet-stream', 'application/x-www-form-urlencoded'])(
-    'has a body of type %s in base64',
+    'the event of a body of type %s is in base64',
     async (type) => {
       const body = Buffer.from([0, 255, 1]);
       await send('POST', '/tenants/t/instances', { body, headers: type ? { 'content-type': type } : {} });
@@ -134,7 +134,7 @@ describe('the event', () => {
     },
   );
 
-  test('has path parameters decoded, and an encoded slash stays in its segment', async () => {
+  test('the event has decoded path parameters, and an encoded slash stays in its segment', async () => {
     await send('GET', '/tenants/a%2Fb/instances/%C3%A9%20x');
     expect(events[0]).toMatchObject({
       name: 'read',
@@ -155,7 +155,7 @@ describe('what no function sees', () => {
     ['GET', '/tenants/t/instances/e/more'],
     ['PUT', '/tenants/t/instances'],
     ['GET', '/Status'],
-  ])('%s %s is not found', async (method, path) => {
+  ])('the request %s %s is not found', async (method, path) => {
     const response = await send(method, path);
     expect(response).toMatchObject({ status: 404, body: '{"message":"Not Found"}' });
     expect(events).toEqual([]);
@@ -182,7 +182,7 @@ describe('what no function sees', () => {
 });
 
 describe('the response', () => {
-  test('is what the function answered', async () => {
+  test('the response is that of the function', async () => {
     answer = () => ({
       statusCode: 201,
       headers: { 'Content-Type': 'application/problem+json', 'X-Number': 7 },
@@ -201,7 +201,7 @@ describe('the response', () => {
     });
   });
 
-  test('is decoded when the function says so, and plain text without a content type', async () => {
+  test('the response is decoded when the function says so, and plain text without a content type', async () => {
     answer = () => ({
       statusCode: 200,
       body: Buffer.from('decoded').toString('base64'),
@@ -212,7 +212,7 @@ describe('the response', () => {
     expect(response.headers['content-type']).toBe('text/plain;charset=UTF-8');
   });
 
-  test('is the whole answer as JSON when that has no status', async () => {
+  test('a function’s value without a status is the body, as JSON', async () => {
     answer = () => ({ hello: 'world' });
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 200, body: '{"hello":"world"}' });
@@ -223,29 +223,29 @@ describe('the response', () => {
     ['throws', () => Promise.reject(new Error('with a secret'))],
     ['answers a status that is none', () => ({ statusCode: '201 Created' })],
     ['answers a body that is no text', () => ({ statusCode: 200, body: { not: 'text' } })],
-  ])('is an internal server error when the function %s', async (_, fails) => {
+  ])('the response is an internal server error when the function %s', async (_, fails) => {
     answer = fails;
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 500, body: '{"message":"Internal Server Error"}' });
   });
 
-  test('is service unavailable when the function does not answer in time', async () => {
+  test('the response is service unavailable when the function times out', async () => {
     answer = () => new Promise(() => {});
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 503, body: '{"message":"Service Unavailable"}' });
-    expect(logs).toEqual(['status: GET /status got no answer of status: it took longer than 100 ms']);
+    expect(logs).toEqual(['status: GET /status got no response from status: it took longer than 100 ms']);
   });
 
-  test('in place of an unreadable one has its reason in the log', async () => {
+  test('the reason for replacing an unreadable response is in the log', async () => {
     answer = () => ({ statusCode: 'created' });
     expect(await send('GET', '/status')).toMatchObject({ status: 500 });
     expect(logs).toEqual([
-      'status: GET /status got no answer of status: what it returned is not an HTTP response',
+      'status: GET /status got no response from status: it did not return an HTTP response',
     ]);
   });
 });
 
-test('stops while a request is under way, which then has no answer', async () => {
+test('a stop during a request leaves it without a response', async () => {
   const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
   const { promise: ending, resolve: end } = Promise.withResolvers<void>();
   const stopping = await startGateway({

@@ -36,7 +36,7 @@ test.each(
     [server, { origin: 'http://localhost.example' }],
     [server, { origin: 'null' }],
   ]),
-)('%s refuses a request with %j', async (server, headers) => {
+)('the local server %s refuses a request with %j', async (server, headers) => {
   const before = stack.requests.length + stack.simulator.requests.length;
   expect(await post(stack[server], headers)).toBe(403);
   expect(stack.requests.length + stack.simulator.requests.length).toBe(before);
@@ -49,6 +49,6 @@ test.each(
     [server, { host: 'api.localhost:4566', origin: 'http://localhost:3000' }],
     [server, { host: '[::1]:8080', origin: 'http://127.0.0.1' }],
   ]),
-)('%s takes a request with %j', async (server, headers) => {
+)('the local server %s accepts a request with %j', async (server, headers) => {
   expect(await post(stack[server], headers)).not.toBe(403);
 });

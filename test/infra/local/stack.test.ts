@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { startLocalStack } from '../../../infra/local/stack.ts';
 
-/** Stands for every function: answers with its environment, logs the messages it gets and fails the one named so. */
+/** Replaces every function: answers with its environment, logs its messages and fails the one named so. */
 const fixture = `
   export async function handler(event) {
     const { Records } = event;
@@ -28,7 +28,7 @@ function clientConfiguration(endpoint: string) {
   return { endpoint, region: 'us-east-1', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } };
 }
 
-test('takes events from the bus through the rules and the queue to the function, or to the dead letters', async () => {
+test('the local stack takes events from the bus through rules and queue to the function, or to the dead letters', async () => {
   await using stack = await startLocalStack({
     bundle,
     queue: { visibilityTimeoutMs: 20, maxReceiveCount: 2 },
@@ -63,7 +63,7 @@ test('takes events from the bus through the rules and the queue to the function,
   expect(queue?.deadLetters).toMatchObject([{ body: expect.stringContaining('"failing"'), receiveCount: 2 }]);
 });
 
-test('takes writes from the table through the stream to the function', async () => {
+test('the local stack takes writes from the table through the stream to the function', async () => {
   await using stack = await startLocalStack({ bundle });
   const client = new DynamoDBClient(clientConfiguration(stack.dynamodbUrl));
   for (const status of ['provisioning', 'active']) {
@@ -77,7 +77,7 @@ test('takes writes from the table through the stream to the function', async () 
   ]);
 });
 
-test('runs what is scheduled when told to', async () => {
+test('the local stack runs schedules on request', async () => {
   await using stack = await startLocalStack({ bundle });
   await stack.runSchedule('reconcile-instances');
   expect(stack.logs).toEqual([
@@ -85,7 +85,7 @@ test('runs what is scheduled when told to', async () => {
   ]);
 });
 
-test('gives each function the environment of its row, and the way to AWS', async () => {
+test('the local stack gives each function the environment of its row, and access to AWS', async () => {
   await using stack = await startLocalStack({ bundle });
   const response = await fetch(`${stack.apiUrl}/tenants/t/instances/taxify`);
   expect(await response.json()).toEqual({
@@ -99,7 +99,7 @@ test('gives each function the environment of its row, and the way to AWS', async
   });
 });
 
-test('has the platform secret in place, unless told otherwise', async () => {
+test('the local stack has a working platform secret, unless another is given', async () => {
   const get = new GetSecretValueCommand({ SecretId: 'element-onboarding/platform' });
   await using stack = await startLocalStack();
   const secret = await new SecretsManagerClient(clientConfiguration(stack.awsUrl)).send(get);
@@ -113,7 +113,7 @@ test('has the platform secret in place, unless told otherwise', async () => {
   });
 });
 
-test('says which port is taken for what', async () => {
+test('the local stack names a taken port and its purpose', async () => {
   await using first = await startLocalStack();
   const port = Number(new URL(first.apiUrl).port);
   await expect(startLocalStack({ ports: { api: port } })).rejects.toThrow(
@@ -121,7 +121,7 @@ test('says which port is taken for what', async () => {
   );
 });
 
-test('leaves nothing behind that keeps a process alive, and no files', async () => {
+test('the local stack leaves no files behind, and does not keep its process alive', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'leaves-nothing-'));
   const script = `
     import { writeFileSync } from 'node:fs';

@@ -84,7 +84,7 @@ const onDashboard: Used[] = dashboardBody.widgets.flatMap(({ properties }) =>
   }),
 );
 
-/** What a metric of ours looks like where it is used. */
+/** The metrics of the list in the form of alarms and dashboards. */
 const asListed = Object.entries(metrics).map(([metricName, metric]) => ({
   metricName,
   dimensions: ['service', 'stage', ...('by' in metric ? [metric.by] : [])].toSorted(),
@@ -103,7 +103,7 @@ const unattended = rows
   .toSorted();
 
 describe('the alarms', () => {
-  test('are for these faults', () => {
+  test('the alarms are for these faults', () => {
     expect(alarms.map(nameOf).toSorted()).toEqual([
       'api-errors',
       'audit-incomplete',
@@ -130,7 +130,7 @@ describe('the alarms', () => {
   });
 
   test.each(alarms.map((alarm) => [nameOf(alarm), alarm.AlarmDescription]))(
-    'say what breaks for whom and what to do, and link to the runbook (%s)',
+    'alarm texts say what breaks for whom and what to do, and link to the runbook (%s)',
     (_name, text) => {
       expect(text).toMatch(/\w{3}[.:] .*\. infra\/monitoring\/README\.md#runbook-[\w-]+$/);
       expect(text).toMatch(/tenant|caller|application|Whoever/i);
@@ -139,7 +139,7 @@ describe('the alarms', () => {
     },
   );
 
-  test('link to entries that the runbook has, and it has no others', () => {
+  test('every alarm has an entry in the runbook, which has no others', () => {
     // As GitHub makes anchors of headings, of letters and blanks at least.
     const entries = [...pageAt('infra/monitoring/README.md').matchAll(/^### (Runbook: .+)$/gm)].map(
       ([, heading = '']) => heading.toLowerCase().replace(':', '').replaceAll(' ', '-'),
@@ -148,14 +148,14 @@ describe('the alarms', () => {
     expect(new Set(links)).toEqual(new Set(entries));
   });
 
-  test('and the dashboard use metrics of the list, by the dimensions that they are told by', () => {
+  test('alarms and dashboard use metrics of the list, by their own dimensions', () => {
     for (const used of [...alarms.map(metricOf), ...onDashboard].filter(isOurs)) {
       expect(asListed).toContainEqual(asUsed(used));
       expect(used.dimensions).toMatchObject({ service: metricService, stage: 'dev' });
     }
   });
 
-  test('watch every dead-letter queue, for which a single letter is enough', () => {
+  test('an alarm watches every dead-letter queue, and goes off for a single letter', () => {
     const queues = [
       ...queueRows.map(({ name }) => [name, queueOf(name).deadLetters] as const),
       ...streamRows.map(({ name }) => [name, streamDeadLettersOf(name)] as const),
@@ -174,7 +174,7 @@ describe('the alarms', () => {
     expect(alarms.filter((alarm) => nameOf(alarm).startsWith('dead-letters'))).toHaveLength(queues.length);
   });
 
-  test('events-ignored goes off for a single event, and is quiet without data', () => {
+  test('the alarm events-ignored goes off for a single event, and is quiet without data', () => {
     expect(alarmNamed('events-ignored')).toMatchObject({
       MetricName: 'EventsIgnored',
       Threshold: 1,
@@ -184,7 +184,7 @@ describe('the alarms', () => {
     });
   });
 
-  test('take the reconciler’s silence for a fault, and hold what the audit found until the next one', () => {
+  test('alarms treat the reconciler’s silence as a fault, and hold the audit’s findings until the next one', () => {
     expect(alarmNamed('oldest-unsettled')).toMatchObject({
       MetricName: 'OldestUnsettledAge',
       TreatMissingData: 'breaching',
@@ -196,7 +196,7 @@ describe('the alarms', () => {
       expect(alarmNamed(id).TreatMissingData).toBe('ignore');
   });
 
-  test.each(unattended)('tell when %s fails or is not started, and what then breaks', (name) => {
+  test.each(unattended)('alarms go off when %s fails or is not started, with the effect', (name) => {
     const of = {
       Namespace: 'AWS/Lambda',
       Dimensions: [{ Name: 'FunctionName', Value: { Ref: functionNamed(name).id } }],
@@ -206,12 +206,12 @@ describe('the alarms', () => {
     expect(alarmNamed(`function-fails-${name}`).AlarmDescription).not.toContain('undefined');
   });
 
-  test('have the audit fail once at most, because it runs once a day', () => {
+  test('the alarm of the audit goes off at its first failure, because it runs once a day', () => {
     expect(alarmNamed('function-fails-audit-instances').DatapointsToAlarm).toBe(1);
     expect(alarmNamed('function-fails-reconcile-instances').DatapointsToAlarm).toBe(2);
   });
 
-  test('watch how far the stream is behind: a record that cannot be handled holds up the others', () => {
+  test('an alarm watches the lag of the stream: a record that cannot be handled holds up the others', () => {
     expect(alarmNamed('results-held-up')).toMatchObject({
       Namespace: 'AWS/Lambda',
       MetricName: 'IteratorAge',
@@ -221,7 +221,7 @@ describe('the alarms', () => {
     });
   });
 
-  test('tell nobody unless told whom, and link to where the runbook is', () => {
+  test('alarms notify only a given topic, and link to a given runbook', () => {
     for (const alarm of alarms) expect(alarm).not.toHaveProperty('AlarmActions');
     const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
     const runbookUrl = 'https://example.com/infra/monitoring/README.md';
@@ -243,7 +243,7 @@ function alarmsWith(more: Partial<Settings>) {
 }
 
 describe('the dashboard', () => {
-  test('shows every alarm and every metric of the list', () => {
+  test('the dashboard shows every alarm and every metric of the list', () => {
     const shown = dashboardBody.widgets.flatMap(({ properties }) => properties.alarms ?? []);
     expect(shown).toHaveLength(alarms.length);
     expect(new Set(onDashboard.filter(isOurs).map(({ metricName }) => metricName))).toEqual(
@@ -251,7 +251,7 @@ describe('the dashboard', () => {
     );
   });
 
-  test('shows the figures of the last audit, whatever time range it has, and not the highest of some', () => {
+  test('the dashboard shows the figures of the last audit, for any time range, and not the highest of several', () => {
     const widgets = dashboardBody.widgets.filter(({ properties }) =>
       /at the last audit/.test(properties.title),
     );
@@ -260,7 +260,7 @@ describe('the dashboard', () => {
       expect(properties).toMatchObject({ view: 'singleValue', start: '-P2D' });
       expect(properties).not.toHaveProperty('setPeriodToTimeRange');
       const periods = (properties.metrics ?? []).map((metric) => periodSchema.parse(metric.at(-1)).period);
-      // Unset it is the 5 minutes of the others: an audit that is run again is a value of its own.
+      // By default it is 5 minutes, so that an audit that is repeated has a separate value.
       for (const period of periods) expect(period ?? 300).toBe(300);
     }
     expect(dashboardBody.periodOverride).toBe('inherit');
@@ -268,7 +268,7 @@ describe('the dashboard', () => {
     expect(audit?.schedule?.everyMinutes).toBeLessThan(2 * 24 * 60);
   });
 
-  test('is named by stage and Region, because its name is the account’s', () => {
+  test('the dashboard is named by stage and Region, because its name is unique per account', () => {
     expect(stack.resolve(only('AWS::CloudWatch::Dashboard').Properties.DashboardName)).toEqual({
       'Fn::Join': ['', ['element-onboarding-dev-', { Ref: 'AWS::Region' }]],
     });
@@ -283,7 +283,7 @@ describe('the API', () => {
     ({ id }) => id === stage.AccessLogSettings.DestinationArn['Fn::GetAtt'][0],
   );
 
-  test('logs each request for a month without its path, query or any header but User-Agent', () => {
+  test('the API logs each request for a month without its path, query or any header but User-Agent', () => {
     const format: Record<string, string> = JSON.parse(stage.AccessLogSettings.Format);
     const variables = Object.values(format).filter((value) => value.startsWith('$context.'));
     expect(variables.toSorted()).toEqual([
@@ -305,8 +305,8 @@ describe('the API', () => {
     expect(kept?.DeletionPolicy).toBe('RetainExceptOnCreate');
   });
 
-  test('logs below /aws/vendedlogs/, under a name that no stack before it has had', () => {
-    // Elsewhere it would add to a policy of the whole account, which has an end.
+  test('the API logs below /aws/vendedlogs/, under a name that no earlier stack has used', () => {
+    // Elsewhere it would add to a policy of the whole account, whose size is limited.
     const { 'Fn::Join': name } = accessLog?.Properties.LogGroupName ?? {};
     expect(name).toEqual([
       '',
@@ -320,7 +320,7 @@ describe('the API', () => {
         },
       ],
     ]);
-    // Not the one of the versions before: a group that is kept is not renamed.
+    // Not the id of earlier versions: CloudFormation cannot rename a retained group.
     expect(accessLog?.id).not.toBe(logicalIdBefore);
     expect(resources('AWS::Logs::LogGroup').map(({ id }) => id)).not.toContain(logicalIdBefore);
   });
@@ -328,17 +328,17 @@ describe('the API', () => {
   test.each([
     ['nothing has gone wrong', '-'],
     ['the API itself turns it away', 'Too Many Requests'],
-  ])('logs JSON when %s', (_what, message) => {
+  ])('the API logs JSON when %s', (_what, message) => {
     const line = stage.AccessLogSettings.Format.replaceAll(/\$context[.\w]+/g, (variable: string) => {
       if (variable === '$context.error.message') return message;
-      // As API Gateway has it: with quotes of its own, but not around what stands for nothing.
+      // Like API Gateway: with quotes around a message, but not around the `-` for none.
       if (variable === '$context.error.messageString') return message === '-' ? '-' : `"${message}"`;
       return '-';
     });
     expect(JSON.parse(line)).toMatchObject({ error: message, sourceIp: '-', userAgent: '-' });
   });
 
-  test('counts in that log what its throttling turns away', () => {
+  test('the API’s throttled requests are counted in its log', () => {
     const { FilterPattern, LogGroupName, MetricTransformations } = only('AWS::Logs::MetricFilter').Properties;
     const format = JSON.parse(stage.AccessLogSettings.Format);
     expect(LogGroupName).toEqual({ Ref: accessLog?.id });
@@ -357,7 +357,7 @@ describe('the API', () => {
     expect(format).toMatchObject({ service: metricService, stage: 'dev', status: '$context.status' });
   });
 
-  test('throttles every route, those that call Cloud Elements more than the others', () => {
+  test('the API throttles every route, those that call Cloud Elements more than the others', () => {
     const expected = rows.flatMap(([, { http, uses }]) =>
       http ? [[http, uses.cloudElements ? [10, 50] : [100, 200]] as const] : [],
     );
@@ -371,13 +371,13 @@ describe('the API', () => {
     );
   });
 
-  test('has its stage made after the routes, whose settings would be refused otherwise', () => {
+  test('the API’s stage is created after the routes, whose settings would be refused otherwise', () => {
     const routes = resources('AWS::ApiGatewayV2::Route').map(({ id }) => id);
     const [made] = Object.values(template.findResources('AWS::ApiGatewayV2::Stage'));
     expect(made?.['DependsOn']).toEqual(expect.arrayContaining(routes));
   });
 
-  test('keeps less than an account’s executions busy, should every request last as long as it may', () => {
+  test('the API uses less than an account’s executions, even if every request lasts as long as it may', () => {
     const seconds = functionNamed('provision-instance').Properties.Timeout;
     const writes = rows.filter(([, { http, uses }]) => http && uses.cloudElements);
     expect(writes.length * 10 * seconds).toBeLessThan(1_000);

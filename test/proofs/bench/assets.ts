@@ -17,8 +17,8 @@ const assetsSchema = z.object({
 });
 
 /**
- * The functions as CDK builds and uploads them: runs the app of `cdk.json` as the CDK CLI runs it, with another output
- * directory, and finds each function's asset by the stack's asset manifest.
+ * Builds the functions as CDK uploads them: runs the app of `cdk.json` like the CDK CLI, with another output directory,
+ * and finds each function's asset in the stack's asset manifest.
  * @returns path of a function's `index.mjs`
  */
 export async function synthesise(outdir: string): Promise<(name: FunctionName) => string> {
@@ -27,9 +27,9 @@ export async function synthesise(outdir: string): Promise<(name: FunctionName) =
     cwd: root,
     env: { ...process.env, CDK_OUTDIR: outdir, CDK_CONTEXT_JSON: JSON.stringify(context) },
   });
-  // Without the reason, which quotes whole files of the CDK.
+  // Without the cause, which quotes whole files of the CDK.
   await run.catch(() => {
-    throw new Error('The CDK app ended with an error; `npm run synth` tells why.');
+    throw new Error('The CDK app ended with an error; run `npm run synth` to see it.');
   });
   const manifest = artifactsSchema.parse(JSON.parse(await readFile(join(outdir, 'manifest.json'), 'utf8')));
   const stack = Object.entries(manifest.artifacts).find(

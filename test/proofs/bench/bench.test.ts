@@ -3,12 +3,12 @@ import { triggers } from '../../../functions/triggers.ts';
 import { runBenchmark, type Figures } from './benchmark.ts';
 import { reportOf } from './report.ts';
 
-/** As much as a long benchmark has in the end: no process measured may take it for its own. */
+/** The memory of a long benchmark: no measured process may report it as its own. */
 const ballast = Buffer.alloc(250_000_000, 1);
 
 let figures: Figures;
 const progress: string[] = [];
-/** Tiny: whether it measures, not what. */
+/** A tiny run, which shows only that the benchmark works. */
 beforeAll(async () => {
   figures = await runBenchmark({
     only: ['cold', 'warm', 'bulk', 'scheduled'],
@@ -24,14 +24,14 @@ beforeAll(async () => {
   });
 }, 120_000);
 
-test('every function, the peer and a bare handler are started cold, each measuring itself', () => {
+test('every function, the peer and a bare handler are cold-started, each measuring itself', () => {
   const { cold = [] } = figures;
   expect(cold.map(({ name }) => name).toSorted()).toEqual(
     ['peer provision-instance', 'peer read-token', 'bare handler', ...Object.keys(triggers)].toSorted(),
   );
   const [peer, , bare] = cold;
   expect(peer?.ofPeer).toEqual({ bundleBytes: 1, firstAnswerMs: 1, cpuMs: 1, peakBytes: 1 });
-  // Processes that reported the memory of the one that started them would be alike.
+  // Processes that reported the memory of their parent would have equal figures.
   expect(bare?.cost.peakBytes).toBeLessThan(ballast.length);
   expect(bare?.ofPeer.peakBytes).toBeLessThan(0.8);
   for (const { name, cost } of cold) {
@@ -52,7 +52,7 @@ test('warm calls of both sides are compared, request by request', () => {
   }
 });
 
-test('the queue is measured against what the latency of Cloud Elements allows', () => {
+test('the queue’s throughput is measured against the limit that Cloud Elements’ latency sets', () => {
   const [throughput] = figures.bulk?.throughput ?? [];
   expect(throughput).toMatchObject({ latencyMs: 20, tenants: 50, idealPerSecond: 2_500 });
   expect(throughput?.ofIdeal).toBeLessThan(1);
@@ -60,7 +60,7 @@ test('the queue is measured against what the latency of Cloud Elements allows', 
   expect(figures.bulk?.growth.steps.map(({ tenants }) => tenants)).toEqual([20, 60]);
 });
 
-test('among many tenants a list is one query, the reconciler asks for what is due, and neither scans', () => {
+test('among many tenants a list is one query, the reconciler queries due rows, and neither scans', () => {
   expect(figures.bulk?.growth.requests).toMatchObject([
     { what: 'list of one tenant', calls: { Query: 1 } },
     { what: 'reconcile, nothing due', calls: { Query: 3 } },
@@ -72,7 +72,7 @@ test('among many tenants a list is one query, the reconciler asks for what is du
   for (const { calls } of figures.bulk?.growth.requests ?? []) expect(calls).not.toHaveProperty('Scan');
 });
 
-test('one run of the audit is one walk through table and list, and one of the reconciler a look at each row', () => {
+test('a run of the audit is one walk through table and list, and one of the reconciler a read of each row', () => {
   const [reconciler, audit] = figures.scheduled ?? [];
   expect(reconciler).toMatchObject({ calls: { GetItem: 30, PutItem: 60, 'GET /instances': 30 } });
   expect(audit).toMatchObject({ what: 'audit of 401, 5 ms', calls: { 'GET /instances': 3 } });
@@ -80,7 +80,7 @@ test('one run of the audit is one walk through table and list, and one of the re
   expect(audit?.peakBytes).toBeLessThan(200_000_000);
 });
 
-test('the figures are told as they are measured, as a table and as JSON', () => {
+test('figures are printed as a table and as JSON', () => {
   expect(progress).toContain('tenants 60/60');
   expect(reportOf(figures)).toContain('provision-instance');
   expect(JSON.parse(JSON.stringify(figures))).toEqual(figures);

@@ -5,7 +5,7 @@ import { reportOf } from './report.ts';
 
 const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
 
-  --quick         fewer runs: a minute instead of two, and figures that are good for nothing but a look
+  --quick         fewer runs: a minute instead of two, for rough figures only
   --only <parts>  of ${parts.join(', ')}; several with commas between (${usualParts.join(',')})
   --rounds <n>    fresh processes of each contender (21)
   --json          the figures as JSON`;
@@ -53,7 +53,7 @@ function isPart(name: string): name is Part {
   return parts.some((part) => part === name);
 }
 
-/** On the stream for messages, so that figures can go into a file meanwhile. */
+/** Written to stderr, so that stdout can be redirected. */
 function show(what: string, done: number, of: number): void {
   process.stderr.write(`\r\u001b[K${dim(`${what}  ${done}/${of}`)}`);
 }

@@ -14,12 +14,12 @@ export type Part = (typeof parts)[number];
 export type Effort = {
   /** Fresh processes of each contender. */
   rounds: number;
-  /** Of each kind, in a warm process. */
+  /** Calls of each kind in a warm process. */
   warmCalls: number;
   throughput: readonly { latencyMs: number; batchesEach: number }[];
   growth: readonly number[];
   audit: { instances: number; latencyMs: number };
-  /** Of one run of the reconciler; undefined for no answer. */
+  /** One run of the reconciler; undefined means no response. */
   reconciler: { due: number; latenciesMs: readonly (number | undefined)[] };
 };
 
@@ -57,7 +57,7 @@ export type Figures = {
   scheduled?: ScheduledRun[];
 };
 
-/** Measures what was asked for, one part after the other, on servers of its own. */
+/** Measures the given parts, one after the other, on servers of its own. */
 export async function runBenchmark({
   only,
   effort,

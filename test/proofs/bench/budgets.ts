@@ -1,6 +1,6 @@
 import type { FunctionName } from '../../../functions/triggers.ts';
 
-/** Bytes that a function's bundle may have: what is loaded at every cold start. One that grows is looked at first. */
+/** Maximum bytes of a function's bundle, which every cold start loads. Raise one only after a look at its growth. */
 export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'provision-instance': 478_000,
   'list-instances': 228_000,

@@ -4,7 +4,7 @@ import { listEvent, queueEvent, scheduledEvent } from './events.ts';
 import { countEach, median } from './statistics.ts';
 import type { OpenSite, Workshop } from './workshop.ts';
 
-/** As deployed: so many containers at once, of which each works so many messages at once. */
+/** As deployed: the number of containers at once, and of messages at once in each. */
 const { batchSize, maxConcurrency } = triggers['onboard-tenants'].queue;
 const concurrency = batchSize * maxConcurrency;
 
@@ -12,12 +12,12 @@ export type Throughput = {
   latencyMs: number;
   tenants: number;
   perSecond: number;
-  /** Concurrency ÷ latency: everything but Cloud Elements takes no time. */
+  /** Concurrency ÷ latency: the rate if only Cloud Elements took time. */
   idealPerSecond: number;
   ofIdeal: number;
   /** Processor time of the functions alone. */
   cpuMsPerTenant: number;
-  /** How busy functions and servers kept this machine's processors: near 1, it was the machine that was measured. */
+  /** The share of this machine's processors in use: near 1, the figures measure the machine. */
   machineShare: number;
 };
 
@@ -34,7 +34,7 @@ export async function measureThroughput(
     ),
   );
   const tenants = tenantsFor(site);
-  // Cold starts and the compiler's work are measured elsewhere.
+  // Warm-up: cold starts and compilation are measured elsewhere.
   for (const container of pool) await container.run([tenants.batch(), tenants.batch(), tenants.batch()]);
 
   site.simulator.latencyMs = latencyMs;
@@ -69,7 +69,7 @@ export async function measureThroughput(
 export type GrowthStep = {
   /** Onboarded so far by this one container. */
   tenants: number;
-  /** Of the tenants since the step before. */
+  /** For the tenants since the previous step. */
   msPerTenant: number;
   cpuMsPerTenant: number;
   rssBytes: number;
@@ -83,7 +83,7 @@ export type Growth = {
   requests: { what: string; ms: number; calls: Record<string, number> }[];
 };
 
-/** One container onboards more and more tenants, and then a few of so many are listed and reconciled. */
+/** One container onboards more and more tenants, then a few of them are listed and reconciled. */
 export async function measureGrowth(
   workshop: Workshop,
   { steps, onTenants }: { steps: readonly number[]; onTenants: (done: number, of: number) => void },
@@ -156,7 +156,7 @@ function tenantsFor(site: OpenSite) {
   const made: string[] = [];
   return {
     made,
-    /** Tenants nobody has heard of, with their secrets in place. */
+    /** New tenants, with their secrets in place. */
     batch: () => {
       const tenantIds = Array.from({ length: batchSize }, (_, index) => `bulk-${made.length + index}`);
       for (const tenantId of tenantIds) site.putTenantSecret(tenantId);

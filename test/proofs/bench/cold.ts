@@ -15,7 +15,7 @@ import { bytesOf, type OpenSite, type Workshop } from './workshop.ts';
 
 type Cost = {
   bundleBytes: number;
-  /** From before the import to after the first answer. */
+  /** From before the import to after the first response. */
   firstAnswerMs: number;
   /** Of the whole process, from its start. */
   cpuMs: number;
@@ -23,7 +23,7 @@ type Cost = {
 };
 
 export type ColdFigures = { name: string; cost: Cost } & Record<
-  /** Shares of what the peer's `provision-instance` costs, and its `read-token`. */
+  /** Ratios to the peer's `provision-instance`, and to its `read-token`. */
   'ofPeer' | 'ofPeerRead',
   Cost
 >;
@@ -33,7 +33,7 @@ const peerRead = 'peer read-token';
 
 type Contender = { name: string; subject: Subject; eventOf: (round: number) => unknown };
 
-/** Medians of fresh processes that take turns, so that whatever else the machine does falls on all of them alike. */
+/** Medians of fresh processes that take turns, so that other load on the machine affects all of them alike. */
 export async function measureCold(
   workshop: Workshop,
   { rounds, onRun }: { rounds: number; onRun: (done: number, of: number) => void },
@@ -41,7 +41,7 @@ export async function measureCold(
   await using site = await workshop.openSite();
   const contenders = await contendersOn(site, workshop, rounds + 1);
   const runs = contenders.map((): ColdRun[] => []);
-  // The first round brings the files into memory and does not count.
+  // The first round loads the files into memory and does not count.
   for (let round = 0; round <= rounds; round += 1) {
     for (const [index, { subject, eventOf }] of contenders.entries()) {
       const run = await workshop.startCold(subject, eventOf(round));
@@ -83,7 +83,7 @@ const shareOf = (cost: Cost, whole: Cost): Cost => ({
 
 const fresh = (round: number) => provisionEvent(`fresh-${round}`);
 
-/** Each with a request that it does the whole of its work for; what that needs to be there is put there first. */
+/** Each contender with a request that needs its whole work; prepares the rows and secrets for it. */
 async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number): Promise<Contender[]> {
   const each = (word: string) => Array.from({ length: rounds }, (_, round) => `${word}-${round}`);
   for (const tenantId of each('onboard')) site.putTenantSecret(tenantId);

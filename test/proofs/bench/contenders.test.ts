@@ -23,7 +23,7 @@ afterAll(async () => {
   await workshop[Symbol.asyncDispose]();
 });
 
-/** Everything that one request makes the function ask of others, by name. */
+/** All calls that the function makes for one request, by name. */
 async function callsOf(container: Container, event: unknown): Promise<Record<string, number>> {
   site.forgetRequests();
   await container.run([event]);
@@ -45,10 +45,10 @@ test('a fresh provisioning is one POST /instances, two DynamoDB writes, no read 
 test('a repeat is one DynamoDB call and nothing else', async () => {
   await using container = await workshop.startWarm(site.ours('provision-instance'));
   await container.run([provisionEvent('repeated')]);
-  // The embedded DynamoDB does not send the old item along with a refused write: here alone it has to be read.
+  // Unlike DynamoDB, the embedded one does not return the old item with a refused write, so it is read here.
   const repeat = { [putItem]: 1, [getItem]: 1 };
   expect(await callsOf(container, provisionEvent('repeated'))).toEqual(repeat);
-  // In a container that has read no secret yet, too.
+  // Also in a container that has read no secret yet.
   await using another = await workshop.startWarm(site.ours('provision-instance'));
   expect(await callsOf(another, provisionEvent('repeated'))).toEqual(repeat);
 });
@@ -62,7 +62,7 @@ test('a token read is one read and one KMS call', async () => {
   expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
 });
 
-test('a batch of events costs what its tenants cost, each of them one secret and one tombstone more', async () => {
+test('a batch of events costs the sum of its tenants, plus one secret and one tombstone each', async () => {
   await using container = await workshop.startWarm(site.ours('onboard-tenants'));
   const tenantIds = ['one', 'two', 'three'];
   for (const tenantId of tenantIds) site.putTenantSecret(tenantId);
@@ -80,15 +80,15 @@ const names = Object.keys(triggers).filter((name): name is FunctionName => Objec
 test.for(names)('the bundle of %s keeps within its budget of bytes', async (name) => {
   const bytes = await bytesOf(workshop.fileOf(name));
   expect(bytes).toBeLessThanOrEqual(bundleBudgetsBytes[name]);
-  // A budget far above the bundle would let it grow unseen.
+  // A budget far above the bundle would hide its growth.
   expect(bytes).toBeGreaterThan(0.9 * bundleBudgetsBytes[name]);
 });
 
-/** The one that has to stay. */
-const required = 'built-in modules that are asked for otherwise';
+/** The replacement that cannot be deleted. */
+const required = 'built-in modules that are required otherwise';
 const replaced = replacements.map(({ name }) => name).filter((name) => name !== required);
 
-test.for(replaced)('a bundle does its work without the replacement of %s', async (name) => {
+test.for(replaced)('a bundle works without the replacement of %s', async (name) => {
   const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-whole-'));
   onTestFinished(() => rm(directory, { recursive: true }));
   const file = join(directory, 'index.mjs');
@@ -100,7 +100,7 @@ test.for(replaced)('a bundle does its work without the replacement of %s', async
   });
   const { environment } = site.ours('provision-instance');
   const event = provisionEvent(`without-${replaced.indexOf(name)}`);
-  // An answer that is no success is an error there.
+  // `startCold` throws unless the response is a success.
   await expect(workshop.startCold({ file, environment }, event)).resolves.toBeDefined();
 });
 
@@ -134,7 +134,7 @@ test('the peer provisions an instance, answers a repeat without another, and han
   });
 });
 
-test('the peer refuses what is not valid, as a request and as a token that is not there', async () => {
+test('the peer refuses invalid requests and missing tokens', async () => {
   await using provisioning = await workshop.startWarm(site.peer('provision-instance'));
   await expect(
     provisioning.run([{ ...provisionEvent('acme'), body: '{"element":{"key":"A B"}}' }]),

@@ -82,7 +82,7 @@ export const changeEvent = (tenantId: string) =>
   httpEvent(`PATCH ${instanceRoute}`, pathOf(tenantId), { name: 'Bench, renamed' });
 export const removeEvent = (tenantId: string) => httpEvent(`DELETE ${instanceRoute}`, pathOf(tenantId));
 
-/** A batch of which each message holds one event from the bus. */
+/** A batch with one event from the bus in each message. */
 export function queueEvent(
   detailType: 'TenantOnboarded' | 'TenantOffboarded',
   tenantIds: readonly string[],

@@ -27,8 +27,8 @@ export type WarmRun = z.infer<typeof warmSchema>;
 export type Container = Awaited<ReturnType<typeof startContainer>>;
 
 /**
- * With the shares of the function's memory that the start script of Lambda's Node runtime sets, a tenth for what is new:
- * otherwise the collector waits for as much as the whole machine has.
+ * Flags with the shares of the function's memory that the start script of Lambda's Node runtime sets, a tenth for the
+ * young generation: otherwise the collector would use the limits of the whole machine.
  */
 function flagsFor({ AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memoryMb }: Subject['environment']): string[] {
   const youngMb = Math.floor(Number(memoryMb) / 10);
@@ -39,10 +39,10 @@ function flagsFor({ AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memoryMb }: Subject['enviro
   ];
 }
 
-/** Starts processes of which each measures itself. `coldFile` and `warmFile` are the programs of `measured/`, bundled. */
+/** Starts processes that measure themselves. `coldFile` and `warmFile` are the programs of `measured/`, bundled. */
 export function createProcesses({ coldFile, warmFile }: { coldFile: string; warmFile: string }) {
   return {
-    /** Starts a process, has it import the bundle and answer the event, and reads what that took. */
+    /** Starts a process, has it import the bundle and answer the event, and reads the cost. */
     async startCold({ file, environment }: Subject, event: unknown): Promise<ColdRun> {
       const child = spawn(
         process.execPath,
@@ -88,7 +88,7 @@ async function startContainer(warmFile: string, { file, environment }: Subject) 
   await message();
 
   return {
-    /** One after the other. */
+    /** Runs the events one after the other. */
     async run(events: readonly unknown[]): Promise<WarmRun> {
       const answered = message();
       child.send(events);
@@ -104,7 +104,7 @@ async function startContainer(warmFile: string, { file, environment }: Subject) 
   };
 }
 
-/** An HTTP answer that is no success, or a batch of which something is to come again, would be a figure of nothing. */
+/** Figures of failed HTTP responses and of batches with failed messages are meaningless. */
 const badAnswers = z.union([
   z.object({ statusCode: z.number().check(z.gte(202)), body: z.optional(z.string()) }),
   z.object({ batchItemFailures: z.array(z.unknown()).check(z.minLength(1)) }),

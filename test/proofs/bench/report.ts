@@ -109,7 +109,7 @@ const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} 
 const share = (of: number): string => of.toFixed(2);
 const count = (of: number): string => of.toLocaleString('en');
 
-/** The first column to the left, the others to the right; the last one as it is, because it may be text. */
+/** Aligns the first column left and the others right, except the last one, which may be text. */
 function table(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((text, column) =>
     Math.max(text.length, ...rows.map((row) => row[column]?.length ?? 0)),

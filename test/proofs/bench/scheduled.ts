@@ -6,7 +6,7 @@ import { scheduledEvent } from './events.ts';
 import { countEach } from './statistics.ts';
 import type { OpenSite, Workshop } from './workshop.ts';
 
-/** One run of a function that its schedule starts, with so much to work. */
+/** One run of a scheduled function, with the amount of work. */
 export type ScheduledRun = {
   what: string;
   seconds: number;
@@ -16,7 +16,7 @@ export type ScheduledRun = {
 
 const key = (index: number) => ({ tenantId: `bulk-${index}`, elementKey: 'taxify' });
 
-/** A claim that is over. */
+/** An expired claim. */
 function claimed(site: OpenSite, index: number): InstanceRow {
   const nowMs = Date.now() - 3_600_000;
   const settings = settingsOf(key(index), { tags: ['eu'], configuration: { 'api.key': 'any' } });
@@ -38,7 +38,7 @@ function made(site: OpenSite, row: InstanceRow): number {
   return id;
 }
 
-/** The audit of so many instances, with Cloud Elements taking this long for each page of 200. */
+/** Measures an audit, with the given number of instances and latency per page of 200. */
 export async function measureAudit(
   workshop: Workshop,
   {
@@ -58,7 +58,7 @@ export async function measureAudit(
     await site.putRows(rows);
   }
   await using container = await workshop.startWarm(site.ours('audit-instances'));
-  // Awaited here, or the container would be gone meanwhile.
+  // Awaited here, because returning disposes of the container.
   return await measured(
     site,
     container,
@@ -67,7 +67,7 @@ export async function measureAudit(
   );
 }
 
-/** One run of the reconciler among more claims than it can settle. `latencyMs`: undefined for no answer at all. */
+/** One run of the reconciler among more claims than it can settle. `latencyMs`: undefined for no response. */
 export async function measureReconciler(
   workshop: Workshop,
   { due, latencyMs }: { due: number; latencyMs: number | undefined },
@@ -84,7 +84,7 @@ export async function measureReconciler(
     site.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'stall' } });
   }
   const how = latencyMs === undefined ? 'no answer' : `${latencyMs} ms`;
-  // Awaited here, or the container would be gone meanwhile.
+  // Awaited here, because returning disposes of the container.
   return await measured(site, container, `reconciler, ${how}`, latencyMs ?? 0);
 }
 

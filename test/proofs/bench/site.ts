@@ -22,7 +22,7 @@ import { createSecretsManager } from '../../../infra/local/aws/secrets-manager.t
 
 export type Site = Awaited<ReturnType<typeof startSite>>;
 
-/** The servers that everything measured meets, on free ports, in the benchmark's own process and so never measured. */
+/** The servers for all measured programs, on free ports, in the benchmark's own process and so not measured. */
 export async function startSite() {
   const platformSecrets = {
     userSecret: 'bench-user-secret',
@@ -65,7 +65,7 @@ export async function startSite() {
     stage: 'bench',
   };
 
-  /** As Lambda sets it, but for the endpoints. */
+  /** Lambda's environment, but with local endpoints. */
   const lambdaEnvironment = (functionName: string, timeoutMs = functionTimeoutMs) => ({
     BENCH_TIMEOUT_MS: String(timeoutMs),
     AWS_LAMBDA_FUNCTION_NAME: functionName,
@@ -88,7 +88,7 @@ export async function startSite() {
 
   return {
     simulator,
-    /** Of AWS services, as `x-amz-target` names them. */
+    /** Requests to AWS services, as `x-amz-target` names them. */
     requests,
     environmentOf: (name: FunctionName) => ({
       ...lambdaEnvironment(name, timeoutMsOf(triggers[name])),
@@ -107,7 +107,7 @@ export async function startSite() {
     putTenantSecret: (tenantId: string) =>
       secrets.put(`bench/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
 
-    /** What a create of unknown outcome leaves for an hour later: the reconciler is to look once more. */
+    /** Makes the row due for the recheck that follows an hour after a create of unknown outcome. */
     async makeDue(tenantId: string): Promise<void> {
       await client.send(
         new UpdateItemCommand({
@@ -120,7 +120,7 @@ export async function startSite() {
       );
     },
 
-    /** Writes rows as they are, 25 at a time: the most that one call takes. */
+    /** Writes rows unchanged, 25 at a time, the most per call. */
     async putRows(rows: readonly object[]): Promise<void> {
       for (let start = 0; start < rows.length; start += 25) {
         const some = rows.slice(start, start + 25).map((row) => ({
@@ -130,10 +130,10 @@ export async function startSite() {
       }
     },
 
-    /** The last write that made an instance active, as the table's stream tells of it. */
+    /** The last write that made an instance active, as a record of the table's stream. */
     lastResult: () => lastResult,
 
-    /** Forgets what was counted; what is stored stays. */
+    /** Resets the counts of requests; stored data stays. */
     forgetRequests(): void {
       requests.length = 0;
       const { latencyMs } = simulator;

@@ -7,16 +7,16 @@ export type WarmFigures = {
   request: 'fresh provisioning' | 'repeat' | 'token read';
   calls: number;
 } & Record<
-  /** `ofPeer`: ours as a share of the peer's. */
+  /** `ofPeer`: the ratio of ours to the peer's. */
   'peer' | 'ours' | 'ofPeer',
   { p50Ms: number; p99Ms: number; cpuMs: number }
 >;
 
-/** Calls that are run and not counted, if as many are: the compiler is done with what is called often. */
+/** The maximum of uncounted calls, after which hot code is compiled. */
 const maxWarmUpCalls = 150;
 const blocks = 6;
 
-/** One process for each side, which answer blocks of calls in turn, one call after the other. */
+/** Measures one process for each side, in alternating blocks of sequential calls. */
 export async function measureWarm(
   workshop: Workshop,
   { calls, onBlock }: { calls: number; onBlock: (done: number, of: number) => void },

@@ -11,7 +11,7 @@ import { startSite } from './site.ts';
 
 export type Workshop = Awaited<ReturnType<typeof openWorkshop>>;
 
-/** Everything that is measured, built once below a temporary directory: the peer, the bare handler and our functions. */
+/** All measured programs, built once below a temporary directory: the peer, the bare handler and our functions. */
 export async function openWorkshop() {
   const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-bench-'));
   const remove = () => rm(directory, { recursive: true, force: true });
@@ -44,7 +44,7 @@ export async function openWorkshop() {
     return {
       ...createProcesses({ coldFile, warmFile }),
       fileOf,
-      /** Servers with nothing in them, and everything that can be measured with its environment there. */
+      /** Opens empty servers, with the environments of all measured programs. */
       async openSite() {
         const site = await startSite();
         return Object.assign(site, {

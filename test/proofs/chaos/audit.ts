@@ -19,27 +19,27 @@ export async function readRows(client: DynamoDBClient, TableName: string): Promi
   return rows;
 }
 
-/** Somebody still has to do something about it, if only look at it once more. */
+/** True for a row that still needs work, if only a recheck. */
 export const isUnsettled = ({ status, checkAt, leaseExpiresAt }: InstanceRow): boolean =>
   status === 'provisioning' || status === 'deleting' || checkAt !== undefined || leaseExpiresAt > Date.now();
 
-/** What must not be. */
+/** Violations, by name. */
 export const findings = {
   duplicates: 'tenants with more than one live instance',
-  doubled: 'instances made beside another without a late create as its reason',
+  doubled: 'duplicate instances without a late create as the reason',
   orphans: 'live instances that no active row names',
   lostTokens: 'active rows without the token of their live instance',
   stuckRows: 'rows that are not settled',
-  broken: 'tenants that are not as they were told, or were told nothing',
-  untold: 'tenants of whose end no event told',
+  broken: 'tenants whose state differs from their last response, or without one',
+  untold: 'tenants without a result event for their final state',
 };
 
 const resultSchema = z.object({ tenantId: z.string(), id: z.optional(z.number()) });
 
-/** Each with the names of those of which it is so. */
+/** The subjects of each violation. */
 export type Findings = Record<keyof typeof findings, string[]>;
 
-/** Goes through all that there is at Cloud Elements, in the table and on the bus when everything has come to rest. */
+/** Compares everything at Cloud Elements, in the table and on the bus once the stack is at rest. */
 export async function audit({
   lives,
   rows,

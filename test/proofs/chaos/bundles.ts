@@ -8,7 +8,7 @@ import { bundleOptions, sourceOf } from '../../../infra/bundle.ts';
 
 const shortTiming = fileURLToPath(new URL('timing.ts', import.meta.url));
 
-/** The functions as they are deployed, but with the periods of `timing.ts` beside this file. */
+/** Bundles the functions as for a deployment, but with the periods of `timing.ts` beside this file. */
 export async function bundleWithShortTiming() {
   const outdir = mkdtempSync(join(tmpdir(), 'element-onboarding-chaos-'));
   const bundleFile = (name: string) => join(outdir, `${name}.mjs`);

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { runTrial } from './trial.ts';
 
-/** A small one, for every run of the tests; `npm run chaos` has a thousand tenants. */
-test('forty tenants come, change and go amid faults and dying processes, and none is lost, doubled or stuck', async () => {
+/** A small trial, for every run of the tests; `npm run chaos` has a thousand tenants. */
+test('forty tenants come, change and go amid faults and killed processes, and none is lost, duplicated or stuck', async () => {
   const { found, calls, faults, killed, plans } = await runTrial({ tenants: 40, seed: 1 });
   expect(found).toEqual({
     duplicates: [],

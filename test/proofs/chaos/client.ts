@@ -3,16 +3,16 @@ import type { Random } from '../../support/seeded-random.ts';
 
 export type Answer = { status: number; json: unknown };
 
-/** Time passes about ten times as fast as deployed, so a second that the service asks for is a tenth. */
+/** Periods are about a tenth of the deployed ones, so a second of `Retry-After` is a tenth, too. */
 const scaledSecondMs = 100;
 
-/** After a time-out nobody knows what became of a request, and most clients have one of their own. */
+/** The client's timeout, after which the outcome of a request is unknown to it. */
 const patientMs = 5_000;
 
-/** The caller has waited as long as it could. */
+/** The caller has reached its limit for waiting. */
 export class Unserved extends Error {}
 
-/** A caller of the HTTP API as any is that means it: impatient at times, and asking again until it is told an outcome. */
+/** A typical caller of the HTTP API: impatient at times, and repeating requests until it gets an outcome. */
 export function createClient({
   apiUrl,
   random,
@@ -27,7 +27,7 @@ export function createClient({
   const underWay = new Set<Promise<unknown>>();
   return { ask, askOnce, abandonedEnd, pollUntil, pause };
 
-  /** Asks again, with back-off and as `Retry-After` says, until the answer is final. */
+  /** Repeats a request, with backoff and `Retry-After`, until the response is final. */
   async function ask(method: string, path: string, body?: object): Promise<Answer> {
     for (let tries = 0; ; tries++) {
       if (tries > 0) count('repeats');
@@ -39,7 +39,7 @@ export function createClient({
     }
   }
 
-  /** Undefined when the client has lost its patience; the request is on its way all the same. */
+  /** Undefined when the client has given up; the request is still being processed. */
   async function askOnce(
     method: string,
     path: string,
@@ -64,8 +64,8 @@ export function createClient({
   }
 
   /**
-   * Whoever changes their mind waits for what they have given up waiting for: an old request that is carried out after
-   * a newer one is nothing that the service could tell from a new one.
+   * Waits for abandoned requests before a client sends a different one: the service could not distinguish an old request
+   * that arrives after a newer one from a new request.
    */
   async function abandonedEnd(): Promise<void> {
     await Promise.allSettled(underWay);
@@ -85,5 +85,5 @@ export function createClient({
   }
 }
 
-/** 202 is none yet; neither is 409 as long as somebody else is at work; and what went wrong is asked again. */
+/** Not final are 202, a 409 during another request, and server errors. */
 const isFinal = ({ status }: Answer): boolean => status < 500 && status !== 202 && status !== 409;

@@ -3,7 +3,7 @@ import type { Mishap as AwsMishap } from '../../../infra/local/faults.ts';
 import type { Random } from '../../support/seeded-random.ts';
 import { latestEffectMs, tooLateMs } from './timing.ts';
 
-/** One way in which Cloud Elements goes wrong, and the name by which it is counted. */
+/** A kind of fault of Cloud Elements, and the name under which it is counted. */
 type Kind = { name: string; mishap: (random: Random) => Mishap };
 
 const proxyPage = '<html><body><h1>Bad Gateway</h1></body></html>';
@@ -59,7 +59,7 @@ export const mishaps: readonly [Kind, ...Kind[]] = [
   },
 ];
 
-/** So late that another create may have been sent meanwhile. Then one of the two has to go again. */
+/** So late that another create may have been sent meanwhile. Then one of the two instances is removed again. */
 export const lateCreate = 'create later than assumed';
 export const createMishaps: typeof mishaps = [
   ...mishaps,
@@ -69,7 +69,7 @@ export const createMishaps: typeof mishaps = [
   },
 ];
 
-/** Beside these, a list may leave out what was made just before. */
+/** In addition, a list may omit instances that were created just before. */
 export const lateList = 'late list';
 
 type AwsKind = { name: string; mishap: AwsMishap };

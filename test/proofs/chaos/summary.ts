@@ -2,7 +2,7 @@ import { bad, bold, dim, good } from '../../../infra/cli/terminal.ts';
 import { findings } from './audit.ts';
 import type { Trial } from './trial.ts';
 
-/** The figures of a trial in columns. What was found lost, doubled or stuck is named. */
+/** The figures of a trial in columns, and the names of lost, duplicate or stuck instances. */
 export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; seed: number }): string {
   const { plans, tally, observed, faults } = trial;
   const having = (test: (plan: Trial['plans'][number]) => boolean) => plans.filter(test).length;
@@ -20,7 +20,7 @@ export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; se
         ['onboarded by HTTP', having(({ arrival }) => arrival === 'by HTTP')],
         ['by event', having(({ arrival }) => arrival === 'by event')],
         ['by both at once', having(({ arrival }) => arrival === 'by both at once')],
-        ['off-boarded', removed, `${having(({ course }) => course === 'leaves and comes back')} came back`],
+        ['offboarded', removed, `${having(({ course }) => course === 'leaves and comes back')} came back`],
         ['HTTP requests', tally.requests, `${tally.repeats.toLocaleString('en')} of them repeats`],
         ['events', tally.events, `${tally.redriven} dead letters sent again`],
       ],
@@ -38,12 +38,12 @@ export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; se
       ],
     ],
     [
-      'Made good',
+      'Recovered',
       [
         ['outcomes unknown', observed.unknownOutcomes],
         ['claims taken over', observed.takeOvers],
         ['instances adopted', observed.adoptions],
-        ['surplus removed', observed.surplus.length],
+        ['duplicates removed', observed.surplus.length],
         ['reconciler runs', tally.runs],
         [
           'time',

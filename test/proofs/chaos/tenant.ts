@@ -2,34 +2,34 @@ import * as z from 'zod/mini';
 import type { Random } from '../../support/seeded-random.ts';
 import { Unserved, createClient } from './client.ts';
 
-/** What becomes of a tenant, as far as its side is concerned. */
+/** The plan of a tenant's own actions. */
 export type Plan = {
   tenantId: string;
   arrival: 'by HTTP' | 'by event' | 'by both at once';
-  /** Sends its key along; else it is in the tenant's secret. Events never bring one. */
+  /** Sends its key in the request; otherwise it is in the tenant's secret. Events never contain one. */
   bringsKey: boolean;
   course:
     | 'stays'
     | 'leaves'
     | 'leaves and comes back'
-    /** Asks once, by HTTP, and is never heard of again. */
+    /** Sends one HTTP request, and no other. */
     | 'loses interest'
-    /** Is off-boarded by an event while it is still being onboarded by another. */
+    /** Is offboarded by an event while it is still being onboarded by another. */
     | 'leaves at once';
   departure: 'by HTTP' | 'by event';
 };
 
 export type Life = {
   plan: Plan;
-  /** What the tenant was told in the end: undefined when nobody waited for it. */
+  /** The final outcome that the tenant got: undefined when it did not wait for one. */
   ends: 'active' | 'removed' | undefined;
-  /** Handed out to the tenant's application, which goes on using it. */
+  /** The token that the tenant's application uses. */
   token: { id: number; token: string } | undefined;
   name: string | undefined;
   unserved: string | undefined;
 };
 
-/** Events tell whole seconds, so those that are to be told apart must be so far apart. */
+/** Event times have whole seconds, so successive events must be this far apart. */
 const tickMs = 1_100;
 
 const tokenSchema = z.object({ id: z.number(), token: z.string() });
@@ -57,7 +57,7 @@ export function drawPlan(index: number, random: Random): Plan {
   };
 }
 
-/** Lives through the plan; rejects when an answer is one that must not come. */
+/** Carries out the plan; rejects after an unexpected response. */
 export async function live(
   plan: Plan,
   {
@@ -108,7 +108,7 @@ export async function live(
     if (arrival === 'by HTTP') return provision();
     await send('TenantOnboarded');
     if (arrival === 'by both at once') {
-      // Events come twice at times.
+      // Sometimes events are delivered twice.
       await Promise.all([send('TenantOnboarded'), provision()]);
     }
     await client.pollUntil(`${path}/taxify`, isActive);
@@ -154,13 +154,13 @@ export async function live(
     lastEventAt = Date.now();
   }
 
-  /** Until what comes next is told apart from the last event. */
+  /** Waits until the next event has a later time than the last one. */
   async function tick(): Promise<void> {
     await client.pause(Math.max(0, lastEventAt + tickMs - Date.now()), 'the next second');
   }
 
   function expectStatus({ status, json }: { status: number; json: unknown }, expected: number[]): void {
-    if (!expected.includes(status)) throw new Error(`${tenantId} was told ${status} ${JSON.stringify(json)}`);
+    if (!expected.includes(status)) throw new Error(`${tenantId} got ${status} ${JSON.stringify(json)}`);
   }
 }
 

@@ -1,9 +1,9 @@
 import type { Timing } from '../../../functions/model/timing.ts';
 
 /**
- * Takes the place of `functions/model/timing.ts` when the functions are bundled for a trial: the deployed periods, some
- * of which last hours, made short enough to be lived through, and in the same proportions to each other as far as the
- * protocol rests on them. Everything else in the bundles is as deployed.
+ * Replaces `functions/model/timing.ts` when the functions are bundled for a trial. The periods are shorter than the
+ * deployed ones, some of which last hours, and keep the proportions that the protocol depends on. Everything else in the
+ * bundles is as deployed.
  */
 export const functionTimeoutMs = 2_000;
 
@@ -13,7 +13,7 @@ const lookUpTimeoutMs = 300;
 /** As deployed, an invocation has time for a look-up, a create and the commit; here for more than one create. */
 const createTimeoutMs = 400;
 
-/** One clock, so what may differ is only how late a process hears of its end. */
+/** All processes share one clock, so this only covers a late end of a process. */
 export const clockSkewMs = 300;
 
 /** The simulator applies the latest create this long after it has arrived, and lists it this long after that. */

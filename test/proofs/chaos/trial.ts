@@ -15,13 +15,13 @@ import { drawPlan, live, type Life, type Plan } from './tenant.ts';
 import { functionTimeoutMs } from './timing.ts';
 import { makeTrouble } from './trouble.ts';
 
-/** A minute is that many milliseconds in a trial. */
+/** A trial's equivalent of a minute, in milliseconds. */
 const reconcileEveryMs = 400;
 
-/** Deployed it is six times the function's time-out. */
+/** Deployed it is six times the function's timeout. */
 const visibilityTimeoutMs = 800;
 
-/** Tenants at once. */
+/** Concurrent tenants. */
 const concurrency = 40;
 
 export type Progress = { tenantsDone: number; calls: number; faults: number; killed: number };
@@ -30,11 +30,11 @@ export type Trial = Awaited<ReturnType<typeof runTrial>>;
 
 /**
  * Has tenants arrive, change and leave on a local stack whose Cloud Elements fails a third of all calls and whose
- * functions are killed at random; then lets everything come to rest and looks at what is there.
+ * functions are killed at random; then waits until the stack is at rest and audits it.
  *
  * The functions are the bundles that are deployed, in processes of their own, behind the gateway, the bus and the
  * queues; only the periods of `functions/model/timing.ts` are shorter, because a lease or the wait for a slow create
- * would take minutes. The seed fixes what is drawn, not how the processes interleave.
+ * would take minutes. The seed determines the random choices, not the interleaving of processes.
  */
 export async function runTrial({
   tenants,
@@ -44,7 +44,7 @@ export async function runTrial({
 }: {
   tenants: number;
   seed: number;
-  /** Tenants that are not served by then never are. */
+  /** Tenants that have no outcome by then count as stuck. */
   limitMs?: number;
   onProgress?: (progress: Progress) => void;
 }) {
@@ -64,7 +64,7 @@ export async function runTrial({
     region: stack.environment.AWS_REGION,
     credentials: { accessKeyId: 'chaos', secretAccessKey: 'chaos' },
   };
-  // Whoever sends an event makes sure that the bus has got it.
+  // Senders retry until the bus has accepted the event.
   const eventBridge = new EventBridgeClient({ ...connection, endpoint: stack.awsUrl, maxAttempts: 10 });
   const dynamoDb = new DynamoDBClient({ ...connection, endpoint: stack.dynamodbUrl });
   // The key's policy lets no other principal decrypt.
@@ -105,12 +105,12 @@ export async function runTrial({
     tally.tenantsDone += 1;
   }
 
-  // What is done by the schedule and by an operator goes on until the tenants are through.
+  // Schedules and the operator's redrives run until the tenants have finished.
   const calm = new AbortController();
   let runsUnderWay = 0;
   const background = [
     repeat(calm.signal, reconcileEveryMs, () => {
-      // Not awaited: a run that takes long meets the next one.
+      // Not awaited, so that a long run overlaps the next one.
       if (runsUnderWay < 2) void reconcile();
     }),
     repeat(calm.signal, 1_000, redrive),
@@ -123,12 +123,12 @@ export async function runTrial({
   async function reconcile(): Promise<void> {
     tally.runs += 1;
     runsUnderWay += 1;
-    // It fails when it is killed, and tells so in its log.
+    // It fails when it is killed, and its log says so.
     await stack.runSchedule('reconcile-instances').catch(() => {});
     runsUnderWay -= 1;
   }
 
-  /** What an operator does about dead letters once their cause is gone. */
+  /** Puts dead letters back, as an operator does once their cause is gone. */
   function redrive(): void {
     for (const queue of stack.queues.values()) {
       for (const { body } of queue.deadLetters.splice(0)) {
@@ -180,7 +180,7 @@ export async function runTrial({
     observed,
     trialMs,
     totalMs: Date.now() - startedAt,
-    /** Had everything stood still for as long as a create may take, the trial would prove nothing. */
+    /** A pause of the whole process longer than a create would invalidate the trial. */
     longestPauseMs: Math.round(pauses.max / 1e6),
   };
 }
@@ -191,10 +191,10 @@ const lineSchema = z.object({
   instanceId: z.optional(z.number()),
 });
 
-/** What the functions' logs tell. */
+/** Counts from the functions' logs. */
 function observedIn({ logs, simulator }: LocalStack) {
   const times = new Map<string, number>();
-  // Of each generation, the instances that there were.
+  // The instances of each generation.
   const instances = new Map<string, Set<number>>();
   const seen = (provisionId: string, id: number) =>
     instances.set(provisionId, (instances.get(provisionId) ?? new Set()).add(id));
@@ -213,7 +213,7 @@ function observedIn({ logs, simulator }: LocalStack) {
     unknownOutcomes: times.get('outcome-unknown') ?? 0,
     takeOvers: times.get('taken-over') ?? 0,
     adoptions: times.get('adopted') ?? 0,
-    /** The generations of instances that were made beside another one, once for each. */
+    /** The generation of each duplicate instance. */
     surplus: [...instances].flatMap(([provisionId, ids]) =>
       Array.from({ length: ids.size - 1 }, () => provisionId),
     ),
@@ -236,7 +236,7 @@ const sumOf = (numbers: Iterable<number>): number => [...numbers].reduce((sum, e
 
 async function repeat(signal: AbortSignal, delayMs: number, act: () => void): Promise<void> {
   while (!signal.aborted) {
-    // Rejected when all of it ends, which the loop sees.
+    // Rejects when the trial ends, which the loop checks.
     await setTimeout(delayMs, undefined, { signal }).catch(() => {});
     if (!signal.aborted) act();
   }

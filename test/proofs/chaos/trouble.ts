@@ -4,13 +4,13 @@ import { seededRandom } from '../../support/seeded-random.ts';
 import { awsMishaps, createMishaps, lateList, mishaps } from './mishaps.ts';
 import { longestListLagMs } from './timing.ts';
 
-/** Of the calls to Cloud Elements. */
+/** The share of failing calls to Cloud Elements. */
 const failingShare = 1 / 3;
 
-/** AWS's services fail, too, though rarely, and their clients then send the request again by themselves. */
+/** The share of failing calls to AWS, which the SDK then retries. */
 const failingAwsShare = 1 / 50;
 
-/** Of all requests: at one of these a function loses its process, and with it every invocation that runs in it. */
+/** The share of requests at which a function's process is killed, with every invocation in it. */
 const fatalShare = 1 / 200;
 
 const callers = [
@@ -22,12 +22,12 @@ const callers = [
   'reconcile-instances',
 ] as const satisfies FunctionName[];
 
-/** Makes the stack's servers fail and its functions die, at random, until it is stopped. */
+/** Makes the stack's servers fail and kills its functions, at random, until it is stopped. */
 export function makeTrouble(stack: LocalStack, seed: number) {
   const { simulator } = stack;
   const faults = new Map<string, number>();
   let killed = 0;
-  // Each with a sequence of its own: how often one draws does not change what another draws.
+  // Each has its own random sequence, independent of how often another draws.
   const atCloudElements = seededRandom(seed);
   const atAws = seededRandom(seed + 1);
   const fate = seededRandom(seed + 2);
@@ -40,9 +40,9 @@ export function makeTrouble(stack: LocalStack, seed: number) {
   }
 
   simulator.faultFor = ({ operation }) => {
-    // Whose request it is cannot be told here, so it may be another's process that ends.
+    // The request does not identify its function, so another function's process may end.
     if (fate.chance(fatalShare)) kill(fate.oneOf(callers));
-    // Read when the request is carried out, which is next.
+    // Read when the request is carried out, right after this.
     simulator.listLagMs = 0;
     if (!atCloudElements.chance(failingShare)) return undefined;
     if (operation === 'GET /instances' && atCloudElements.chance(0.25)) {

@@ -16,7 +16,7 @@ test('this service makes one instance and stores its token in every scenario', (
   expect(comparison.isRight).toBe(true);
 });
 
-test('test/README.md shows the table as it is today, and README.md its head and three of its rows', () => {
+test('test/README.md has the current comparison table, and README.md its head and three of its rows', () => {
   const table = stripVTControlCharacters(tableOf(comparison));
   expect(pageAt('test/README.md')).toContain(table);
   const lines = table.split('\n').filter((line) => line.trim() !== '');

@@ -54,7 +54,7 @@ async function versionIn(file: string): Promise<string> {
 const titleWidth = 51;
 const sideWidth = 23;
 
-/** Aligned for a terminal; in colours if it is one. */
+/** Aligned for a terminal, and in color on one. */
 export function tableOf({ scenarios: rows, totals }: Comparison): string {
   const result = (each: Result) => ({
     text: side(each.instances, each.token),
@@ -81,6 +81,6 @@ const side = (instances: number | string, token: string): string =>
 
 type Cell = { text: string; style: (text: string) => string };
 
-/** Padded before it is styled: the codes that style a text have no width. */
+/** Pads before it styles, because style codes have no width. */
 const line = (title: string, ours: Cell, theirs: Cell): string =>
   title.padEnd(titleWidth) + ours.style(ours.text.padEnd(sideWidth)) + theirs.style(theirs.text);

@@ -24,20 +24,20 @@ import {
 
 const recordsTableName = 'idempotency';
 
-/** For saving the token, when a create takes all the time there is. */
+/** Time reserved for saving the token after a slow create. */
 const saveReserveMs = 4_000;
 
 const createdSchema = z.object({ id: z.int(), token: z.string() });
 
 /**
  * The ordinary way to write this function: a handler that calls Cloud Elements and stores the token, made idempotent by
- * Powertools' utility as its documentation says, with what a careful team adds: a key of tenant and element alone, the
+ * Powertools' utility as its documentation says, with a careful team's additions: a key of tenant and element alone, the
  * Lambda context registered, so that a function that dies does not block the tenant, records that outlive every
- * delivery by the queue, time limits on every call, nothing swallowed, so that the queue delivers again, and no token in
- * the record.
+ * delivery by the queue, time limits on every call, no swallowed errors, so that the queue delivers again, and no token
+ * in the record.
  *
- * It does not look for a stored token before it calls, because repeats are what the utility is there for. If it did,
- * that would mend the repeat after the record has expired and no other scenario.
+ * It does not look for a stored token before it calls, because handling repeats is the utility's task. Such a check
+ * would fix the repeat after the record has expired and no other scenario.
  */
 function createOrdinaryHandler({
   client,
@@ -93,8 +93,8 @@ function createOrdinaryHandler({
 }
 
 /**
- * No worse off here than in AWS: the embedded DynamoDB does not send the old item along with a refused write, as
- * DynamoDB does, but the utility then reads the item, consistently.
+ * The embedded DynamoDB is no disadvantage: unlike DynamoDB it does not return the old item with a refused write, but
+ * the utility then reads the item, consistently.
  */
 export const ordinaryWay: Contender = {
   async prepare(site) {
@@ -125,7 +125,7 @@ export const ordinaryWay: Contender = {
     };
   },
 
-  /** The utility asks for the time itself, so its records are moved into the past instead: it comes to the same. */
+  /** The utility reads the system clock, so its records are moved into the past instead, with the same effect. */
   async passTime(site, ms) {
     const client = new DynamoDBClient(clientSettings(site.dynamoDbUrl));
     const { Items = [] } = await client.send(new ScanCommand({ TableName: recordsTableName }));

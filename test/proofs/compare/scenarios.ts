@@ -10,25 +10,25 @@ import { startSite } from './site.ts';
 export type ContenderName = keyof typeof contenders;
 
 export type Result = {
-  /** Live at Cloud Elements for the tenant. */
+  /** The tenant's live instances at Cloud Elements. */
   instances: number;
-  /** Whose the token is that an application would be given: right is the one of the only instance. */
+  /** The instance whose token an application would get: right is that of the only instance. */
   token: string;
 };
 
 export const isRight = ({ instances, token }: Result): boolean => instances === 1 && token === 'right';
 
-/** What a scenario does to a contender. Each has a tenant of its own. */
+/** The actions of a scenario on a contender. Each scenario has a tenant of its own. */
 type Stage = {
-  /** One delivery, however it ends. */
+  /** One delivery, with any outcome. */
   ask: () => Promise<void>;
-  /** The next delivery of the same message, when it is visible again in the queue. */
+  /** The next delivery of the same message, once it is visible again in the queue. */
   askAgain: () => Promise<void>;
   askAtOnce: (times: number) => Promise<void>;
   /** A delivery whose invocation is ended as soon as its create has taken effect. */
   askAndEnd: () => Promise<void>;
   passTime: (ms: number) => Promise<void>;
-  /** The next creates take effect, and this comes of their answer. */
+  /** The next creates take effect, with this fault in place of their response. */
   breakAnswer: (outcome: Fault['outcome'], times?: number) => void;
   /** The first write of the next invocation succeeds; the second, after the create, fails with every retry. */
   failSecondWrite: () => void;
@@ -121,19 +121,19 @@ export async function openTheatre(name: ContenderName) {
   function stageFor(tenantId: string): Stage {
     async function ask(): Promise<void> {
       using container = contender.open(site);
-      // A failed delivery is nothing special to a queue: the message will be delivered again.
+      // A failed delivery is normal for a queue, which will deliver the message again.
       await container.onboard(tenantId).catch(() => {});
     }
     return {
       ask,
       passTime,
       async askAgain() {
-        // Longer than a function may run, so that whatever an invocation has reserved for itself is free again.
+        // Longer than a function may run, so that every lock of an invocation has expired.
         await passTime(queueVisibilityMs);
         await ask();
       },
       async askAtOnce(times) {
-        // So that none is done before all have begun.
+        // So that no delivery ends before all have begun.
         simulator.latencyMs = 100;
         await Promise.all(Array.from({ length: times }, ask));
       },

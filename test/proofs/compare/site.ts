@@ -15,12 +15,12 @@ export const platformSecretId = 'compare/platform';
 export const invocationMs = functionTimeoutMs;
 
 /**
- * How long both sides wait for the answer to a create: the one period that a scenario has to live through, and so the
- * one that is shortened. Deployed it is `createTimeoutMs` of `functions/model/timing.ts`.
+ * How long both sides wait for the response to a create: the only period that passes in real time, and so the only
+ * shortened one. Deployed it is `createTimeoutMs` of `functions/model/timing.ts`.
  */
 export const createTimeoutMs = 500;
 
-/** Where an invocation finds everything. Plain data, because it also goes into other threads. */
+/** Addresses and names for an invocation. Plain data, because it is also passed to other threads. */
 export type Site = {
   dynamoDbUrl: string;
   awsUrl: string;
@@ -29,27 +29,27 @@ export type Site = {
   tableName: string;
   tokenKeyId: string;
   secrets: { userSecret: string; organizationSecret: string };
-  /** How far time has been moved on. */
+  /** How far the clock has been moved ahead. */
   aheadMs: number;
 };
 
 /** One of the two pieces of software that are compared. */
 export type Contender = {
-  /** Makes what it needs beyond what every site has. */
+  /** Creates the contender's own resources on the site. */
   prepare(site: Site): Promise<void>;
-  /** A container of its own, with nothing cached. */
+  /** Opens a separate container, with empty caches. */
   open(site: Site): Container;
-  /** Makes it later, for this contender. */
+  /** Lets time pass for this contender. */
   passTime(site: Site, ms: number): Promise<void>;
 };
 
 export type Container = Disposable & {
-  /** One delivery of the request to onboard the tenant; rejects when the queue is to deliver it again. */
+  /** One delivery of the request to onboard the tenant; rejects when the queue should deliver it again. */
   onboard(tenantId: string): Promise<unknown>;
   storedToken(tenantId: string): Promise<string | undefined>;
 };
 
-/** The servers that both sides meet, on free ports. */
+/** The servers for both sides, on free ports. */
 export async function startSite() {
   const secrets = { userSecret: 'compare-user-secret', organizationSecret: 'compare-organization-secret' };
   const tableName = 'tokens';
@@ -73,7 +73,7 @@ export async function startSite() {
     site,
     simulator,
     failDynamoDb: faults.fail,
-    /** Nothing fails any more. */
+    /** Removes all faults. */
     reset(): void {
       faults.reset();
       simulator.reset();

@@ -20,7 +20,7 @@ import {
   type Contender,
 } from './site.ts';
 
-/** This service's own code, with every period as deployed but the one that scenarios live through. */
+/** This service's own code, with every period as deployed but the shortened one of `site.ts`. */
 export const thisService: Contender = {
   async prepare() {},
 

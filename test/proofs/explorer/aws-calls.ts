@@ -7,7 +7,7 @@ import type { Invocation, Way, World } from './world.ts';
 /** Three attempts of 1.5 s each. */
 const timeoutMs = 4_500;
 
-/** A write under way when nobody waits for it any more has been made by then, or never will. */
+/** An abandoned write takes effect within this time, or never. */
 const latestWriteMs = 5_000;
 
 const unavailable = (): Promise<never> =>
@@ -56,7 +56,7 @@ export function awsCallsOf(
         return unavailable();
       },
     };
-    // The SDK sent it twice, and the first one, which was slow, comes after the answer to the second.
+    // The SDK sent it twice, and the slow first request takes effect after the response to the second.
     const answeredAndDoneAgain: Way<Write> = {
       label: 'done, and once more later',
       cost: 'fault',
@@ -129,9 +129,8 @@ export function awsCallsOf(
       get: (key) => read('get', () => store.get(key)),
       getSummary: (key) => read('get summary', () => store.getSummary(key)),
       list: (tenantId) => read('list', () => store.list(tenantId)),
-      // Where there is one row only, it is read anyway before anything is done about it.
-      due: (nowMs, limit) =>
-        read('what is due', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
+      // With a single row this is enough, because the row is read again before any action.
+      due: (nowMs, limit) => read('due rows', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
       postpone: (due, checkAt) => store.postpone(due, checkAt),
       all: () => store.all(),
     },

@@ -1,14 +1,14 @@
 import { seededRandom } from '../../support/seeded-random.ts';
 
-/** One of the ways in which it can go on. `weight`: how likely random exploration takes it, compared to the others. */
+/** One possible next step. `weight`: its likelihood in random exploration, relative to the others. */
 export type Option = { label: string; weight: number };
 
-/** The index of the option taken. Option 0 is always the one in which nothing goes wrong. */
+/** Returns the index of the option taken. Option 0 is always the one without a fault. */
 export type Choose = (options: readonly Option[]) => number;
 
 const digits = '0123456789abcdefghijklmnopqrstuvwxyz';
 
-/** A schedule as a string, one character for each choice; the zeros at the end go without saying. */
+/** A schedule as a string, one character for each choice, without trailing zeros. */
 export const encode = (choices: readonly number[]): string =>
   choices
     .map((choice) => digits[choice] ?? '0')
@@ -24,7 +24,7 @@ export function decode(text: string): number[] {
   });
 }
 
-/** Makes the choices given, and beyond them option 0; `trail` tells what there was to choose from. */
+/** Makes the given choices, and then option 0; `trail` records the options. */
 export function followChoices(choices: readonly number[]) {
   const trail: { chosen: number; of: number }[] = [];
   const choose: Choose = (options) => {
@@ -43,7 +43,7 @@ export function chooseAtRandom(seed: number) {
     let rest = random.fraction() * options.reduce((sum, { weight }) => sum + weight, 0);
     let chosen = options.findIndex(({ weight }) => (rest -= weight) < 0);
     if (chosen === -1) chosen = 0;
-    // What a digit cannot tell could not be replayed.
+    // A choice beyond the digits could not be replayed.
     chosen = Math.min(chosen, digits.length - 1);
     trail.push({ chosen, of: options.length });
     return chosen;

@@ -12,10 +12,10 @@ import type { CloudElementsModel } from './cloud-elements-model.ts';
 import type { Witness } from './witness.ts';
 import type { Invocation, Way, World } from './world.ts';
 
-/** A change or a removal whose answer never came has taken effect by then, or never will. */
+/** A change or a removal without a response takes effect within this time, or never. */
 const latestEffectMs = 60_000;
 
-/** Longer than the slowest create is supposed to take, and yet before it is looked for once more. */
+/** Longer than the slowest create should take, and yet before the recheck. */
 const overdueMs = 30 * 60_000;
 
 const unknown: Mishap = { kind: 'unknown', reason: 'no answer' };
@@ -211,7 +211,7 @@ export function cloudElementsCallsOf(
       });
     },
 
-    /** Only the audit, which changes nothing, asks for it. */
+    /** Used only by the audit, which changes nothing. */
     list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
 
     remove({ instanceId: id }, { timeoutMs }) {

@@ -11,11 +11,11 @@ export type ModelInstance = {
   isAlive: boolean;
   /** Lists may be behind; an instance is always found by its id. */
   isListed: boolean;
-  /** Cloud Elements keeps it, whoever wants it removed. */
+  /** Cloud Elements refuses to delete the instance. */
   isInUse: boolean;
 };
 
-/** What the Cloud Elements at one origin has. Every change is immediate; what is slow, late or lost is up to the caller. */
+/** The state of Cloud Elements at one origin. Changes are immediate; delays and losses are up to the caller. */
 export function createCloudElementsModel({ origin, now }: { origin: string; now: () => number }) {
   const instances: ModelInstance[] = [];
 
@@ -43,7 +43,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
     return instance;
   }
 
-  /** @returns whether there was anything to change */
+  /** @returns whether the instance exists */
   function change(id: number, changes: { name?: string; tags?: readonly string[] }): boolean {
     const instance = find(id);
     if (!instance?.isAlive) return false;
@@ -57,7 +57,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
     if (instance) instance.isAlive = false;
   }
 
-  /** What shows its markers and is listed, or has the id that is recorded. */
+  /** The listed instances with the row's markers, and the one with the recorded id. */
   function list(sought: Sought) {
     return instances
       .filter(

@@ -11,12 +11,12 @@ const help = `Explores schedules of the provisioning protocol against a model of
 
 Options
   --count <n>        schedules at random (default 100000)
-  --seed <n>         draw the same ones again
+  --seed <n>         repeats the random schedules of this seed
   --all              every schedule of the bounded scenarios instead: minutes
   --only <scenario>  only that scenario: ${[...new Set([...smallBounds, callers, ...largeBounds].map(({ name }) => name))].join(', ')}
-  --replay <string>  one schedule that was found
+  --replay <string>  one schedule that was printed
 
-Exit status: 0 no promise is broken · 1 one is · 2 command line wrong.`;
+Exit status: 0 no promise is broken · 1 one is · 2 wrong command line.`;
 
 const asked = commandLine(help, (args) => {
   const { values } = parseOptions({
@@ -58,7 +58,7 @@ function replayOf(text: string) {
 
 if (asked.replay) {
   const { text, scenario, choices } = asked.replay;
-  const { violation = 'Nothing is wrong with it.', steps } = await replay(scenario, choices);
+  const { violation = 'No violation.', steps } = await replay(scenario, choices);
   print(narrate({ replay: text, violation, steps }));
 } else if (asked.all) {
   for (const scenario of asked.chosen) {

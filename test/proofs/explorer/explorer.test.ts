@@ -8,7 +8,7 @@ import { largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
 
 const foundBy = ({ finding }: Explored): string => (finding ? narrate(finding) : 'nothing');
 
-/** So that a scenario that suddenly ends early is noticed. */
+/** Numbers of schedules, so that a scenario that ends early is noticed. */
 const schedulesOf: Record<string, number> = {
   'callers-once': 10_000,
   'callers-delayed': 1_000,
@@ -34,20 +34,20 @@ const schedulesOf: Record<string, number> = {
   duplicates: 2_000,
 };
 
-/** Schedules that broke a promise, as they were found; `npm run mutate` breaks the code so that they do again. */
+/** Schedules that once broke a promise; `npm run mutate` breaks the code so that they do again. */
 const onceBroken = [
-  ['a removal did not see that it had been asked for once more', 'reordered:01'],
+  ['a removal missed that the row had been requested again', 'reordered:01'],
   ['the time of an onboarding was not kept', 'reordered:'],
   ['a repeat was recorded in a row that was being changed', 'reordered:1232000011'],
   ['a repeat was acknowledged that had not been recorded', 'reordered:01233001111'],
   ['a removal was forgotten while another was under way', 'reordered:1002000001'],
   ['a removal under way kept its own time only', 'reordered:1002100000001'],
   ['a tombstone kept the time of the first removal only', 'reordered:1000010001'],
-  ['a removal judged what it had seen by a later moment', 'tight:001302010023'],
-  ['the reconciler judged what it had seen by a later moment', 'tight-claim:001302402100022'],
+  ['a removal used a time after its look-up', 'tight:001302010023'],
+  ['the reconciler used a time after its look-up', 'tight-claim:001302402100022'],
 ] as const;
 
-/** Of six writes: three of one tenant, of which one has two results, and three of others. */
+/** Results of six writes: three of one tenant, one of these with two results, and three of others. */
 const results: Result[] = ['acme', 'acme', 'globex', 'acme', 'initech', 'globex'].map((tenantId, write) => {
   const result = (detailType: string) => ({
     source: 'test',
@@ -60,7 +60,7 @@ const results: Result[] = ['acme', 'acme', 'globex', 'acme', 'initech', 'globex'
 });
 
 describe('no promise is broken', () => {
-  test.each(onceBroken)('any more when %s', async (_what, text) => {
+  test.each(onceBroken)('no promise is broken any more when %s', async (_what, text) => {
     const [name = '', choices = ''] = text.split(':');
     const scenario = scenarioOf(name);
     if (!scenario) throw new Error(`no scenario ${name}`);
@@ -70,7 +70,7 @@ describe('no promise is broken', () => {
   });
 
   test.each(smallBounds.map((scenario) => [scenario.name, scenario] as const))(
-    'by any schedule of %s',
+    'no promise is broken by any schedule of %s',
     async (name, scenario) => {
       const explored = await exploreAll(scenario);
       expect(foundBy(explored)).toBe('nothing');
@@ -80,7 +80,7 @@ describe('no promise is broken', () => {
   );
 
   test.each(largeBounds.map((scenario) => [scenario.name, scenario] as const))(
-    'by five hundred random schedules of %s',
+    'no promise is broken by five hundred random schedules of %s',
     async (_name, scenario) => {
       const explored = await exploreAtRandom(scenario, { seed: 1, count: 500 });
       expect(foundBy(explored)).toBe('nothing');
@@ -89,7 +89,7 @@ describe('no promise is broken', () => {
     60_000,
   );
 
-  test('by any way in which results are published', async () => {
+  test('no promise is broken by any order of publishing results', async () => {
     const faults = new Set<string | undefined>();
     const ways = await withEveryChoice(async (choose) => {
       faults.add(await publishAll(results, { choose, failures: { left: 3 } }));

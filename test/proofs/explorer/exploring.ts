@@ -7,8 +7,8 @@ export type Explored = { schedules: number; finding: Finding | undefined };
 type OnProgress = (schedules: number) => void;
 
 /**
- * Every schedule within the scenario's bounds: depth first, each from the beginning with the choices that lead to its
- * branch. A state met before is not gone into again, because nothing else could come of it.
+ * Runs every schedule within the scenario's bounds: depth first, each from the beginning with the choices that lead to
+ * its branch. A known state is not explored again, because it can lead to nothing new.
  */
 export async function exploreAll(
   scenario: Scenario,
@@ -23,7 +23,7 @@ export async function exploreAll(
     const { violation } = await runQuickly(scenario, {
       choose,
       isKnown: (state, left) => {
-        // Up to the branch the way is a known one, and yet to be gone on.
+        // Up to the branch the states are known, and yet the run must continue.
         if (trail.length < branchAt) return false;
         const digest = state();
         const met = known.get(digest);
@@ -40,7 +40,7 @@ export async function exploreAll(
   return { schedules, finding: undefined };
 }
 
-/** Errors are told apart by their codes, and there are many: traces of where they were made take their time. */
+/** Runs without stack traces: only codes of errors matter, and capturing many traces takes time. */
 async function runQuickly(...schedule: Parameters<typeof runSchedule>): Promise<Ended> {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
@@ -51,7 +51,7 @@ async function runQuickly(...schedule: Parameters<typeof runSchedule>): Promise<
   }
 }
 
-/** Runs it with every sequence of choices that it can make. @returns how many there were */
+/** Runs a function with every possible sequence of choices. @returns the number of sequences */
 export async function withEveryChoice(run: (choose: Choose) => Promise<void>): Promise<number> {
   let runs = 0;
   for (let prefix: number[] | undefined = []; prefix; runs++) {
@@ -62,14 +62,14 @@ export async function withEveryChoice(run: (choose: Choose) => Promise<void>): P
   return runs;
 }
 
-/** The last choice that can be another is. */
+/** Advances the last choice that has another option. */
 function nextPrefix(trail: readonly { chosen: number; of: number }[]): number[] | undefined {
   const last = trail.findLastIndex(({ chosen, of }) => chosen + 1 < of);
   const branch = trail[last];
   return branch && [...trail.slice(0, last).map(({ chosen }) => chosen), branch.chosen + 1];
 }
 
-/** So many schedules at random, with seeds from `seed` on. */
+/** Runs the given number of random schedules, with seeds from `seed` on. */
 export async function exploreAtRandom(
   scenario: Scenario,
   { seed, count, onProgress = () => {} }: { seed: number; count: number; onProgress?: OnProgress },

@@ -2,10 +2,10 @@ import { encode, followChoices } from './choices.ts';
 import { runSchedule, type Ended, type Scenario } from './schedule.ts';
 import type { Step } from './world.ts';
 
-/** A schedule that breaks a promise; `replay` says how to see it again. */
+/** A schedule that breaks a promise; `replay` reproduces it. */
 export type Finding = { replay: string; violation: string; steps: readonly Step[] };
 
-/** The same scenario with these choices, and beyond them the good ways. */
+/** Runs the same scenario with these choices, and then without faults. */
 export async function replay(
   scenario: Scenario,
   choices: readonly number[],
@@ -15,13 +15,13 @@ export async function replay(
   return { ...ended, trail };
 }
 
-/** A violation by as few steps as can be found by leaving out choices one at a time, or the rest of them all. */
+/** Shortens a violation by leaving out choices one at a time, or all remaining ones. */
 export async function findingOf(scenario: Scenario, choices: readonly number[]): Promise<Finding> {
   let best = { choices, ...(await replay(scenario, choices)) };
   for (let isBetter = true; isBetter;) {
     isBetter = false;
     for (let index = best.choices.length - 1; index >= 0; index--) {
-      // Where everybody may go home, that is the last option.
+      // Where all actors may stop, that is the last option.
       const home = best.choices.slice(0, index).concat((best.trail[index]?.of ?? 1) - 1);
       for (const candidate of [home, best.choices.toSpliced(index, 1), best.choices.with(index, 0)]) {
         const ended = await replay(scenario, candidate);
@@ -44,7 +44,7 @@ function isShorter(a: Tried, b: Tried): boolean {
   return cost(a) < cost(b);
 }
 
-/** What happened, one step a line, for people. */
+/** Describes the schedule, one step per line. */
 export function narrate({ replay: text, violation, steps }: Finding): string {
   const lines = steps.map(({ afterMs, label }) => `${(afterMs / 1_000).toFixed(3).padStart(10)} s  ${label}`);
   return [violation, ...lines, `To see it again: npm run explore -- --replay ${text}`].join('\n');

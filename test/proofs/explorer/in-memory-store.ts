@@ -8,7 +8,7 @@ import {
   type InstanceSummary,
 } from '../../../functions/model/instance.ts';
 
-/** The store in memory: behaves as the one on DynamoDB does, and what a call changes it changes at once. */
+/** The store in memory: behaves like the one on DynamoDB, and calls take effect at once. */
 export function createInMemoryStore() {
   const rows = new Map<string, InstanceRow>();
 
@@ -67,7 +67,7 @@ export function createInMemoryStore() {
     },
   };
 
-  /** As DynamoDB does with a row that has expired. */
+  /** Deletes a row, as DynamoDB does when it has expired. */
   const forget = (key: InstanceKey) => void rows.delete(nameOf(key));
 
   return { store, rows: all, find, forget };
@@ -85,7 +85,7 @@ const matching =
     row.attemptId === attemptId &&
     (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
 
-/** The store shares no object with its callers, and an attribute that is undefined is one that is not there. */
+/** Copies a row, because the store shares no object with its callers. Undefined attributes are dropped. */
 function copyOf(row: InstanceRow): InstanceRow {
   const { token, tags, harmless, askedBy, removedBy, lastError, notices, formers, ...plain } = row;
   return {
@@ -109,7 +109,7 @@ function withoutUndefined<T extends object>(value: T): T {
   return copy;
 }
 
-/** None for a tombstone. */
+/** Empty for a tombstone. */
 function summaryOf(row: InstanceRow): InstanceSummary[] {
   return row.status === 'removed' ? [] : [instanceSummarySchema.parse(copyOf(row))];
 }

@@ -13,17 +13,17 @@ export type SentEvent = {
   sentAtS: number;
   /** How far its sender's clock is ahead. */
   aheadS?: number;
-  /** When it comes into the queue, if not at once. */
+  /** When it arrives in the queue, if not at once. */
   arrivesAtS?: number;
 };
 
-/** What a function is handed. `stamp`: when the event was sent, as far as that can be believed. */
+/** A function's input. `stamp`: the accepted time of sending. */
 export type Message = { event: SentEvent; body: unknown; arrivedAt: number; stamp: Stamp };
 
-/** A time, and whose clock it was told by: an event's sender's, the queue's, or that of one of our hosts. */
+/** A time with its clock: that of an event's sender, of the queue, or of one of our hosts. */
 export type Stamp = { clock: 'sender' | 'queue' | 'host'; at: number };
 
-/** AWS: a message of the bus is in the queue a little later. */
+/** The delay of AWS between bus and queue. */
 const onTheWayMs = 200;
 
 export function messageOf(event: SentEvent): Message {
@@ -41,7 +41,7 @@ export function messageOf(event: SentEvent): Message {
         ? { tenantId, ...element, ...(asksFor === 'onboarding' && { name: 'Shop' }) }
         : { tenantId, tenantRegistrationId: registration },
   };
-  // A sender may say what it likes, but sends nothing after it has arrived.
+  // A sender may claim any time, but not one after the arrival.
   const isCut = sentAt > arrivedAt;
   const stamp: Stamp = isCut
     ? { clock: 'queue', at: toTheSecond(arrivedAt) }
@@ -49,11 +49,11 @@ export function messageOf(event: SentEvent): Message {
   return { event, body, arrivedAt, stamp };
 }
 
-/** When it is in its queue: ms since the epoch. */
+/** When the message arrives in its queue: ms since the epoch. */
 export const arrivalOf = ({ sentAtS, arrivesAtS = sentAtS }: SentEvent): number =>
   beginning + arrivesAtS * 1_000 + onTheWayMs;
 
-/** The message as `npm run redrive` puts it back from the dead letters, or undefined where it does not. */
+/** The message as `npm run redrive` puts it back from the dead letters, or undefined if it is refused. */
 export function redriven({ event, body, arrivedAt, stamp }: Message, nowMs: number): Message | undefined {
   const queue: QueueName = event.asksFor === 'onboarding' ? 'onboard-tenants' : 'offboard-tenants';
   const letter = { messageId: event.id, arrivedAtMs: arrivedAt, body: JSON.stringify(body) };
@@ -63,7 +63,7 @@ export function redriven({ event, body, arrivedAt, stamp }: Message, nowMs: numb
     event,
     body: JSON.parse(read.body),
     arrivedAt: nowMs,
-    // The body has it now, and from then on it is like any other time of an event.
+    // The body now contains the time, which from then on counts as the sender's.
     stamp: { clock: 'sender', at: stamp.at },
   };
 }

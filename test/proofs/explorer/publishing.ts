@@ -21,9 +21,9 @@ const ways = {
 };
 
 /**
- * Publishes the results of writes as the table's stream hands them over: in order, a batch at a time, and again from its
- * beginning when it fails. EventBridge takes and refuses entries as it likes.
- * @returns what is wrong with the order in which they came to a consumer, if anything is
+ * Publishes the results of writes as the table's stream delivers them: in order, a batch at a time, and from its
+ * beginning again when it fails. EventBridge accepts and refuses entries by the schedule's choices.
+ * @returns the fault in the order in which they reached a consumer, if any
  */
 export async function publishAll(
   results: readonly Result[],
@@ -69,7 +69,7 @@ async function isPublished(publish: () => Promise<void>): Promise<boolean> {
   }
 }
 
-/** Somebody on the bus, to whom results mean what has become of a tenant. */
+/** A consumer on the bus that follows the state of tenants by their results. */
 function createConsumer(results: readonly Result[]) {
   let fault: string | undefined;
   const received = new Set<string>();
@@ -80,7 +80,7 @@ function createConsumer(results: readonly Result[]) {
     fault ??= what;
   };
 
-  /** An entry comes, perhaps not for the first time. */
+  /** An entry arrives, perhaps not for the first time. */
   function receive(name: string): void {
     const write = writeOf.get(name) ?? -1;
     const { tenantId } = results[write] ?? {};
@@ -93,7 +93,7 @@ function createConsumer(results: readonly Result[]) {
     received.add(name);
   }
 
-  /** Entries that come by one call: each can be refused alone. */
+  /** Delivers the entries of one call: each can be refused alone. */
   function isCarried(names: readonly string[]): void {
     const writes = new Set(names.map((name) => writeOf.get(name) ?? -1));
     const tenants = [...writes].map((write) => results[write]?.tenantId);

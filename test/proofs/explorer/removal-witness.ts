@@ -2,11 +2,11 @@ import type { InstanceKey, InstanceRow } from '../../../functions/model/instance
 import type { Message, Stamp } from './messages.ts';
 import type { Invocation, World } from './world.ts';
 
-/** What an invocation is for, as far as the promises depend on it. */
+/** The request behind an invocation, as far as the promises depend on it. */
 export type Asked = {
   kind: 'provision' | 'remove' | 'change' | 'reconcile' | 'audit';
   tenantId: string;
-  /** Absent when the whole tenant is to be removed. */
+  /** Absent for a removal of the whole tenant. */
   elementKey: string | undefined;
   /** Absent when it came over HTTP. */
   message: Message | undefined;
@@ -14,20 +14,20 @@ export type Asked = {
   beganAt: number;
 };
 
-/** How it ended, by an answer or by an error. */
+/** The end of an invocation: a response or an error. */
 export type Told = { outcome: string } | { code: string; isRetryable: boolean };
 
 /** A request for an instance. */
 type Request = {
   id: string;
   key: string;
-  /** Of an event that was put back from the dead letters there may be two. */
+  /** An event that was put back from the dead letters may have two. */
   stamps: readonly Stamp[];
-  /** It was told that the instance is there. */
+  /** Its response was that the instance exists. */
   isTold: boolean;
-  /** It was told that nothing was made for it. */
+  /** Its response was that no instance was created for it. */
   isRefused: boolean;
-  /** Removals that had been accepted before, and those that were under way, when it claimed the row. */
+  /** Removals that were accepted or in progress when it claimed the row. */
   after: ReadonlySet<string>;
   beside: ReadonlySet<string>;
 };
@@ -38,26 +38,26 @@ type Removal = {
   tenantId: string;
   elementKey: string | undefined;
   stamps: readonly Stamp[];
-  /** It was answered, and not with an error. */
+  /** It ended without an error. */
   isAccepted: boolean;
   /** It has changed a row. */
   hasWritten: boolean;
 };
 
-/** Our hosts' clocks, the queue's, and those of senders may differ by so much. */
+/** The largest difference between clocks of our hosts, the queue and senders. */
 const clocksDifferByMs = 5_000;
 
-/** EventBridge has a message for a day, its queue for four, the dead letters for fourteen. */
+/** EventBridge keeps a message for a day, the queue for four, the dead-letter queue for fourteen. */
 const oldestMessageMs = (1 + 4 + 14) * 24 * 60 * 60 * 1_000;
 
-/** After these nothing was made for the request, for certain. */
+/** Errors after which certainly no instance was created for the request. */
 const refusals = new Set([
   'refused-by-cloud-elements',
   'missing-configuration',
   'cloud-elements-unreachable',
 ]);
 
-/** Watches that removal is final, and that nothing but a later removal undoes a request. */
+/** Checks that removals are final, and that only a later removal undoes a request. */
 export function createRemovalWitness({
   world,
   report,
@@ -67,7 +67,7 @@ export function createRemovalWitness({
   world: World;
   report: (what: string) => void;
   rows: () => InstanceRow[];
-  /** Something is going to be removed, so that it matters who asked for what. */
+  /** The scenario contains a removal, so requests must be recorded. */
   isMemorable: boolean;
 }) {
   const requests = new Map<string, Request>();
@@ -117,7 +117,7 @@ export function createRemovalWitness({
       requests.set(id, { ...event, after });
       return;
     }
-    // Over HTTP it is made now, or was when it began.
+    // An HTTP request counts from now, or from its beginning.
     const beside = all.filter((each) => !each.isAccepted && (each.hasWritten || isAtWork(each)));
     requests.set(id, {
       ...fresh,
@@ -129,7 +129,7 @@ export function createRemovalWitness({
     });
   }
 
-  /** An instance of the row is in use from here on, or still is. */
+  /** An instance of the row is in use from here on, or already was. */
   function isWanted(key: InstanceKey, others: readonly Removal[] = []): void {
     const accepted = [...removals.values()]
       .filter((each) => each.isAccepted && isOf(each, key))
@@ -139,14 +139,14 @@ export function createRemovalWitness({
     }
   }
 
-  /** Is there a request that none of these removals puts an end to? */
+  /** Whether there is a request that none of these removals ends. */
   function hasRequest(key: InstanceKey, these: readonly Removal[]): boolean {
     const all = [...requests.values()].filter((each) => each.key === nameOf(key));
     const rest = these.filter((removal) => !all.some((request) => isLastWord(request, removal)));
     return all.some((request) => !request.isRefused && rest.every((removal) => mayStand(request, removal)));
   }
 
-  /** A request that failed, and yet leaves a removal of before it, which comes later, with nothing to do. */
+  /** Whether a failed request leaves nothing to do for an earlier removal that arrives later. */
   function isLastWord(request: Request, removal: Removal): boolean {
     const { isRefused, after } = request;
     return isRefused && !after.has(removal.id) && pairs(request, removal).some(isAfter);
@@ -162,7 +162,7 @@ export function createRemovalWitness({
     return isOverHttp(request) && (request.after.has(removal.id) || isCarriedOut(removal, request));
   }
 
-  /** Before the request a later removal of the same was carried out, and this one with it. */
+  /** Whether a later removal of the same was carried out before the request, and this one with it. */
   function isCarriedOut(removal: Removal, { after }: Request): boolean {
     return [...removals.values()].some(
       (other) =>
@@ -174,13 +174,13 @@ export function createRemovalWitness({
 
   /** A row begins to be removed. */
   function isUnwanted(key: InstanceKey, { message }: Asked, removal: Removal | undefined): void {
-    // A request over HTTP means whatever is there.
+    // An HTTP request removes any existing instance.
     if (removal && !message) return;
     const these =
       removal?.elementKey === undefined
         ? [...removals.values()].filter((each) => each.hasWritten && !each.elementKey && isOf(each, key))
         : [removal];
-    if (these.length === 0) return report(`${nameOf(key)} is removed, and nobody asked for it`);
+    if (these.length === 0) return report(`${nameOf(key)} is removed without a request`);
     const isUndone = [...requests.values()].some(
       (request) =>
         request.key === nameOf(key) && request.isTold && these.every((each) => isSurelyAfter(request, each)),
@@ -191,7 +191,7 @@ export function createRemovalWitness({
   function ends(invocation: Invocation, asked: Asked, told: Told): void {
     const removal = removals.get(idOf(invocation, asked));
     if (removal && 'outcome' in told) {
-      // An ignored one leaves no trace: another request was the last word before, and is so again.
+      // An ignored removal has no effect: the previous request still holds.
       removal.isAccepted ||= told.outcome !== 'outdated' || removal.elementKey === undefined;
       for (const row of rows()) if (row.status === 'active' && isOf(removal, row)) isWanted(row, [removal]);
     }
@@ -212,7 +212,7 @@ export function createRemovalWitness({
       report(`${id} is ignored, and ${key} was not removed after it`);
   }
 
-  /** It can no more come by the bus, the queue and the dead letters. */
+  /** The message is too old for the bus, the queue and the dead letters. */
   const isOlder = ({ stamp }: Message): boolean => world.now() - stamp.at > oldestMessageMs;
 
   /** The message is not put back from the dead letters. */
@@ -220,12 +220,12 @@ export function createRemovalWitness({
     if (!isOlder(message)) report(`${message.event.id} is left with the dead letters`);
   }
 
-  /** The whole tenant is said to be gone: whatever lives, or may come to live, must have been asked for later. */
+  /** A result says that the whole tenant is gone: every existing or possible instance must have a later request. */
   function isGone(tenantId: string, there: readonly InstanceKey[]): void {
     const these = [...removals.values()].filter(
       (each) => each.hasWritten && each.tenantId === tenantId && each.elementKey === undefined,
     );
-    if (these.length === 0) report(`tenant ${tenantId} is said to be gone, and nobody asked for it`);
+    if (these.length === 0) report(`tenant ${tenantId} is reported gone without a request`);
     const left = there.find((key) => key.tenantId === tenantId && !hasRequest(key, these));
     if (left) report(`tenant ${tenantId} is said to be gone, and ${nameOf(left)} is there`);
   }
@@ -245,10 +245,10 @@ export function createRemovalWitness({
   return { begins, rowChanged, ends, isLeft, isGone, settled, state };
 }
 
-/** The same event is the same request, however often it comes. */
+/** The same event is the same request, however often it is delivered. */
 const idOf = ({ name }: Invocation, { message }: Asked): string => message?.event.id ?? name;
 
-/** Of a request over HTTP it does not matter which one it was. */
+/** The facts of a request; HTTP requests are interchangeable. */
 function factsOf(request: Request): string {
   const { id, key, stamps, isTold, isRefused, after, beside } = request;
   const facts = [isOverHttp(request) ? '' : id, key, timesOf(stamps), isTold, isRefused];
@@ -268,12 +268,12 @@ const withStamp = (stamps: readonly Stamp[], stamp: Stamp): readonly Stamp[] =>
 const timesOf = (stamps: readonly Stamp[]): string => stamps.map(({ clock, at }) => `${clock}${at}`).join();
 const isOverHttp = ({ stamps }: Stamps): boolean => stamps.some(({ clock }) => clock === 'host');
 
-/** By rules of its own. In doubt it is not: the removal wins. */
+/** Whether the request is after the removal, by rules independent of the code. In doubt the removal wins. */
 function isAfter([request, removal]: [Stamp, Stamp]): boolean {
   if (request.clock !== removal.clock) return request.at - removal.at > clocksDifferByMs;
-  // Over HTTP both are made in the order in which they come, whatever the clocks of their hosts.
+  // HTTP requests count in order of arrival, independent of the clocks of their hosts.
   if (request.clock === 'host') return false;
-  // Two of one queue, or two that senders have stamped, with whole seconds.
+  // Two stamps of one queue, or two of senders, in whole seconds.
   return Math.floor(request.at / 1_000) > Math.floor(removal.at / 1_000);
 }
 

@@ -4,7 +4,7 @@ import { resultOf, type Result } from '../../../functions/model/result-events.ts
 import { triggers } from '../../../functions/triggers.ts';
 import type { Asked, Told } from './removal-witness.ts';
 
-/** What is used of a result's detail: our own, or the toolkit's. */
+/** The used fields of a result's detail, native or of the toolkit. */
 const detailSchema = z.object({
   revision: z.optional(z.number()),
   request: z.optional(z.object({ eventId: z.string() })),
@@ -14,13 +14,13 @@ const detailSchema = z.object({
 /** Writes to rows in these states reach the function that publishes results. */
 const streamed: readonly string[] = triggers['publish-results'].stream.after.status;
 
-/** The message comes again, or its event is ignored. */
+/** The message is redelivered, or its event is ignored. */
 const isWithoutAnswer = (outcome: string): boolean =>
   ['in-progress', 'waiting-for-secret', 'outdated'].includes(outcome);
 
-/** Watches that every event is answered by the table's stream, and that results can be told apart by their revisions. */
+/** Checks that every event is answered through the table's stream, and that results have distinct revisions. */
 export function createResultsWitness({ report }: { report: (what: string) => void }) {
-  /** Of every write that has brought any, in order. */
+  /** The results of all writes, in order. */
   const results: Result[] = [];
   const answers = new Set<string>();
   const revisions = new Map<string, number>();
@@ -49,12 +49,12 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
     return isGone;
   }
 
-  /** @returns whether it tells that the tenant is gone */
+  /** @returns whether the response says that the tenant is gone */
   function answersToolkit(detailType: string, registration: string): boolean {
     const isRemoval = detailType === 'sbt_aws_deprovisionSuccess';
     answers.add(`${isRemoval ? 'remove' : 'provision'} ${registration}`);
     if (isRemoval && !offboardings.has(registration)) {
-      report(`${detailType} for ${registration}, which did not ask for it`);
+      report(`${detailType} for ${registration}, which did not request it`);
     }
     return isRemoval;
   }

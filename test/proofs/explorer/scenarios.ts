@@ -22,7 +22,7 @@ const away = (task: Task): Task => ({ ...task, isElsewhere: true });
 const twice = (task: Task): Task[] => [task, task];
 const dayS = 24 * 60 * 60;
 
-/** Assumed of our hosts: two clocks differ by that at most. */
+/** The largest assumed difference between two clocks of our hosts. */
 const clocksDifferByMs = 5_000;
 const slow = -clocksDifferByMs / 2;
 const fast = clocksDifferByMs / 2;
@@ -79,7 +79,7 @@ export const smallBounds: readonly Scenario[] = [
     periods: { createTimeoutMs: 25_000, slowestCreateMs: 4_000, quiescenceMs: 4_000 + clocksDifferByMs },
   },
   {
-    // The reconciler's look-up overlaps the end of the quiescence of a claim that died.
+    // The reconciler's look-up overlaps the end of a dead claim's quiescence.
     name: 'tight-claim',
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [slow] },
@@ -110,7 +110,7 @@ export const smallBounds: readonly Scenario[] = [
     budget: { fault: 0, crash: 0, delay: 0 },
   },
   {
-    // Over HTTP and by two events, one after the onboarding that comes meanwhile and one before.
+    // Over HTTP and by two events, one sent after the concurrent onboarding and one before.
     name: 'removals',
     before: [onboard({ id: 'on-1', sentAtS: -60 })],
     actors: [
@@ -156,7 +156,7 @@ export const smallBounds: readonly Scenario[] = [
     budget: { fault: 1, crash: 0, delay: 0 },
   },
   {
-    // Two removals of the tenant overlap, and both are to be answered.
+    // Two removals of the tenant overlap, and both must be answered.
     name: 'departures',
     before: [onboard({ id: 'on-1', sentAtS: -60 })],
     actors: [
@@ -176,7 +176,7 @@ export const smallBounds: readonly Scenario[] = [
     budget: { fault: 0, crash: 0, delay: 0 },
   },
   {
-    // A stamp that is cut is told by the queue's clock, which differs from that of the host that removes.
+    // A cut stamp is by the queue's clock, which differs from that of the removing host.
     name: 'cut-onboarding',
     actors: [
       { name: 'A', tasks: twice(onboard({ id: 'on-1', sentAtS: 0, aheadS: 90 })), aheadMs: [0] },
@@ -236,7 +236,7 @@ export const smallBounds: readonly Scenario[] = [
     doubts: { expiry: true },
   },
   {
-    // The stack is pointed at another Cloud Elements while it does not know what became of a create.
+    // The stack is pointed at another Cloud Elements while the outcome of a create is unknown.
     name: 'elsewhere',
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [slow] },
@@ -341,7 +341,7 @@ export const largeBounds: readonly Scenario[] = [
     doubts: { lateWrites: true },
   },
   {
-    // Tenants leave as a whole and come back, by events of our own and of the toolkit.
+    // Whole tenants leave and come back, by native events and those of the toolkit.
     name: 'departing',
     actors: [
       { name: 'A', tasks: twice(onboard({ id: 'on-1', sentAtS: -60 })), aheadMs: anyClock },
@@ -373,7 +373,7 @@ export const largeBounds: readonly Scenario[] = [
     doubts: { lateWrites: true, lateDuplicates: true, keptInstances: true },
   },
   {
-    // Stamps are ahead, behind or late, among requests of now; messages die and are put back.
+    // Stamps are ahead, behind or late, among current requests; dead letters are put back.
     name: 'stamps',
     actors: [
       { name: 'A', tasks: [...twice(onboard(aheadOn)), redriven(aheadOn)], aheadMs: anyClock },
@@ -452,7 +452,7 @@ export const largeBounds: readonly Scenario[] = [
     doubts: { keptInstances: true },
   },
   {
-    // Processes outlive their leases: what they do then must be fenced off.
+    // Processes outlive their leases: their later writes must be fenced off.
     name: 'freezing',
     actors: [
       { name: 'A', tasks: [ask, ask], aheadMs: anyClock },

@@ -18,43 +18,43 @@ import {
 
 export type Scenario = {
   name: string;
-  /** What has happened before, without anything going wrong. */
+  /** Tasks before the scenario, without faults. */
   before?: readonly Task[];
-  /** Each does its tasks one after the other, with any time in between. */
+  /** Each actor does its tasks one after the other, with any time in between. */
   actors: readonly Actor[];
   budget: Budget;
-  /** Other periods than the deployed ones: some orders of events are too unlikely to be met with them. */
+  /** Other periods than the deployed ones, with which some orders of events are too unlikely. */
   periods?: Periods;
   doubts?: Doubts;
-  /** Everybody does all of their tasks, so that there are fewer ends to look at. */
+  /** Every actor does all of its tasks, so that there are fewer final states. */
   isWhole?: boolean;
 };
 export type Actor = {
   name: string;
   tasks: readonly Task[];
-  /** How far the clock of each may be ahead of the true time. */
+  /** How far each actor's clock may be ahead of the true time. */
   aheadMs: readonly number[];
 };
 
 export type Ended = {
   violation: string | undefined;
-  /** The state had been reached before, so that nothing new could come of it. */
+  /** The state is known, so it can lead to nothing new. */
   isKnown: boolean;
   steps: readonly Step[];
 };
 
 /**
- * Has this state been met before, with at least as much that may still happen? `left`: how often each of the things that
- * may happen still can.
+ * Whether this state is known with at least as many possible events left. `left`: how often each kind of event may still
+ * happen.
  */
 export type IsKnown = (state: () => string, left: readonly number[]) => boolean;
 
-/** Runs one schedule from the beginning to the end, as the choices go. */
+/** Runs one schedule from beginning to end, with the given choices. */
 export async function runSchedule(
   scenario: Scenario,
   { choose, isKnown }: { choose: Choose; isKnown?: IsKnown },
 ): Promise<Ended> {
-  // Timers of others, the test runner's among them, have their turn.
+  // Lets other timers run, such as the test runner's.
   await new Promise((resolve) => setImmediate(resolve));
   const world = createWorld({
     budget: scenario.budget,
@@ -77,7 +77,7 @@ export async function runSchedule(
     await runUndisturbed(world, outside, `before${index + 1}`, task);
   }
 
-  /** When time has passed so far, something may be done that might not be done before. */
+  /** Times at which further tasks become possible. */
   const moments = (): number[] => {
     // oxlint-disable-next-line consistent-function-scoping -- of no use outside
     const clocks = (isAble: (task: Task) => boolean) => [
@@ -135,7 +135,7 @@ export async function runSchedule(
         })),
       );
 
-  /** Of what makes a difference how much of it has been done, beyond how much is left. */
+  /** Progress of actors whose tasks differ, because it is not determined by the number left. */
   const orders = () => actors.map(({ tasks, done }) => (areAlike(tasks) ? '' : done)).join();
 
   for (;;) {
@@ -176,7 +176,7 @@ export async function runSchedule(
   if (isKnown?.(() => digestOf(`home\n${world.state()}\n${outside.state()}`), [])) return ended(true);
   await comeToRest(world, outside);
   if (witness.violation() === undefined) await useAgain(world, outside);
-  // What becomes of the results changes nothing here, so that it need not be tried with every schedule.
+  // Publishing does not affect the state, so it need not be varied with every schedule.
   if (!isKnown && witness.violation() === undefined) {
     const fault = await publishAll(witness.results, { choose, failures: { left: 3 } });
     if (fault !== undefined) witness.report(fault);
@@ -184,10 +184,10 @@ export async function runSchedule(
   return ended(false);
 }
 
-/** Deliveries of a message after which it must have come to something. */
+/** Deliveries of a message after which it must have an outcome. */
 const mostDeliveries = 5;
 
-/** Long after everything, with nothing going wrong any more: all must come right, and every message to something. */
+/** Long after the end and without faults, every row must settle, and every message have an outcome. */
 async function comeToRest(world: World, outside: Outside): Promise<void> {
   const { witness } = outside;
   world.left.fault = 0;
@@ -199,9 +199,9 @@ async function comeToRest(world: World, outside: Outside): Promise<void> {
     const messages = outside.undelivered();
     if (messages.length === 0) break;
     if (deliveries > mostDeliveries)
-      return witness.report(`stuck: ${toldOf(messages[0])} comes again and again`);
+      return witness.report(`stuck: ${toldOf(messages[0])} is redelivered again and again`);
     for (const [index, task] of messages.entries()) {
-      // Where a stack has asked another Cloud Elements, by turns.
+      // If a stack has called another Cloud Elements, alternately.
       const isElsewhere = outside.isElsewhere() && deliveries % 2 === 0;
       await runUndisturbed(world, outside, `deliver ${deliveries}.${index}`, { ...task, isElsewhere });
     }
@@ -209,7 +209,7 @@ async function comeToRest(world: World, outside: Outside): Promise<void> {
   if (witness.violation() === undefined) witness.over();
 }
 
-/** Nothing more is sent: what is unsettled must be settled in the end. */
+/** Without further requests, unsettled rows must settle. */
 async function settle(world: World, outside: Outside, name: string): Promise<void> {
   const { witness, rows } = outside;
   for (let runs = 0; witness.violation() === undefined; runs++) {
@@ -221,7 +221,7 @@ async function settle(world: World, outside: Outside, name: string): Promise<voi
     if (next !== undefined) world.advanceTo(next);
     else if (!isDue) break;
     if (runs > 40) return witness.report('stuck: the reconciler does not come to an end');
-    // By turns: each leaves what was begun elsewhere for a later run.
+    // Alternately: each leaves rows that began at the other origin for a later run.
     const isElsewhere = outside.isElsewhere() && runs % 2 === 1;
     await runUndisturbed(world, outside, `${name}${runs}`, { do: 'reconcile', isElsewhere });
   }
@@ -230,7 +230,7 @@ async function settle(world: World, outside: Outside, name: string): Promise<voi
   if (witness.violation() === undefined) witness.settled();
 }
 
-/** Whatever has happened, an instance can be had, and be done away with. */
+/** From every final state an instance can be provisioned, and removed. */
 async function useAgain(world: World, outside: Outside): Promise<void> {
   const { witness, rows } = outside;
   const isActive = ({ tenantId, elementKey }: InstanceKey) =>
@@ -239,10 +239,10 @@ async function useAgain(world: World, outside: Outside): Promise<void> {
     );
   for (const { tenantId, elementKey, origin } of rows().filter((row) => row.elementKey !== wholeTenant)) {
     const task = { tenantId, elementKey, isElsewhere: outside.isElsewhere(origin) };
-    // With the settings that it has.
+    // With the settings of the instance.
     for (const name of ['Shop', 'Other', 'Renamed', undefined]) {
       if (isActive(task)) break;
-      await runUndisturbed(world, outside, `ask for ${name} of ${tenantId}/${elementKey}`, {
+      await runUndisturbed(world, outside, `request ${name} of ${tenantId}/${elementKey}`, {
         ...task,
         do: 'provision',
         name,
@@ -268,7 +268,7 @@ async function runUndisturbed(world: World, outside: Outside, name: string, task
   }
 }
 
-/** Until then whoever has been told something goes on, up to the next call: Node comes to it when no promise is left. */
+/** Lets every resumed invocation run up to its next call: this callback runs when no promise job is left. */
 const everybodyWaits = () => new Promise<void>((resolve) => process.nextTick(resolve));
 
 const momentsOf = (row: InstanceRow, { quiescenceMs }: Timing): number[] =>
@@ -277,7 +277,7 @@ const momentsOf = (row: InstanceRow, { quiescenceMs }: Timing): number[] =>
 /** ms since the epoch, unlike in the row. */
 const expiresAt = (row: InstanceRow): number => (row.expiresAt ?? 0) * 1_000;
 
-/** When it can be begun. */
+/** The earliest time of a task. */
 function earliestOf(task: Task | undefined): number {
   const { fromS = 0 } = task ?? {};
   const arrivesAt = task?.do === 'deliver' ? arrivalOf(task.event) : beginning;
@@ -289,10 +289,10 @@ function toldOf(task: Task | undefined): string {
   return `deliver ${task.event.id}${task.isRedriven ? ' from the dead letters' : ''}`;
 }
 
-/** Doing one less of them comes to the same as not having begun yet. */
+/** With equal tasks, doing one less is the same as starting later. */
 const areAlike = (tasks: readonly Task[]): boolean => tasks.every((task) => task === tasks[0]);
 
-/** It makes no difference whether what an actor does now is the first or the second that it does. */
+/** Ignores whether an actor's current task is its first or its second. */
 function digestOf(state: string): string {
   const names = new Map<string, string>();
   const canonical = state.replaceAll(/\b[A-Z]\.\d\b/g, (name) => {

@@ -18,34 +18,34 @@ import type { Asked, Told } from './removal-witness.ts';
 import { createWitness } from './witness.ts';
 import type { Invocation, World } from './world.ts';
 
-/** What one invocation is to do. */
+/** The task of one invocation. */
 export type Task = {
   tenantId?: string;
   elementKey?: string;
-  /** By a stack that asks another Cloud Elements. */
+  /** By a stack that calls another Cloud Elements. */
   isElsewhere?: boolean;
-  /** Not before: seconds since the beginning. */
+  /** The earliest time: seconds since the beginning. */
   fromS?: number;
 } & (
   | { do: 'provision'; name?: string | undefined }
   | { do: 'remove' }
-  /** By queue. `isRedriven`: from the dead letters, by an operator. */
+  /** Through the queue. `isRedriven`: from the dead letters, by an operator. */
   | { do: 'deliver'; event: SentEvent; isRedriven?: boolean }
   | { do: 'change'; name: string }
   | { do: 'reconcile' }
 );
 
-/** What the code counts with, and how long creates really take. */
+/** The periods in the code, and the real duration of creates. */
 export type Periods = Partial<Timing> & { slowestCreateMs?: number };
 
-/** Assumed of Cloud Elements: a create has taken effect by then, or never will. */
+/** Assumed for Cloud Elements: a create takes effect within this time, or never. */
 const assumedSlowestCreateMs = 120_000;
 
 const stage = 'test';
 const origin = 'https://cloud-elements.test';
 const elsewhere = 'https://another.test';
 
-/** The outside world in its first state, and the use cases to set upon it. */
+/** The outside world in its first state, and the use cases that act on it. */
 export function createOutside(
   world: World,
   { periods, isMemorable }: { periods?: Periods | undefined; isMemorable: boolean },
@@ -55,7 +55,7 @@ export function createOutside(
   const { store, rows, find, forget } = createInMemoryStore();
   const models = new Map<string, CloudElementsModel>();
   const witness = createWitness({ world, modelAt, rows, find, isMemorable });
-  /** Messages that come again. */
+  /** Messages that will be redelivered. */
   const open = new Map<string, Task>();
 
   function modelAt(at: string): CloudElementsModel {
@@ -64,7 +64,7 @@ export function createOutside(
     return model;
   }
 
-  /** Starts it; the invocation is over when it has returned, or died. */
+  /** Starts the task; the invocation is over when it has returned, or died. */
   function perform(invocation: Invocation, task: Task): void {
     const message = task.do === 'deliver' ? receive(task) : undefined;
     const asked = askedBy(task, message, world.now() + invocation.aheadMs);
@@ -89,7 +89,7 @@ export function createOutside(
       .catch((error: unknown) => witness.report(String(error)));
   }
 
-  /** The message as it comes; undefined if it is too old to be put back from the dead letters. */
+  /** The message as delivered; undefined if it is too old to be put back from the dead letters. */
   function receive(task: Task & { do: 'deliver' }): Message | undefined {
     const message = messageOf(task.event);
     const received = task.isRedriven ? redriven(message, world.now()) : message;
@@ -172,7 +172,7 @@ export function createOutside(
     return { parts, deadlineAt: invocation.endsAt + invocation.aheadMs };
   }
 
-  /** No instance is in use any more. */
+  /** Allows Cloud Elements to delete every instance again. */
   function letGo(): void {
     for (const { instances } of models.values()) for (const instance of instances) instance.isInUse = false;
   }
@@ -191,7 +191,7 @@ export function createOutside(
       [...open.keys()].join(),
     ].join('\n');
 
-  /** Has a stack that asks another Cloud Elements been at work? Or is this where that one asks? */
+  /** Whether a stack with another Cloud Elements has run, or whether the given origin is that one. */
   const isElsewhere = (at?: string): boolean => (at === undefined ? models.has(elsewhere) : at === elsewhere);
   const undelivered = () => [...open.values()];
 
@@ -199,7 +199,7 @@ export function createOutside(
 }
 export type Outside = ReturnType<typeof createOutside>;
 
-/** `row`: the one that the answer is made of, if it is made of one. */
+/** `row`: the row behind the response, if any. */
 type Ended = { told: Told; row?: InstanceRow | undefined };
 
 function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey {
@@ -221,7 +221,7 @@ function askedBy(task: Task, message: Message | undefined, beganAt: number): Ask
   };
 }
 
-/** Does anything get removed by it? */
+/** Whether the task may remove an instance. */
 export const isRemoval = (task: Task): boolean =>
   task.do === 'remove' || (task.do === 'deliver' && task.event.asksFor === 'offboarding');
 

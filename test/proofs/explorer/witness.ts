@@ -4,7 +4,7 @@ import { createRemovalWitness, nameOf, type Asked, type Told } from './removal-w
 import { createResultsWitness } from './results-witness.ts';
 import type { Invocation, World } from './world.ts';
 
-/** A `POST /instances`: `isLate` while it may still take effect although nobody waits for it. */
+/** A `POST /instances`: `isLate` while it is abandoned, but may still take effect. */
 export type Create = {
   invocation: Invocation;
   key: InstanceKey;
@@ -16,7 +16,7 @@ export type Create = {
 const fenceOf = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): string =>
   `${status} ${provisionId} ${attemptId} ${leaseExpiresAt}`;
 
-/** Watches the promises of the service being kept, and remembers the first that is broken. */
+/** Checks the promises of the service, and records the first that is broken. */
 export function createWitness({
   world,
   modelAt,
@@ -25,20 +25,20 @@ export function createWitness({
   isMemorable,
 }: {
   world: World;
-  /** Cloud Elements at that origin. */
+  /** The model of Cloud Elements at that origin. */
   modelAt: (origin: string) => CloudElementsModel;
   rows: () => InstanceRow[];
   find: (key: InstanceKey) => InstanceRow | undefined;
-  /** Something is going to be removed, so that it matters who asked for what. */
+  /** The scenario contains a removal, so requests must be recorded. */
   isMemorable: boolean;
 }) {
   let violation: string | undefined;
   const creates: Create[] = [];
   const asked = new Map<string, Asked>();
-  /** By the row's key: instances that were active, so that callers were told of them or read their tokens. */
+  /** By the row's key: instances that were active, so callers may know them or their tokens. */
   const everActive = new Map<string, Set<number>>();
 
-  /** By the row's key: what writers compare a row by, of all that it ever was. */
+  /** By the row's key: the fencing tokens of all its states. */
   const fences = new Map<string, Set<string>>();
 
   const report = (what: string): void => {
@@ -55,7 +55,7 @@ export function createWitness({
     return known;
   };
 
-  /** A row may have been written, or removed; both are as the store holds them. */
+  /** A row may have been written, or removed; both are copies from the store. */
   function rowChanged(
     key: InstanceKey,
     before: InstanceRow | undefined,
@@ -96,18 +96,18 @@ export function createWitness({
     if (results.rowChanged(before, after)) removals.isGone(key.tenantId, whatIsThere(key.tenantId));
   }
 
-  /** A row that looks as it did before must not have been written in between: a reader could not see that. */
+  /** A write must change the fencing token, or a reader could miss it. */
   function isNew(key: InstanceKey, before: InstanceRow | undefined, after: InstanceRow): void {
     const known = fences.get(nameOf(key)) ?? new Set();
     fences.set(nameOf(key), known);
     const fence = fenceOf(after);
-    // An insert that arrives once more, after the row has gone, has the same content.
+    // A repeated insert that arrives after the row has gone has the same content.
     const isOther = before !== undefined && fenceOf(before) !== fence;
     if (isOther && known.has(fence)) report(`${fence} was written before`);
     known.add(fence);
   }
 
-  /** Of which elements does the tenant have an instance, or may get one by a create that was sent before? */
+  /** The elements for which the tenant has an instance, or may get one by an earlier create. */
   function whatIsThere(tenantId: string): InstanceKey[] {
     const isOfTenant = ({ tags }: ModelInstance) => tags.includes(`tenant:${tenantId}`);
     const living = origins().flatMap((origin) => modelAt(origin).living().filter(isOfTenant));
@@ -119,7 +119,7 @@ export function createWitness({
 
   const origins = () => [...new Set(rows().map(({ origin }) => origin))];
 
-  /** Who has claimed the row and is still at work. Where an instance only has to go, two may be. */
+  /** The holder of a live claim of the row. During a removal there may be two. */
   function holderOf({ status, attemptId, leaseExpiresAt }: InstanceRow): Invocation | undefined {
     if (leaseExpiresAt === 0 || status === 'deleting' || status === 'removed') return undefined;
     return [...world.invocations].find(({ name }) => attemptId.startsWith(`${name}.`));
@@ -165,7 +165,7 @@ export function createWitness({
     results.begins(what);
   }
 
-  /** @param row the one that an answer was made of, if any was */
+  /** @param row the row behind the response, if any */
   function ends(
     invocation: Invocation,
     told: Told,
@@ -187,15 +187,15 @@ export function createWitness({
     if (row.status === 'removed') report(`answered "${outcome}" by a tombstone`);
     const isThere = outcome === 'created' || outcome === 'replayed';
     if (isThere && !activeOf(row).has(row.instanceId ?? 0))
-      report('told of an instance that was never active');
+      report('responds with an instance that was never active');
   }
 
-  /** DynamoDB forgets a row whose time has come. */
+  /** DynamoDB deletes an expired row. */
   function forgets(row: InstanceRow): void {
     if (row.status !== 'removed') report(`the row of ${nameOf(row)} is forgotten, which is ${row.status}`);
   }
 
-  /** Everybody is done, and all has settled. */
+  /** All actors have finished, and every row has settled. */
   function settled(): void {
     for (const row of rows()) {
       const { status, leaseExpiresAt, checkAt } = row;
@@ -246,7 +246,7 @@ export function createWitness({
 }
 export type Witness = ReturnType<typeof createWitness>;
 
-/** From here on nobody looks for the instance of the row's generation any more, or nobody is to have it. */
+/** From here on the instance of the row's generation is not looked up any more, or must not be used. */
 const isGivenUp = (before: InstanceRow, after: InstanceRow | undefined): boolean =>
   after?.provisionId !== before.provisionId ||
   (before.status === 'provisioning' && after.status === 'failed') ||

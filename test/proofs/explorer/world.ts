@@ -1,53 +1,53 @@
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { Choose, Option } from './choices.ts';
 
-/** What may still go wrong: calls that fail, invocations that die, calls that take their time. */
+/** Numbers of faults that may still happen: failing calls, dying invocations, slow calls. */
 export type Budget = { fault: number; crash: number; delay: number };
 
-/** What is not assumed of the outside world, but tried where a scenario has its doubts. */
+/** Unlikely behavior of the outside world, which scenarios can enable. */
 export type Doubts = {
-  /** A write of which nobody hears any more is made after all, a little later. */
+  /** An abandoned write takes effect after all, a little later. */
   lateWrites?: boolean;
-  /** A write that was sent twice is made once more after its answer. */
+  /** A write that was sent twice takes effect again after its response. */
   lateDuplicates?: boolean;
-  /** DynamoDB forgets what has expired, some time after it has. */
+  /** DynamoDB deletes expired rows, some time after their expiry. */
   expiry?: boolean;
   /** Cloud Elements keeps an instance because it is in use. */
   keptInstances?: boolean;
-  /** Something on the way sends a create twice. */
+  /** A proxy sends a create twice. */
   doubleCreates?: boolean;
-  /** A create takes effect later than the slowest is supposed to. */
+  /** A create takes effect later than the slowest one should. */
   overdueCreates?: boolean;
-  /** A process stands still for longer than its lease, and then goes on. */
+  /** A process freezes for longer than its lease, and then continues. */
   freezes?: boolean;
 };
 
-/** How long a process stands still that does. */
+/** How long a process freezes. */
 const frozenMs = 60_000;
 
-/** A way in which a call can go. `tell` has its effect, if any, at once and returns what the caller is told. */
+/** A possible outcome of a call. `tell` applies the effect, if any, at once and returns the response. */
 export type Way<T> = {
   label: string;
   cost?: 'fault';
   weight?: number;
 } & (
   | { tell: () => Promise<T> }
-  /** The effect, and then the call is made once more: the SDK does so when an answer does not come. */
+  /** The effect, and then the call again, as the SDK retries a call without a response. */
   | { again: () => void }
 );
 
-/** What can become of a call for whose answer nobody waits any more. */
+/** A possible fate of an abandoned call. */
 export type Remains = { label: string; apply: () => void };
 
 export type Call<T> = {
   label: string;
   timeoutMs: number;
-  /** The first is the good one. */
+  /** The first is the one without a fault. */
   ways: readonly Way<T>[];
   remains: readonly Remains[];
-  /** What the caller is told when it takes too long. */
+  /** The result of a call that times out. */
   timedOut: () => Promise<T>;
-  /** Touches nothing that others touch, so that the order makes no difference. */
+  /** Touches nothing that other calls touch, so that the order makes no difference. */
   isLocal?: boolean;
 };
 
@@ -58,18 +58,18 @@ export type Invocation = {
   aheadMs: number;
   endsAt: number;
   pending: Pending[];
-  /** All that it has been told, and when. Its code is deterministic: the same story is the same state. */
+  /** All responses to the invocation, with times. Its code is deterministic: the same story is the same state. */
   story: unknown[];
   isFresh: boolean;
   isOver: boolean;
 };
 
-/** A call on its way, or a sleep. */
+/** A call in flight, or a sleep. */
 type Pending = {
   label: string;
   options: () => Taking[];
   remains: readonly Remains[];
-  /** Ends by itself then: a sleep, or a call that takes too long. */
+  /** The end of a sleep, or the timeout of a call. */
   endsAt: number;
   end: () => void;
   /** Time may pass while it is pending. */
@@ -80,15 +80,15 @@ type Pending = {
 
 export type Taking = Option & { take: () => void };
 
-/** What happened, and when: ms since the beginning. */
+/** A step of the schedule, with its time: ms since the beginning. */
 export type Step = { afterMs: number; label: string };
 
 type Late = { label: string; detail: string; latestAt: number; apply: () => void };
 
-/** Any true time will do. Of whole seconds, as EventBridge tells no more. */
+/** An arbitrary true time, in whole seconds like EventBridge's. */
 export const beginning = 1_000_000_000_000;
 
-/** Time, the invocations under way, and all that is under way to or from the outside. */
+/** Time, the running invocations, and all calls in flight. */
 export function createWorld({
   budget,
   doubts = {},
@@ -137,7 +137,7 @@ export function createWorld({
   }
 
   function call<T>(invocation: Invocation, made: Call<T>): Promise<T> {
-    // Nobody hears of what a process does that has ended; and nothing of it runs on.
+    // A process that has ended makes no calls and gets no responses.
     if (invocation.isOver) return new Promise(() => {});
     const { promise, resolve } = Promise.withResolvers<T>();
     const timesOutAt = trueMs + made.timeoutMs;
@@ -197,7 +197,7 @@ export function createWorld({
                 },
               ]
             : [];
-        // Decided already, though nobody knows of it yet.
+        // The outcome is decided already, but not yet delivered.
         answer.then(
           (value) => (pending.phase = `slow answer ${JSON.stringify(value)}`),
           () => undefined,
@@ -276,7 +276,7 @@ export function createWorld({
     );
   }
 
-  /** Its calls may or may not have taken effect; nothing more of it runs. */
+  /** Ends an invocation; its calls may or may not have taken effect. */
   function kill(invocation: Invocation, why: string): void {
     note(`${invocation.name} ${why}`);
     end(invocation);
@@ -306,12 +306,12 @@ export function createWorld({
     effect.apply();
   }
 
-  /** All that can happen next, but for the passing of time; `isUrgent`: nothing else needs to be tried now. */
+  /** All possible next steps, except the passing of time; `isUrgent`: no alternative needs to be tried. */
   function options(): { takings: Taking[]; isUrgent: boolean } {
     const eager = [...invocations].flatMap((invocation) =>
       invocation.pending.filter(({ isSlow }) => !isSlow).map((pending) => ({ invocation, pending })),
     );
-    // No other order of these would make a difference to anybody.
+    // Another order of these would have the same result.
     const only =
       eager.find(({ pending }) => pending.isLocal) ?? eager.find(({ invocation }) => invocation.isFresh);
     if (only) {
@@ -338,7 +338,7 @@ export function createWorld({
     }));
   }
 
-  /** Is everybody waiting, so that time may pass? */
+  /** Whether all invocations are waiting, so that time may pass. */
   const isIdle = () => [...invocations].every(({ pending }) => pending.every(({ isSlow }) => isSlow));
 
   /** The next moment at which something ends, or one of these is reached. */
@@ -351,7 +351,7 @@ export function createWorld({
     return all.length === 0 ? undefined : Math.min(...all);
   }
 
-  /** Time passes, and what has to be over by then is. */
+  /** Lets time pass, and ends everything that is due by then. */
   function advanceTo(moment: number): void {
     trueMs = moment;
     for (const effect of late.filter(({ latestAt }) => latestAt <= trueMs)) strike(effect);

@@ -14,7 +14,7 @@ const refusalsByGateway = new Set([400, 403, 404, 405, 413, 414, 415, 429, 431])
 
 export const codeOf = ({ json }: Answer): string | undefined => problemSchema.safeParse(json).data?.code;
 
-/** What kind of answer it is, or in what it is none that is documented. */
+/** The kind of the response, or its difference from every documented one. */
 export function judgeAnswer(answer: Answer, { isHead = false } = {}): AnswerKind | { wrong: string } {
   const { status, headers, text, json } = answer;
   const type = String(headers['content-type'] ?? '');
@@ -30,7 +30,7 @@ export function judgeAnswer(answer: Answer, { isHead = false } = {}): AnswerKind
   }
   if (status >= 500) return { wrong: `${status} of the gateway: ${text.slice(0, 200)}` };
   if (successes.has(status)) {
-    // A removal that is on its way has nothing to show either.
+    // A pending removal has no body either.
     const isEmpty = text === '' && (status === 204 || status === 202);
     if (isEmpty || (type.startsWith('application/json') && json !== undefined)) return 'success';
   } else if (refusalsByGateway.has(status) && (isHead || gatewaySchema.safeParse(json).success)) {

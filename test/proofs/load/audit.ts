@@ -4,13 +4,13 @@ import type { Instance } from '../../../infra/local/cloud-elements/simulator.ts'
 import { readRows } from '../chaos/audit.ts';
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
 
-/** Somebody is at work on it, or has still to be. */
+/** True for a row that is being worked on, or still needs work. */
 const isUnsettled = ({ status, leaseExpiresAt }: InstanceRow): boolean =>
   status === 'provisioning' || status === 'deleting' || leaseExpiresAt > Date.now();
 
 /**
- * Until the queues are empty and what is left to the reconciler's schedule is settled, or for so long.
- * @param redrive sends dead letters again, and tells how many
+ * Waits until the queues are empty and the reconciler has settled all rows, or until the limit.
+ * @param redrive sends dead letters again, and returns their number
  */
 export async function waitForRest(
   stack: DeployedStack,
@@ -31,7 +31,7 @@ export async function waitForRest(
   }
 }
 
-/** What the table and Cloud Elements have of the tenants, one beside the other. */
+/** Compares the tenants' rows in the table with their instances at Cloud Elements. */
 export async function compare(stack: DeployedStack, isOurs: (tenantId: string) => boolean) {
   const rows = (await readRows(stack.dynamoDb, stack.tableName)).filter(({ tenantId }) => isOurs(tenantId));
   const instances = stack.simulator.instances.filter((instance) => isOurs(tenantOf(instance)));

@@ -8,10 +8,10 @@ import { inParallel } from './in-parallel.ts';
 const atOnce = 8;
 const maxBodyBytes = 64 * 1024;
 
-/** Requests of each tenant, so that they meet each other. */
+/** Requests of each tenant, which overlap. */
 const requestsPerTenant = 20;
 
-/** By what is asked, the statuses of the README's table; 429 is the gateway's. */
+/** By operation, the statuses of the README's table; 429 is the gateway's. */
 const operations = {
   'POST new, small': { weight: 3, statuses: [200, 201, 202, 409] },
   'POST at the limits': { weight: 3, statuses: [200, 201, 202, 409] },
@@ -24,7 +24,7 @@ const operations = {
 } as const;
 type Operation = keyof typeof operations;
 const isOperation = (name: string): name is Operation => Object.hasOwn(operations, name);
-/** The statuses of which each operation has one, when the service is well. */
+/** Statuses of successful requests: each operation has one of these. */
 const usuals = [200, 201, 204, 400];
 const anywhere = [429, 502, 503, 504];
 
@@ -62,7 +62,7 @@ export async function burst(
     tenantId: `burst-${runId}-${Math.floor(index / requestsPerTenant)}-`.padEnd(64, 'x'),
     operation: random.oneOf([first, ...drawFrom]),
   }));
-  // What the tenants' requests have in common is spread, so that those of one do not all come at once.
+  // The requests of each tenant are spread over the burst.
   const tally = new Map<string, number>();
   const undocumented: string[] = [];
   let done = 0;
@@ -131,7 +131,7 @@ export async function burst(
     instances: instances.length,
     found: {
       undocumented,
-      // A burst that nothing of succeeds shows nothing.
+      // A burst without any success proves nothing.
       neverServed: Object.keys(operations).filter(
         (name) => !usuals.some((status) => tally.has(`${name} ${status}`)),
       ),
@@ -143,13 +143,13 @@ export async function burst(
   };
 }
 
-/** As many tags as there may be, each as long as it may be, and such a name. */
+/** The maximum of tags, each of maximum length, and a name of maximum length. */
 const longSettings = (character: string) => ({
   name: character.repeat(255),
   tags: Array.from({ length: 20 }, (_, index) => `${index}`.padEnd(255, character)),
 });
 
-/** With a credential that makes the body exactly as large as it may be. */
+/** Adds a credential that gives the body exactly the maximum size. */
 function filled(body: object, apiKey: string): string {
   const write = (filling: string) =>
     JSON.stringify({ ...body, configuration: { 'api.key': apiKey, filling } });

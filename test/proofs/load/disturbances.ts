@@ -5,10 +5,10 @@ import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { killProcesses } from './processes.ts';
 
-/** Of all calls to Cloud Elements. */
+/** The share of failing calls to Cloud Elements. */
 const failingShare = 0.05;
 
-/** A look-up after each `502` takes seconds and holds up its batch, so there are less of these. */
+/** A look-up after each `502` takes seconds and holds up its batch, so there are fewer of these. */
 const mishaps: readonly [Fault, ...Fault[]] = [
   { name: 'done, then reset', share: 0.5, mishap: { effect: 'applied', outcome: { kind: 'reset' } } },
   {
@@ -27,13 +27,13 @@ type Fault = { name: string; share: number; mishap: Mishap };
 /** Between Cloud Elements' new secret and its arrival in Secrets Manager. */
 const rotationLagMs = 3_000;
 
-/** Longer than a message stays away after a failure, so that some fail twice. */
+/** Longer than a failed message is hidden, so that some fail twice. */
 const revokedMs = 45_000;
 
-/** Done, and then no answer: whoever asked is dead by then. */
+/** The request takes effect, without a response: its function is dead by then. */
 const answerLost: Mishap = { effect: 'applied', outcome: { kind: 'stall' } };
 
-/** When what happens, as shares of the tenants that have their instances. */
+/** Times of the disturbances, as shares of provisioned tenants. */
 const rotatedAt = 0.25;
 const revokedAt = 0.5;
 const firstKillAt = 0.05;
@@ -42,9 +42,10 @@ const tenantsPerKill = 100;
 const mostKills = 10;
 
 /**
- * What happens to the service in the middle of a load: the platform secret is rotated, later revoked and replaced, function
- * processes are killed at the moment that Cloud Elements carries out a create of theirs, and Cloud Elements fails some calls.
- * @param plant takes every platform secret that there ever is
+ * Disturbs the service in the middle of a load: the platform secret is rotated, later revoked and replaced, function
+ * processes are killed at the moment that Cloud Elements carries out a create of theirs, and Cloud Elements fails some
+ * calls.
+ * @param plant gets every platform secret
  */
 export function disturb(
   stack: DeployedStack,
@@ -99,7 +100,7 @@ export function disturb(
     while (share() < wanted) await setTimeout(50, undefined, { signal });
   }
 
-  /** Cloud Elements takes another secret only, which the operator puts some time later. */
+  /** Cloud Elements accepts only a new secret, which the operator stores some time later. */
   async function refuseAll(what: 'rotated' | 'revoked', forMs: number): Promise<void> {
     const secret = drawPlatformSecret();
     plant(`the user secret after it was ${what}`, secret.userSecret);
@@ -118,7 +119,7 @@ export function disturb(
   return {
     faults,
     counts,
-    /** Calls that Cloud Elements refused because the secret in use was none any more. */
+    /** Calls that Cloud Elements refused because of the outdated secret. */
     refusedWhile: (what: 'rotated' | 'revoked'): number =>
       refusing
         .filter((refusal) => refusal.what === what)
@@ -126,7 +127,7 @@ export function disturb(
           (sum, { from, to }) => sum + simulator.requests.filter(({ at }) => at >= from && at < to).length,
           0,
         ),
-    /** Ends all of it; what the operator was at is brought to an end. */
+    /** Ends the disturbances; the operator finishes a started change. */
     async stop(): Promise<void> {
       ended.abort();
       await done;
@@ -135,7 +136,7 @@ export function disturb(
   };
 }
 
-/** Nothing but random characters: by chance none of it is in a text. */
+/** Only random characters, so no part of it occurs in a text by chance. */
 export const drawPlatformSecret = (): PlatformSecrets => ({
   userSecret: randomBytes(24).toString('base64url'),
   organizationSecret: randomBytes(24).toString('base64url'),

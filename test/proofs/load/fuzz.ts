@@ -9,16 +9,16 @@ import { inParallel } from './in-parallel.ts';
 
 const atOnce = 8;
 
-/** What a function leaves in its log when it ends otherwise than by returning, in the words of Lambda and of MiniStack. */
+/** Log messages of Lambda and MiniStack for a function that does not end by returning. */
 const crash =
   /Runtime exited|Runtime\.|Unhandled|Task timed out|Invoke Error|"code":"internal"|RangeError|TypeError/;
 
-/** Refused, but not before Cloud Elements was asked: then it is told in the table. */
+/** A refusal after a call to Cloud Elements, which is recorded in the table. */
 const recordedRefusal = 'refused-by-cloud-elements';
 
 export type FuzzReport = Awaited<ReturnType<typeof fuzz>>;
 
-/** Sends what nobody should, and looks at every answer, the log and the table. */
+/** Sends hostile requests, and checks every response, the log and the table. */
 export async function fuzz(
   { stack, service }: { stack: DeployedStack; service: Service },
   {
@@ -57,7 +57,7 @@ export async function fuzz(
       if (typeof judged === 'object') unexpected.push(`${what} → ${judged.wrong}`);
       if (crash.test(answer.text)) crashes.push(`${what} → ${answer.text.slice(0, 200)}`);
       add(tally, `${answer.status} ${typeof judged === 'object' ? 'undocumented' : judged}`);
-      // Some hostile paths are good ones, so that others have made an instance there before.
+      // Some hostile paths are valid, so an earlier request may have made an instance there.
       checkAnswer(answer, method === 'GET' && /\/token([?#]|$)/.test(path));
       if (answer.status < 300 || answer.status >= 500 || codeOf(answer) === recordedRefusal) {
         mayHaveRow.add(tenantId);

@@ -9,16 +9,16 @@ const draw = (seed: number) => {
 };
 const inputs = draw(1);
 
-test('a seed draws the same inputs again, and another seed draws others', () => {
+test('a seed gives the same inputs again, and another seed gives others', () => {
   expect(draw(1)).toEqual(inputs);
   expect(draw(2)).not.toEqual(inputs);
 });
 
-test('every input is about a tenant of its own', () => {
+test('every input has its own tenant', () => {
   expect(new Set(inputs.map(({ tenantId }) => tenantId)).size).toBe(inputs.length);
 });
 
-test('two thousand inputs hold every kind often, and hardly any twice', () => {
+test('two thousand inputs contain every kind often, and hardly any twice', () => {
   const kinds = Map.groupBy(inputs, ({ kind }) => kind);
   expect(kinds.size).toBe(20);
   const rare = [...kinds].filter(([, { length }]) => length < 50).map(([kind]) => kind);
@@ -29,7 +29,7 @@ test('two thousand inputs hold every kind often, and hardly any twice', () => {
   expect(new Set(texts).size).toBeGreaterThan(600);
 });
 
-test('they go up to the limit of a body, beyond it, and far beyond', () => {
+test('hostile inputs go up to the limit of a body, beyond it, and far beyond', () => {
   const sizes = inputs.map(({ body }) => Buffer.byteLength(body ?? ''));
   expect(sizes.some((size) => size > 60_000 && size <= 64 * 1024)).toBe(true);
   expect(sizes.some((size) => size > 64 * 1024 && size < 80_000)).toBe(true);

@@ -1,9 +1,9 @@
 import type { Random } from '../../support/seeded-random.ts';
 
-/** One HTTP request that nobody in their right mind sends. */
+/** One hostile HTTP request. */
 export type HostileInput = {
   kind: string;
-  /** In no other input; in the path, unless it is the path that is hostile. */
+  /** In no other input; in the path, unless the path is the hostile part. */
   tenantId: string;
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT' | 'HEAD' | 'OPTIONS';
   path: string;
@@ -13,7 +13,7 @@ export type HostileInput = {
 
 const maxBodyBytes = 64 * 1024;
 
-/** What has broken parsers, databases, shells, templates and logs before. */
+/** Texts that have broken parsers, databases, shells, templates and logs before. */
 export const hostileTexts = [
   '',
   ' ',
@@ -67,7 +67,7 @@ export const hostileTexts = [
   'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!',
 ] as const;
 
-/** As JSON texts: some of them cannot be had from `JSON.stringify`. */
+/** JSON texts, because `JSON.stringify` cannot produce some of them. */
 const hostileValues = [
   'null',
   'true',
@@ -189,8 +189,8 @@ const places = [
 ] as const;
 
 /**
- * The same inputs for the same seed. Each holds a credential where one may be, by mistake or by right.
- * @param plant makes a credential that can be told from all others
+ * The same inputs for the same seed. Each contains a credential, at a right place or at a wrong one.
+ * @param plant makes a unique credential
  */
 export function hostileInputs(
   count: number,
@@ -253,7 +253,7 @@ const make = {
       ['[', ']'],
       ['{"a":', '}'],
     ]);
-    // What is opened is not always closed, and the whole stays below the limit of a body.
+    // Brackets are not always closed, and the size stays below the limit of a body.
     const levels = Math.min(depth, Math.floor((maxBodyBytes - 1_000) / (open.length + close.length)));
     const nested = `${open.repeat(levels)}1${random.chance(0.8) ? close.repeat(levels) : ''}`;
     return { body: random.chance(0.5) ? nested : bodyWith(random.oneOf(places), nested, plant()) };

@@ -1,4 +1,4 @@
-/** Works all, so many at once, in order. */
+/** Processes all items in order, a limited number at once. */
 export async function inParallel<T>(
   items: readonly T[],
   atOnce: number,

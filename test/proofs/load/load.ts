@@ -27,7 +27,7 @@ Options
   --limit-minutes <n>   after which it ends (default 90)
   --directory <path>    where to deploy from: another version of the service, for example
 
-Exit status: 0 nothing was lost, doubled, leaked or answered otherwise than documented · 1 something was · 2 command line
+Exit status: 0 nothing was lost, duplicated, leaked or answered otherwise than documented · 1 something was · 2 command line
 wrong, or no emulator.`;
 
 const asked = commandLine(help, (args) => {
@@ -55,11 +55,11 @@ const { events, requests, inputs, seed, limitMs } = asked;
 
 const endpoint = endpointOrExit();
 
-/** Rows of killed claims are settled three to four minutes later; so much after the load itself is enough. */
+/** Rows of killed claims are settled three to four minutes later, so this limit after the load is enough. */
 const restLimitMs = 15 * 60_000;
 
 const runId = randomBytes(4).toString('hex');
-/** In every credential that is sent: what holds a part of it holds a secret. */
+/** Part of every credential that is sent: a text that contains a piece of it contains a secret. */
 const marker = randomBytes(12).toString('hex');
 let plantedCount = 0;
 const plant = () => `${marker}-${++plantedCount}`;
@@ -92,7 +92,7 @@ const startSecrets = drawPlatformSecret();
 for (const [what, secret] of Object.entries(startSecrets)) plantSecret(`the ${what} at the start`, secret);
 
 print(`\n${bold('Deploying to')} ${endpoint}`);
-// Where there is no app, so that none is synthesised for it.
+// In a directory without an app, so that none is synthesized.
 await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`], { directory: tmpdir() });
 const stack = await startDeployedStack(
   { queue: { visibilityTimeoutMs, maxReceiveCount }, platformSecret: startSecrets },
@@ -111,16 +111,16 @@ try {
 }
 print(
   found.length === 0
-    ? `\n${good(bold('Nothing lost, nothing doubled, nothing leaked, no crash.'))}`
+    ? `\n${good(bold('Nothing lost, duplicated or leaked, no crash.'))}`
     : `\n${bad(bold('That is wrong.'))}`,
 );
-// What has run out of time may still be under way.
+// Requests that have timed out may still be running.
 process.exit(found.length === 0 ? 0 : 1);
 
 async function runOut(): Promise<never> {
   await setTimeout(limitMs, undefined, { signal: limit.signal });
   throw new Error(
-    `Not done after ${limitMs / 60_000} minutes (--limit-minutes); what was found so far is above.`,
+    `Not done after ${limitMs / 60_000} minutes (--limit-minutes); the findings so far are above.`,
   );
 }
 
@@ -140,7 +140,7 @@ async function runAll(): Promise<void> {
     report(onboardingSummary(onboarding), onboarding.found);
   }
 
-  // Instances go, but what was their token must be in no log all the same.
+  // The tokens of removed instances must not be in a log either.
   const tokens = new Map<number, string>();
   function rememberTokens(): void {
     for (const { id, token } of simulator.instances.toReversed()) {

@@ -8,14 +8,14 @@ import { disturb } from './disturbances.ts';
 import { hostileTexts } from './hostile-inputs.ts';
 import { inParallel } from './in-parallel.ts';
 
-/** Of a thousand tenants so many are announced twice, and so many malformed events come among them. */
+/** Per thousand tenants, the number of repeated events, and of malformed ones. */
 const twicePerMille = 50;
 const malformedPerMille = 10;
 
-/** EventBridge takes ten at once. */
+/** EventBridge accepts ten at once. */
 const batchSize = 10;
 
-/** A second event of the same tenant comes that many events later. */
+/** The distance between an event and its repeat, in events. */
 const repeatAfter = 100;
 
 /** Tokens that are read and compared. */
@@ -23,23 +23,23 @@ const tokenSample = 200;
 
 const atOnce = 4;
 
-/** A message that failed is seen again after that long: an invocation is over by then. Deployed it is 174 s. */
+/** A failed message becomes visible again after this time, when its invocation is over. Deployed it is 174 s. */
 export const visibilityTimeoutMs = 35_000;
 
 /**
- * Less than deployed, so that what is malformed is dead after less than five minutes, and more than a claim that was killed before its
- * create was sent needs: 29 + 125 s.
+ * Fewer than deployed, so that malformed events are dead letters within five minutes, but enough for a claim that was
+ * killed before its create was sent: 29 + 125 s.
  */
 export const maxReceiveCount = 8;
 
 const mostRedrives = 3;
 
-/** Few are late because a claim of theirs was killed; the time of the others tells how fast it goes. */
+/** A few tenants are late because their claim was killed; the time of the others shows the throughput. */
 export const mostShare = 0.95;
 
 export type OnboardingReport = Awaited<ReturnType<typeof onboard>>;
 
-/** Announces tenants on the bus, disturbs the service meanwhile, and counts what came of it. */
+/** Announces tenants on the bus, disturbs the service meanwhile, and counts the outcomes. */
 export async function onboard(
   { stack, service }: { stack: DeployedStack; service: Service },
   {
@@ -94,7 +94,7 @@ export async function onboard(
   const restUntil = Date.now() + restLimitMs;
   const dead: string[] = [];
   const redriven = new Map<string, number>();
-  /** As an operator does: what might have succeeded is sent again, for so often. */
+  /** Acts as an operator: sends dead letters again that may succeed, a limited number of times. */
   async function redrive(): Promise<number> {
     const bodies = (await stack.deadLetters()).splice(0).map(({ body }) => body);
     let count = 0;

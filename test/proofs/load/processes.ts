@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * Processes on this machine that run a function of the stack: MiniStack has one for each invocation at a time, started
- * from `/tmp/ministack-lambda-<function name>-…`. None where the emulator is on another machine, or is another one.
+ * Processes on this machine that run a function of the stack: MiniStack has one per concurrent invocation, started from
+ * `/tmp/ministack-lambda-<function name>-…`. Empty if the emulator runs on another machine, or is another one.
  * @param functionName as in the trigger table; its physical name begins with the stack's and has no hyphens
  */
 function processesOf(stackName: string, functionName: string): number[] {
@@ -24,12 +24,12 @@ function commandLineOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch {
-    // It has ended meanwhile.
+    // The process has ended meanwhile.
     return '';
   }
 }
 
-/** SIGKILL: as when Lambda loses a host, nothing is told and nothing is tidied up. @returns how many ended */
+/** Sends SIGKILL, without notice or cleanup, as when Lambda loses a host. @returns the number of processes */
 export function killProcesses(stackName: string, functionName: string): number {
   let killed = 0;
   for (const pid of processesOf(stackName, functionName)) {
@@ -37,7 +37,7 @@ export function killProcesses(stackName: string, functionName: string): number {
       process.kill(pid, 'SIGKILL');
       killed += 1;
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
     }
   }
   return killed;

@@ -15,24 +15,24 @@ type Line = [string, number | string, string?];
 const nameWidth = 62;
 const valueWidth = 10;
 
-/** What must not be, in the order of the phases. */
+/** Violations, in the order of the phases. */
 const findings = {
   duplicates: 'live instances of a tenant beyond one',
   lost: 'tenants without an active row of a live instance',
   wrongTokens: 'tokens that are not those of the live instance',
-  orphans: 'live instances that no active row names',
+  orphans: 'live instances without an active row',
   stuck: 'rows that are not settled',
   unexpectedDead: 'good events left among the dead letters',
-  missingDead: 'malformed events that are no dead letters',
+  missingDead: 'malformed events that did not become dead letters',
   killsNotDone: 'kills not done',
-  undocumented: 'answers that are not documented',
+  undocumented: 'undocumented responses',
   neverServed: 'operations that were never served',
-  unexpected: 'unexpected 5xx and undocumented answers',
-  unanswered: 'inputs without an answer',
+  unexpected: 'unexpected 5xx and undocumented responses',
+  unanswered: 'inputs without a response',
   crashes: 'crashes of functions',
   rowsOfRefused: 'rows of tenants whose requests were refused',
-  hostileRows: 'rows whose tenant id is none',
-  leaks: 'secrets and tokens leaked, in answers and in logs',
+  hostileRows: 'rows with an invalid tenant id',
+  leaks: 'secrets and tokens leaked, in responses and in logs',
 };
 
 const textOf = new Map<string, string>(Object.entries(findings));
@@ -41,7 +41,7 @@ export function onboardingSummary(report: OnboardingReport): string {
   const { kills, faults } = report;
   const failed = [...faults.values()].reduce((sum, times) => sum + times, 0);
   return [
-    group('On-boarding', [
+    group('Onboarding', [
       ['events in', report.events, `${report.repeated} of them repeats, ${report.malformed} malformed`],
       ['tenants', report.tenants],
       ['live instances', report.instances, `${report.creates} creates sent`],
@@ -72,7 +72,7 @@ export function burstSummary(report: BurstReport): string {
     group('Burst', [
       ['HTTP requests', report.requests, `of ${report.tenants} tenants, 8 at once`],
       ['time', seconds(report.burstMs), perSecond(report.requests, report.burstMs, 'requests')],
-      ['slowest answer', `${report.largestMs} ms`],
+      ['slowest response', `${report.largestMs} ms`],
       ...tallied(report.tally),
       ['live instances in the end', report.instances],
     ]),
@@ -94,8 +94,8 @@ export function fuzzSummary(report: FuzzReport): string {
 export function leakSummary({ answers, lines, secrets, found }: LeakReport): string {
   return [
     group('Secrets', [
-      ['secrets and tokens looked for', secrets],
-      ['answers searched', answers],
+      ['secrets and tokens searched for', secrets],
+      ['responses searched', answers],
       ['log lines searched', lines],
     ]),
     foundLines(found),

@@ -1,14 +1,14 @@
 import { removalGuards } from './removal-guards.ts';
 
-/** A guard of the protocol, and the code as it would be without it. */
+/** A guard of the protocol, and the code without it. */
 export type Guard = {
-  /** Reads on from "Without …". */
+  /** Completes "Without …". */
   name: string;
   file: string;
   /** Occurs in the file exactly once. */
   guard: string;
   without: string;
-  /** Files (parts of their names) of which a test is to fail. */
+  /** Files (parts of their names) in which a test must fail. */
   tests: readonly string[];
 };
 
@@ -104,7 +104,7 @@ export const guards: readonly Guard[] = [
     tests: ['provision.test'],
   },
   {
-    name: 'the look-up of what was contested',
+    name: 'the look-up for a row in doubt',
     file: lifecycle,
     guard: "return row.contested || row.status === 'provisioning';",
     without: "return row.status === 'provisioning';",
@@ -153,21 +153,21 @@ export const guards: readonly Guard[] = [
     tests: ['cloud-elements-search.test'],
   },
   {
-    name: 'comparing tenant, stage and element of what is found',
+    name: 'comparing tenant, stage and element of found instances',
     file: cloudElements,
     guard: "if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };",
     without: '',
     tests: ['cloud-elements-search.test'],
   },
   {
-    name: 'two equal walks where the filter does not hold',
+    name: 'two equal walks through a list that ignores the filter',
     file: cloudElements,
     guard: '(before && isSameSet(before.ids, walk.ids))',
     without: 'walk.ids.size >= 0',
     tests: ['cloud-elements-search.test'],
   },
   {
-    name: 'reading by id what shows no tags',
+    name: 'reading instances without tags by id',
     file: cloudElements,
     guard: "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };",
     without: "if (!shown.tags?.length) return { kind: 'none' };",
@@ -181,28 +181,28 @@ export const guards: readonly Guard[] = [
     tests: ['cloud-elements-search.test'],
   },
   {
-    name: 'seeing the commit stand before surplus goes',
+    name: 'reading the commit before duplicates are removed',
     file: settle,
     guard: 'if (surplus.length > 0 && (await isStored(row, kept.id))) {',
     without: 'if (surplus.length > 0) {',
     tests: ['provision.test'],
   },
   {
-    name: 'leaving to a rival what it may adopt',
+    name: 'leaving an instance that a rival may adopt',
     file: settle,
     guard: "if (current.status === 'provisioning' || current.status === 'failed') {",
     without: "if (current.status === 'failed') {",
     tests: ['provision.test'],
   },
   {
-    name: 'knowing one’s own write again',
+    name: 'recognizing one’s own write',
     file: settle,
     guard: 'return write.won || write.current?.attemptId === row.attemptId;',
     without: 'return write.won;',
     tests: ['provision.test'],
   },
   {
-    name: 'the origin of a doubtful row',
+    name: 'the origin of a row in doubt',
     file: lifecycle,
     guard: "if (row.origin !== origin) return { kind: 'origin-changed' };",
     without: '',
@@ -237,7 +237,7 @@ export const guards: readonly Guard[] = [
     tests: ['remove.test'],
   },
   {
-    name: 'the quiescence before a burial',
+    name: 'the quiescence before a row is marked removed',
     file: remove,
     guard: 'if (quietMs > 0) return pause(',
     without: 'if (quietMs > Infinity) return pause(',
@@ -272,14 +272,14 @@ export const guards: readonly Guard[] = [
     tests: ['reconcile.test'],
   },
   {
-    name: 'seeing the kept instance before surplus goes',
+    name: 'reading the kept instance before duplicates are removed',
     file: reconcile,
     guard: "if (keptId !== undefined && !(kept?.kind === 'read' && kept.owned !== 'not-ours')) {",
     without: 'if (keptId === -1) {',
     tests: ['reconcile.test'],
   },
   {
-    name: 'looking again at what was not certain',
+    name: 'repeating an uncertain look-up',
     file: reconcile,
     guard: 'if (!(found.isCertain && formers.areCertain)) return check(row, now() + timing.recheckMs);',
     without: '',
@@ -293,7 +293,7 @@ export const guards: readonly Guard[] = [
     tests: ['reconcile.test'],
   },
   {
-    name: 'moving a row that cannot be read',
+    name: 'moving an unreadable row',
     file: reconcile,
     guard: 'if (isUnreadable || !isForeseen) await postpone(due);',
     without: '',
@@ -314,7 +314,7 @@ export const guards: readonly Guard[] = [
     tests: ['audit.test'],
   },
   {
-    name: 'concluding no loss from what is mostly not visible',
+    name: 'reporting no loss when most instances are not visible',
     file: audit,
     guard: 'if (result.notVisible) return;',
     without: '',
@@ -352,42 +352,42 @@ export const guards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'judging a removal’s look-up by its beginning',
+    name: 'deciding a removal’s look-up by its beginning',
     file: remove,
     guard: 'row.sendDeadline + timing.quiescenceMs - lookedAt : 0;',
     without: 'row.sendDeadline + timing.quiescenceMs - now() : 0;',
     tests: ['explorer.test'],
   },
   {
-    name: 'judging the reconciler’s look-up by its beginning',
+    name: 'deciding the reconciler’s look-up by its beginning',
     file: reconcile,
     guard: 'if (lookedAt < row.sendDeadline',
     without: 'if (now() < row.sendDeadline',
     tests: ['explorer.test'],
   },
   {
-    name: 'keeping the secret from what an earlier version has made',
+    name: 'keeping the secret from an instance of an earlier version',
     file: configuration,
     guard: 'throw configurationUnknown(row);',
     without: 'return secretFor(row, await readTenantSecret());',
     tests: ['provenance/sequences'],
   },
   {
-    name: 'keeping the secret from what a request has configured',
+    name: 'keeping the secret from an instance that a request has configured',
     file: configuration,
     guard: 'if (outside.length === 0) throw configurationFromRequest(row, remembered);',
     without: 'if (outside.length === 0) return secretFor(row, await readTenantSecret());',
     tests: ['provenance/sequences'],
   },
   {
-    name: 'judging remembered names by the allow-list of now',
+    name: 'checking remembered names against the current allow-list',
     file: configuration,
     guard: 'if (remembered.length > 0) throw configurationFromRequest(row, remembered);',
     without: '',
     tests: ['change.test'],
   },
   {
-    name: 'changing what a request has configured all at once',
+    name: 'changing all entries that requests have set together',
     file: configuration,
     guard: 'const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();',
     without: 'const missing: string[] = [];',
@@ -436,7 +436,7 @@ export const guards: readonly Guard[] = [
     tests: ['change.test'],
   },
   {
-    name: 'the doubt about what an update has set',
+    name: 'the doubt about an update’s entries',
     file: 'functions/core/change.ts',
     guard: '...(isOutside && { requestDigest: digestInDoubt }),',
     without: '...(isOutside && {}),',
@@ -471,28 +471,28 @@ export const guards: readonly Guard[] = [
     tests: ['provenance/sequences'],
   },
   {
-    name: 'the memory of a generation that was given up',
+    name: 'remembering an abandoned generation',
     file: lifecycle,
     guard: 'formers.push({ provisionId, name, createdAt });',
     without: '{}',
     tests: ['provenance/provenance'],
   },
   {
-    name: 'the recheck of generations that were given up',
+    name: 'the recheck of abandoned generations',
     file: lifecycle,
     guard: 'return contested || formers?.length ? nowMs + recheckMs : undefined;',
     without: 'return contested ? nowMs + recheckMs : undefined;',
     tests: ['provenance/provenance'],
   },
   {
-    name: 'the toolkit’s discontent with what a request has configured',
+    name: 'the conflict of a toolkit request with an instance that a request has configured',
     file: lifecycle,
     guard: "askedBy.dialect !== 'native' && row.source !== 'request'",
     without: "askedBy.dialect !== 'native'",
     tests: ['provenance/provenance'],
   },
   {
-    name: 'knowing an event again that was answered',
+    name: 'recognizing an event that was answered',
     file: lifecycle,
     guard: '(isAnswered(row, askedBy) || isAnyContent(row, askedBy))',
     without: 'isAnyContent(row, askedBy)',
@@ -527,7 +527,7 @@ export const guards: readonly Guard[] = [
     tests: ['provenance/sequences'],
   },
   {
-    name: 'the doubt about the update before',
+    name: 'the doubt about the previous update',
     file: change,
     guard: 'requestDigest } = outcome.isCertain ? row :',
     without: 'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
@@ -556,14 +556,14 @@ export const guards: readonly Guard[] = [
     tests: ['core/trust'],
   },
   {
-    name: 'reading whose an instance is before it is changed',
+    name: 'reading an instance’s tags before it is changed',
     file: change,
     guard: "if (outcome.owned === 'not-ours') {",
     without: 'if (instanceId === -1) {',
     tests: ['change.test'],
   },
   {
-    name: 'leaving the tags alone of what shows no markers',
+    name: 'leaving the tags of an instance without markers alone',
     file: change,
     guard: 'if (tags) throw markersNotShown(row);',
     without: '',
@@ -577,7 +577,7 @@ export const guards: readonly Guard[] = [
     tests: ['model/configuration'],
   },
   {
-    name: 'refusing credentials in the place of names',
+    name: 'refusing credentials in place of names',
     file: instance,
     guard: 'isEntryName(name) || isDocumented(name)',
     without: 'true',

@@ -12,14 +12,14 @@ const help = `Takes the guards of the protocol out of a copy of the code, one at
 guard whose absence no test notices either needs a test or is not needed.
 
   npm run mutate               all guards
-  npm run mutate -- <word>     those whose name has that word, "lease" for example
+  npm run mutate -- <word>     guards whose name contains the word, for example "lease"
 
-Exit status: 0 all noticed · 1 some not · 2 no guard has such a name.`;
+Exit status: 0 all noticed · 1 some not · 2 no guard has that word in its name.`;
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const copied = ['functions', 'infra', 'test', 'package.json', 'tsconfig.json', 'cdk.json', 'README.md'];
 
-/** One run of the tests: they take half a minute, and a guard that is missing must not make them wait for ever. */
+/** Limit of one test run: it takes half a minute, and a missing guard must not make it wait forever. */
 const runTimeoutMs = 180_000;
 
 const reportSchema = z.object({

@@ -13,7 +13,7 @@ const remove = 'functions/core/remove.ts';
 const results = 'functions/model/result-events.ts';
 const timing = 'functions/model/timing.ts';
 
-/** Those of removal and time, and of the results that tell of them. */
+/** Guards of removals, times and results. */
 export const removalGuards: readonly Guard[] = [
   {
     name: 'the tombstone against late onboardings',
@@ -23,14 +23,14 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'the age of an off-boarding',
+    name: 'the age of an offboarding',
     file: remove,
     guard: 'if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {',
     without: 'if (row.revision === -1) {',
     tests: ['explorer.test'],
   },
   {
-    name: 'the new fence of a row that is asked for again',
+    name: 'the new fence of a row that is requested again',
     file: lifecycle,
     guard: `    ...askedAt(row, momentOf(askedBy)),
     attemptId,
@@ -48,7 +48,7 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'the time of the latest removal, under way',
+    name: 'the time of the latest removal, in progress',
     file: lifecycle,
     guard: 'const removedTimes = latestOfAll(removedTimesOf(row), times);',
     without: 'const removedTimes = row.removedTimes ?? times;',
@@ -187,7 +187,7 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'an answer that the table’s stream hands on',
+    name: 'an answer that the table’s stream passes on',
     file: remove,
     guard: "if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);",
     without: 'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
@@ -216,7 +216,7 @@ export const removalGuards: readonly Guard[] = [
     tests: ['removal-and-time.test'],
   },
   {
-    name: 'answering nothing by a tombstone',
+    name: 'never answering with a tombstone',
     file: provision,
     guard: "if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);",
     without: 'if (!settled.row) throw wasDeleted(by.settings);',
@@ -230,28 +230,28 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'the origin of what the reconciler settles',
+    name: 'the origin of a row that the reconciler settles',
     file: reconcile,
     guard: "if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');",
     without: '',
     tests: ['explorer.test'],
   },
   {
-    name: 'a revision later than the one before',
+    name: 'a revision later than the previous one',
     file: lifecycle,
     guard: 'Math.max((row.revision ?? 0) + 1, nowMs);',
     without: 'nowMs;',
     tests: ['explorer.test'],
   },
   {
-    name: 'the revision of a claim that is given back',
+    name: 'the revision of a released claim',
     file: lifecycle,
     guard: 'leaseExpiresAt: 0, revision: row.revision };',
     without: 'leaseExpiresAt: 0 };',
     tests: ['explorer.test'],
   },
   {
-    name: 'telling a second failure by its revision',
+    name: 'distinguishing a second failure by its revision',
     file: results,
     guard: '(!isSameStatus && after.revision !== before?.revision) ||',
     without: '',
@@ -279,7 +279,7 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'what comes after a refused result waiting for it',
+    name: 'later results waiting for a refused one',
     file: publisher,
     guard: 'for (const batch of batchesOf(results, entryOf)) await putAll(batch);',
     without: 'await Promise.allSettled(batchesOf(results, entryOf).map((batch) => putAll(batch)));',

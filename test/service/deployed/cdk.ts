@@ -10,12 +10,12 @@ import { environment } from './endpoint.ts';
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** Deploying takes seconds; one that hangs is not to hang the tests for ever. */
+/** A deployment takes seconds; one that hangs must not hang the tests forever. */
 const timeoutMs = 180_000;
 
 const outputsSchema = z.record(z.string(), z.record(z.string(), z.string()));
 
-/** The ordinary CLI. @throws Error with all that it printed, when it fails */
+/** Runs the CLI. @throws Error with its whole output, when it fails */
 export async function cdk(args: readonly string[], { directory = root } = {}): Promise<string> {
   try {
     const { stdout, stderr } = await run('cdk', args, {
@@ -34,12 +34,14 @@ export async function cdk(args: readonly string[], { directory = root } = {}): P
 export type Deployed = {
   stackName: string;
   outputs: Record<string, string>;
-  /** What the CLI printed. */
+  /** The CLI's output. */
   printed: string;
   destroy: () => Promise<void>;
 };
 
-/** Deploys a stage as it is in `directory`, by default here. A stage `dev-…` leaves nothing behind when it is destroyed. */
+/**
+ * Deploys a stage as it is in `directory`, by default here. A stage `dev-…` leaves nothing behind when it is destroyed.
+ */
 export async function deploy(
   { stage, baseUrl }: { stage: string; baseUrl: string },
   { directory = root }: { directory?: string | undefined } = {},
@@ -64,7 +66,7 @@ export async function deploy(
   });
 }
 
-/** Not `cdk.out`, where one command would have to wait for the other. */
+/** Not `cdk.out`, which concurrent commands would lock. */
 const assemblyIn = (directory: string) => ['--output', join(directory, 'cdk.out')];
 
 async function inTemporaryDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {

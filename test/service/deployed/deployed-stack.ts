@@ -48,7 +48,7 @@ import { credentials, endpointUrl, region } from './endpoint.ts';
 
 const platformSecret = { userSecret: 'local-user-secret', organizationSecret: 'local-organization-secret' };
 
-/** At rest is what has not changed for so long: a stream or a bus may hold something back for a moment. */
+/** A stack is at rest after this time without changes: a stream or a bus may delay events for a moment. */
 const restMs = 600;
 
 const envelopeSchema = z.custom<EventEnvelope>((value) => typeof value === 'object' && value !== null);
@@ -57,9 +57,9 @@ export type DeployedStack = Stack & {
   stackName: string;
   outputs: Record<string, string>;
   listResources: () => Promise<StackResourceSummary[]>;
-  /** Deploys this version over what is there. */
+  /** Deploys this version over the existing stack. */
   redeploy: () => Promise<Deployed>;
-  /** Of events: nothing waits and nothing is at work. */
+  /** True when the event queues have no messages, waiting or in flight. */
   areQueuesEmpty: () => Promise<boolean>;
 };
 
@@ -127,7 +127,7 @@ export async function startDeployedStack(
     );
     return Attributes;
   }
-  // Deployed a message that failed is seen again after 174 s.
+  // Deployed, a failed message becomes visible again after 174 s.
   for (const QueueUrl of queueUrls) {
     const { RedrivePolicy = '{}' } = await attributesOf(QueueUrl);
     await sqs.send(
@@ -159,7 +159,7 @@ export async function startDeployedStack(
   const witness = await watchBus();
   const events: EventEnvelope[] = [];
 
-  /** A queue of the tests' own to which everything on the bus is sent. */
+  /** A queue of the tests that gets every event on the bus. */
   async function watchBus() {
     const Name = `${stackName}-witness`;
     const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: Name }));
@@ -194,7 +194,7 @@ export async function startDeployedStack(
       );
       if (Messages.length === 0) return all;
       for (const { Body: body = '', ReceiptHandle, Attributes } of Messages) {
-        // This receipt is one of them.
+        // The count includes this receive.
         all.push({ body, receiveCount: Number(Attributes?.ApproximateReceiveCount) - 1 });
         await sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
       }
@@ -208,7 +208,7 @@ export async function startDeployedStack(
   }
 
   async function logs(): Promise<string[]> {
-    // An upgrade may have brought others than there were.
+    // An upgrade may have replaced them.
     const groups = (await listResources()).filter(
       ({ ResourceType }) => ResourceType === 'AWS::Logs::LogGroup',
     );
@@ -224,7 +224,7 @@ export async function startDeployedStack(
             found.push(...page);
           }
           const last = found.at(-1)?.timestamp ?? 0;
-          // MiniStack ends after so many without a word about those after them.
+          // MiniStack returns at most this many, without a token for the rest.
           if (found.length < 10_000 || last === startTime) {
             lines.push(...found);
             break;

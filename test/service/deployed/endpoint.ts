@@ -1,13 +1,13 @@
 /**
  * Set by `npm run test:deployed`: the tests of the service's outside run against stacks that are deployed for them.
- * Not run then is what only servers in memory can be made to do: to let AWS fail, to kill a function in the middle of
- * a create, to tell every request to AWS, to end functions sooner than they are deployed to end.
+ * Tests that need servers in memory are skipped then: failures of AWS, a function killed in the middle of a create, a
+ * record of every request to AWS, function timeouts shorter than deployed.
  */
 export const isDeployed = process.env['TEST_DEPLOYED'] === '1';
 
 /**
- * Of all AWS services, as SDK and CLI know it. Never AWS itself, which they fall back to when it is missing or empty: the
- * tests break things, and take their time.
+ * The endpoint of all AWS services, in the variable of SDK and CLI. Never AWS itself, their default when it is missing
+ * or empty: the tests break things, and take their time.
  * @throws Error
  */
 export function endpointUrl(): URL {
@@ -18,7 +18,7 @@ export function endpointUrl(): URL {
   return new URL(url);
 }
 
-/** For programs: without an emulator they say what to start, and end with 2. */
+/** For programs: without an emulator they print how to start one, and exit with 2. */
 export function endpointOrExit(): string {
   try {
     return endpointUrl().href;
@@ -30,14 +30,14 @@ export function endpointOrExit(): string {
   }
 }
 
-/** Where `npm run test:deployed` has put the files of the version before. */
+/** The directory where `npm run test:deployed` has put the previous version. */
 export function previousDirectory(): string {
   const { TEST_PREVIOUS: directory } = process.env;
   if (directory === undefined) throw new Error('TEST_PREVIOUS is not set: run `npm run test:deployed`.');
   return directory;
 }
 
-/** What SDK and CLI need beside the endpoint; any will do for an emulator. */
+/** Variables that SDK and CLI need beside the endpoint; an emulator accepts any values. */
 export const environment = {
   AWS_ACCESS_KEY_ID: 'test',
   AWS_SECRET_ACCESS_KEY: 'test',

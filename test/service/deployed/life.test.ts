@@ -7,14 +7,14 @@ import { testEarlierRows, writeEarlierRows, type EarlierRows } from '../upgrade/
 import { startDeployedStack } from './deployed-stack.ts';
 import { credentials, endpointUrl, previousDirectory, region } from './endpoint.ts';
 
-/** The schedule is of a minute, and the function takes a moment to start. */
+/** The schedule's period is a minute, and the function takes a moment to start. */
 const patience = { timeout: 80_000, interval: 1_000 };
 
 const body = { element: { key: 'taxify' }, configuration: { 'api.key': 'taxify-key-for-tests' } };
 
 const offboarded = (tenantId: string) => eventOf('crm.example', 'TenantOffboarded', { tenantId });
 
-/** Each goes on where the one before ended. */
+/** Each test continues with the state of the previous one. */
 describe('a stack', () => {
   const cloudFormation = new CloudFormationClient({ endpoint: endpointUrl().origin, region, credentials });
   let stack: Awaited<ReturnType<typeof startDeployedStack>>;
@@ -83,7 +83,7 @@ describe('a stack', () => {
     Object.groupBy(await service.items(), (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`);
 
   test(
-    'of the version before is replaced by this version, and keeps its data',
+    'a stack of the previous version is replaced by this version, and keeps its data',
     { timeout: 240_000 },
     async () => {
       await writeByItsApi();
@@ -105,7 +105,7 @@ describe('a stack', () => {
       // The key's policy names one of them by its ARN.
       expect(rolesBefore).not.toEqual({});
       expect(await roles()).toMatchObject(rolesBefore);
-      // A resource that is replaced loses what it holds, or its address. One that goes is another matter.
+      // A replaced resource loses its data or its address. Removed resources are not checked here.
       const idsNow = await physicalIds();
       const replaced = [...idsBefore].filter(([id, name]) => idsNow.has(id) && idsNow.get(id) !== name);
       expect(replaced).toEqual([]);
@@ -115,7 +115,7 @@ describe('a stack', () => {
     },
   );
 
-  test('serves the tenants that the version before has provisioned, refused and removed', async () => {
+  test('an upgraded stack serves the tenants that the previous version provisioned, refused and removed', async () => {
     for (const tenantId of ['requested', 'from-secret', 'onboarded', 'registered']) {
       await service.expectOneActiveInstance(tenantId);
       const again = tenantId === 'requested' ? body : withoutKey;
@@ -163,16 +163,16 @@ describe('a stack', () => {
     ]);
   });
 
-  test('that is deployed once more does not change', async () => {
+  test('a stack that is deployed again does not change', async () => {
     expect((await stack.redeploy()).printed).toContain('(no changes)');
   });
 
-  test('settles by its schedule what a request left open', async () => {
+  test('a stack settles open rows by its schedule', async () => {
     service.simulator.listLagMs = 600_000;
     service.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     expect((await service.post('left-open', body)).status).toBe(202);
     service.simulator.listLagMs = 0;
-    // It would be looked at in two minutes.
+    // Otherwise it would be due in two minutes.
     await service.dynamoDb.send(
       new UpdateItemCommand({
         TableName: stack.tableName,
@@ -186,7 +186,7 @@ describe('a stack', () => {
     await service.expectOneActiveInstance('left-open');
   });
 
-  test('that is destroyed leaves nothing behind', async () => {
+  test('a destroyed stack leaves nothing behind', async () => {
     await stop();
     const described = cloudFormation.send(new DescribeStacksCommand({ StackName: stack.stackName }));
     await expect(described).rejects.toThrow('does not exist');

@@ -12,7 +12,7 @@ import { credentials, endpointUrl, environment, region } from './endpoint.ts';
 
 const program = fileURLToPath(new URL('../../../infra/cli/redrive/redrive.ts', import.meta.url));
 
-/** Each goes on where the one before ended. */
+/** Each test continues with the state of the previous one. */
 describe('redrive', () => {
   const sqs = new SQSClient({ endpoint: endpointUrl().origin, region, credentials });
   const mendable = newTenant();
@@ -37,7 +37,7 @@ describe('redrive', () => {
     await stack.stop();
   });
 
-  /** Those that anybody may receive. */
+  /** Counts visible dead letters. */
   async function countDeadLetters(): Promise<number> {
     const { Attributes = {} } = await sqs.send(
       new GetQueueAttributesCommand({
@@ -61,7 +61,7 @@ describe('redrive', () => {
     });
   }
 
-  test('without --yes shows what is there and changes nothing', async () => {
+  test('redrive without --yes lists dead letters and changes nothing', async () => {
     const { exitCode, printed } = await redrive();
     expect(printed).toMatch(new RegExp(`TenantOnboarded +${mendable} +taxify +readable\n`));
     expect(printed).toMatch(
@@ -75,7 +75,7 @@ describe('redrive', () => {
     expect(service.instancesOf(mendable)).toEqual([]);
   });
 
-  test('that cannot put a message back does not lose it', async () => {
+  test('redrive loses no message that it cannot put back', async () => {
     const held = holdMessages(sqs, deadLetterUrl);
     await held.receive(1, new AbortController().signal);
     for (const message of held.messages()) {
@@ -86,7 +86,7 @@ describe('redrive', () => {
     expect(await countDeadLetters()).toBe(2);
   });
 
-  test('letters that another run holds are said to be hidden', async () => {
+  test('redrive reports dead letters that another run holds as hidden', async () => {
     const held = holdMessages(sqs, deadLetterUrl);
     await held.receive(1, new AbortController().signal);
     const { exitCode, printed } = await redrive('--queue', 'onboard-tenants');
@@ -96,7 +96,7 @@ describe('redrive', () => {
     expect(exitCode).toBe(1);
   });
 
-  test('with --yes puts back what can be read, and leaves and names the rest', async () => {
+  test('redrive with --yes puts readable messages back, and names the others', async () => {
     await service.putTenantSecret(mendable, { 'api.key': 'stored-key-for-tests' });
     const { exitCode, printed } = await redrive('--yes', '--queue', 'onboard-tenants');
     expect(printed).toContain('2 shown, 1 put back, 1 left');
@@ -117,7 +117,7 @@ describe('redrive', () => {
   test('an event from the future goes back with the time of its arrival, one of long ago stays', async () => {
     await service.clearDeadLetters();
     const [ahead, old] = [newTenant(), newTenant()];
-    // It dies again after it was put back, so that its body can be seen.
+    // It becomes a dead letter again after it was put back, so that its body can be read.
     await service.putTenantSecret(ahead, 'not JSON');
     const envelope = { id: 'e-1', source: 'crm.example', 'detail-type': 'TenantOnboarded' };
     const asBody = (tenantId: string, ms: number) =>
@@ -144,7 +144,7 @@ describe('redrive', () => {
     expect(Date.parse(putBack.time)).toBeLessThanOrEqual(diedMs);
   });
 
-  test('of a stage that is not deployed says so', async () => {
+  test('redrive of a stage that is not deployed reports that', async () => {
     const { exitCode, printed } = await redrive('--stage', 'dev-missing');
     expect(printed).toContain('The stack element-onboarding-dev-missing cannot be looked at');
     expect(exitCode).toBe(3);

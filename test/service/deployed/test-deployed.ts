@@ -25,10 +25,10 @@ const asked = commandLine(
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** What only a deployed stack has. */
+/** Tests that only a deployed stack can run. */
 const own = ['deployed/life.test', 'deployed/redrive.test'];
 
-/** The files with the cases of the service's outside; what of them cannot be had deployed is reported as not run. */
+/** Tests of the service's outside; cases that need servers in memory are reported as skipped. */
 const shared = ['http-api.test', 'onboarding-events.test', 'result-events.test'];
 
 /** Deploying, cold starts and redeliveries take their time. */

@@ -34,9 +34,9 @@ export async function writeEarlierRows(service: Service): Promise<EarlierRows> {
   );
 }
 
-/** What this version does with rows of the version before, wherever it runs. */
+/** Tests how this version handles rows of the previous version, local or deployed. */
 export function testEarlierRows(of: () => { service: Service; rows: EarlierRows }): void {
-  test('the audit can read every row of the version before', { timeout }, async () => {
+  test('the audit can read every row of the previous version', { timeout }, async () => {
     const { service } = of();
     await service.invoke('audit-instances', {});
     await expect
@@ -45,7 +45,7 @@ export function testEarlierRows(of: () => { service: Service; rows: EarlierRows 
   });
 
   const named = cases.map((each) => [each.kind, each.title, each] as const);
-  test.each(named)('a row %s: %s', { timeout }, async (_kind, _title, each) => {
+  test.each(named)('a row of the previous version %s: %s', { timeout }, async (_kind, _title, each) => {
     expect.hasAssertions();
     const { service, rows } = of();
     const row = rows.get(each);
@@ -56,7 +56,7 @@ export function testEarlierRows(of: () => { service: Service; rows: EarlierRows 
 
 const pathOf = ({ tenantId }: EarlierRow) => `/tenants/${tenantId}/instances/taxify`;
 
-/** The request that asks for what the row was made for. */
+/** The request that the row was made for. */
 const requestOf = ({ settings: { configuration, ...settings } }: EarlierRow) => ({
   element: { key: 'taxify' },
   ...settings,
@@ -64,7 +64,7 @@ const requestOf = ({ settings: { configuration, ...settings } }: EarlierRow) => 
 });
 
 type Message = {
-  /** Of an event for one element, or for the whole tenant. */
+  /** Kind of an event for one element, or for the whole tenant. */
   kind: 'onboarding' | 'offboarding' | 'tenant-offboarding';
   id?: string;
   sentAt?: number;
@@ -72,7 +72,7 @@ type Message = {
   registrationId?: string;
 };
 
-/** Delivers an event whose id and time a test knows. @returns what became of it */
+/** Delivers an event whose id and time a test knows. @returns its outcome */
 async function deliver(
   service: Service,
   { tenantId }: EarlierRow,
@@ -105,7 +105,7 @@ async function deliver(
   return (await line())?.outcome;
 }
 
-/** What subscribers hear of the tenant while `act` runs, and until all is at rest: detail-type and detail. */
+/** The tenant's events during `act`, until the service is at rest: detail-type and detail. */
 async function heard(service: Service, row: EarlierRow, act: () => Promise<unknown>) {
   await service.idle();
   const already = (await service.events()).length;
@@ -121,7 +121,7 @@ async function heard(service: Service, row: EarlierRow, act: () => Promise<unkno
 const isOf = ({ tenantId, registrationId }: EarlierRow, id: unknown) =>
   id === tenantId || id === registrationId;
 
-/** The instance is the one of before, and nothing of it has been made again. */
+/** The instance is unchanged, and no other was created. */
 async function expectKept(service: Service, { tenantId, instanceId }: EarlierRow): Promise<void> {
   await service.expectOneActiveInstance(tenantId);
   expect(service.instancesOf(tenantId).map(({ id }) => id)).toEqual([instanceId]);
@@ -132,7 +132,7 @@ async function expectRemoved(service: Service, row: EarlierRow): Promise<void> {
   expect((await service.get(pathOf(row))).status).toBe(404);
 }
 
-/** The secret is there, and is not sent. */
+/** The secret exists, and is not sent. */
 async function expectUnknownSource(service: Service, row: EarlierRow): Promise<void> {
   await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
   expect(await service.patch(pathOf(row), { configuration: {} })).toMatchObject({
@@ -211,7 +211,7 @@ const cases: Case[] = [
     },
     {
       kind,
-      title: 'PATCH does not send the tenant’s secret, because the source is not known',
+      title: 'PATCH does not send the tenant’s secret, because the source is unknown',
       check: expectUnknownSource,
     },
   ]),
@@ -265,7 +265,7 @@ const cases: Case[] = [
   },
   {
     kind: 'active by an event',
-    title: 'the event again is a repeat, whatever its settings, and is not told again',
+    title: 'the same event is a repeat, whatever its settings, and gives no second result',
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'onboarding', id: onboardingId, sentAt: row.askedAt } as const;
@@ -293,7 +293,7 @@ const cases: Case[] = [
   },
   {
     kind: 'active by an event',
-    title: 'the offboarding of the tenant removes it and is told',
+    title: 'the offboarding of the tenant removes it and gives a result',
     async check(service, row) {
       const answers = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'tenant-offboarding', id: 'leaves' })).toBe('removed');
@@ -308,7 +308,7 @@ const cases: Case[] = [
 
   {
     kind: 'active from a request',
-    title: 'a request of the toolkit is content with it, whatever its settings',
+    title: 'a toolkit request accepts it, whatever its settings',
     async check(service, row) {
       const { registrationId } = row;
       const answers = await heard(service, row, async () => {
@@ -320,7 +320,7 @@ const cases: Case[] = [
   },
   {
     kind: 'active by a request of the toolkit',
-    title: 'the registration again is a repeat, also from an event with another id',
+    title: 'the same registration is a repeat, also from an event with another id',
     async check(service, row) {
       const { registrationId } = row;
       expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
@@ -329,7 +329,7 @@ const cases: Case[] = [
   },
   {
     kind: 'active by a request of the toolkit',
-    title: 'an event of our own is told to the toolkit, too',
+    title: 'a native event gives a toolkit response, too',
     async check(service, row) {
       const answers = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'onboarding', id: 'own' })).toBe('replayed');
@@ -348,7 +348,7 @@ const cases: Case[] = [
   },
   {
     kind: 'active by a request of the toolkit',
-    title: 'the toolkit’s offboarding removes it and is told in its dialect',
+    title: 'the toolkit’s offboarding removes it and is answered in its dialect',
     async check(service, row) {
       const { registrationId } = row;
       const answers = await heard(service, row, async () => {
@@ -394,7 +394,7 @@ const cases: Case[] = [
   },
   {
     kind: 'failed for a request of the toolkit',
-    title: 'a request over HTTP mends it, and the toolkit is told in its dialect',
+    title: 'a request over HTTP repairs it, and the toolkit is answered in its dialect',
     async check(service, row) {
       const answers = await heard(service, row, async () => {
         expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
@@ -453,7 +453,7 @@ const cases: Case[] = [
   },
   {
     kind: 'claimed by a request of the toolkit that died before its create',
-    title: 'the reconciler fails it, and the toolkit is told in its dialect',
+    title: 'the reconciler fails it, and the toolkit is answered in its dialect',
     async check(service, row) {
       const answers = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
@@ -468,7 +468,7 @@ const cases: Case[] = [
 
   {
     kind: 'being deleted for a request',
-    title: 'the reconciler finishes it without an answer to the toolkit, whose onboarding comes too late',
+    title: 'the reconciler finishes it without a toolkit response, whose onboarding comes too late',
     async check(service, row) {
       expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
         status: 409,
@@ -506,7 +506,7 @@ const cases: Case[] = [
   },
   {
     kind: 'being deleted for a request of the toolkit',
-    title: 'the reconciler finishes it, and the toolkit is told in its dialect',
+    title: 'the reconciler finishes it, and the toolkit is answered in its dialect',
     async check(service, row) {
       const answers = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
@@ -548,7 +548,7 @@ const cases: Case[] = [
   },
   {
     kind: 'removed by an event',
-    title: 'the event again is a repeat that changes nothing',
+    title: 'the same event is a repeat that changes nothing',
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
@@ -561,7 +561,7 @@ const cases: Case[] = [
   },
   {
     kind: 'removed before it ever was',
-    title: 'a late onboarding is ignored, and the removal again leaves what a new request made',
+    title: 'a late onboarding is ignored, and a repeated removal leaves the instance of a new request',
     async check(service, row) {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
       const sentAt = row.removalAskedAt - 2_000;

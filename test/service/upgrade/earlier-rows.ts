@@ -7,9 +7,9 @@ import { newTenant } from '../../support/real-servers.ts';
 import type { Service } from '../../support/running-service.ts';
 
 /**
- * Rows as the version before wrote them, written out by hand so that no change of this version changes them along. That
- * version kept one time of asking and one of removal, put the event that asked for a removal in the place of the one
- * that asked for the instance, and knew nothing of where a configuration comes from.
+ * Rows as the previous version wrote them, written out by hand so that changes of this version do not affect them. That
+ * version kept one time of request and one of removal, stored the event that requested a removal in place of the one
+ * that requested the instance, and did not record the source of a configuration.
  */
 
 /** The events of the row, by the row's clock: ms since the epoch, of whole seconds. */
@@ -20,7 +20,7 @@ type Moments = {
   removalAskedAt: number;
 };
 
-/** What a kind of row has beside `rowOf`, and what there is of it at Cloud Elements. */
+/** The attributes of a kind of row beside `rowOf`, and its instances at Cloud Elements. */
 type Kind = {
   row: (moments: Moments & { registrationId: string }) => Record<string, unknown>;
   /** Instances of the row's generation, the recorded one first. */
@@ -46,14 +46,14 @@ const failure = (code: string, at: number) => ({ code, detail: 'The detail of be
 const active = { instances: 1, isRecorded: true, hasToken: true };
 const anHour = 3_600_000;
 const leaseEnd = ({ askedAt }: Moments) => askedAt + 34_000;
-/** Nothing is due before a test says so: the version before would settle it. */
+/** No row is due before its test: the previous version would settle it. */
 const later = () => Date.now() + anHour;
 const forgottenAt = (removedAt: number) => Math.ceil(removedAt / 1_000) + 20 * 24 * 3_600;
 
 export const kinds = {
   'active from a request': {
     ...active,
-    // A request is made within a second, an event on one.
+    // A request's time has milliseconds, an event's has not.
     row: ({ askedAt }) => ({ askedAt: askedAt + 123 }),
   },
   'active by an event': {
@@ -125,7 +125,7 @@ export const kinds = {
     isRecorded: true,
     isOfToolkit: true,
     row: ({ askedAt: sentAt, removalAskedAt, registrationId }) => ({
-      // A request is no event: this one had asked for the instance.
+      // A request is no event: this event had requested the instance.
       askedBy: toolkit('sbt-0.9', onboardingId, { sentAt, registrationId }),
       removedAt: removalAskedAt + 456,
       status: 'deleting',
@@ -196,7 +196,7 @@ export const kinds = {
 
 export type KindName = keyof typeof kinds;
 
-/** A tenant with a row of the version before. */
+/** A tenant with a row of the previous version. */
 export type EarlierRow = Moments & {
   kind: KindName;
   tenantId: string;
@@ -269,7 +269,7 @@ export async function writeEarlierRow(service: Service, name: KindName): Promise
   };
 }
 
-/** By name, tags and harmless configuration alone. */
+/** The fingerprint by name, tags and allow-listed configuration alone. */
 function earlierFingerprint({
   elementKey,
   name,
@@ -309,7 +309,7 @@ async function makeInstance(
   return createdSchema.parse(await response.json());
 }
 
-/** What otherwise takes up to an hour: the reconciler looks at the row, now or at its next run. */
+/** Makes the row due for the reconciler, now or at its next run; otherwise that takes up to an hour. */
 export async function reconcileNow(service: Service, tenantId: string): Promise<void> {
   await service.dynamoDb.send(
     new UpdateItemCommand({

@@ -20,7 +20,7 @@ const elements = {
   freshdeskv2: { names: ['subdomain', 'username'], required: 0 },
 } as const;
 
-/** What callers, the control plane and the operator do to one tenant's instance. */
+/** Operations of callers, the control plane and the operator on one tenant's instance. */
 export function createOperations(world: World, random: Random, elementKey: keyof typeof elements) {
   const key: InstanceKey = { tenantId: 'acme', elementKey };
   const { names, required } = elements[elementKey];
@@ -32,7 +32,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   const someOf = (of: readonly string[]) => of.filter(() => random.chance(0.5));
   const allowed = (): Configuration =>
     elementKey === 'taxify' && random.chance(0.3) ? { 'pagination.max': random.between(1, 2) } : {};
-  /** Mostly what a caller may send: with every required entry. */
+  /** A caller's configuration, mostly valid: with every required entry. */
   const own = (): Configuration => {
     const these = random.chance(0.85) ? names.slice(0, required) : [];
     const some = [...new Set([...these, ...someOf(names)])];
@@ -63,7 +63,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     });
 
   function origin(): EventOrigin {
-    // Now and then the event of before comes again.
+    // Now and then the previous event is repeated.
     if (random.chance(0.7)) eventId = `event-${++count}`;
     const sentAt = Math.floor(world.now() / 1_000) * 1_000;
     return random.chance(0.5)
@@ -77,7 +77,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
         try {
           return await parts.store.replace(row, expected);
         } finally {
-          // Also when the answer is lost.
+          // Also when the response is lost.
           if (world.find(key)?.attemptId === row.attemptId) world.vouchFor(row.instanceId);
         }
       };
@@ -101,17 +101,17 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     });
 
   function remove(askedBy?: EventOrigin): Promise<void> {
-    return world.invoke(askedBy ? 'an off-boarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
+    return world.invoke(askedBy ? 'an offboarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
       const moment = askedBy ? momentOf(askedBy) : { clock: 'own' as const, at: world.now() };
       const removal = { times: momentsOf(moment), by: askedBy };
       return (await createRemoving(parts).remove(key, removal, { deadlineAt })).outcome;
     });
   }
 
-  /** The row as a version of before has left it, which knows no provenance. */
+  /** Makes the row one of an earlier version, which did not record provenance. */
   async function forget(): Promise<void> {
     const row = world.find(key);
-    // That version's updates have come to their end, as the README asks.
+    // That version's updates have ended, as the README requires.
     if (!row || row.source === undefined || world.isChangePending() || row.leaseExpiresAt > world.now())
       return;
     const {
@@ -129,7 +129,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     world.tell('time has passed');
   }
 
-  /** Often enough its create has no answer: then the row has failed, and its instance appears late. */
+  /** Often enough the create has no response: then the row fails, and its instance appears late. */
   async function claimAndWait(): Promise<void> {
     await provision('a caller', chosen(callers, names));
     await wait(3 * 60_000);
@@ -140,7 +140,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   const secretOf = (these: readonly string[]) => () => putSecret(chosen(stored, these));
   const [first] = names;
 
-  /** With how often each is drawn. */
+  /** With the weight of each. */
   const operations: readonly [number, string, () => Promise<void>][] = [
     [4, 'POST with own entries', () => provision('a caller', own())],
     [3, 'POST without', () => provision('the control plane', allowed())],
@@ -149,7 +149,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     [1, 'PATCH of the name', () => change('a caller', { name: random.oneOf(['Shop', 'Store']) })],
     [
       1,
-      'PATCH of what is allowed',
+      'PATCH of allow-listed entries',
       () => change('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
     ],
     [5, 'rotation', rotate],
@@ -178,14 +178,14 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     return operation?.[2]() ?? Promise.resolve();
   }
 
-  // Not all of them in one sequence: a few that come again and again meet more of each other's states.
+  // Each sequence uses a part of them: a few that repeat meet more of each other's states.
   const these = operations.filter(() => random.chance(0.75));
 
   return {
     key,
     claimAndWait,
     next: () => drawn([...these, ...passing]),
-    /** While another one is under way, time passes only by what it does itself. */
+    /** Draws an operation during another one, which alone makes time pass. */
     between: () => drawn(these),
     trust,
     rotate,

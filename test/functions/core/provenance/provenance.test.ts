@@ -92,16 +92,13 @@ describe('where the configuration comes from', () => {
         taxify(tenantId, { configuration: { ...address, 'base.url': 'https://other.example/path' } }),
     ],
     ['A request without an address', (tenantId: string) => taxify(tenantId, { configuration: own })],
-  ])(
-    '%s conflicts with the instance of a caller who has brought key and address',
-    async (_what, settingsFor) => {
-      const tenantId = withSecret();
-      await servers.provision(taxify(tenantId, { configuration: address }));
-      const error = await errorOf(servers.provision(settingsFor(tenantId), recorded));
-      expect(error.code).toBe('settings-conflict');
-      expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ source: 'request' });
-    },
-  );
+  ])('%s conflicts with the instance of a caller who has set key and address', async (_what, settingsFor) => {
+    const tenantId = withSecret();
+    await servers.provision(taxify(tenantId, { configuration: address }));
+    const error = await errorOf(servers.provision(settingsFor(tenantId), recorded));
+    expect(error.code).toBe('settings-conflict');
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ source: 'request' });
+  });
 
   test('a request with another credential, user info or query is the same request', async () => {
     const tenantId = newTenant();
@@ -136,7 +133,7 @@ describe('where the configuration comes from', () => {
     expect(row.source).toBeUndefined();
   });
 
-  test('the source becomes known when an earlier version’s claim has made nothing and the next one creates', async () => {
+  test('the source becomes known when a new claim creates after an earlier version’s claim made nothing', async () => {
     const tenantId = withSecret();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
     await servers.store.replace(ofEarlierVersion(killed), killed);
@@ -144,7 +141,7 @@ describe('where the configuration comes from', () => {
     servers.simulator.latencyMs = 100;
     const provisioned = servers.provision(taxify(tenantId, {}));
     await expect.poll(() => servers.posts()).toBe(1);
-    // Should this one die now, what is found may be the other one's.
+    // If this claim died now, an instance found later may be that of the other claim.
     expect((await servers.rowOf(tenantId))?.source).toBeUndefined();
     expect((await provisioned).outcome).toBe('created');
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({
@@ -154,7 +151,7 @@ describe('where the configuration comes from', () => {
     });
   });
 
-  test('an event that a request has mended meanwhile is a repeat when it comes again, with any settings', async () => {
+  test('an event that a request has repaired meanwhile is a repeat, with any settings', async () => {
     const tenantId = newTenant();
     const first = servers.provision(event(tenantId), recorded);
     expect((await errorOf(first)).code).toBe('missing-configuration');
@@ -165,7 +162,7 @@ describe('where the configuration comes from', () => {
     expect((await errorOf(news)).code).toBe('settings-conflict');
   });
 
-  test('a registration of the toolkit that the row has answered is a repeat, whatever the source', async () => {
+  test('a repeated registration of the toolkit is a repeat, whatever the source', async () => {
     const tenantId = newTenant();
     await errorOf(servers.provision(toolkit(tenantId, 'registration-1'), recorded));
     await servers.provision(taxify(tenantId, { configuration: address }));
@@ -175,7 +172,7 @@ describe('where the configuration comes from', () => {
     expect((await errorOf(news)).code).toBe('settings-conflict');
   });
 
-  test('a registration whose instance was removed is no repeat of what a request has made since', async () => {
+  test('a registration whose instance was removed does not repeat a later request', async () => {
     const tenantId = withSecret();
     await servers.provision(toolkit(tenantId, 'registration-1'), recorded);
     await servers.remove(keyOf(tenantId));
@@ -188,7 +185,7 @@ describe('where the configuration comes from', () => {
     expect((await errorOf(again)).code).toBe('settings-conflict');
   });
 
-  test('a request of the toolkit is content with an instance from the tenant’s secret, whatever its settings', async () => {
+  test('a toolkit request accepts an instance from the tenant’s secret, whatever its settings', async () => {
     const tenantId = withSecret();
     await servers.provision(taxify(tenantId, { name: 'Shop', configuration: {} }));
     expect((await servers.provision(toolkit(tenantId, 'registration-1'), recorded)).outcome).toBe('replayed');
@@ -196,7 +193,7 @@ describe('where the configuration comes from', () => {
 });
 
 describe('a claim over a failed row', () => {
-  test('a claim of other settings begins its own generation, and the late instance of the other is removed', async () => {
+  test('a claim with other settings begins its own generation, and removes the late instance of the earlier one', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     expect((await servers.provision(other(tenantId))).outcome).toBe('created');
     const row = await servers.rowOf(tenantId);
@@ -227,7 +224,7 @@ describe('a claim over a failed row', () => {
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ name: 'Other' });
   });
 
-  test('a claim of other settings whose outcome is unknown does not adopt the late instance of the other', async () => {
+  test('a claim with other settings whose outcome is unknown does not adopt the late instance of the earlier one', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     failPost({ effect: 'none', outcome: { kind: 'reset' } });
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
@@ -236,7 +233,7 @@ describe('a claim over a failed row', () => {
     expect(await servers.rowOf(tenantId)).toMatchObject({ formers: [formerOf(failed)] });
   });
 
-  test('a claim of the same settings keeps the generation', async () => {
+  test('a claim with the same settings keeps the generation', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     await servers.provision(taxify(tenantId));
     const row = await servers.expectOneActiveInstance(tenantId);
@@ -278,7 +275,7 @@ describe('a claim over a failed row', () => {
     expect((await servers.provision(other(tenantId))).outcome).toBe('created');
   });
 
-  test('a claim over a tombstone with ten earlier generations is told that the deletion goes on', async () => {
+  test('a claim over a tombstone with ten earlier generations is refused while the deletion continues', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     await servers.remove(keyOf(tenantId));
     const tombstone = await servers.rowOf(tenantId);

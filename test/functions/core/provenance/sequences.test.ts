@@ -53,18 +53,18 @@ async function play(seed: number): Promise<Played> {
   return { violation: world.violation(), end, story: world.story.join('\n') };
 }
 
-test('a stored key never meets what a caller has chosen, and an operator can always move a tenant to its secret', async () => {
+test('a stored key never meets a caller’s address, and an operator can always move a tenant to its secret', async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= sequences; seed++) {
     const { violation, end, story } = await play(seed);
-    // The story of a sequence that breaks a promise, so that it can be followed.
+    // The log of a sequence that breaks a promise.
     const broken =
       violation !== undefined || end === 'not moved' ? { seed, violation, end, story } : undefined;
     expect(broken).toBeUndefined();
     const kinds = occasions.filter(([, pattern]) => pattern.test(story)).map(([name]) => name);
     for (const kind of [end, ...kinds]) seen.set(kind, (seen.get(kind) ?? 0) + 1);
   }
-  // What the promises are hardest to keep in does occur.
+  // The situations that are hardest for the promises do occur.
   for (const kind of ['moved', ...occasions.map(([name]) => name)]) {
     expect({ kind, often: (seen.get(kind) ?? 0) > sequences / 100 }).toEqual({ kind, often: true });
   }

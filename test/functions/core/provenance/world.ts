@@ -14,7 +14,7 @@ import { functionTimeoutMs, recheckMs, slowestCreateMs } from '../../../../funct
 import { createInMemoryStore } from '../../../proofs/explorer/in-memory-store.ts';
 import type { Random } from '../../../support/seeded-random.ts';
 
-/** An instance as Cloud Elements has it: every update is merged into what is there. */
+/** An instance at Cloud Elements: every update is merged into its configuration. */
 export type ModelInstance = InstanceKey & {
   id: number;
   token: string;
@@ -24,7 +24,7 @@ export type ModelInstance = InstanceKey & {
   isAlive: boolean;
 };
 
-/** Values are told apart by where they come from. */
+/** A value names its origin. */
 export const stored = (n: number): string => `stored:${n}`;
 export const callers = (n: number): string => `caller:${n}`;
 const isStored = (value: string): boolean => value.startsWith('stored:');
@@ -38,14 +38,14 @@ type Asked = Parameters<CloudElements['create']>[0];
 /** One run of a function, which does nothing after its end. */
 export type Invocation = { name: string; endsAt: number; die: () => void };
 
-/** What a use case works with. */
+/** The ports of a use case. */
 export type Parts = Required<Omit<CoreParts, 'timing'>>;
 
 const beginning = Date.UTC(2026, 10, 25);
 
 /**
- * A small Cloud Elements, a store and secrets, with a clock of their own. Calls fail, take effect late or are
- * interrupted by another operation, as `random` draws it.
+ * A small model of Cloud Elements, store and secrets, with a clock of its own. Calls fail, take effect late or are
+ * interrupted by another operation, as `random` decides.
  */
 export function createWorld(random: Random) {
   let nowMs = beginning;
@@ -58,7 +58,7 @@ export function createWorld(random: Random) {
   /** Values of callers that the operator has seen at Cloud Elements and vouched for. */
   const vouched = new Set<string>();
   const { store: rows, find, rows: allRows } = createInMemoryStore();
-  /** Another operation, in between. */
+  /** Runs another operation in between. */
   let interrupt: (() => Promise<void>) | undefined;
 
   const now = () => nowMs;
@@ -90,7 +90,7 @@ export function createWorld(random: Random) {
     });
   }
 
-  /** Whatever is awaited may be interrupted, and ends with the invocation. */
+  /** Every awaited call may be interrupted, and ends with the invocation. */
   async function outside<T>(invocation: Invocation, ms: number, act: () => T | Promise<T>): Promise<T> {
     if (!isQuiet && random.chance(0.06)) await interrupt?.();
     advance(ms);
@@ -101,7 +101,7 @@ export function createWorld(random: Random) {
     return act();
   }
 
-  /** The promise: no key from a secret beside a value that a caller chose and the allow-list does not name. */
+  /** The promise: no key from a secret beside a caller's value outside the allow-list. */
   function check({ id, elementKey, isAlive, configuration }: ModelInstance): void {
     if (!isAlive) return;
     const allowed = allowedKeys(elementKey);
@@ -144,7 +144,7 @@ export function createWorld(random: Random) {
           if (way < 0.55) return { kind: 'created', instance: create(asked) };
           if (way < 0.65) create(asked);
           else if (way < 0.75) later('create', slowestCreateMs, () => void create(asked));
-          // Later than is assumed, but before it is looked for once more.
+          // Later than assumed, but before the recheck.
           else if (way < 0.85) later('overdue create', recheckMs / 2, () => void create(asked));
           else if (way > 0.92) return mishap();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
@@ -209,7 +209,7 @@ export function createWorld(random: Random) {
         };
   }
 
-  /** The answer does not come, or the function has died meanwhile. */
+  /** The response does not arrive, or the function has died meanwhile. */
   function lost<T>(invocation: Invocation, outcome: T): T | Promise<T> {
     if (!random.chance(0.2)) return outcome;
     tell(`${invocation.name} dies`);
@@ -284,11 +284,11 @@ export function createWorld(random: Random) {
     interruptWith: (operation: typeof interrupt) => {
       interrupt = operation;
     },
-    /** Nothing fails any more, and nothing is interrupted. */
+    /** From here on nothing fails, and nothing is interrupted. */
     calmDown: () => {
       isQuiet = true;
     },
-    /** The operator has looked at the instance and vouches for what is there. */
+    /** The operator has checked the instance and vouches for its configuration. */
     vouchFor: (instanceId: number | undefined) => {
       const instance = instances.find(({ id }) => id === instanceId);
       for (const value of Object.values(instance?.configuration ?? {})) vouched.add(value);

@@ -45,7 +45,7 @@ const standsFor = async (file: string) => {
   return rows.map((row) => (isGood(row) ? JSON.parse(row.ask.detail) : 'bad'));
 };
 
-test('good rows come back as they were, formulas included', async () => {
+test('good rows in the file of failed rows are read back unchanged, formulas included', async () => {
   const csv =
     'tenantId,name,tags,configuration.pagination.max\n' +
     'acme,=HYPERLINK("x"),+1;@b;-5,5\nglobex,\'=quoted,\'plain,7\numbrella,"a, b",=x,\n';
@@ -79,7 +79,7 @@ test('good rows come back as they were, formulas included', async () => {
   expect(await standsFor(again.file)).toEqual(await standsFor(file));
 });
 
-test('a quote before a formula in a manifest of its own is part of the text', async () => {
+test('a quote before a formula in an original manifest is part of the text', async () => {
   const { file } = await failedRowsOf('own.csv', "tenantId,name\nacme,'=x\n");
   expect(await standsFor(file)).toEqual([{ tenantId: 'acme', name: "'=x" }]);
 });
@@ -110,7 +110,7 @@ test.each([
   ],
   ['unread.jsonl', `{"tenantId":"acme","configuration":{"api.key":"${secret}"`],
 ])(
-  'the bad row of %s is copied without what may be a credential, and comes back as a bad row',
+  'the bad row of %s is copied without possible credentials, and is bad again when read back',
   async (...args) => {
     const { file, text } = await failedRowsOf(...args);
     expect(text).not.toContain(secret);
@@ -135,7 +135,7 @@ test('known fields and harmless configuration of a bad row are kept', async () =
   expect(JSON.parse(text)).toMatchObject({ line: 1, code: 'bad-row', ...row });
 });
 
-test('the file can be read by its owner alone, and no link in its place is followed', async () => {
+test('only the owner can read the file of failed rows, and no link in its place is followed', async () => {
   const elsewhere = join(directory, 'elsewhere');
   writeFileSync(elsewhere, 'untouched', { mode: 0o644 });
   symlinkSync(elsewhere, join(directory, 'linked.failed.csv'));
@@ -147,10 +147,10 @@ test('the file can be read by its owner alone, and no link in its place is follo
   await removeFailedRows(file);
 });
 
-test('a directory that cannot be written is named, and one that can is left as it is', async () => {
+test('a directory that is not writable is named, and a writable one is left unchanged', async () => {
   const missing = join(directory, 'missing');
   await expect(assertWritable(join(missing, 'tenants.failed.csv'))).rejects.toThrow(
-    `Nothing can be written to ${missing} (`,
+    `Files cannot be written to ${missing} (`,
   );
   const before = readdirSync(directory);
   await assertWritable(join(directory, 'tenants.failed.csv'));

@@ -16,10 +16,18 @@ const own = settings({ 'pagination.max': 5, 'api.key': 'own', 'base.url': 'https
 const named = settingsOf(key, { name: 'Other', configuration: { 'pagination.max': 5 } });
 
 test.each([
-  ['from the tenant’s secret is as the row asks for', { source: 'secret', fingerprint }, 'active'],
-  ['of an earlier version is as the row asks for', { fingerprint }, 'active'],
-  ['of a caller’s own key is another one', { source: 'request', fingerprint: own.fingerprint }, 'failed'],
-  ['with another name is another one', { source: 'secret', fingerprint: named.fingerprint }, 'failed'],
+  ['from the tenant’s secret fulfills the row', { source: 'secret', fingerprint }, 'active'],
+  ['of an earlier version fulfills the row', { fingerprint }, 'active'],
+  [
+    'with a caller’s own key conflicts with the row',
+    { source: 'request', fingerprint: own.fingerprint },
+    'failed',
+  ],
+  [
+    'with another name conflicts with the row',
+    { source: 'secret', fingerprint: named.fingerprint },
+    'failed',
+  ],
 ] as const)('an active instance %s', (_what, row, outcome) => {
   const state = { ...key, status: 'active' as const, ...row };
   expect(endWithoutSending(ask, state)).toMatchObject({ outcome, isSent: false });
@@ -31,15 +39,15 @@ const failed = { ...key, status: 'failed', source: 'secret', fingerprint, lastEr
 const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 1 } as const;
 
 test.each([
-  ['of its event is its outcome', { askedBy }, 7],
-  ['of another event with the same request is its outcome, if it is new', {}, 3],
+  ['of the row’s event is the row’s outcome', { askedBy }, 7],
+  ['of another event with the same request is the row’s outcome, if it is new', {}, 3],
 ])('a failure %s', (_what, row, failedBefore) => {
   const end = { outcome: 'failed', isSent: true, code: 'missing-configuration', why: 'api.key is missing' };
   expect(endOf({ ...sent, failedBefore }, { ...failed, ...row })).toEqual(end);
 });
 
 test.each([
-  ['that was there before', failed],
+  ['from before the event', failed],
   ['of another request', { ...failed, lastError: { ...lastError, at: 9 }, fingerprint: named.fingerprint }],
   [
     'that the queue delivers again',
@@ -58,7 +66,7 @@ test('an event that was refused because of the settings of an active instance ha
   expect(endOf({ ...sent, eventId: 'event-2' }, state)).toMatchObject({ outcome: 'active' });
 });
 
-test('a row that cannot be read ends as failed, by itself, and the others of its call are read', async () => {
+test('an unreadable row ends as failed, alone, and the others of its call are read', async () => {
   const tableName = 'instances';
   const server = await startDynamoDb({ tableName });
   const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
@@ -71,7 +79,7 @@ test('a row that cannot be read ends as failed, by itself, and the others of its
     for (const Item of [
       marshall({ ...key, ...active }),
       marshall({ ...key, ...active, tenantId: 'odd', status: 'of a later version' }),
-      // An attribute that is not looked at may be as it is.
+      // An attribute that is not read may have any value.
       { ...marshall({ ...key, ...active, tenantId: 'strange' }), sendDeadline: number },
     ]) {
       await dynamoDb.send(new PutItemCommand({ TableName: tableName, Item }));

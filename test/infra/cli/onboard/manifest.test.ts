@@ -28,7 +28,7 @@ async function detailsOf(name: string, content: string) {
   return rows.filter(isGood).map(({ line, ask }) => ({ line, detail: JSON.parse(ask.detail) }));
 }
 
-test('a row of CSV becomes what an event carries, and an empty cell nothing', async () => {
+test('a row of CSV becomes the detail of an event, without empty cells', async () => {
   const csv =
     '\uFEFFtenantId, name ,elementKey,tags,configuration.pagination.max\r\n' +
     'acme,"Acme, ""Inc""",taxify,eu; gold,20\r\n\r\n globex ,,,,\r\n';
@@ -47,7 +47,7 @@ test('a row of CSV becomes what an event carries, and an empty cell nothing', as
   ]);
 });
 
-test('a row of JSON Lines is the detail of the event, whatever the file of failed rows has put beside it', async () => {
+test('a row of JSON Lines is the detail of the event, without the columns of the file of failed rows', async () => {
   const lines = '{"tenantId":"acme","tags":["eu"]}\n\n{"line":7,"code":"x","why":"y","tenantId":"globex"}\n';
   expect(await detailsOf('good.jsonl', lines)).toEqual([
     { line: 1, detail: { tenantId: 'acme', tags: ['eu'] } },
@@ -55,7 +55,7 @@ test('a row of JSON Lines is the detail of the event, whatever the file of faile
   ]);
 });
 
-test('everything that is wrong with every row is named with its line and its column', async () => {
+test('every fault of every row is named with its line and its column', async () => {
   const csv = [
     'tenantId,elementKey,name,tags,configuration.pagination.max,configuration.base.url',
     'acme,,,,,',
@@ -80,7 +80,7 @@ test('everything that is wrong with every row is named with its line and its col
     `7: tenantId expected ${identifier}`,
     '7: goes on to line 8: if it should not, a quote is not closed',
     '9: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
-    "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential is put into the tenant's secret in Secrets Manager, never into a manifest",
+    "9: configuration.base.url cannot be set where the tenant's secret supplies the credentials (allowed: filter.response.nulls, pagination.max). A credential belongs in the tenant's secret in Secrets Manager, never in a manifest",
   ]);
   const lines = '{"tenantId":"a","name":7,"size":"L"}\nnot JSON\n[]\n{"tenantId":"b"}\n';
   expect(await faultsOf('bad.jsonl', lines)).toEqual([
@@ -91,7 +91,7 @@ test('everything that is wrong with every row is named with its line and its col
   ]);
 });
 
-test('rows of nothing but commas are skipped', async () => {
+test('rows of only commas are skipped', async () => {
   const csv = 'tenantId,name\nacme,Acme\n,\n"", \n,,,,\nglobex,Globex\n,\n,\n';
   expect((await detailsOf('commas.csv', csv)).map(({ line }) => line)).toEqual([2, 6]);
   expect(await faultsOf('commas.csv', csv)).toEqual([]);
@@ -125,24 +125,24 @@ test('a credential is refused, neither quoted nor kept', async () => {
   expect(JSON.stringify(manifests[0]?.rows)).toContain('Secrets Manager');
 });
 
-test('rows for the same tenant and element name each other, and none of them is good', async () => {
+test('rows for the same tenant and element name each other, and all of them are bad', async () => {
   const csv = 'tenantId,elementKey\nacme,\nglobex,\nacme,taxify\nacme,freshdeskv2\nacme,taxify\n';
   expect(await faultsOf('doubles.csv', csv)).toEqual([
-    '2: asks for taxify of tenant acme, and so do lines 4, 6',
-    '4: asks for taxify of tenant acme, and so do lines 2, 6',
-    '6: asks for taxify of tenant acme, and so do lines 2, 4',
+    '2: requests taxify for tenant acme, and so do lines 4, 6',
+    '4: requests taxify for tenant acme, and so do lines 2, 6',
+    '6: requests taxify for tenant acme, and so do lines 2, 4',
   ]);
 });
 
 test('rows for the same tenant take one short line each, however many there are', async () => {
   const faults = await faultsOf('same.csv', `tenantId\n${'acme\n'.repeat(2_000)}`);
   expect(faults).toHaveLength(2_000);
-  expect(faults[0]).toBe('2: asks for taxify of tenant acme, and so do lines 3, 4, 5 and 1996 more');
-  expect(faults[1]).toBe('3: asks for taxify of tenant acme, and so do lines 2, 4, 5 and 1996 more');
-  expect(faults[1_999]).toBe('2001: asks for taxify of tenant acme, and so do lines 2, 3, 4 and 1996 more');
+  expect(faults[0]).toBe('2: requests taxify for tenant acme, and so do lines 3, 4, 5 and 1996 more');
+  expect(faults[1]).toBe('3: requests taxify for tenant acme, and so do lines 2, 4, 5 and 1996 more');
+  expect(faults[1_999]).toBe('2001: requests taxify for tenant acme, and so do lines 2, 3, 4 and 1996 more');
 });
 
-test('a header that is none is not quoted where it may be a credential', async () => {
+test('a wrong header is not quoted where it may be a credential', async () => {
   const message = await read('none.csv', 'acme,sk_live_51HqzT9wQ2\n').then(
     () => '',
     (error: Error) => error.message,
@@ -168,11 +168,11 @@ test.each([
   ['commas-only.csv', 'tenantId,name\n,\n', /has no rows/],
   ['latin.csv', Uint8Array.of(0x74, 0xe4, 0x0a), /is not UTF-8/],
   ['tenants.xlsx', '', /ends in \.csv, \.jsonl or \.ndjson/],
-])('%s as a whole is refused', async (name, content, message) => {
+])('the manifest %s is refused as a whole', async (name, content, message) => {
   await expect(read(name, content)).rejects.toThrow(message);
 });
 
-test('only what the queue does not deliver again is taken for final', () => {
+test('only errors that the queue does not retry count as final', () => {
   const codes = [
     'invalid-request',
     'missing-configuration',

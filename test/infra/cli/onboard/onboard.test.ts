@@ -19,18 +19,18 @@ const putEvents = 'AWSEvents.PutEvents';
 let stack: LocalStack;
 let directory: string;
 const children: ChildProcess[] = [];
-/** What requests meet, by the access key that they are signed with: each command of these tests has its own. */
+/** Injected faults by access key: each command of these tests has its own. */
 const mishaps = new Map<string, (target: string) => Mishap | undefined>();
 
 beforeAll(async () => {
   stack = await startLocalStack({ queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 } });
   stack.failEach(({ target, signer = '' }) => mishaps.get(signer)?.(target));
   directory = mkdtempSync(join(tmpdir(), 'onboard-'));
-  // The first invocation bundles the function and starts it, which no test's time is to be spent on.
+  // The first invocation bundles and starts the function, which should not count as a test's time.
   await stack.invoke('onboard-tenants', { Records: [] });
 });
 afterAll(async () => {
-  // Those that a test has left behind by failing.
+  // Processes that a failed test has left behind.
   for (const child of children) child.kill('SIGKILL');
   await stack.stop();
   rmSync(directory, { recursive: true });
@@ -57,7 +57,7 @@ function newTenants(count: number, { withSecret = true } = {}): string[] {
   });
 }
 
-/** A manifest and the command for it, which may be given more than once. */
+/** A manifest and the command for it, which may run more than once. */
 function onboarding(content: string | readonly string[], ending = 'csv') {
   const id = newTenant();
   const file = join(directory, `${id}.${ending}`);
@@ -92,7 +92,7 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
     start,
     startCommand,
     run: (...args: string[]) => start(...args).ended,
-    /** Decides over each request of the command from here on. */
+    /** Sets the function that decides about each later request of the command. */
     meet: (mishapFor: (target: string) => Mishap | undefined) => mishaps.set(id, mishapFor),
   };
 }
@@ -113,16 +113,16 @@ const asksFor = (tenantId: string) =>
     (event) => event['detail-type'] === 'TenantOnboarded' && event.detail['tenantId'] === tenantId,
   ).length;
 
-/** Waits for what a command that is under way has done. */
+/** Waits for an effect of a running command. */
 async function until(isSo: () => boolean): Promise<void> {
   await expect.poll(isSo, { timeout: 10_000, interval: 5 }).toBe(true);
 }
 
-/** Each command is a process that starts and waits for others, on a machine that may be busy. */
+/** Each command starts a process and waits for others, on a machine that may be busy. */
 const patience = { timeout: 60_000 };
 
 describe.concurrent('onboarding by manifest', patience, () => {
-  test('with bad rows in it sends nothing', async () => {
+  test('a manifest with bad rows sends nothing', async () => {
     const [tenantId = ''] = newTenants(1);
     const { run, file, failedFile } = onboarding(`tenantId,name\n${tenantId},\n-bad,\nx,<b>\n`);
     const { status, stdout, stderr } = await run();
@@ -135,7 +135,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(existsSync(failedFile)).toBe(false);
   });
 
-  test('sends each good row once, and writes down which rows failed and why', async () => {
+  test('each good row is sent once, and failed rows are written down with reasons', async () => {
     const good = newTenants(23);
     const [lacking = ''] = newTenants(1, { withSecret: false });
     const [refused = ''] = newTenants(1);
@@ -145,7 +145,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
 
     const { status, stdout } = await run('--skip-bad');
     expect(status).toBe(1);
-    // Plain lines where nobody watches.
+    // Plain lines without a terminal.
     expect(stdout).not.toContain('\u001b');
     expect(stdout).not.toContain('\r');
     expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad row, not sent/);
@@ -161,18 +161,18 @@ describe.concurrent('onboarding by manifest', patience, () => {
       '',
     ]);
 
-    // Once more: only the failed ones are sent, with the same result.
+    // The next run sends only the failed rows, with the same result.
     const again = await run('--skip-bad');
     expect(again.stdout).toContain('Already active: 23; to send: 2');
     expect(again.stdout).toMatch(/23 active\n 2 failed/);
 
-    // When the reason is gone.
+    // The cause is removed.
     for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect((await run('--skip-bad')).stdout).toMatch(/25 active\n 1 bad row,/);
     expect([lacking, refused, ...good].map(asksFor)).toEqual([3, 3, ...good.map(() => 1)]);
   });
 
-  test('takes the file of failed rows, mended, as a manifest', async () => {
+  test('the file of failed rows is a manifest once it is corrected', async () => {
     const [good = '', bad = ''] = newTenants(2);
     const rows = [{ tenantId: good }, { tenantId: bad, name: '<b>' }].map(
       (row) => `${JSON.stringify(row)}\n`,
@@ -204,7 +204,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect([same, other].map(asksFor)).toEqual([0, 0]);
   });
 
-  test('a row without an outcome in time is reported, and sent and followed again by the next run', async () => {
+  test('a row without an outcome in time is reported, and sent again by the next run', async () => {
     const [tenantId = ''] = newTenants(1);
     putTenantSecret(tenantId, 'not JSON');
     const { run, failedFile } = onboarding([tenantId]);
@@ -213,7 +213,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect(await run()).toMatchObject({ status: 0 });
     await expectOneActiveInstance(tenantId);
-    // Nothing has failed any more.
+    // No row fails any more.
     expect(existsSync(failedFile)).toBe(false);
   });
 });
@@ -224,43 +224,46 @@ describe.concurrent('a run that was interrupted', patience, () => {
     'by SIGKILL before the events were sent',
     'by SIGKILL after they were sent',
     'by SIGKILL while it followed them',
-  ])('%s is taken up by the same command, with the counts of an uninterrupted run', async (moment) => {
-    // One of those that are under way then is refused for good.
-    const [lacking = ''] = newTenants(1, { withSecret: false });
-    const good = newTenants(24);
-    const tenants = good.toSpliced(14, 0, lacking);
-    const { start, run, meet } = onboarding(tenants);
-    const first = start('--rate', '50');
-    let puts = 0;
-    if (moment === 'by Ctrl-C' || moment === 'by SIGKILL while it followed them') {
-      await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
-      first.child.kill(moment === 'by Ctrl-C' ? 'SIGINT' : 'SIGKILL');
-    } else {
-      meet((target) => {
-        if (target !== putEvents || ++puts !== 2) return undefined;
-        if (moment === 'by SIGKILL after they were sent') {
-          return { loseAnswer: () => first.child.kill('SIGKILL') };
-        }
-        first.child.kill('SIGKILL');
-        return { stallMs: 60_000 };
-      });
-    }
-    const { status, stderr } = await first.ended;
-    const end = { status, goesOn: stderr.includes('The same command goes on from here') };
-    expect(end).toEqual(
-      moment === 'by Ctrl-C' ? { status: 130, goesOn: true } : { status: null, goesOn: false },
-    );
-    meet(() => undefined);
+  ])(
+    'a run interrupted %s is continued by the same command, with the counts of an uninterrupted run',
+    async (moment) => {
+      // One of the rows in flight then is refused for good.
+      const [lacking = ''] = newTenants(1, { withSecret: false });
+      const good = newTenants(24);
+      const tenants = good.toSpliced(14, 0, lacking);
+      const { start, run, meet } = onboarding(tenants);
+      const first = start('--rate', '50');
+      let puts = 0;
+      if (moment === 'by Ctrl-C' || moment === 'by SIGKILL while it followed them') {
+        await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
+        first.child.kill(moment === 'by Ctrl-C' ? 'SIGINT' : 'SIGKILL');
+      } else {
+        meet((target) => {
+          if (target !== putEvents || ++puts !== 2) return undefined;
+          if (moment === 'by SIGKILL after they were sent') {
+            return { loseAnswer: () => first.child.kill('SIGKILL') };
+          }
+          first.child.kill('SIGKILL');
+          return { stallMs: 60_000 };
+        });
+      }
+      const { status, stderr } = await first.ended;
+      const end = { status, goesOn: stderr.includes('Run the same command to continue') };
+      expect(end).toEqual(
+        moment === 'by Ctrl-C' ? { status: 130, goesOn: true } : { status: null, goesOn: false },
+      );
+      meet(() => undefined);
 
-    const second = await run();
-    expect(second.status).toBe(1);
-    expect(second.stdout).toMatch(/25 rows\n24 active\n 1 failed/);
-    for (const tenantId of good) await expectOneActiveInstance(tenantId);
-  });
+      const second = await run();
+      expect(second.status).toBe(1);
+      expect(second.stdout).toMatch(/25 rows\n24 active\n 1 failed/);
+      for (const tenantId of good) await expectOneActiveInstance(tenantId);
+    },
+  );
 });
 
 describe.concurrent('when AWS fails', patience, () => {
-  test('an answer that is lost is requested again, and makes no second instance', async () => {
+  test('a call whose response is lost is repeated, and makes no second instance', async () => {
     const tenants = newTenants(15);
     const { run, meet } = onboarding(tenants);
     let puts = 0;
@@ -270,17 +273,17 @@ describe.concurrent('when AWS fails', patience, () => {
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
-  test('answers that are lost again and again end the run, and the same command goes on', async () => {
+  test('a call whose responses are lost again and again ends the run, and the same command continues it', async () => {
     const tenants = newTenants(20);
     const { run, meet } = onboarding(tenants);
     meet((target) => (target === putEvents ? { loseAnswer: true } : undefined));
-    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('takes no events') });
+    expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('accepts no events') });
     meet(() => undefined);
     expect(await run()).toMatchObject({ status: 0 });
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
-  test('a call that is throttled is sent again, and one that is not allowed ends the run', async () => {
+  test('a throttled call is repeated, and a denied one ends the run', async () => {
     const tenants = newTenants(3);
     const { run, meet } = onboarding(tenants);
     meet((target) =>
@@ -299,7 +302,7 @@ describe.concurrent('when AWS fails', patience, () => {
     expect(tenants.map(asksFor)).toEqual([1, 1, 1]);
   });
 
-  test('entries that EventBridge does not take are sent again, the others not', async () => {
+  test('only entries that EventBridge does not accept are sent again', async () => {
     const tenants = newTenants(10);
     const { startCommand, file, failedFile } = onboarding(tenants);
     const [never = ''] = tenants;
@@ -334,15 +337,15 @@ describe.concurrent('when AWS fails', patience, () => {
     expect(calls).toBe(2);
     expect(tenants.map(asksFor)).toEqual(tenants.map((tenantId) => (tenantId === never ? 0 : 1)));
     expect(readFileSync(failedFile, 'utf8')).toContain(
-      '2,not-sent,EventBridge did not take it: MalformedDetail',
+      '2,not-sent,EventBridge did not accept the event: MalformedDetail',
     );
 
-    // It was never asked for, and so is now.
+    // It was never requested, and so is now.
     expect(await startCommand(command).ended).toMatchObject({ status: 0 });
     expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
   });
 
-  test('a table that is not there is said before anything is sent', async () => {
+  test('a missing table is reported before anything is sent', async () => {
     const tenants = newTenants(1);
     const { startCommand, file } = onboarding(tenants);
     const args = [file, '--bus', stack.busName, '--table', 'not-there'];
@@ -355,7 +358,7 @@ describe.concurrent('when AWS fails', patience, () => {
 });
 
 describe.concurrent('the command', patience, () => {
-  test('finds bus and table of a deployed stage by the outputs of its stack', async () => {
+  test('the command finds bus and table of a deployed stage by the outputs of its stack', async () => {
     const [tenantId = ''] = newTenants(1);
     const { startCommand, file } = onboarding([tenantId]);
     const asked: string[] = [];
@@ -379,7 +382,7 @@ describe.concurrent('the command', patience, () => {
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
-  test('a file with other separators is named as what it is', async () => {
+  test('a file with other separators is reported as such', async () => {
     const { run, file } = onboarding('tenantId;name\nacme;Acme\n');
     expect(await run()).toMatchObject({
       status: 2,
@@ -387,7 +390,7 @@ describe.concurrent('the command', patience, () => {
     });
   });
 
-  test('one row is "1 row", and no control sequence of a manifest or its name reaches the terminal', async () => {
+  test('one row is counted as "1 row", and no control sequence of a manifest or its name reaches the terminal', async () => {
     const odd = onboarding('', 'odd\u001b[2J.csv');
     writeFileSync(odd.file, 'tenantId,a\u001b[31m\nacme,b\n');
     const refused = await odd.run();
@@ -405,7 +408,7 @@ describe.concurrent('the command', patience, () => {
 });
 
 describe.concurrent('--check', patience, () => {
-  test('a check of a stage names the secrets that are missing or of no use, reads no value and sends nothing', async () => {
+  test('a check of a stage names missing and unusable secrets, reads no value and sends nothing', async () => {
     const [good = '', deleted = '', empty = ''] = newTenants(3);
     const [missing = ''] = newTenants(1, { withSecret: false });
     await secretsManager('DeleteSecret', { SecretId: secretNameOf(deleted) });
@@ -429,21 +432,21 @@ describe.concurrent('--check', patience, () => {
       `${file}:5: the secret ${secretNameOf(empty)} of tenant ${empty} has no value yet`,
       '',
     ]);
-    expect(stdout).toContain('3 rows without a secret that can be used');
+    expect(stdout).toContain('3 rows without a usable secret');
     expect(calls).toEqual(new Set(['secretsmanager.DescribeSecret']));
     expect(tenants.map(asksFor)).toEqual([0, 0, 0, 0]);
   });
 
-  test('a check of a stage ends with 0 when each secret is there', async () => {
+  test('a check of a stage ends with 0 when each secret exists', async () => {
     const { startCommand, file } = onboarding(newTenants(25));
     await using cloudFormation = await startCloudFormation();
     const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
     const { status, stdout } = await startCommand([file, '--check', '--stage', 'prod'], environment).ended;
-    expect(stdout).toContain("Each tenant's secret is there");
+    expect(stdout).toContain("Each tenant's secret exists");
     expect(status).toBe(0);
   });
 
-  test('a check that may not look at the secrets ends with 3', async () => {
+  test('a check that may not describe the secrets ends with 3', async () => {
     const { startCommand, file, meet } = onboarding(newTenants(1));
     meet(() => ({ status: 400, type: 'AccessDeniedException', message: 'not you' }));
     await using cloudFormation = await startCloudFormation();

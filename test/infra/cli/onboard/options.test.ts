@@ -4,21 +4,21 @@ import { parseOptions } from '../../../../infra/cli/onboard/options.ts';
 
 const whereOf = (args: string[], environment = {}) => parseOptions(['tenants.csv', ...args], environment);
 
-test('the service is found in one of three ways', () => {
+test('the target can be given in three ways', () => {
   expect(whereOf(['--stage', 'prod'])).toMatchObject({ where: { stage: 'prod' } });
   expect(whereOf(['--bus', 'b', '--table', 't'])).toMatchObject({ where: { busName: 'b', tableName: 't' } });
   expect(whereOf(['--local'])).toMatchObject({ where: { localPort: 8_080 } });
   expect(whereOf(['--local'], { PORT: '9000' })).toMatchObject({ where: { localPort: 9_000 } });
 });
 
-test('a row is followed for as long as the queue may take over it', () => {
+test('a row is followed for as long as the queue may take', () => {
   expect(parseOptions(['tenants.csv', '--local'], {})).toMatchObject({
     timeoutMs: 1_740_000,
     rate: 10,
   });
 });
 
-test('a check needs no target, and takes one to look for the secrets', () => {
+test('a check needs no target, and accepts one for the secrets', () => {
   expect(whereOf(['--check'])).toMatchObject({ check: true, where: undefined });
   expect(whereOf(['--check', '--stage', 'prod'])).toMatchObject({ check: true, where: { stage: 'prod' } });
   expect(whereOf(['--stage', 'prod'])).toMatchObject({ check: false });
@@ -41,6 +41,6 @@ test.each([
   [['a.csv', '--local', '--rate', '0'], 'Expected --rate to be a number above 0 and at most 1000, got "0".'],
   [['a.csv', '--local', '--timeout', '-1'], "Option '--timeout' argument is ambiguous."],
   [['a.csv', '--locale'], "Unknown option '--locale'."],
-])('%j is refused', (args, message) => {
+])('the arguments %j are refused', (args, message) => {
   expect(() => parseOptions(args, {})).toThrow(new UsageError(message));
 });

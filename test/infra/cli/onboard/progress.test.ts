@@ -15,7 +15,7 @@ const counts = {
 
 const placesOf = (line = '') => ['sent', 'active', 'failed', 'waiting'].map((word) => line.indexOf(word));
 
-test('the line has its figures in the same places from beginning to end', () => {
+test('the progress line has its figures in the same places from beginning to end', () => {
   const early = { ...counts, unsent: 4_977, active: 3, waiting: 1, notSent: 0 };
   const lines = [counts, early].map((at) => stripVTControlCharacters(barLine(at, 120)));
   expect(lines[0]).toBe(
@@ -24,12 +24,12 @@ test('the line has its figures in the same places from beginning to end', () => 
   expect(placesOf(lines[1])).toEqual(placesOf(lines[0]));
 });
 
-test.each([200, 120, 100, 80, 40])('the line fits a terminal of %i columns', (columns) => {
+test.each([200, 120, 100, 80, 40])('the progress line fits a terminal of %i columns', (columns) => {
   const line = stripVTControlCharacters(barLine(counts, columns));
   expect(line.length).toBeLessThan(columns);
 });
 
-test('plain lines say the same in words', () => {
+test('plain lines have the same figures in words', () => {
   expect(plainLine(counts)).toBe(
     '2,000 of 4,986 sent, 1,980 active, 5 failed, 15 waiting, 10.0/s, 6 min left',
   );

@@ -5,10 +5,10 @@ import * as z from 'zod/mini';
 import { startAwsEndpoint } from '../../../../infra/local/aws/aws-endpoint.ts';
 import { holdMessages } from '../../../../infra/cli/redrive/held-messages.ts';
 
-/** A queue as SQS has it: a receive may find nothing although there is something, and what another holds is hidden. */
+/** A queue like SQS: a receive may miss messages, and messages that another run holds are hidden. */
 let visible: string[];
 let hidden: number;
-/** Whether the receive of this number, from 1, finds something. */
+/** Whether the receive of this number, from 1, returns messages. */
 let finds: (receive: number) => boolean;
 let receives: number;
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
@@ -63,18 +63,18 @@ async function hold(limit = 100) {
   return { count: held.messages().length, others: await held.countOthers() };
 }
 
-test('a receive that finds nothing is no end while the queue has more', async () => {
+test('a receive continues after an empty response while the queue has more', async () => {
   finds = (receive) => receive % 3 === 0;
   expect(await hold()).toEqual({ count: 25, others: { visible: 0, hidden: 0 } });
 });
 
-test('the end is where the queue has nothing else', async () => {
+test('a receive ends when the queue is empty', async () => {
   expect(await hold()).toMatchObject({ count: 25 });
   // Ten, ten, five, none.
   expect(receives).toBe(4);
 });
 
-test('a queue that has more and never gives it up is left, and said to have it', async () => {
+test('a receive gives up on a queue that never returns its messages, and counts them', async () => {
   finds = (receive) => receive === 1;
   expect(await hold()).toEqual({ count: 10, others: { visible: 15, hidden: 0 } });
 });
@@ -84,6 +84,6 @@ test('messages that another run holds are counted as hidden', async () => {
   expect(await hold()).toEqual({ count: 25, others: { visible: 0, hidden: 7 } });
 });
 
-test('beyond the limit nothing is received, and the rest is counted', async () => {
+test('a receive stops at the limit, and the rest is counted', async () => {
   expect(await hold(10)).toEqual({ count: 10, others: { visible: 15, hidden: 0 } });
 });

@@ -21,14 +21,14 @@ const event = (detailType: string, detail: unknown, more: object = {}) =>
 
 const arrivedAtMs = Date.parse('2026-11-23T12:00:00.123Z');
 
-/** As it is read an hour after its arrival, unless another time is given. */
+/** Reads a dead letter, by default an hour after its arrival. */
 const read = (queue: QueueName, body: string, { messageId = 'm-0', nowMs = arrivedAtMs + 3_600_000 } = {}) =>
   readDeadLetter(queue, { messageId, arrivedAtMs, body }, nowMs);
 
 const shown = (...messages: [QueueName, string][]): string[] =>
   linesOf(messages.map(([queue, body], index) => read(queue, body, { messageId: `m-${index}` })));
 
-test('the list tells of each dead letter what it is and whether it can be read', () => {
+test('the list shows kind and readability of each dead letter', () => {
   expect(
     shown(
       ['onboard-tenants', 'hunter2 is not JSON'],
@@ -57,7 +57,7 @@ test.each([
   ['many mistakes', event('TenantOnboarded', { a: 'hunter2', b: 1, c: 1, d: 1, e: 1 })],
   ['no object', '"hunter2"'],
   ['null', 'null'],
-])('of a message with %s nothing is shown that its sender could choose freely', (_what, body) => {
+])('a message with %s is listed without any text that its sender could choose freely', (_what, body) => {
   const [, line = ''] = shown(['onboard-tenants', body]);
   expect(line).toContain('(message m-0)');
   expect(line).not.toContain('hunter2');
@@ -73,25 +73,28 @@ describe('the time of an event that goes back', () => {
     ['a second later', '2026-11-23T12:00:01Z'],
     ['later by a part of a second', '2026-11-23T12:00:00.124Z'],
     ['later, in another zone', '2026-11-23T09:00:01-03:00'],
-  ])('%s than its arrival is cut to the second of the arrival, and nothing else changes', (_what, time) => {
-    const letter = read('onboard-tenants', withTime(time));
-    expect(JSON.parse(letter.body ?? 'null')).toEqual({
-      ...JSON.parse(withTime(time)),
-      time: '2026-11-23T12:00:00Z',
-    });
-    expect(letter.sentAt).toEqual(new Date('2026-11-23T12:00:00Z'));
-    expect(linesOf([letter])[1]).toContain('taxify   readable, its time cut to its arrival');
-  });
+  ])(
+    'an event time %s than its arrival is cut to the second of the arrival, and nothing else changes',
+    (_what, time) => {
+      const letter = read('onboard-tenants', withTime(time));
+      expect(JSON.parse(letter.body ?? 'null')).toEqual({
+        ...JSON.parse(withTime(time)),
+        time: '2026-11-23T12:00:00Z',
+      });
+      expect(letter.sentAt).toEqual(new Date('2026-11-23T12:00:00Z'));
+      expect(linesOf([letter])[1]).toContain('taxify   readable, its time cut to its arrival');
+    },
+  );
 
   test.each(['2026-11-23T12:00:00Z', '2026-11-23T12:00:00.123Z', '2026-11-23T10:00:00+01:00'])(
-    '%s, not later than its arrival, stays, and so does every character of the body',
+    'an event time %s, not later than its arrival, is kept, and so is every character of the body',
     (time) => {
       const body = `\n ${withTime(time)}`;
       expect(read('onboard-tenants', body).body).toBe(body);
     },
   );
 
-  test('is cut for an off-boarding, too', () => {
+  test('the time of an offboarding is cut to its arrival, too', () => {
     const body = event('TenantOffboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
     expect(read('offboard-tenants', body).body).toContain('"time":"2026-11-23T12:00:00Z"');
   });
@@ -102,7 +105,7 @@ describe('an event of long ago', () => {
   const offboarding = event('TenantOffboarded', { tenantId: 'acme' }, { time: '2026-11-23T12:00:00Z' });
   const oldestMs = Date.parse('2026-11-23T12:00:00Z') + oldestOnboardingMs;
 
-  test('an onboarding too old to be carried out is shown and does not go back', () => {
+  test('an onboarding that is too old is listed and does not go back', () => {
     expect(read('onboard-tenants', onboarding, { nowMs: oldestMs }).body).toBe(onboarding);
     const tooOld = read('onboard-tenants', onboarding, { nowMs: oldestMs + 1 });
     expect(tooOld.body).toBeUndefined();
@@ -112,7 +115,7 @@ describe('an event of long ago', () => {
     );
   });
 
-  test('an onboarding whose time lies ahead is as old as its arrival', () => {
+  test('an onboarding dated ahead is as old as its arrival', () => {
     const ahead = event('TenantOnboarded', { tenantId: 'acme' }, { time: '2031-01-01T00:00:00Z' });
     expect(read('onboard-tenants', ahead, { nowMs: oldestMs + 1 }).body).toBeUndefined();
   });
@@ -128,20 +131,20 @@ describe('an event of long ago', () => {
   });
 });
 
-test('letters that are hidden or were not received are told, and nothing is said when there are none', () => {
+test('hidden and unreceived dead letters are reported, and nothing when there are none', () => {
   expect(linesOfUnseen({ visible: 0, hidden: 0 })).toEqual([]);
   expect(linesOfUnseen({ visible: 1_200, hidden: 3 })).toEqual([
-    'Not received, though the queue has them: about 1,200. Run it again.',
-    'Hidden: about 3. Another run holds them, or one that was killed: they are seen again within 15 minutes.',
+    'In the queue, but not received: about 1,200. Run the command again.',
+    'Hidden: about 3. Another run holds them, or one that was killed: they become visible again within 15 minutes.',
   ]);
 });
 
 test.each([
   [[], 'Expected --stage <stage>.'],
-  [['--stage', 'prod', '--queue', 'publish-results'], "places in the table's stream and not events"],
+  [['--stage', 'prod', '--queue', 'publish-results'], "positions in the table's stream, not events"],
   [['--stage', 'prod', '--queue', 'others'], 'onboard-tenants or offboard-tenants'],
   [['--stage', 'prod', '--limit', '0'], 'Expected --limit to be a whole number from 1 to 10000, got "0".'],
   [['--stage', 'prod', '--purge'], '--purge'],
-])('%j is refused', (args, message) => {
+])('the arguments %j are refused', (args, message) => {
   expect(() => parseOptions(args)).toThrow(message);
 });

@@ -16,7 +16,7 @@ import { linesOf } from '../../../../infra/cli/trust/output.ts';
 import { parseOptions } from '../../../../infra/cli/trust/options.ts';
 import { tenantsIn } from '../../../../infra/cli/trust/tenants.ts';
 
-/** The operator looked at the instances just now. */
+/** The operator has just checked the instances. */
 const yes = ['--yes', '--looked-at', new Date(Date.now() + 60_000).toISOString()];
 
 const program = fileURLToPath(new URL('../../../../infra/cli/trust/trust.ts', import.meta.url));
@@ -72,7 +72,7 @@ describe('the command', { timeout: 30_000 }, () => {
     return tenantId;
   }
 
-  test('shows what it would do, does it with --yes, and the stored key can be sent from then on', async () => {
+  test('the command shows the changes, makes them with --yes, and the stored key can be sent afterwards', async () => {
     const tenantId = await withOwnKey();
     const path = `/tenants/${tenantId}/instances/taxify`;
     const token = (await service.get(`${path}/token`)).json;
@@ -98,12 +98,12 @@ describe('the command', { timeout: 30_000 }, () => {
     });
     expect((await service.get(`${path}/token`)).json).toEqual(token);
     expect((await run(file, ...yes)).stdout).toContain('0 trusted, 1 as before, 0 refused');
-    // As the policy in the README permits it.
+    // The actions in the README's policy.
     expect([...targets].toSorted()).toEqual(['DynamoDB_20120810.GetItem', 'DynamoDB_20120810.PutItem']);
     expect(JSON.stringify([shown, done])).not.toMatch(/key-for-tests|one\.example/);
   });
 
-  test('names what it refuses, goes on with the rest, and writes one JSON object per tenant', async () => {
+  test('the command lists refused instances, continues with the rest, and writes one JSON object per tenant', async () => {
     const [missing, good] = [newTenant(), await withOwnKey()];
     const { status, stdout, stderr } = await run(
       `tenantId,elementKey\n${missing},\n${good},taxify\n`,
@@ -133,7 +133,7 @@ describe('the command', { timeout: 30_000 }, () => {
     ]);
   });
 
-  test('changes nothing when a line of the file is wrong', async () => {
+  test('the command changes nothing when a line of the file is wrong', async () => {
     const tenantId = await withOwnKey();
     const before = await service.rowOf(tenantId);
     const { status, stderr } = await run(`tenantId\n${tenantId}\nno tenant!\n`, ...yes);
@@ -142,14 +142,14 @@ describe('the command', { timeout: 30_000 }, () => {
     expect(await service.rowOf(tenantId)).toEqual(before);
   });
 
-  test('ends with status 3 when the table cannot be worked with', async () => {
+  test('the command ends with status 3 when a call to the table fails', async () => {
     const { status, stderr } = await run('tenantId\nacme\n', '--table', 'no-such-table');
     expect(status).toBe(3);
     expect(stderr).toContain('Run the command again');
   });
 });
 
-test('a file of tenants names instances, taxify unless it says otherwise', () => {
+test('a file of tenants names instances, taxify by default', () => {
   expect(tenantsIn('t.csv', '\uFEFFelementKey, tenantId\r\n,acme\r\nfreshdeskv2,acme\r\n,\r\n\r\n')).toEqual([
     { tenantId: 'acme', elementKey: 'taxify' },
     { tenantId: 'acme', elementKey: 'freshdeskv2' },
@@ -162,7 +162,7 @@ test.each([
     'acme\n',
     't.csv:1: column 1 is not known: expected tenantId and elementKey\nt.csv:1: there is no',
   ],
-  ['a misspelt column', 'tenantId,elementkey\na,b\n', 't.csv:1: column 2 is not known'],
+  ['a misspelled column', 'tenantId,elementkey\na,b\n', 't.csv:1: column 2 is not known'],
   ['a column twice', 'tenantId,tenantId\na,b\n', 't.csv:1: the column tenantId is there twice'],
   ['no rows', 'tenantId\n', 't.csv has no rows'],
   ['nothing', '', 't.csv:1: there is no column tenantId'],
@@ -188,7 +188,7 @@ test.each([
   expect(() => parseOptions(args, {})).toThrow(message);
 });
 
-test('arguments say where and whether', () => {
+test('arguments decide the target and whether changes are made', () => {
   expect(parseOptions(['a.csv', '--stage', 'prod'], {})).toEqual({
     file: 'a.csv',
     where: { stage: 'prod' },
@@ -204,7 +204,7 @@ test('arguments say where and whether', () => {
   expect(() => parseOptions(['a.csv', '--local'], { PORT: 'x' })).toThrow('Expected PORT');
 });
 
-test('lines are aligned whatever the names', () => {
+test('lines are aligned for names of any length', () => {
   expect(
     linesOf([
       { key: keyOf('a'), trusted: { kind: 'unchanged', was: 'secret' } },
@@ -217,7 +217,7 @@ test('lines are aligned whatever the names', () => {
   ]);
 });
 
-test('time is told by AWS, not by this machine', async () => {
+test('time comes from AWS, not from this machine', async () => {
   const aheadMs = 3_600_000;
   const server = createServer((_request, response) => {
     response.setHeader('date', new Date(Date.now() + aheadMs).toUTCString());

@@ -63,7 +63,7 @@ function configuration(accessKeyId = 'local') {
 }
 
 describe('Secrets Manager', () => {
-  test('hands out a secret by name, by ARN and by ARN without its random ending', async () => {
+  test('Secrets Manager returns a secret by name, by ARN and by ARN without its random ending', async () => {
     const client = new SecretsManagerClient(configuration());
     const { ARN = '' } = await client.send(
       new CreateSecretCommand({ Name: 'a/b', SecretString: '{"api.key":"k"}' }),
@@ -81,7 +81,7 @@ describe('Secrets Manager', () => {
     }
   });
 
-  test('hands out the last value put, under a version of its own', async () => {
+  test('Secrets Manager returns the last value put, under its own version', async () => {
     const client = new SecretsManagerClient(configuration());
     const created = await client.send(new CreateSecretCommand({ Name: 'rotated', SecretString: 'old' }));
     const put = await client.send(
@@ -94,7 +94,7 @@ describe('Secrets Manager', () => {
     expect(secret.VersionId).not.toBe(created.VersionId);
   });
 
-  test('describes a secret without its value', async () => {
+  test('Secrets Manager describes a secret without its value', async () => {
     const client = new SecretsManagerClient(configuration());
     const look = (SecretId: string) => client.send(new DescribeSecretCommand({ SecretId }));
     const created = await client.send(new CreateSecretCommand({ Name: 'described', SecretString: 's' }));
@@ -109,7 +109,7 @@ describe('Secrets Manager', () => {
     await expect(look('never-there')).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
   });
 
-  test('knows no secret that was not created, or was deleted for good', async () => {
+  test('Secrets Manager does not find a secret that was never created, or was deleted for good', async () => {
     const client = new SecretsManagerClient(configuration());
     await client.send(new CreateSecretCommand({ Name: 'gone', SecretString: 's' }));
     await client.send(new DeleteSecretCommand({ SecretId: 'gone', ForceDeleteWithoutRecovery: true }));
@@ -121,7 +121,7 @@ describe('Secrets Manager', () => {
     }
   });
 
-  test('refuses to create a secret twice and to use one that is marked for deletion', async () => {
+  test('Secrets Manager refuses to create a secret twice and to use one that is marked for deletion', async () => {
     const client = new SecretsManagerClient(configuration());
     await client.send(new CreateSecretCommand({ Name: 'once', SecretString: 's' }));
     const again = client.send(new CreateSecretCommand({ Name: 'once', SecretString: 's' }));
@@ -135,7 +135,7 @@ describe('Secrets Manager', () => {
 describe('KMS', () => {
   const EncryptionContext = { tenantId: 't-1', elementKey: 'taxify' };
 
-  // Without permissions: what the key itself refuses.
+  // Without permissions, to see refusals by the key itself.
   let bare: typeof endpoint;
   beforeAll(async () => {
     bare = await startAwsEndpoint({ operations: kms.operations });
@@ -143,7 +143,7 @@ describe('KMS', () => {
   afterAll(() => bare.stop());
   const connection = () => ({ ...configuration(), endpoint: bare.url });
 
-  test('decrypts what it encrypted, whatever the order of the context', async () => {
+  test('KMS decrypts its ciphertexts, whatever the order of the context', async () => {
     const client = new KMSClient(connection());
     const { CiphertextBlob, KeyId } = await client.send(
       new EncryptCommand({ KeyId: kms.keyId, Plaintext: Buffer.from('the token'), EncryptionContext }),
@@ -160,7 +160,7 @@ describe('KMS', () => {
     expect(Buffer.from(Plaintext ?? []).toString()).toBe('the token');
   });
 
-  test('refuses a ciphertext under another context, without one, or changed', async () => {
+  test('KMS refuses a ciphertext under another context, without one, or changed', async () => {
     const client = new KMSClient(connection());
     const { CiphertextBlob = new Uint8Array() } = await client.send(
       new EncryptCommand({ KeyId: kms.keyArn, Plaintext: Buffer.from('the token'), EncryptionContext }),
@@ -178,7 +178,7 @@ describe('KMS', () => {
     }
   });
 
-  test('knows no other key', async () => {
+  test('KMS does not find another key', async () => {
     const client = new KMSClient(connection());
     const encrypted = client.send(new EncryptCommand({ KeyId: 'another', Plaintext: Buffer.from('x') }));
     await expect(encrypted).rejects.toMatchObject({ name: 'NotFoundException' });
@@ -186,7 +186,7 @@ describe('KMS', () => {
 });
 
 describe('EventBridge', () => {
-  test('judges each entry alone and passes the good ones on in the real envelope', async () => {
+  test('EventBridge checks each entry alone and passes the good ones on in the real envelope', async () => {
     events.length = 0;
     const client = new EventBridgeClient(configuration());
     const good = {
@@ -234,7 +234,7 @@ describe('EventBridge', () => {
     });
   });
 
-  test('takes no more than ten entries', async () => {
+  test('EventBridge accepts at most ten entries', async () => {
     const Entries = Array.from({ length: 11 }, () => ({ Source: 's', DetailType: 't', Detail: '{}' }));
     const client = new EventBridgeClient(configuration());
     await expect(client.send(new PutEventsCommand({ Entries }))).rejects.toMatchObject({
@@ -242,7 +242,7 @@ describe('EventBridge', () => {
     });
   });
 
-  test('matches a pattern when every field given holds one of its values', () => {
+  test('EventBridge matches a pattern when every field of it lists the event’s value', () => {
     const event: EventEnvelope = {
       version: '0',
       id: 'id',
@@ -283,7 +283,7 @@ const putEvent = (EventBusName: string | undefined) =>
   );
 
 describe('the endpoint', () => {
-  test('fails as often as told, and counts every request by its target alone', async () => {
+  test('the endpoint injects the given number of faults, and counts every request by its target alone', async () => {
     const client = new SecretsManagerClient({ ...configuration(), maxAttempts: 3 });
     secretsManager.put('flaky', 'value');
     faults.fail({
@@ -298,7 +298,7 @@ describe('the endpoint', () => {
     expect(faults.requests).toEqual(Array(3).fill('secretsmanager.GetSecretValue'));
   });
 
-  test('stalls as long as told', async () => {
+  test('the endpoint stalls for the given time', async () => {
     const client = new SecretsManagerClient(configuration());
     secretsManager.put('slow', 'value');
     faults.fail({ target: 'secretsmanager.GetSecretValue', stallMs: 60_000 });
@@ -309,7 +309,7 @@ describe('the endpoint', () => {
     await expect(client.send(new GetSecretValueCommand({ SecretId: 'slow' }))).resolves.toBeDefined();
   });
 
-  test('does the work and loses its answer when told so', async () => {
+  test('the endpoint carries a request out and loses its response on demand', async () => {
     const client = new SecretsManagerClient(configuration());
     faults.fail({ target: 'secretsmanager.CreateSecret', loseAnswer: true });
     const created = client.send(new CreateSecretCommand({ Name: 'lost', SecretString: 'value' }));
@@ -318,7 +318,7 @@ describe('the endpoint', () => {
     expect(secret.SecretString).toBe('value');
   });
 
-  test('lets a function do what its row says, and records it', async () => {
+  test('the endpoint lets a function perform the actions of its row, and records them', async () => {
     secretsManager.put('stage/tenants/t/taxify', 'value');
     await encrypt({});
     await readSecret('stage/tenants/t/taxify');
@@ -348,11 +348,11 @@ describe('the endpoint', () => {
     ['a secret elsewhere', () => readSecret('other/tenants/t/taxify')],
     ['another bus', () => putEvent('another')],
     ['the default bus', () => putEvent(undefined)],
-  ])('refuses a function %s when its row does not say so', async (_what, call) => {
+  ])('the endpoint refuses a function %s when its row does not allow it', async (_what, call) => {
     await expect(call()).rejects.toMatchObject({ name: 'AccessDeniedException' });
   });
 
-  test('the key’s policy lets a function decrypt whose row says so, and no other principal', async () => {
+  test('the key’s policy lets only functions decrypt whose row allows it', async () => {
     const { CiphertextBlob } = await encrypt({});
     const decrypt = { KeyId: kms.keyId, CiphertextBlob, EncryptionContext: context };
     const decryptAs = (accessKeyId: string) =>
@@ -364,7 +364,7 @@ describe('the endpoint', () => {
     });
   });
 
-  test('tells a query of the index from one of the table', async () => {
+  test('the endpoint distinguishes a query of the index from one of the table', async () => {
     const dynamoDb = await startDynamoDb({ tableName: 'instances', guard: permissions.guard });
     async function query(accessKeyId: string, attribute: string, more = {}): Promise<string> {
       const client = new DynamoDBClient({ ...configuration(accessKeyId), endpoint: dynamoDb.url });
@@ -397,14 +397,17 @@ describe('the endpoint', () => {
     await dynamoDb.stop();
   });
 
-  test.each(['constructor', '__proto__.Query'])('refuses a function the target %s', async (target) => {
-    const authorization =
-      'AWS4-HMAC-SHA256 Credential=publishing-function/20261124/us-east-1/kms/aws4_request';
-    const headers = { 'x-amz-target': target, authorization };
-    const response = await fetch(endpoint.url, { method: 'POST', headers, body: '{}' });
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ __type: 'AccessDeniedException' });
-  });
+  test.each(['constructor', '__proto__.Query'])(
+    'the endpoint refuses a function the target %s',
+    async (target) => {
+      const authorization =
+        'AWS4-HMAC-SHA256 Credential=publishing-function/20261124/us-east-1/kms/aws4_request';
+      const headers = { 'x-amz-target': target, authorization };
+      const response = await fetch(endpoint.url, { method: 'POST', headers, body: '{}' });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ __type: 'AccessDeniedException' });
+    },
+  );
 
   test.each([
     ['secretsmanager.RotateSecret', '{}', 'UnknownOperationException'],
@@ -413,7 +416,7 @@ describe('the endpoint', () => {
     ['__proto__', '{}', 'UnknownOperationException'],
     ['secretsmanager.GetSecretValue', '{', 'SerializationException'],
     ['secretsmanager.GetSecretValue', '{"SecretId":1}', 'ValidationException'],
-  ])('refuses %s with %s as %s', async (target, body, type) => {
+  ])('the endpoint refuses %s with %s as %s', async (target, body, type) => {
     const response = await fetch(endpoint.url, {
       method: 'POST',
       headers: { 'x-amz-target': target },

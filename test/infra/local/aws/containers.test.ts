@@ -9,7 +9,7 @@ import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod/mini';
 import { createContainers } from '../../../../infra/local/aws/containers.ts';
 
-/** A function that does what its event says. */
+/** A function controlled by its event. */
 const fixture = `
   import { fileURLToPath } from 'node:url';
   let invocations = 0;
@@ -68,7 +68,7 @@ function start({
   };
 }
 
-test('gives a function its own environment and nothing of ours', async () => {
+test('a function gets its own environment and nothing of its parent’s', async () => {
   process.env['PARENT_ONLY'] = 'secret';
   const { run } = start();
   const { environment } = await run({});
@@ -80,7 +80,7 @@ test('gives a function its own environment and nothing of ours', async () => {
   });
 });
 
-test('tells a function who it is and how much time it has left', async () => {
+test('a function gets its name and its remaining time', async () => {
   const { run } = start({ timeoutMs: 5_000 });
   const { context } = await run({ waitMs: 50 });
   expect(context).toMatchObject({
@@ -94,7 +94,7 @@ test('tells a function who it is and how much time it has left', async () => {
   expect(context.remainingMs).toBeLessThanOrEqual(4_951);
 });
 
-test('bundles and starts a function once, however many ask at the same time', async () => {
+test('a function is bundled and started once for concurrent invocations', async () => {
   const { run, bundled } = start();
   const answers = await Promise.all([run({}), run({}), run({})]);
   expect(new Set(answers.map(({ pid }) => pid)).size).toBe(1);
@@ -102,7 +102,7 @@ test('bundles and starts a function once, however many ask at the same time', as
   expect(bundled).toEqual(['a-function']);
 });
 
-test('passes on every line that a function writes, before its answer', async () => {
+test('every line that a function writes is passed on before its response', async () => {
   const { run, logs } = start();
   await run({ log: 'first\n\nsecond' });
   expect(logs).toEqual(['a-function: first', 'a-function: ', 'a-function: second']);
@@ -110,7 +110,7 @@ test('passes on every line that a function writes, before its answer', async () 
   expect(logs).toHaveLength(10_004);
 });
 
-test('rejects when a function throws, logs the error as Lambda does, and keeps the process', async () => {
+test('an invocation rejects when a function throws, which logs as in Lambda and keeps the process', async () => {
   const { run, logs } = start();
   const { pid } = await run({});
   await expect(run({ throws: 'no such thing' })).rejects.toThrow('TypeError: no such thing');
@@ -118,7 +118,7 @@ test('rejects when a function throws, logs the error as Lambda does, and keeps t
   expect((await run({})).pid).toBe(pid);
 });
 
-test('rejects when a function crashes, and starts another process', async () => {
+test('an invocation rejects when a function crashes, and the next one starts another process', async () => {
   const { run } = start();
   const { pid } = await run({});
   await expect(run({ exits: 3 })).rejects.toThrow('a-function ended: exit status 3');
@@ -127,7 +127,7 @@ test('rejects when a function crashes, and starts another process', async () => 
   expect(next.invocations).toBe(1);
 });
 
-test('logs the crash of a function in the words of Lambda', async () => {
+test('a crash of a function is logged with Lambda’s message', async () => {
   const { run, logs } = start();
   await expect(run({ exits: 3 })).rejects.toThrow('exit status 3');
   expect(logs).toEqual([
@@ -137,7 +137,7 @@ test('logs the crash of a function in the words of Lambda', async () => {
   ]);
 });
 
-test('a bundle that failed is made again at the next invocation, and its failure is logged', async () => {
+test('a failed bundle is logged and built again at the next invocation', async () => {
   let isInstalled = false;
   const { run, logs, bundled } = start({
     bundle: () => {
@@ -151,7 +151,7 @@ test('a bundle that failed is made again at the next invocation, and its failure
   expect(bundled).toHaveLength(2);
 });
 
-test('a bundle that was removed since is made again', async () => {
+test('a bundle that was deleted is built again', async () => {
   const { run, kill, bundled } = start();
   const { file } = await run({});
   kill('a-function');
@@ -161,7 +161,7 @@ test('a bundle that was removed since is made again', async () => {
   expect(bundled).toHaveLength(2);
 });
 
-test('a temporary directory that is not writable is named in the log, and used once it is', async () => {
+test('a temporary directory that is not writable is named in the log, and used once it is writable', async () => {
   const { run, logs } = start();
   vi.stubEnv('TMPDIR', '/proc/nowhere');
   onTestFinished(() => void vi.unstubAllEnvs());
@@ -185,7 +185,7 @@ test('a process that cannot be started is an error in the log, and does not end 
   expect(await run({})).toMatchObject({ invocations: 1 });
 });
 
-test('kills a function at its time-out and starts another process', async () => {
+test('a function that times out is killed, and the next invocation starts another process', async () => {
   const { run, logs } = start({ timeoutMs: 100 });
   const { pid } = await run({});
   await expect(run({ waitMs: 60_000 })).rejects.toThrow('Task timed out after 0.10 seconds');
@@ -194,7 +194,7 @@ test('kills a function at its time-out and starts another process', async () => 
   await expect.poll(() => isAlive(pid)).toBe(false);
 });
 
-test('kills a function on request, in the middle of its work', async () => {
+test('a function is killed on request, in the middle of its work', async () => {
   const { run, kill } = start();
   await run({});
   const working = run({ waitMs: 60_000 });
@@ -202,13 +202,13 @@ test('kills a function on request, in the middle of its work', async () => {
   await expect(working).rejects.toThrow('a-function ended: SIGKILL');
 });
 
-test('rejects when a function cannot be loaded', async () => {
+test('an invocation rejects when a function cannot be loaded', async () => {
   const { run, logs } = start({ source: 'throw new Error("not loadable")' });
   await expect(run({})).rejects.toThrow('a-function ended: exit status 1');
   expect(logs.join('\n')).toContain('not loadable');
 });
 
-test('leaves neither processes nor files when it is stopped', async () => {
+test('a stop leaves neither processes nor files', async () => {
   const { run, invoke, stop } = start();
   const { pid, file } = await run({});
   expect(existsSync(file)).toBe(true);
@@ -221,8 +221,8 @@ test('leaves neither processes nor files when it is stopped', async () => {
   await expect(invoke('a-function', {})).rejects.toThrow('was stopped');
 });
 
-test('leaves no process behind when its own is killed', async () => {
-  // Seen by its port: a process id can outlive its process, until its parent has asked for it.
+test('killing the parent leaves no process behind', async () => {
+  // Checked by its port: a process id remains after its process until the parent has read its status.
   const listening = `
     import { createServer } from 'node:net';
     import { fileURLToPath } from 'node:url';
@@ -273,7 +273,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test('a bundle that is still being written when all is stopped is removed, too', async () => {
+test('a bundle that is still being written during a stop is removed, too', async () => {
   const begun = Promise.withResolvers<string>();
   const { promise: goOn, resolve: letGoOn } = Promise.withResolvers<void>();
   const { invoke, stop } = createContainers({

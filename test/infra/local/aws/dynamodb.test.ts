@@ -23,7 +23,7 @@ function item(tenantId: string, elementKey: string) {
   return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
 }
 
-test('keeps items by tenant and element, and lists those of a tenant', async () => {
+test('the embedded DynamoDB keeps items by tenant and element, and lists those of a tenant', async () => {
   await client.send(new PutItemCommand({ TableName, Item: item('t-1', 'taxify') }));
   await client.send(new PutItemCommand({ TableName, Item: item('t-1', 'shopify') }));
   await client.send(new PutItemCommand({ TableName, Item: item('t-2', 'taxify') }));
@@ -37,7 +37,7 @@ test('keeps items by tenant and element, and lists those of a tenant', async () 
   expect(Items?.map(({ elementKey }) => elementKey?.S)).toEqual(['shopify', 'taxify']);
 });
 
-test('lets one of many conditional writes win', async () => {
+test('the embedded DynamoDB lets one of many conditional writes win', async () => {
   const put = new PutItemCommand({
     TableName,
     Item: item('t-race', 'taxify'),
@@ -47,17 +47,17 @@ test('lets one of many conditional writes win', async () => {
   expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
 });
 
-test('has done a write whose answer was lost', async () => {
+test('the embedded DynamoDB has carried out a write whose response is lost', async () => {
   faults.requests.length = 0;
   faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
   await client.send(new PutItemCommand({ TableName, Item: item('t-lost', 'taxify') }), {});
-  // The SDK sent it again, as it does with every service.
+  // The SDK retried it, as it does with every service.
   expect(faults.requests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);
   const { Item } = await client.send(new GetItemCommand({ TableName, Key: item('t-lost', 'taxify') }));
   expect(Item).toEqual(item('t-lost', 'taxify'));
 });
 
-test('survives a client that breaks off in the middle of its request', async () => {
+test('the embedded DynamoDB survives a client that aborts its request', async () => {
   const { port } = new URL(dynamoDb.url);
   const socket = connect(Number(port), '127.0.0.1', () => {
     socket.write('POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: DynamoDB_20120810.GetItem\r\n');

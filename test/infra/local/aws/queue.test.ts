@@ -10,7 +10,7 @@ afterEach(() => {
   for (const queue of started.splice(0)) queue.stop();
 });
 
-/** A queue before a function that answers `answer(bodies, attempt)`; `batches` holds what it was given. */
+/** A queue before a function that answers `answer(bodies, attempt)`; `batches` holds its inputs. */
 function startQueue(
   answer: (event: SQSEvent, attempt: number) => unknown,
   options: { batchSize?: number; maxConcurrency?: number; maxReceiveCount?: number } = {},
@@ -37,7 +37,7 @@ function failing(event: SQSEvent, ...bodies: string[]) {
   return { batchItemFailures: failed.map(({ messageId }) => ({ itemIdentifier: messageId })) };
 }
 
-test('delivers messages in the shape of an SQS event', async () => {
+test('the queue delivers messages in the shape of an SQS event', async () => {
   const events: SQSEvent[] = [];
   const { queue } = startQueue((event) => void events.push(event));
   const sentAtMs = Date.now();
@@ -56,7 +56,7 @@ test('delivers messages in the shape of an SQS event', async () => {
   expect(Number(record?.attributes.SentTimestamp) - sentAtMs).toBeLessThan(1_000);
 });
 
-test('delivers only the failed messages of a batch again, after the visibility time-out', async () => {
+test('the queue delivers only the failed messages of a batch again, after the visibility timeout', async () => {
   const receivedAtMs: number[] = [];
   const { queue, batches } = startQueue((event, attempt) => {
     receivedAtMs.push(performance.now());
@@ -72,15 +72,15 @@ test('delivers only the failed messages of a batch again, after the visibility t
   expect(queue.deadLetters).toEqual([]);
 });
 
-describe('counts as full success', () => {
+describe('responses that count as full success', () => {
   test.each([
     ['nothing', undefined],
     ['null', null],
     ['an empty answer', {}],
     ['an empty list', { batchItemFailures: [] }],
     ['a list that is null', { batchItemFailures: null }],
-    ['a misspelt key', { batchItemsFailures: [{ itemIdentifier: 'x' }] }],
-  ])('%s', async (_, answer) => {
+    ['a misspelled key', { batchItemsFailures: [{ itemIdentifier: 'x' }] }],
+  ])('the response %s counts as full success', async (_, answer) => {
     const { queue, batches } = startQueue(() => answer);
     queue.send('a');
     queue.send('b');
@@ -90,12 +90,12 @@ describe('counts as full success', () => {
   });
 });
 
-describe('counts as failure of the whole batch', () => {
+describe('responses that count as failure of the whole batch', () => {
   test.each([
     ['an identifier that is not in the batch', () => ({ batchItemFailures: [{ itemIdentifier: 'x' }] })],
     ['an empty identifier', () => ({ batchItemFailures: [{ itemIdentifier: '' }] })],
     ['an identifier that is null', () => ({ batchItemFailures: [{ itemIdentifier: null }] })],
-    ['a misspelt identifier', () => ({ batchItemFailures: [{ messageId: 'x' }] })],
+    ['a misspelled identifier', () => ({ batchItemFailures: [{ messageId: 'x' }] })],
     ['a list that is none', () => ({ batchItemFailures: 'x' })],
     ['an exception', () => Promise.reject(new Error('thrown'))],
     [
@@ -105,7 +105,7 @@ describe('counts as failure of the whole batch', () => {
         return { batchItemFailures: [...batchItemFailures, { itemIdentifier: 'x' }] };
       },
     ],
-  ])('%s', async (_, answer) => {
+  ])('the response %s counts as failure of the whole batch', async (_, answer) => {
     const { queue, batches } = startQueue((event, attempt) => (attempt === 1 ? answer(event) : undefined));
     queue.send('a');
     queue.send('b');
@@ -117,7 +117,7 @@ describe('counts as failure of the whole batch', () => {
   });
 });
 
-test('moves a message to the dead letters after its last receive, and only that', async () => {
+test('a message becomes a dead letter after its last receive, and not before', async () => {
   const counts: string[] = [];
   const { queue, batches } = startQueue((event) => {
     counts.push(...event.Records.map(({ attributes }) => attributes.ApproximateReceiveCount));
@@ -149,7 +149,7 @@ test('a message keeps the time of its first arrival through every delivery and a
   expect(queue.deadLetters).toMatchObject([{ body: 'poison', sentAtMs: Number(first) }]);
 });
 
-test('never has more batches in flight than it may', async () => {
+test('the queue never exceeds its limit of batches in flight', async () => {
   let inFlight = 0;
   let most = 0;
   const { queue, batches } = startQueue(
@@ -168,7 +168,7 @@ test('never has more batches in flight than it may', async () => {
   expect(batches.flat()).toHaveLength(20);
 });
 
-test('does not deliver a message again while its invocation still runs', async () => {
+test('the queue does not deliver a message again while its invocation still runs', async () => {
   let inFlight = 0;
   const { queue, batches } = startQueue(async (event, attempt) => {
     inFlight += 1;
@@ -183,7 +183,7 @@ test('does not deliver a message again while its invocation still runs', async (
   expect(queue.deadLetters).toEqual([]);
 });
 
-test('delivers nothing after it was stopped, and lets nobody wait', async () => {
+test('the queue delivers nothing after a stop, and waiting ends', async () => {
   const { queue, batches } = startQueue(() => Promise.reject(new Error('always')));
   queue.send('a');
   const idle = queue.idle();

@@ -40,7 +40,7 @@ describe('the changes of the embedded DynamoDB', () => {
       new PutItemCommand({ TableName, Item: { ...keyOf(tenantId), status: { S: status } }, ...condition }),
     );
 
-  test('have the item before and after each write', async () => {
+  test('a change has the item before and after each write', async () => {
     await put('t-1', 'provisioning');
     await put('t-1', 'active');
     await client.send(new DeleteItemCommand({ TableName, Key: keyOf('t-1') }));
@@ -60,7 +60,7 @@ describe('the changes of the embedded DynamoDB', () => {
     expect(new Set(numbers).size).toBe(3);
   });
 
-  test('have it before and after an update that sets attributes', async () => {
+  test('a change has the item before and after an update that sets attributes', async () => {
     await put('t-updated', 'active');
     await client.send(
       new UpdateItemCommand({
@@ -77,7 +77,7 @@ describe('the changes of the embedded DynamoDB', () => {
     });
   });
 
-  test('are none when a write is refused, changes nothing or removes nothing', async () => {
+  test('a write that is refused, changes nothing or removes nothing gives no change', async () => {
     await put('t-2', 'active');
     records.length = 0;
     const ConditionExpression = 'attribute_not_exists(tenantId)';
@@ -89,14 +89,14 @@ describe('the changes of the embedded DynamoDB', () => {
     expect(records).toEqual([]);
   });
 
-  test('are there also when the answer was lost, once', async () => {
+  test('a write whose response is lost gives one change', async () => {
     faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
     await put('t-3', 'active');
     expect(faults.requests.slice(-2)).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);
     expect(records).toMatchObject([{ eventName: 'INSERT' }]);
   });
 
-  test('of one item have the order of its writes, however many come at once', async () => {
+  test('changes of one item have the order of its concurrent writes', async () => {
     await Promise.all(Array.from({ length: 20 }, (_, index) => put('t-4', `status-${index}`)));
     expect(records).toHaveLength(20);
     for (const [index, { dynamodb }] of records.entries()) {
@@ -109,7 +109,7 @@ function recordOf(name: string, status = 'active'): DynamoDBRecord {
   return { dynamodb: { SequenceNumber: name, NewImage: { status: { S: status } } } };
 }
 
-/** What is pushed while the first record is under way shares batches. */
+/** Records that are pushed during the first delivery share batches. */
 function push(stream: TableStream, ...names: string[]): Promise<void> {
   for (const name of names) stream.push(recordOf(name));
   return stream.idle();
@@ -123,7 +123,7 @@ describe('a stream', () => {
     for (const stream of started.splice(0)) stream.stop();
   });
 
-  /** A stream before a function that answers `answer(names, attempt)`; `batches` holds what it was given. */
+  /** A stream before a function that answers `answer(names, attempt)`; `batches` holds its inputs. */
   function startStream(
     answer: (names: string[], attempt: number) => unknown,
     options: { batchSize?: number; retries?: number } = {},
@@ -145,7 +145,7 @@ describe('a stream', () => {
     return { stream, batches };
   }
 
-  test('delivers in order, in batches, one at a time', async () => {
+  test('a stream delivers in order, in batches, one at a time', async () => {
     let inFlight = 0;
     const { stream, batches } = startStream(
       async () => {
@@ -161,7 +161,7 @@ describe('a stream', () => {
     expect(stream.givenUp).toEqual([]);
   });
 
-  test('delivers what its filter lets through, and no removals', async () => {
+  test('a stream delivers only records that match its filter, and no removals', async () => {
     const { stream, batches } = startStream(() => undefined);
     stream.push(recordOf('1', 'provisioning'));
     stream.push({ dynamodb: { SequenceNumber: '2', OldImage: { status: { S: 'active' } } } });
@@ -169,7 +169,7 @@ describe('a stream', () => {
     expect(batches).toEqual([['3']]);
   });
 
-  test('delivers again from the first record that failed', async () => {
+  test('a stream delivers again from the first record that failed', async () => {
     const { stream, batches } = startStream((_names, attempt) =>
       attempt === 2
         ? { batchItemFailures: [...failing('4').batchItemFailures, ...failing('3').batchItemFailures] }
@@ -179,7 +179,7 @@ describe('a stream', () => {
     expect(batches).toEqual([['1'], ['2', '3', '4'], ['3', '4']]);
   });
 
-  test('halves a batch that throws, until what fails stands alone and is given up', async () => {
+  test('a stream halves a batch that throws, until the failing record is alone and is given up', async () => {
     const { stream, batches } = startStream((names) =>
       names.includes('3') ? Promise.reject(new Error('thrown')) : undefined,
     );
@@ -201,14 +201,14 @@ describe('a stream', () => {
     ['is named at its head', () => failing('2')],
     ['is not in it', () => failing('9')],
     ['has another shape', () => ({ batchItemFailures: 'all' })],
-  ])('gives a whole batch up, innocent records and all, when the failure %s', async (_what, answer) => {
+  ])('a stream gives up a whole batch, good records included, when the failure %s', async (_what, answer) => {
     const { stream, batches } = startStream((names) => (names.includes('2') ? answer() : undefined));
     await push(stream, '1', '2', '3');
     expect(batches).toEqual([['1'], ['2', '3'], ['2', '3'], ['2', '3']]);
     expect(stream.givenUp).toEqual([{ startSequenceNumber: '2', endSequenceNumber: '3', batchSize: 2 }]);
   });
 
-  test('delivers nothing after it was stopped, and lets nobody wait', async () => {
+  test('a stream delivers nothing after a stop, and waiting ends', async () => {
     const { stream, batches } = startStream(() => Promise.reject(new Error('always')), { retries: 1_000 });
     const idle = push(stream, '1');
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -2,7 +2,7 @@ import { request } from 'undici';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
 
-/** What a client relies on in an instance. */
+/** The fields of an instance that clients rely on. */
 export const instanceSchema = z.looseObject({ id: z.int(), token: z.string(), name: z.string() });
 
 const errorSchema = z.strictObject({
@@ -39,7 +39,7 @@ export async function callPlatform({
     headers: answer.headers,
     text,
     json: answer.headers['content-type'] === 'application/json' ? readable(text) : undefined,
-    /** The error in the platform's form that the answer must hold. */
+    /** The error in the platform's form; throws if the response is not one. */
     error() {
       const error = errorSchema.parse(JSON.parse(text));
       expect(answer.headers['elements-request-id']).toBe(error.requestId);

@@ -7,7 +7,7 @@ import { callPlatform, instanceSchema } from './call-platform.ts';
 const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
 const authorization = `User ${secrets.userSecret}, Organization ${secrets.organizationSecret}`;
 
-/** The configuration that each guide prints, its placeholders filled in, and what of it the platform fills in itself. */
+/** The configuration in each guide, its placeholders filled in, and the entries that the platform fills in itself. */
 const documented: Record<string, { configuration: Record<string, unknown>; optional?: readonly string[] }> = {
   taxify: { configuration: { 'api.key': 'key' } },
   freshdeskv2: {
@@ -104,7 +104,7 @@ const requiredOf = (key: string): string[] => {
   return Object.keys(configuration).filter((name) => !optional.includes(name));
 };
 
-/** As the vendor's own test suite has it, and never empty. */
+/** The schema of the vendor's own tests, and never empty. */
 const entrySchema = z.looseObject({
   key: z.string().check(z.minLength(1)),
   name: z.string().check(z.minLength(1)),
@@ -122,7 +122,7 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 describe('the catalog', () => {
-  test('has every documented element and no other, each id and key once', () => {
+  test('the catalog has exactly the documented elements, each id and key once', () => {
     expect(elements.map(({ key }) => key).toSorted()).toEqual(keys.toSorted());
     expect(new Set(elements.map(({ id }) => id)).size).toBe(elements.length);
     for (const { entries } of elements) {
@@ -143,7 +143,7 @@ describe('the catalog', () => {
   });
 
   test.each(keys.flatMap((key) => requiredOf(key).map((name) => [key, name] as const)))(
-    '%s without %s is refused by name',
+    'a body for %s without %s is refused by name',
     async (key, name) => {
       const configuration = { ...documented[key]?.configuration, [name]: '' };
       const answer = await create(key, configuration);
@@ -155,19 +155,19 @@ describe('the catalog', () => {
     },
   );
 
-  test.each(keys)('%s without anything is told every entry that is missing', async (key) => {
+  test.each(keys)('a body for %s without configuration is refused with every missing entry', async (key) => {
     const { message } = (await create(key, {})).error();
     for (const name of requiredOf(key)) expect(message).toContain(name);
   });
 
-  test('what a vendor types as a password is masked when it is read, and nothing else', async () => {
+  test('only entries of type password are masked when they are read', async () => {
     const { json } = await create('chargify');
     expect(json).toMatchObject({ configuration: { username: 'key', password: 'word', site: 'shop' } });
     const { json: read } = await call('GET', `/instances/${instanceSchema.parse(json).id}`);
     expect(read).toMatchObject({ configuration: { username: 'key', password: '********', site: 'shop' } });
   });
 
-  test('an OAuth key and secret are masked even in the answer of the create', async () => {
+  test('an OAuth key and secret are masked even in the response to the create', async () => {
     const { json } = await create('woocommerce');
     expect(json).toMatchObject({
       configuration: { 'oauth.api.key': '********', 'oauth.api.secret': '********' },
@@ -177,7 +177,7 @@ describe('the catalog', () => {
 });
 
 describe('GET /elements', () => {
-  test('lists the catalog, in pages', async () => {
+  test('GET /elements lists the catalog, in pages', async () => {
     const all = await call('GET', '/elements');
     expect(all).toMatchObject({ status: 200, headers: { 'elements-total-count': `${keys.length}` } });
     const first = await call('GET', '/elements?pageSize=10');
@@ -186,30 +186,33 @@ describe('GET /elements', () => {
     expect(z.array(z.unknown()).parse(first.json).concat(second.json)).toEqual(all.json);
   });
 
-  test.each(keys)('%s is described by its key and by its id, with what it requires', async (key) => {
-    const { status, json } = await call('GET', `/elements/${key}`);
-    expect(status).toBe(200);
-    const element = z
-      .looseObject({
-        id: z.int(),
-        key: z.literal(key),
-        name: z.string(),
-        description: z.string(),
-        hub: z.string(),
-        authentication: z.looseObject({}),
-        configuration: z.array(entrySchema),
-      })
-      .parse(json);
-    expect(await call('GET', `/elements/${element.id}`)).toMatchObject({ status: 200, json });
-    expect(await call('GET', `/elements/${key}/configuration`)).toMatchObject({
-      status: 200,
-      json: element.configuration,
-    });
-    const required = element.configuration.filter((entry) => entry.required && !entry.defaultValue);
-    expect(required.map((entry) => entry.key).toSorted()).toEqual(requiredOf(key).toSorted());
-  });
+  test.each(keys)(
+    'element %s is described by its key and by its id, with its required entries',
+    async (key) => {
+      const { status, json } = await call('GET', `/elements/${key}`);
+      expect(status).toBe(200);
+      const element = z
+        .looseObject({
+          id: z.int(),
+          key: z.literal(key),
+          name: z.string(),
+          description: z.string(),
+          hub: z.string(),
+          authentication: z.looseObject({}),
+          configuration: z.array(entrySchema),
+        })
+        .parse(json);
+      expect(await call('GET', `/elements/${element.id}`)).toMatchObject({ status: 200, json });
+      expect(await call('GET', `/elements/${key}/configuration`)).toMatchObject({
+        status: 200,
+        json: element.configuration,
+      });
+      const required = element.configuration.filter((entry) => entry.required && !entry.defaultValue);
+      expect(required.map((entry) => entry.key).toSorted()).toEqual(requiredOf(key).toSorted());
+    },
+  );
 
-  test('shows the default of an entry that has one', async () => {
+  test('GET /elements shows the default of an entry', async () => {
     const { json } = await call('GET', '/elements/taxify/configuration');
     const byKey = Object.fromEntries(
       z
@@ -244,7 +247,7 @@ describe('instances below their element', () => {
     expect(answer.error().message).toMatch(/^No .* found$/);
   });
 
-  test('the list of an element has its instances alone, as GET /instances shows them', async () => {
+  test('the list of an element has only its instances, as GET /instances shows them', async () => {
     await create('chargify');
     const { json } = await create('taxify');
     const { id } = instanceSchema.parse(json);
@@ -271,7 +274,7 @@ describe('instances below their element', () => {
     },
   );
 
-  test('an instance is read, changed and deleted below its own element only', async () => {
+  test('an instance is read, changed and deleted only below its own element', async () => {
     const { id } = instanceSchema.parse((await create('chargify')).json);
     const elsewhere = `/elements/taxify/instances/${id}`;
     for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {

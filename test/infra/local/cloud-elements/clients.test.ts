@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 describe('GET /organizations/me', () => {
-  test('tells good secrets from bad ones, and gives none away', async () => {
+  test('GET /organizations/me distinguishes good secrets from bad ones, and reveals none', async () => {
     const answer = await call('/organizations/me');
     expect(answer).toMatchObject({ status: 200, json: { id: expect.any(Number), name: expect.any(String) } });
     expect(answer.text).not.toContain('secret');
@@ -34,7 +34,7 @@ describe('GET /organizations/me', () => {
 });
 
 describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (path) => {
-  test('answers for the instance that the element token names', async () => {
+  test('a ping is about the instance that the element token names', async () => {
     const { id, token } = await create('chargify');
     await create('taxify');
     const { status, json, headers } = await call(path, withElement(token));
@@ -43,7 +43,7 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(headers).toMatchObject({ 'elements-element-instance-id': `${id}` });
   });
 
-  test('says of some elements whether the instance is valid', async () => {
+  test('a ping of some elements shows whether the instance is valid', async () => {
     const { token } = await create('twiliov2');
     expect(await call(path, withElement(token))).toMatchObject({
       status: 200,
@@ -54,14 +54,14 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(await call(path, withElement(token))).toMatchObject({ status: 200, json: { valid: false } });
   });
 
-  test('is a 404 for an element that has none, such as Taxify', async () => {
+  test('a ping is a 404 for an element without one, such as Taxify', async () => {
     const { token } = await create('taxify');
     const answer = await call(path, withElement(token));
     expect(answer.status).toBe(404);
     expect(answer.error()).not.toHaveProperty('providerMessage');
   });
 
-  test('is a 403 while the instance is disabled, and answers again afterwards', async () => {
+  test('a ping is a 403 while the instance is disabled, and works again afterwards', async () => {
     const { id, token } = await create('chargify');
     expect(await call(`/instances/${id}/enabled`, authorization, 'DELETE')).toMatchObject({ status: 200 });
     const answer = await call(path, withElement(token));
@@ -71,7 +71,7 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(await call(path, withElement(token))).toMatchObject({ status: 200 });
   });
 
-  test('is a 401 without an element token, with a wrong one, or with that of a deleted instance', async () => {
+  test('a ping is a 401 without an element token, with a wrong one, or with that of a deleted instance', async () => {
     const { id, token } = await create('chargify');
     expect(await call(path)).toMatchObject({ status: 401 });
     expect(await call(path, withElement('wrong='))).toMatchObject({ status: 401 });
@@ -79,13 +79,13 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(await call(path, withElement(token))).toMatchObject({ status: 401 });
   });
 
-  test('is a 401 with the token of another user', async () => {
+  test('a ping with the token of another user is a 401', async () => {
     const { token } = await create('chargify');
     const stranger = `User ${otherUserSecret}, Organization ${organizationSecret}, Element ${token}`;
     expect(await call(path, stranger)).toMatchObject({ status: 401 });
   });
 
-  test('needs no Organization part, but no wrong one', async () => {
+  test('a ping needs no Organization part, but refuses a wrong one', async () => {
     const { token } = await create('chargify');
     expect(await call(path, `User ${userSecret}, Element ${token}`)).toMatchObject({ status: 200 });
     const wrong = `User ${userSecret}, Organization wrong, Element ${token}`;
@@ -95,7 +95,7 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(platformCall.status).toBe(401);
   });
 
-  test('can go wrong like every operation', async () => {
+  test('a ping accepts injected faults like every operation', async () => {
     const { token } = await create('chargify');
     const outcome = { kind: 'status', status: 502 } as const;
     server.fail({ on: path === '/ping' ? 'GET /ping' : 'GET /hubs/{hub}/ping', effect: 'none', outcome });
@@ -104,7 +104,7 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
   });
 });
 
-/** As asserted for every instance by the vendor's own suite, which leaves the newest token in its default headers. */
+/** The assertions of the vendor's own suite, which leaves the newest token in its default headers. */
 const vendorSchema = z.looseObject({
   id: z.number(),
   name: z.string(),
@@ -122,7 +122,7 @@ const vendorSchema = z.looseObject({
 
 describe('the vendor suite', () => {
   test.each(['/instances', '/elements/chargify/instances', '/elements/498/instances'])(
-    'creates, reads, lists, replaces and deletes below %s with the token in its headers',
+    'the vendor suite creates, reads, lists, replaces and deletes below %s with the token in its headers',
     async (base) => {
       const { token } = await create('chargify');
       const headers = withElement(token);

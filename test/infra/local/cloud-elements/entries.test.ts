@@ -32,7 +32,7 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 describe('GET /instances/{id}/configuration', () => {
-  test('lists what the element defines and what was sent beyond, secrets masked', async () => {
+  test('the configuration lists defined entries and others that were sent, secrets masked', async () => {
     const entries = await entriesOf(`/instances/${instance.id}`);
     const byKey = Object.fromEntries(entries.map((each) => [each.key, each]));
     expect(byKey).toMatchObject({
@@ -46,7 +46,7 @@ describe('GET /instances/{id}/configuration', () => {
     expect(new Set(entries.map(({ id }) => id)).size).toBe(entries.length);
   });
 
-  test('answers each entry alone, by its id, and 404 for an id of another instance', async () => {
+  test('an entry is read by its id, and is a 404 for an id of another instance', async () => {
     const [first] = await entriesOf(`/instances/${instance.id}`);
     const path = `/instances/${instance.id}/configuration`;
     expect(await call('GET', `${path}/${first?.id}`)).toMatchObject({ status: 200, json: first });
@@ -61,7 +61,7 @@ describe('GET /instances/{id}/configuration', () => {
 });
 
 describe('PATCH /instances/{id}/configuration/{configId}', () => {
-  test('changes one entry, answers it, and keeps its id, the rest and the token', async () => {
+  test('PATCH changes one entry, returns it, and keeps its id, the rest and the token', async () => {
     const { path, id } = await entry('event.notification.enabled');
     const answer = await call('PATCH', path, { propertyValue: 'true' });
     expect(answer).toMatchObject({ status: 200, json: { id, propertyValue: 'true' } });
@@ -71,19 +71,19 @@ describe('PATCH /instances/{id}/configuration/{configId}', () => {
     ]);
   });
 
-  test('takes the whole entry back, as the vendor suite sends it', async () => {
+  test('PATCH accepts the whole entry, as the vendor suite sends it', async () => {
     const { path, ...whole } = await entry('event.notification.enabled');
     expect(await call('PATCH', path, { ...whole, propertyValue: 'true' })).toMatchObject({ status: 200 });
   });
 
-  test('stores a changed credential and shows it masked', async () => {
+  test('PATCH stores a changed credential and shows it masked', async () => {
     const { path } = await entry('password');
     const answer = await call('PATCH', path, { propertyValue: 'rotated-for-tests' });
     expect(answer).toMatchObject({ status: 200, json: { propertyValue: '********' } });
     expect(server.instances).toMatchObject([{ configuration: { password: 'rotated-for-tests' } }]);
   });
 
-  test('ignores a mask that is sent back', async () => {
+  test('PATCH ignores a mask that is sent back', async () => {
     const { path } = await entry('password');
     expect(await call('PATCH', path, { propertyValue: '********' })).toMatchObject({ status: 200 });
     expect(server.instances[0]?.configuration).toEqual(configuration);
@@ -94,7 +94,7 @@ describe('PATCH /instances/{id}/configuration/{configId}', () => {
     ['no value', {}, 'propertyValue'],
     ['no value for a required entry', { propertyValue: '' }, 'password'],
     ['a credential that the vendor refuses', { propertyValue: 'refused-key' }, 'Bad Request'],
-  ])('refuses %s and keeps what it has', async (_what, body, named) => {
+  ])('PATCH refuses %s and changes nothing', async (_what, body, named) => {
     const { path } = await entry('password');
     const answer = await call('PATCH', path, body);
     expect(answer.status).toBe(400);

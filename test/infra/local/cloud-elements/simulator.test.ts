@@ -36,7 +36,7 @@ describe('authorization', () => {
   test.each([
     ['in the usual order', `User ${secrets.userSecret}, Organization ${secrets.organizationSecret}`],
     ['in the other order', `Organization ${secrets.organizationSecret}, User ${secrets.userSecret}`],
-  ])('takes both secrets %s', async (_order, header) => {
+  ])('authorization accepts both secrets %s', async (_order, header) => {
     const { status } = await call('POST', '/instances', taxify, { AUTHORIZATION: header });
     expect(status).toBe(200);
   });
@@ -50,14 +50,14 @@ describe('authorization', () => {
     ['two spaces', `User  ${secrets.userSecret}, Organization ${secrets.organizationSecret}`],
     ['a part twice', `User x, ${authorization}`],
     ['an unknown part', `${authorization}, Bearer x`],
-  ])('refuses %s', async (_what, header) => {
+  ])('authorization refuses %s', async (_what, header) => {
     const answer = await call('POST', '/instances', taxify, { authorization: header });
     expect(answer.status).toBe(401);
     expect(answer.error().message).toBe(invalidSecrets);
     expect(server.instances).toEqual([]);
   });
 
-  test('goes by rotated secrets at once, and the user keeps their instances', async () => {
+  test('authorization uses rotated secrets at once, and the user keeps their instances', async () => {
     await create();
     server.rotateSecrets({ ...secrets, userSecret: 'rotated-for-tests' });
     expect(await call('GET', '/instances')).toMatchObject({ status: 401 });
@@ -66,7 +66,7 @@ describe('authorization', () => {
     ).toMatchObject({ status: 200, json: [{ name: 'Acme' }] });
   });
 
-  test('keeps the instances of two users apart', async () => {
+  test('authorization keeps the instances of two users apart', async () => {
     const { id } = await create();
     const headers = { authorization: authorize(otherUserSecret) };
     expect(await call('GET', '/instances', undefined, headers)).toMatchObject({ status: 404 });
@@ -94,7 +94,7 @@ describe('authorization', () => {
     },
   );
 
-  test('lets an Element part name the instance where the path has no id', async () => {
+  test('an Element part names the instance where the path has no id', async () => {
     const kept = await create();
     const { token } = await create();
     const headers = { authorization: `${authorization}, Element ${token}` };
@@ -113,7 +113,7 @@ describe('authorization', () => {
 });
 
 describe('requests that the platform does not know', () => {
-  test('get a platform error below the prefix and a page of the proxy elsewhere', async () => {
+  test('an unknown path is a platform error below the prefix and a page of the proxy elsewhere', async () => {
     expect((await call('GET', '/nothing')).error()).toMatchObject({ message: 'Not found' });
     const { statusCode, headers, body } = await request(`${server.url}/instances`, {
       headers: { authorization },
@@ -123,7 +123,7 @@ describe('requests that the platform does not know', () => {
     expect(await body.text()).toContain('<html>');
   });
 
-  test('get 405 for the method, 406 for what they accept, 415 for what they send', async () => {
+  test('a wrong method is a 405, an unsupported accept header a 406, an unsupported content type a 415', async () => {
     expect(await call('DELETE', '/instances/1/nothing')).toMatchObject({ status: 404 });
     expect(await call('POST', '/instances/1', taxify)).toMatchObject({ status: 405 });
     expect(await call('POST', '/instances', taxify, { accept: 'text/html' })).toMatchObject({ status: 406 });
@@ -139,18 +139,18 @@ describe('requests that the platform does not know', () => {
     ['has no element', { ...taxify, element: undefined }, 'element'],
     ['has no name', { ...taxify, name: undefined }, 'name'],
     ['has tags that are no strings', { ...taxify, tags: [1] }, 'tags.0'],
-  ])('get 400 for a body that %s', async (_what, body, named) => {
+  ])('a request is a 400 for a body that %s', async (_what, body, named) => {
     const answer = await call('POST', '/instances', body);
     expect(answer.status).toBe(400);
     expect(answer.error().message).toContain(named);
   });
 
-  test('get 429 for more than 8 MB', async () => {
+  test('a request of more than 8 MB is a 429', async () => {
     const answer = await call('POST', '/instances', { ...taxify, name: 'x'.repeat(8 * 1024 * 1024) });
     expect(answer).toMatchObject({ status: 429 });
   });
 
-  test('get 429 for a page of more than 8 MB, and a smaller one', async () => {
+  test('a page of more than 8 MB is a 429, and a smaller one is returned', async () => {
     const large = { ...taxify, name: 'x'.repeat(1024 * 1024) };
     for (let count = 0; count < 8; count += 1) await create(large);
     expect(await call('GET', '/instances')).toMatchObject({ status: 429 });
@@ -159,7 +159,7 @@ describe('requests that the platform does not know', () => {
 });
 
 describe('POST /instances', () => {
-  test('answers 200 with the whole instance, the credential in clear, all values as strings', async () => {
+  test('POST /instances answers 200 with the whole instance, the credential in clear, all values as strings', async () => {
     const configuration = {
       ...taxify.configuration,
       'pagination.max': 50,
@@ -195,7 +195,7 @@ describe('POST /instances', () => {
     expect(server.instances).toMatchObject([{ token, element: { key: 'taxify' }, configuration }]);
   });
 
-  test('an object and a list in the configuration are taken, and shown as JSON text', async () => {
+  test('POST /instances accepts objects and lists in the configuration, and shows them as JSON text', async () => {
     const poller = { contacts: { url: '/hubs/helpdesk/contacts', idField: 'id' } };
     const configuration = { ...taxify.configuration, 'event.poller.configuration': poller, list: ['a', 1] };
     const { status, json } = await call('POST', '/instances', { ...taxify, configuration });
@@ -206,13 +206,13 @@ describe('POST /instances', () => {
     expect(server.instances[0]?.configuration).toEqual(configuration);
   });
 
-  test('empty text and null are taken for entries that are not required', async () => {
+  test('POST /instances accepts empty text and null for optional entries', async () => {
     const configuration = { ...taxify.configuration, 'event.poller.urls': '', 'event.objects': null };
     const { json } = await call('POST', '/instances', { ...taxify, configuration });
     expect(json).toMatchObject({ configuration: { 'event.poller.urls': '', 'event.objects': null } });
   });
 
-  test('makes another instance of the same request each time', async () => {
+  test('POST /instances makes another instance of the same request each time', async () => {
     const first = await create();
     const second = await create();
     expect(second.id).not.toBe(first.id);
@@ -220,17 +220,17 @@ describe('POST /instances', () => {
     expect(server.instances).toMatchObject([{ id: first.id }, { id: second.id }]);
   });
 
-  test('strips markup from names and tags', async () => {
+  test('POST /instances strips markup from names and tags', async () => {
     await create({ ...taxify, name: '<a href="x">Acme</a> @ 1', tags: ['<b>acme</b>'] });
     expect(server.instances).toMatchObject([{ name: 'Acme @ 1', tags: ['acme'] }]);
   });
 
-  test('makes the name the only tag where there are none', async () => {
+  test('POST /instances without tags makes the name the only tag', async () => {
     await create({ ...taxify, tags: undefined });
     expect(server.instances).toMatchObject([{ tags: ['Acme'] }]);
   });
 
-  test('names all required configuration that is missing', async () => {
+  test('POST /instances names all missing required configuration', async () => {
     const answer = await call('POST', '/instances', {
       ...taxify,
       element: { key: 'freshdeskv2' },
@@ -241,7 +241,7 @@ describe('POST /instances', () => {
     expect(server.instances).toEqual([]);
   });
 
-  test('knows another element than Taxify, and 404 for what it does not know', async () => {
+  test('POST /instances accepts other elements than Taxify, and gives 404 for an unknown one', async () => {
     const configuration = { subdomain: 'acme', username: 'freshdesk-key-for-tests' };
     const { json } = await call('POST', '/instances', {
       ...taxify,
@@ -257,7 +257,7 @@ describe('POST /instances', () => {
   test.each([
     ['refused-key', 400],
     ['refused-401-key', 401],
-  ])('passes the refusal of %s on as %d with personal data in it', async (key, status) => {
+  ])('POST /instances passes the refusal of %s on as %d with personal data in it', async (key, status) => {
     const answer = await call('POST', '/instances', { ...taxify, configuration: { 'api.key': key } });
     expect(answer.status).toBe(status);
     expect(answer.error().providerMessage).toContain('@');
@@ -266,13 +266,13 @@ describe('POST /instances', () => {
 });
 
 describe('GET /instances', () => {
-  test('is a 404 with a platform body when nothing matches', async () => {
+  test('GET /instances without a match is a 404 with a platform body', async () => {
     const answer = await call('GET', '/instances?tags%5B%5D=acme');
     expect(answer.status).toBe(404);
     expect(answer.error().message).toMatch(/^No .* found$/);
   });
 
-  test('lists instances with their tokens and without their credentials', async () => {
+  test('GET /instances lists instances with their tokens and without their credentials', async () => {
     const { id, token } = await create();
     const { json, text } = await call('GET', '/instances');
     expect(json).toMatchObject([{ id, token, tags: ['acme'], configuration: { 'api.key': '********' } }]);
@@ -280,7 +280,7 @@ describe('GET /instances', () => {
     expect(text).not.toContain('TAXIFY_PARTNER_KEY');
   });
 
-  test('finds by tags, all of them, and by a part of the name or the element key', async () => {
+  test('GET /instances finds by tags, all of them, and by a part of the name or the element key', async () => {
     await create({ ...taxify, name: 'one', tags: ['a', 'b'] });
     await create({ ...taxify, name: 'two', tags: ['a', 'c?d'] });
     expect(await names('tags[]=a')).toEqual(['one', 'two']);
@@ -292,13 +292,13 @@ describe('GET /instances', () => {
     expect(await names('searchText=three')).toEqual([]);
   });
 
-  test('keeps to the essentials without hydration', async () => {
+  test('GET /instances without hydration shows few fields', async () => {
     const { id, token } = await create();
     const { json } = await call('GET', '/instances?hydrate=false');
     expect(json).toEqual([{ id, token, name: 'Acme', tags: ['acme'], element: { id: 320, key: 'taxify' } }]);
   });
 
-  test('pages', async () => {
+  test('GET /instances returns pages', async () => {
     for (const name of ['one', 'two', 'three']) await create({ ...taxify, name });
     const first = await call('GET', '/instances?pageSize=2&nextPage=');
     expect(first).toMatchObject({ json: [{ name: 'one' }, { name: 'two' }] });
@@ -314,13 +314,13 @@ describe('GET /instances', () => {
     expect(await call('GET', '/instances?pageSize=0')).toMatchObject({ status: 400 });
   });
 
-  test('gives at most 200 at once', async () => {
+  test('GET /instances returns at most 200 at once', async () => {
     await Promise.all(Array.from({ length: 201 }, () => create()));
     const { headers } = await call('GET', '/instances?pageSize=1000');
     expect(headers).toMatchObject({ 'elements-returned-count': '200', 'elements-total-count': '201' });
   });
 
-  test('shows new instances late, when told to', async () => {
+  test('GET /instances shows new instances late on demand', async () => {
     server.listLagMs = 1_000;
     const { id } = await create();
     expect(await call('GET', '/instances')).toMatchObject({ status: 404 });
@@ -330,7 +330,7 @@ describe('GET /instances', () => {
     expect(await call('GET', '/instances?tags[]=acme')).toMatchObject({ status: 200 });
   });
 
-  test('shows tags as objects, or neither tags nor token, when told to', async () => {
+  test('GET /instances shows tags as objects, or neither tags nor token, on demand', async () => {
     await create();
     server.listShape = { tags: 'objects' };
     expect(await call('GET', '/instances')).toMatchObject({ json: [{ tags: [{ id: 1, name: 'acme' }] }] });
@@ -339,7 +339,7 @@ describe('GET /instances', () => {
     expect(json).toEqual([{ id: expect.any(Number), name: 'Acme', element: { id: 320, key: 'taxify' } }]);
   });
 
-  test('ignores the tags asked for, when told to', async () => {
+  test('GET /instances ignores the tag filter on demand', async () => {
     await create();
     server.ignoreTagFilter = true;
     expect(await names('tags[]=other')).toEqual(['Acme']);
@@ -347,13 +347,13 @@ describe('GET /instances', () => {
 });
 
 describe('one instance', () => {
-  test('is read with its token and with its credential masked', async () => {
+  test('an instance is read with its token and with its credential masked', async () => {
     const { id, token } = await create();
     const { json } = await call('GET', `/instances/${id}`);
     expect(json).toMatchObject({ id, token, configuration: { 'api.key': '********' } });
   });
 
-  test('is changed in part by PATCH: tags replaced, configuration merged, masks ignored, token kept', async () => {
+  test('PATCH of an instance replaces tags, merges configuration, ignores masks and keeps the token', async () => {
     const { id, token } = await create();
     const { status, json } = await call('PATCH', `/instances/${id}`, {
       tags: ['<i>new</i>'],
@@ -371,7 +371,7 @@ describe('one instance', () => {
     ]);
   });
 
-  test('keeps what it has when a change is refused', async () => {
+  test('an instance is unchanged when a change is refused', async () => {
     const { id } = await create();
     const configuration = { 'api.key': 'refused-key' };
     const refused = await call('PATCH', `/instances/${id}`, { name: 'Renamed', configuration });
@@ -381,7 +381,7 @@ describe('one instance', () => {
     expect(server.instances).toMatchObject([{ name: 'Acme', configuration: taxify.configuration }]);
   });
 
-  test('keeps a masked default that is sent back', async () => {
+  test('an instance keeps a masked default that is sent back', async () => {
     const { id } = await create();
     const { json } = await call('GET', `/instances/${id}`);
     const { configuration } = z.object({ configuration: z.record(z.string(), z.unknown()) }).parse(json);
@@ -391,7 +391,7 @@ describe('one instance', () => {
     expect(Object.values(server.instances[0]?.configuration ?? {})).not.toContain('********');
   });
 
-  test('has its configuration replaced by PUT, what is masked excepted, and its tags cleared', async () => {
+  test('PUT of an instance replaces its configuration, except masked entries, and clears its tags', async () => {
     const { id, token } = await create({
       ...taxify,
       configuration: { ...taxify.configuration, 'pagination.max': 10 },
@@ -403,7 +403,7 @@ describe('one instance', () => {
     expect(await call('PUT', `/instances/${id}`, { configuration: {} })).toMatchObject({ status: 400 });
   });
 
-  test('is disabled and enabled again', async () => {
+  test('an instance can be disabled and enabled again', async () => {
     const { id } = await create();
     await call('DELETE', `/instances/${id}/enabled`);
     expect(await call('GET', `/instances/${id}`)).toMatchObject({ json: { disabled: true } });
@@ -411,7 +411,7 @@ describe('one instance', () => {
     expect(await call('GET', `/instances/${id}`)).toMatchObject({ json: { disabled: false } });
   });
 
-  test('is deleted for good, with no body in the answer', async () => {
+  test('DELETE of an instance is final, with no body in the response', async () => {
     const { id } = await create();
     expect(await call('DELETE', `/instances/${id}`)).toMatchObject({ status: 200, text: '' });
     expect(server.instances).toEqual([]);
@@ -424,7 +424,7 @@ describe('one instance', () => {
 });
 
 describe('faults', () => {
-  test('strike as often as told, on the operation told, also when it is not authorized', async () => {
+  test('faults apply the given number of times, to the given operation, also when it is not authorized', async () => {
     server.fail({
       on: 'POST /instances',
       times: 2,
@@ -443,24 +443,27 @@ describe('faults', () => {
   test.each([
     { effect: 'none', count: 0 },
     { effect: 'applied', count: 1 },
-  ] as const)('leave $count instances behind when their effect is $effect', async ({ effect, count }) => {
-    server.fail({
-      on: 'POST /instances',
-      effect,
-      outcome: {
-        kind: 'status',
-        status: 502,
-        body: '<html>Bad Gateway</html>',
-        headers: { 'retry-after': '1' },
-      },
-    });
-    const answer = await call('POST', '/instances', taxify);
-    expect(answer).toMatchObject({ status: 502, text: '<html>Bad Gateway</html>' });
-    expect(answer.headers).toMatchObject({ 'content-type': 'text/html', 'retry-after': '1' });
-    expect(server.instances).toHaveLength(count);
-  });
+  ] as const)(
+    'faults leave $count instances behind when their effect is $effect',
+    async ({ effect, count }) => {
+      server.fail({
+        on: 'POST /instances',
+        effect,
+        outcome: {
+          kind: 'status',
+          status: 502,
+          body: '<html>Bad Gateway</html>',
+          headers: { 'retry-after': '1' },
+        },
+      });
+      const answer = await call('POST', '/instances', taxify);
+      expect(answer).toMatchObject({ status: 502, text: '<html>Bad Gateway</html>' });
+      expect(answer.headers).toMatchObject({ 'content-type': 'text/html', 'retry-after': '1' });
+      expect(server.instances).toHaveLength(count);
+    },
+  );
 
-  test('strike every other operation, too', async () => {
+  test('faults apply to every other operation, too', async () => {
     const { id } = await create();
     const outcome = { kind: 'status', status: 409, body: { message: 'in use' } } as const;
     server.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome });
@@ -475,13 +478,13 @@ describe('faults', () => {
     expect(server.instances).toMatchObject([{ name: 'Renamed' }]);
   });
 
-  test('reset the connection before any answer', async () => {
+  test('a fault resets the connection before any response', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     await expect(call('POST', '/instances', taxify)).rejects.toMatchObject({ code: 'ECONNRESET' });
     expect(server.instances).toHaveLength(1);
   });
 
-  test('break the connection in the middle of the body', async () => {
+  test('a fault breaks the connection in the middle of the body', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset-mid-body' } });
     const { statusCode, body } = await request(`${server.url}/elements/api-v2/instances`, {
       method: 'POST',
@@ -493,7 +496,7 @@ describe('faults', () => {
     expect(server.instances).toHaveLength(1);
   });
 
-  test('stall without end', async () => {
+  test('a fault stalls without end', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'stall' } });
     const client = new AbortController();
     const answer = call('POST', '/instances', taxify, {}, { signal: client.signal });
@@ -504,7 +507,7 @@ describe('faults', () => {
     await expect(answer).rejects.toThrow('aborted');
   });
 
-  test('stall or delay for a while, then give the answer', async () => {
+  test('a fault stalls or delays for a while, then the response is sent', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'stall', ms: 30 } });
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'delay', ms: 30 } });
     for (let count = 1; count <= 2; count += 1) {
@@ -515,7 +518,7 @@ describe('faults', () => {
     }
   });
 
-  test('give a 500 instead of the answer when the request had no effect', async () => {
+  test('a fault gives a 500 in place of the response when the request had no effect', async () => {
     server.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'delay', ms: 1 } });
     const answer = await call('POST', '/instances', taxify);
     expect(answer.status).toBe(500);
@@ -523,13 +526,13 @@ describe('faults', () => {
     expect(server.instances).toEqual([]);
   });
 
-  test('answer a GET rightly whatever their effect', async () => {
+  test('a fault of a GET keeps its correct response, whatever the effect', async () => {
     await create();
     server.fail({ on: 'GET /instances', effect: 'none', outcome: { kind: 'delay', ms: 1 } });
     expect(await names('')).toEqual(['Acme']);
   });
 
-  test('drip the answer', async () => {
+  test('a fault sends the response byte by byte', async () => {
     server.fail({
       on: 'DELETE /instances/{id}',
       effect: 'none',
@@ -542,7 +545,7 @@ describe('faults', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(50);
   });
 
-  test('make the answer unreadable', async () => {
+  test('a fault makes the response unreadable', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'unreadable' } });
     const { status, text, headers } = await call('POST', '/instances', taxify);
     expect({ status, type: headers['content-type'] }).toEqual({ status: 200, type: 'application/json' });
@@ -550,14 +553,14 @@ describe('faults', () => {
     expect(server.instances).toHaveLength(1);
   });
 
-  test('let the effect come after the reset', async () => {
+  test('a fault delays the effect until after the reset', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'late-effect', ms: 100 } });
     await expect(call('POST', '/instances', taxify)).rejects.toMatchObject({ code: 'ECONNRESET' });
     expect(server.instances).toEqual([]);
     await expect.poll(() => server.instances, { interval: 5 }).toHaveLength(1);
   });
 
-  test('quote credentials', async () => {
+  test('a fault quotes credentials', async () => {
     server.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
     const answer = await call('POST', '/instances', taxify);
     expect(answer.status).toBe(400);
@@ -565,7 +568,7 @@ describe('faults', () => {
     expect(server.instances).toEqual([]);
   });
 
-  test('are decided by a function where none is queued', async () => {
+  test('a function decides about faults when none is pending', async () => {
     await using chaotic = await startCloudElements({
       ...secrets,
       faultFor: ({ operation }) =>
@@ -580,7 +583,7 @@ describe('faults', () => {
 });
 
 describe('the server', () => {
-  test('remembers what it received, and over which connection', async () => {
+  test('the simulator remembers requests with their connections', async () => {
     await call('GET', '/instances?tags%5B%5D=a%20b', undefined, { connection: 'close' });
     await call('POST', '/instances', taxify, { connection: 'close' });
     await call('GET', '/nothing');
@@ -593,7 +596,7 @@ describe('the server', () => {
     expect(new Set(server.requests.map(({ connection }) => connection)).size).toBe(3);
   });
 
-  test('answers later than it acts when it is given a latency', async () => {
+  test('the simulator delays responses after their effect by the given latency', async () => {
     server.latencyMs = 30;
     const startedAt = performance.now();
     expect(await call('GET', '/instances')).toMatchObject({ status: 404 });
@@ -607,7 +610,7 @@ describe('the server', () => {
     await expect(answer).rejects.toThrow('aborted');
   });
 
-  test('survives a client that goes away in the middle of its request', async () => {
+  test('the simulator survives a client that goes away in the middle of its request', async () => {
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
     socket.write('POST /elements/api-v2/instances HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"elem');
     await once(socket, 'connect');
@@ -616,7 +619,7 @@ describe('the server', () => {
     expect(server.instances).toEqual([]);
   });
 
-  test('ends every connection when it stops, once or twice', async () => {
+  test('the simulator ends every connection when it stops, once or twice', async () => {
     server.fail({ on: 'GET /instances', times: 2, effect: 'none', outcome: { kind: 'stall' } });
     const calls = Promise.allSettled([call('GET', '/instances'), call('GET', '/instances')]);
     await expect.poll(() => server.requests, { interval: 2 }).toHaveLength(2);
@@ -626,7 +629,7 @@ describe('the server', () => {
     await expect(call('GET', '/instances')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
-  test('leaves its process free to end when it stops, and has printed nothing', async () => {
+  test('the simulator does not keep its process alive after a stop, and prints nothing', async () => {
     const script = `
       import { startCloudElements } from ${JSON.stringify(import.meta.resolve('../../../../infra/local/cloud-elements/simulator.ts'))};
       const server = await startCloudElements({ userSecret: 'u', organizationSecret: 'o' });

@@ -1,2 +1,2 @@
-/** What no function can be below: a handler that imports nothing and does nothing. */
+/** The lower bound for any function: a handler that imports nothing and does nothing. */
 export const handler = async () => ({ statusCode: 200, body: '{}' });

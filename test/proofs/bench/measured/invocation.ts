@@ -41,8 +41,8 @@ export function cpuMs(since?: NodeJS.CpuUsage): number {
 }
 
 /**
- * The most memory that the process has had. Linux hands a new program the peak of the process that started it
- * (`maxRSS`), here the benchmark with all its servers, so there it is taken from where this process's own is.
+ * The peak memory of the process. On Linux `maxRSS` starts with the peak of the parent process, here the benchmark with
+ * all its servers, so there it is read from the process's own status.
  */
 export function peakBytes(): number {
   try {

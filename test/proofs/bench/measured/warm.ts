@@ -1,4 +1,4 @@
-/** A container that stays: runs the events it is sent one after the other, and reports what they took. */
+/** A warm container: runs the events it gets one after the other, and reports their cost. */
 import { cpuMs, invoke, loadHandler, peakBytes } from './invocation.ts';
 
 const [, , bundleUrl = ''] = process.argv;
@@ -21,7 +21,7 @@ async function run(events: readonly unknown[]) {
     answers.push(answer);
   }
   const took = cpuMs(cpuBefore);
-  // No events: the question is what is left after a collection.
+  // Without events, the request is for the heap after a collection.
   if (events.length === 0) globalThis.gc?.();
   const { rss, heapUsed } = process.memoryUsage();
   return { latenciesMs, cpuMs: took, answers, peakBytes: peakBytes(), rssBytes: rss, heapBytes: heapUsed };

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 export type PeerName = 'provision-instance' | 'read-token';
 
 /**
- * Bundles one of the peer's functions into `<directory>/index.mjs`, as a careful team does: ES modules all the way so
- * that they are shaken, minified, the AWS SDK bundled too. Its own options and not those of `infra/bundle.ts`: what is
- * done there to make ours faster is not what everybody does. Frozen like the functions.
+ * Bundles one of the peer's functions into `<directory>/index.mjs`, as a careful team does: ES modules for tree shaking,
+ * minified, with the AWS SDK bundled, too. Its own options and not those of `infra/bundle.ts`, whose replacements are
+ * unusual. Frozen like the functions.
  */
 export function bundlePeer(name: PeerName, directory: string): string {
   const outfile = join(directory, 'index.mjs');

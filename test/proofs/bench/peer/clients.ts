@@ -1,4 +1,4 @@
-/** What both of the peer's functions are made of: one client and one logger per container, as the documentation advises. */
+/** Shared parts of the peer's functions: one client and one logger per container, as the documentation advises. */
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
@@ -35,6 +35,6 @@ export const elementKeySchema = z
   .max(64)
   .regex(/^[a-z0-9][a-z0-9_-]*$/);
 
-/** An error that middy's error handler answers with 400 and the list of what is wrong. */
+/** An error that middy's error handler answers with 400 and the list of faults. */
 export const badRequest = (error: z.ZodError) =>
   createError(400, JSON.stringify({ issues: error.issues.map(({ path, message }) => ({ path, message })) }));

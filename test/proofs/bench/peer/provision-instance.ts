@@ -5,8 +5,8 @@
  * `provision-instance`: the same route and body, the platform secret, one `POST /instances`, the token encrypted with
  * KMS and stored.
  *
- * Frozen: it stands for what the figures are compared with, and that must not move. It is changed only when a pinned
- * dependency of it leaves no choice, and figures from before and after are then not comparable.
+ * Frozen, because it is the baseline of the figures. It is changed only when one of its pinned dependencies forces that,
+ * and figures from before and after are then not comparable.
  */
 import { IdempotencyConfig } from '@aws-lambda-powertools/idempotency';
 import { DynamoDBPersistenceLayer } from '@aws-lambda-powertools/idempotency/dynamodb';
@@ -112,7 +112,7 @@ async function provision(event: unknown): Promise<APIGatewayProxyStructuredResul
 export const handler = middyHandler()
   .use(injectLambdaContext(logger, { resetKeys: true }))
   .use(logMetrics(metrics, { captureColdStartMetric: true }))
-  // Also of a repeat, which never reaches the handler: without any metric Powertools would warn.
+  // Also for a repeat, which never reaches the handler: without any metric Powertools would warn.
   .before(() => {
     metrics.addMetric('ProvisioningRequested', MetricUnit.Count, 1);
   })
