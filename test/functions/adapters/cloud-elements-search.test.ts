@@ -78,6 +78,12 @@ const foundOf = (...instances: Instance[]) =>
   instances.map(({ id, token, createdDate }) => ({ id, token, createdDate }));
 
 describe('a look-up', () => {
+  test('takes a name in another normal form for the same, where no tags are shown', async () => {
+    const instance = await create({ name: 'Café'.normalize('NFD') });
+    simulator.listShape = { tags: 'absent' };
+    expect(await lookUp({ name: 'Café'.normalize('NFC') })).toMatchObject({ instances: foundOf(instance) });
+  });
+
   test('finds what shows tenant, owner, generation and element', async () => {
     const instance = await create();
     expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: true });
