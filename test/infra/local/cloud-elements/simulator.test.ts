@@ -371,6 +371,15 @@ describe('one instance', () => {
     ]);
   });
 
+  test('shows what it was told beside the configuration, and what PATCH changes of that', async () => {
+    const further = { eventsEnabled: true, cachingEnabled: true, externalAuthentication: 'initial' };
+    const { id, ...shown } = await create({ ...taxify, ...further, retrieveObjectsAfterInstantiation: true });
+    expect(shown).toMatchObject({ ...further, objects: [{ name: 'accounts' }] });
+    const { json } = await call('PATCH', `/instances/${id}`, { eventsEnabled: false });
+    expect(json).toMatchObject({ ...further, eventsEnabled: false });
+    expect(json).not.toHaveProperty('objects');
+  });
+
   test('keeps what it has when a change is refused', async () => {
     const { id } = await create();
     const configuration = { 'api.key': 'refused-key' };
