@@ -3,7 +3,13 @@ import type { TenantSecret } from '../model/configuration.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
 import type { Listed } from '../model/overview.ts';
 import type { Timing } from '../model/timing.ts';
-import type { Configuration, InstanceKey, InstanceOptions, InstanceRow, InstanceSummary } from '../model/instance.ts';
+import type {
+  Configuration,
+  InstanceKey,
+  InstanceOptions,
+  InstanceRow,
+  InstanceSummary,
+} from '../model/instance.ts';
 import type { InstanceId } from '../model/instance-id.ts';
 
 /**

@@ -145,7 +145,8 @@ export function openApiDocument() {
       description: [
         packageJson.description,
         "Answers of `application/problem+json` are the service's own; those of `application/json` with nothing but a `message` are API Gateway's, which answers 404 to every other method and path.",
-        'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes.',
+        'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes. An empty object is ignored as the body of a route that has none.',
+        'A body in another charset than UTF-8, or compressed, is `unsupported-media-type`. A number that JSON does not carry exactly (`1.10`, `12345678901234567890`), a name that an object has twice, and `__proto__` as a name are refused. How deep the objects and lists in `configuration` may be, and what may not be in them, is said in words.',
       ].join('\n\n'),
       license: { name: packageJson.license, identifier: packageJson.license },
     },

@@ -118,7 +118,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'change-instance': {
     summary: 'Change an instance',
     description:
-      "What is left out stays as it is, and so do id and token. An empty `configuration` sends the tenant's secret anew, if the instance got its credentials from there; otherwise it is `configuration-from-request` or `configuration-unknown`. Entries that are known to be harmless may always be set; others only where a request has configured the instance, and then every entry that requests have set and every required one together; otherwise they are `missing-configuration`, or an `invalid-request` beside the tenant's secret.",
+      "What is left out stays as it is, and so do id and token; `id` and `element` may be sent along and have to be those of the instance. An empty `configuration` sends the tenant's secret anew, if the instance got its credentials from there; otherwise it is `configuration-from-request` or `configuration-unknown`. Entries that are known to be harmless may always be set; others only where a request has configured the instance, and then every entry that requests have set and every required one together; otherwise they are `missing-configuration`, or an `invalid-request` beside the tenant's secret.",
     body: 'InstanceChanges',
     answers: { 200: { means: 'It has been changed', body: 'Instance' } },
     errors: [
