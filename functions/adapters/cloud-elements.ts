@@ -88,12 +88,12 @@ export function createCloudElements({
   now?: () => number;
 }): CloudElements {
   return {
-    async create({ tenantId, elementKey, name, tags, configuration }, { timeoutMs }) {
+    async create({ tenantId, elementKey, name, tags, configuration, options }, { timeoutMs }) {
       const reply = await call(
         {
           method: 'POST',
           path: '/instances',
-          body: { element: { key: elementKey }, name, tags, configuration },
+          body: { element: { key: elementKey }, name, tags, configuration, ...options },
           relaying: relayingOf(elementKey, configuration),
           about: { tenantId, elementKey, ...generationOf(tags) },
         },
@@ -427,12 +427,15 @@ function readItem(
   return stranger && stranger.element.key !== elementKey ? 'of another element' : undefined;
 }
 
+/** The same letters may be one character or two. */
+const isSameName = (a: string, b: string): boolean => a.normalize('NFC') === b.normalize('NFC');
+
 /** Could this instance, which shows no tags, be the row's? Its name is sent and stored as it is, without markup. */
 function isCandidate(
   { element, name, createdDate }: Shown,
   { elementKey, name: sent, createdAt }: Sought,
 ): boolean {
-  if (element.key !== elementKey || (name !== undefined && name !== sent)) return false;
+  if (element.key !== elementKey || (name !== undefined && !isSameName(name, sent))) return false;
   const createdMs = Date.parse(createdDate ?? '');
   // Cloud Elements gives whole seconds, by its own clock.
   return Number.isNaN(createdMs) || createdMs + 1_000 > createdAt - clockSkewMs;

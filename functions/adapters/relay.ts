@@ -1,3 +1,5 @@
+import { isEntryName } from '../model/entry-name.ts';
+import { leavesOf } from '../model/entry-value.ts';
 import { relayedWords } from './relayed-words.ts';
 
 /** What of a call decides which words of its answer may be relayed. */
@@ -38,7 +40,7 @@ type Relayable = { text: string; words: string[] };
  * @returns undefined if no word can be relayed
  */
 export function relay(message: string, { names = [], secrets = [] }: Relaying): string | undefined {
-  const credentials = secrets.map(credentialOf);
+  const credentials = secrets.flatMap(partsOf).map(credentialOf);
   const chunks = message.slice(0, maxReadCharacters).split(/\s+/).filter(Boolean);
   // The cut may have made a listed word of the last one.
   if (message.length > maxReadCharacters) chunks[chunks.length - 1] = withheld;
@@ -120,6 +122,11 @@ const lettersOf = (word: string): string => word.toLowerCase().replace("'", '');
 /** As it is in the list, or with a capital at its beginning. */
 const isListed = (word: string): boolean =>
   relayedWords.has(word) || relayedWords.has(word.charAt(0).toLowerCase() + word.slice(1));
+
+/** Each text of an object or a list is a credential of its own, and so is a name in it that does not look like one. */
+function partsOf(secret: unknown): unknown[] {
+  return leavesOf(secret).flatMap(({ names, leaf }) => [leaf, ...names.filter((name) => !isEntryName(name))]);
+}
 
 /** Full-width and accented letters become plain ones. */
 const textOf = (secret: unknown): string =>

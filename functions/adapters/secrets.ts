@@ -10,6 +10,7 @@ import type { ReadTenantSecret } from '../core/ports.ts';
 import { cutToBytes } from '../model/bounded-text.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { tenantSecretSchema } from '../model/instance.ts';
+import { parseJson } from '../model/json.ts';
 import { pointerTo, problemsOf, sentenceOf } from '../model/validation.ts';
 import { callAws } from './aws.ts';
 
@@ -68,10 +69,9 @@ export function createPlatformCredentials({
   async function fetchCredentials(): Promise<PlatformCredentials> {
     const read = await readSecret(client, secretId);
     if (read.kind !== 'text') throw unusablePlatformSecret(secretId, read.fault);
-    const { text } = read;
-    const parsed = platformCredentialsSchema.safeParse(parseSecret(text));
-    if (parsed.success) return parsed.data;
-    throw unusablePlatformSecret(secretId, faultsOf(parsed.error, text));
+    const parsed = parseSecret(platformCredentialsSchema, read.text);
+    if ('data' in parsed) return parsed.data;
+    throw unusablePlatformSecret(secretId, parsed.fault);
   }
 }
 
@@ -88,12 +88,11 @@ export function createTenantSecrets({
     const read = await readSecret(client, name);
     if (read.kind === 'absent') return { name, configuration: undefined, absence: read.fault };
     if (read.kind !== 'text') throw unusableTenantSecret(name, read.fault);
-    const { text } = read;
-    const parsed = tenantSecretSchema.safeParse(parseSecret(text));
-    if (parsed.success) return { name, configuration: parsed.data };
+    const parsed = parseSecret(tenantSecretSchema, read.text);
+    if ('data' in parsed) return { name, configuration: parsed.data };
     throw unusableTenantSecret(
       name,
-      `${faultsOf(parsed.error, text)}. Put a JSON object of configuration entries into it, such as {"api.key": "..."}`,
+      `${parsed.fault}. Put a JSON object of configuration entries into it, such as {"api.key": "..."}`,
     );
   };
 }
@@ -147,20 +146,13 @@ function refusalOf(error: unknown): SecretText | undefined {
 
 const keyFault = 'cannot be decrypted: its KMS key is disabled, or does not permit this function to decrypt';
 
-/** Undefined when it is not JSON. The parser's own message would quote the secret. */
-function parseSecret(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function faultsOf(error: z.core.$ZodError, text: string): string {
-  const json = parseSecret(text);
-  if (json === undefined) return 'is not JSON';
+function parseSecret<T>(schema: z.ZodMiniType<T>, text: string): { data: T } | { fault: string } {
+  const parsed = parseJson(text);
+  if ('fault' in parsed) return { fault: `is not ${parsed.fault}` };
+  const { success, data, error } = schema.safeParse(parsed.json);
+  if (success) return { data };
   // Leaves room for the advice that follows it in the message.
-  return cutToBytes(sentenceOf(problemsOf(error, json), pointerTo), 600);
+  return { fault: cutToBytes(sentenceOf(problemsOf(error, parsed.json), pointerTo), 600) };
 }
 
 function unusableTenantSecret(name: string, fault: string): OnboardingError {

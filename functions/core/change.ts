@@ -12,19 +12,27 @@ import { OnboardingError } from '../model/errors.ts';
 import {
   fingerprintOf,
   harmlessOf,
+  optionsOf,
   type Configuration,
   type InstanceKey,
+  type InstanceOptions,
   type InstanceRow,
 } from '../model/instance.ts';
 import { isLeased, lease, release } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
+import { invalidRequest } from '../model/validation.ts';
 import { notFound } from './read.ts';
 import { busy, otherOrigin } from './remove.ts';
 import { asRead, heldBy, notOurs, wonBy } from './settle.ts';
 import { defaultTiming } from '../model/timing.ts';
 
-/** A field that is absent stays unchanged. An empty `configuration` sends the tenant's secret again. */
-export type Changes = {
+/**
+ * A field that is absent stays unchanged. An empty `configuration` sends the tenant's secret again. `id` and `element`
+ * change nothing, and have to be the instance's.
+ */
+export type Changes = Pick<InstanceOptions, 'eventsEnabled' | 'cachingEnabled'> & {
+  id?: number | undefined;
+  element?: { key: string } | undefined;
   name?: string | undefined;
   tags?: string[] | undefined;
   configuration?: Configuration | undefined;
@@ -75,6 +83,7 @@ export function createChanging({
     const nowMs = now();
     if (isLeased(row, nowMs)) throw busy(row, nowMs);
     if (row.origin !== origin) throw otherOrigin(row, origin);
+    assertMeant(row, changes);
     const configuration =
       changes.configuration &&
       (await changedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
@@ -167,7 +176,7 @@ export function createChanging({
   async function send(
     row: InstanceRow,
     instanceId: number,
-    { name, tags, configuration }: Changes,
+    { name, tags, configuration, ...others }: Changes,
     untilMs: number,
   ) {
     const wanted = {
@@ -175,6 +184,7 @@ export function createChanging({
       // Cloud Elements replaces tags, so ours go along.
       ...(tags && { tags: [...new Set(tags), ...markerTags(row, stage)] }),
       ...(configuration && { configuration }),
+      ...optionsOf(others),
     };
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
     let isCertain = true;
@@ -203,7 +213,25 @@ export function createChanging({
   }
 }
 
-function withChanges(row: InstanceRow, { name, tags, configuration }: Changes, nowMs: number): InstanceRow {
+/** @throws OnboardingError `invalid-request`: the body names another instance than the path */
+function assertMeant({ instanceId, elementKey }: InstanceRow, { id, element }: Changes): void {
+  const problems = [
+    ...(id === undefined || id === instanceId
+      ? []
+      : [{ pointer: '#/id', detail: 'expected the id of this instance' }]),
+    ...(element === undefined || element.key === elementKey
+      ? []
+      : [{ pointer: '#/element/key', detail: 'expected the element of this instance' }]),
+  ];
+  if (problems.length > 0) throw invalidRequest('the request', problems);
+}
+
+function withChanges(
+  row: InstanceRow,
+  { name, tags, configuration, ...others }: Changes,
+  nowMs: number,
+): InstanceRow {
+  const options = optionsOf({ ...row.options, ...optionsOf(others) });
   const changed = {
     ...release(row, row.checkAt),
     name: name ?? row.name,
@@ -212,6 +240,7 @@ function withChanges(row: InstanceRow, { name, tags, configuration }: Changes, n
       harmless: { ...row.harmless, ...harmlessOf(row.elementKey, configuration) },
       requestDigest: updatedDigest(row, configuration),
     }),
+    ...(options && { options }),
     updatedAt: nowMs,
   };
   return { ...changed, fingerprint: fingerprintOf(changed) };

@@ -1,6 +1,7 @@
 import type { OnboardingError } from '../model/errors.ts';
 import type { Removal } from '../model/events.ts';
 import {
+  fingerprintOf,
   maxFormers,
   maxNotices,
   momentOf,
@@ -59,6 +60,7 @@ export function claim(
     name: settings.name,
     tags: [...settings.tags],
     harmless: settings.harmless,
+    options: settings.options,
     ...provenanceIn(settings),
     ...(before && memoryOf(before)),
     ...askedAt(before, asked),
@@ -165,7 +167,11 @@ export function judge(
 /** A source that is not known, as in rows of earlier versions, may be that of any request. */
 function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
   const isOfSameSource = row.source === settings.source && row.requestDigest === settings.requestDigest;
-  return row.fingerprint === settings.fingerprint && (row.source === undefined || isOfSameSource);
+  const isOfSameSettings =
+    row.fingerprint === settings.fingerprint ||
+    // Earlier versions did not compare names and tags in NFC.
+    fingerprintOf(row) === settings.fingerprint;
+  return isOfSameSettings && (row.source === undefined || isOfSameSource);
 }
 
 /**

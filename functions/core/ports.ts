@@ -3,7 +3,13 @@ import type { TenantSecret } from '../model/configuration.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
 import type { Listed } from '../model/overview.ts';
 import type { Timing } from '../model/timing.ts';
-import type { Configuration, InstanceKey, InstanceRow, InstanceSummary } from '../model/instance.ts';
+import type {
+  Configuration,
+  InstanceKey,
+  InstanceOptions,
+  InstanceRow,
+  InstanceSummary,
+} from '../model/instance.ts';
 import type { InstanceId } from '../model/instance-id.ts';
 
 /**
@@ -155,13 +161,15 @@ export type CloudElements = {
       name: string;
       tags: string[];
       configuration: Configuration;
+      /** Further fields of Cloud Elements' `instance.json`. */
+      options?: InstanceOptions | undefined;
     },
     options: { timeoutMs: number },
   ): Promise<CreateOutcome>;
   /** Sets the given fields and nothing else; idempotent. */
   change(
     instance: InstanceKey & { instanceId: number },
-    changes: { name?: string; tags?: string[]; configuration?: Configuration },
+    changes: { name?: string; tags?: string[]; configuration?: Configuration } & InstanceOptions,
     options: { timeoutMs: number },
   ): Promise<ChangeOutcome>;
   read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;

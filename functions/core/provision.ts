@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { Mishap, Parts, UnusableInstance, Write } from './ports.ts';
-import { assertAllowed, configurationFor } from '../model/configuration.ts';
+import { assertAllowedFor, configurationFor } from '../model/configuration.ts';
 import { OnboardingError } from '../model/errors.ts';
 import {
   momentOf,
@@ -132,7 +132,7 @@ export function createProvisioning({
   });
 
   return async function provision(settings, { deadlineAt, recordRefusal }) {
-    if (recordRefusal === false) assertAllowed(settings);
+    if (recordRefusal === false) await assertAllowedFor(settings, () => readTenantSecret(settings));
     const { askedBy } = settings;
     const claimant: Requester = {
       settings,
@@ -293,6 +293,7 @@ export function createProvisioning({
       name: row.name,
       tags: [...row.tags, ...markerTags(row, stage)],
       configuration,
+      options: row.options,
     };
     const lastStartAt = row.sendDeadline - timing.createTimeoutMs;
     let error: OnboardingError | undefined;

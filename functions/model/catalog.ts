@@ -1,3 +1,5 @@
+import { textOf } from './entry-value.ts';
+
 type Entries = { required: readonly string[]; allowed: Readonly<Record<string, Form>> };
 
 /** What the value of an allowed entry looks like: it is stored and compared, so a credential must not pass for one. */
@@ -38,7 +40,7 @@ export const allowedKeys = (elementKey: string): readonly string[] => Object.key
 export function expectedOf(elementKey: string, name: string, value: unknown): string | undefined {
   const allowed = allowedOf(elementKey);
   const form = Object.hasOwn(allowed, name) ? allowed[name] : undefined;
-  return form && !form.pattern.test(String(value)) ? form.expected : undefined;
+  return form && !form.pattern.test(textOf(value)) ? form.expected : undefined;
 }
 
 /** May the value be stored, compared and repeated? */

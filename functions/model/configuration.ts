@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { joinNamed } from './bounded-text.ts';
 import { allowedKeys, expectedOf, requiredKeys } from './catalog.ts';
-import { OnboardingError } from './errors.ts';
+import { leavesOf, textOf } from './entry-value.ts';
+import { OnboardingError, type Problem } from './errors.ts';
 import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
 import { pointerTo } from './validation.ts';
 
@@ -66,39 +67,98 @@ export function provenanceOf({ elementKey, configuration, askedBy }: Wanted): Pr
 }
 
 /**
- * Refuses an event that sets an entry outside the allow-list, and a request that does so without every required entry:
- * what it lacks would have to come from the tenant's secret, which could then be sent to a server of the caller's.
+ * Refuses an allowed entry whose value is not of its form, an event that sets an entry outside the allow-list, and a
+ * request that does so without every required entry: what it lacks would have to come from the tenant's secret, which
+ * could then be sent to a server of the caller's.
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
-export function assertAllowed({ elementKey, configuration, askedBy }: Wanted): void {
-  assertForms(elementKey, configuration);
+export function assertAllowed(wanted: Wanted): void {
+  const refusal = refusalOf(wanted);
+  if (refusal) throw refusal;
+}
+
+function refusalOf({ elementKey, configuration, askedBy }: Wanted): OnboardingError | undefined {
+  const faults = formFaultsOf(elementKey, configuration);
   const outside = outsideAllowList(elementKey, Object.keys(configuration));
-  if (outside.length === 0) return;
-  if (askedBy !== undefined) throw notAllowed(elementKey, outside);
+  if (outside.length > 0 && askedBy !== undefined) return notAllowed(elementKey, outside, faults);
   const missing = requiredKeys(elementKey).filter((name) => !Object.hasOwn(configuration, name));
-  if (missing.length === 0) return;
-  throw missingConfiguration(
-    `The request sets ${joinNamed(outside, ', ')}, so the tenant's secret is not used and the request must bring ` +
-      `${missing.join(', ')} as well. Beside the tenant's secret a request may set ${allowedInWords(elementKey)}.`,
-    missing,
+  if (outside.length === 0 || missing.length === 0) {
+    return faults.length > 0
+      ? new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) })
+      : undefined;
+  }
+  const [set, lacking] = [joinNamed(outside, ', '), missing.join(', ')];
+  const message =
+    `The request sets ${set}, so the tenant's secret is not used and ${lacking} is missing. Send ${lacking} in the same ` +
+    `configuration; or leave out ${set} and put ${lacking} into the tenant's secret, beside which a request may set ` +
+    `${allowedInWords(elementKey)}.`;
+  return new OnboardingError(
+    faults.length > 0 ? 'invalid-request' : 'missing-configuration',
+    [...(faults.length > 0 ? [inWords(faults)] : []), message].join(' '),
+    {
+      problems: problemsOf([...faults, ...outsideFaults(elementKey, outside)]),
+      missing: missing.map(placeOf),
+    },
   );
 }
 
-/** @throws OnboardingError `invalid-request` for an allowed entry whose value is not of its form */
-function assertForms(elementKey: string, configuration: Configuration): void {
-  const faults = Object.entries(configuration).flatMap(([name, value]) => {
+type Fault = { name: string; detail: string };
+
+/** Allowed entries whose values are not of their form. */
+function formFaultsOf(elementKey: string, configuration: Configuration): Fault[] {
+  return Object.entries(configuration).flatMap(([name, value]) => {
     const expected = expectedOf(elementKey, name, value);
     return expected === undefined ? [] : [{ name, detail: `expected ${expected}` }];
   });
-  if (faults.length === 0) return;
-  // Of a refused event the message is all that is kept.
-  const described = joinNamed(
+}
+
+/** Of a refused event the message is all that is kept. */
+const inWords = (faults: readonly Fault[]): string =>
+  `The configuration is not valid: ${joinNamed(
     faults.map(({ name, detail }) => `${name} ${detail}`),
     '; ',
-  );
-  throw new OnboardingError('invalid-request', `The configuration is not valid: ${described}.`, {
-    problems: faults.map(({ name, detail }) => ({ pointer: pointerTo(['configuration', name]), detail })),
+  )}.`;
+
+const problemsOf = (faults: readonly Fault[]): Problem[] =>
+  faults.map(({ name, detail }) => ({ pointer: pointerTo(['configuration', name]), detail }));
+
+const placeOf = (name: string): string => `configuration.${name}`;
+
+/**
+ * As `assertAllowed`, for who may read the tenant's secret: beside what is wrong it also names what is missing.
+ * @throws OnboardingError `invalid-request`, `missing-configuration`
+ */
+export async function assertAllowedFor(
+  settings: ForInstance,
+  readTenantSecret: () => Promise<TenantSecret>,
+): Promise<void> {
+  const refusal = refusalOf(settings);
+  if (!refusal) return;
+  // The request is refused whether or not the secret can be read.
+  const secret = settings.source === 'secret' && (await readTenantSecret().catch(() => undefined));
+  const lack = secret ? lackOf(settings, secret) : undefined;
+  if (!lack) throw refusal;
+  throw new OnboardingError(refusal.code, `${refusal.message} ${lack.message}`, {
+    ...refusal.facts,
+    ...lack.facts,
   });
+}
+
+type ForInstance = Wanted & InstanceKey & Pick<Provenance, 'source'>;
+
+/** What neither the request nor the tenant's secret has. */
+function lackOf(settings: ForInstance, secret: TenantSecret): OnboardingError | undefined {
+  const configuration = { ...secret.configuration, ...settings.configuration };
+  const missing = requiredKeys(settings.elementKey).filter((name) => !Object.hasOwn(configuration, name));
+  if (missing.length === 0) return undefined;
+  // An event may not bring credentials.
+  const ways =
+    settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
+  return missingConfiguration(
+    `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
+      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and retry.`,
+    missing,
+  );
 }
 
 /**
@@ -108,23 +168,15 @@ function assertForms(elementKey: string, configuration: Configuration): void {
  * @throws OnboardingError `missing-configuration`, naming every entry that is missing, or as `assertAllowed`
  */
 export async function configurationFor(
-  settings: Wanted & InstanceKey & Pick<Provenance, 'source'>,
+  settings: ForInstance,
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
-  assertAllowed(settings);
+  await assertAllowedFor(settings, readTenantSecret);
   if (settings.source === 'request') return settings.configuration;
   const secret = await readTenantSecret();
-  const configuration = { ...secret.configuration, ...settings.configuration };
-  const missing = requiredKeys(settings.elementKey).filter((name) => !Object.hasOwn(configuration, name));
-  if (missing.length === 0) return configuration;
-  // An event may not bring credentials.
-  const ways =
-    settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
-  throw missingConfiguration(
-    `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
-      `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and retry.`,
-    missing,
-  );
+  const lack = lackOf(settings, secret);
+  if (lack) throw lack;
+  return { ...secret.configuration, ...settings.configuration };
 }
 
 /**
@@ -140,9 +192,13 @@ export async function changedConfiguration(
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   const { elementKey } = row;
-  assertForms(elementKey, configuration);
+  const faults = formFaultsOf(elementKey, configuration);
   const names = Object.keys(configuration);
   const outside = outsideAllowList(elementKey, names);
+  if (faults.length > 0) {
+    if (outside.length > 0 && row.source === 'secret') throw notAllowed(elementKey, outside, faults);
+    throw new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) });
+  }
   const remembered = outsideAllowList(elementKey, requestEntriesOf(row));
   if (names.length > 0 && outside.length === 0) return configuration;
   switch (row.source) {
@@ -213,8 +269,11 @@ export function updatedDigest(
  */
 function digestOf(names: readonly string[], configuration: Configuration): string {
   const entries = names.toSorted().map((name) => {
-    const address = addressIn(name, String(configuration[name]));
-    return address === undefined ? [name] : [name, address];
+    const addresses = leavesOf(configuration[name], [name]).flatMap((inside) => {
+      const deciding = inside.names.findLast(decidesAddress) ?? name;
+      return addressIn(deciding, textOf(inside.leaf)) ?? [];
+    });
+    return [name, ...addresses.toSorted()];
   });
   return createHash('sha256').update(JSON.stringify(entries)).digest('base64url');
 }
@@ -254,19 +313,32 @@ function addressIn(name: string, value: string): string | undefined {
   return text.replace(/[?#].*$/s, '').replace(/^.*@/s, '');
 }
 
-function notAllowed(elementKey: string, names: readonly string[]): OnboardingError {
+function notAllowed(
+  elementKey: string,
+  outside: readonly string[],
+  faults: readonly Fault[] = [],
+): OnboardingError {
+  // Names the entries itself: of a refused event the message is all that is kept.
+  const message = `The configuration ${joinNamed(outside, ', ')} ${ruleOf(elementKey)}.`;
+  return new OnboardingError(
+    'invalid-request',
+    [message, ...(faults.length > 0 ? [inWords(faults)] : [])].join(' '),
+    { problems: problemsOf([...faults, ...outsideFaults(elementKey, outside)]) },
+  );
+}
+
+const outsideFaults = (elementKey: string, outside: readonly string[]): Fault[] =>
+  outside.map((name) => ({ name, detail: ruleOf(elementKey) }));
+
+function ruleOf(elementKey: string): string {
   const allowed = allowedKeys(elementKey);
   const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
-  const rule = `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
-  // Names the entries itself: of a refused event the message is all that is kept.
-  return new OnboardingError('invalid-request', `The configuration ${joinNamed(names, ', ')} ${rule}.`, {
-    problems: names.map((name) => ({ pointer: pointerTo(['configuration', name]), detail: rule })),
-  });
+  return `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
 }
 
 function missingConfiguration(message: string, names: readonly string[]): OnboardingError {
   return new OnboardingError('missing-configuration', message, {
-    missing: names.map((name) => `configuration.${name}`),
+    missing: names.map(placeOf),
   });
 }
 

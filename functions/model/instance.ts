@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { isDocumented, isHarmless } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
+import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
 import { momentsSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
@@ -28,21 +29,31 @@ export const elementKeySchema = z.string().check(
   }),
 );
 
+const noMarkup = 'no "<", no ">" and no control characters';
+
 /** Cloud Elements strips HTML from names and tags, so text that it would change is refused instead. */
-const plainText = z
-  .string()
-  .check(
-    z.maxLength(255, 'at most 255 characters'),
-    z.regex(/\S/, 'at least one visible character'),
-    z.regex(/^[^<>\p{Cc}\p{Cs}]*$/u, 'no "<", no ">" and no control characters'),
-  );
+const plainText = z.string().check(
+  z.maxLength(255, 'at most 255 characters'),
+  z.regex(/[^\s\p{Cf}]/u, 'at least one visible character'),
+  z.regex(/^[^<>\p{Cc}\p{Cs}]*$/u, {
+    error: ({ input }) => (isPlaceholder(input) ? filledIn : noMarkup),
+  }),
+  z.regex(/^(?![\s\S]*&#?\w+;)/, 'no HTML entity such as "&amp;"'),
+);
+
+const nameSchema = plainText.check(
+  // Two of them join letters of some scripts, and emoji.
+  z.regex(/^[\u200c\u200d\P{Cf}]*$/u, 'no invisible characters'),
+);
 
 /** What the service's own tags begin with, in any case and with any white space around it. */
 export const reservedTagPrefixes = ['tenant', 'provision', 'owner'] as const;
 const reservedTag = new RegExp(`^\\s*(${reservedTagPrefixes.join('|')})\\s*:`, 'i');
 
 export const tagSchema = plainText.check(
-  z.refine((tag) => !reservedTag.test(tag), {
+  z.regex(/^\P{Cf}*$/u, 'no invisible characters'),
+  // Without characters that are ignored where nothing can show them.
+  z.refine((tag) => !reservedTag.test(tag.replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')), {
     error: 'a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
   }),
 );
@@ -55,24 +66,6 @@ export const entryNameSchema = z.string().check(
   }),
 );
 
-const expectedValue =
-  'text that is not blank, no mask such as "***" and no placeholder such as "<key>", a number, true or false';
-
-/** Cloud Elements takes an object as value only in the form of a JSON string. */
-const entryValueSchema = z.union(
-  [
-    z.string().check(
-      // A blank entry is a form that was not filled in, a mask is what Cloud Elements shows in place of a credential.
-      z.regex(/[^\s*•]/, expectedValue),
-      // No `<…>`: it begins or ends otherwise, or has more of these signs inside.
-      z.regex(/^\s*[^\s<]|[^\s>]\s*$|<[\s\S]*<|>[\s\S]*>/, expectedValue),
-    ),
-    z.boolean(),
-    z.number(),
-  ],
-  { error: expectedValue },
-);
-
 export const configurationSchema = z.record(entryNameSchema, entryValueSchema);
 export type Configuration = z.infer<typeof configurationSchema>;
 
@@ -82,31 +75,80 @@ export const tenantSecretSchema = z.record(
   entryValueSchema,
 );
 
+const flag = z.optional(z.boolean('true or false'));
+
+/** Documented fields beside the configuration that are passed on and kept. */
+const optionsShape = {
+  eventsEnabled: flag,
+  cachingEnabled: flag,
+  retrieveObjectsAfterInstantiation: flag,
+  externalAuthentication: z.optional(z.enum(['none', 'initial'], '"none" or "initial"')),
+};
+const optionsSchema = z.object(optionsShape);
+export type InstanceOptions = z.infer<typeof optionsSchema>;
+
+/** Those that a request sets; undefined if it sets none. */
+export function optionsOf(asked: InstanceOptions): InstanceOptions | undefined {
+  const { eventsEnabled, cachingEnabled, retrieveObjectsAfterInstantiation, externalAuthentication } = asked;
+  const options = {
+    ...(eventsEnabled !== undefined && { eventsEnabled }),
+    ...(cachingEnabled !== undefined && { cachingEnabled }),
+    ...(retrieveObjectsAfterInstantiation !== undefined && { retrieveObjectsAfterInstantiation }),
+    ...(externalAuthentication !== undefined && { externalAuthentication }),
+  };
+  return Object.keys(options).length > 0 ? options : undefined;
+}
+
 /** The settable part of Cloud Elements' `instance.json`. */
 const settingsShape = {
-  name: z.optional(plainText),
+  name: z.optional(nameSchema),
   tags: z.optional(z.array(tagSchema).check(z.maxLength(20, 'at most 20 tags'))),
   configuration: z.optional(configurationSchema),
+  /** Printed in bodies of elements that are configured by keys, too, but empty; then it is not passed on. */
+  providerData: z.optional(
+    z.strictObject(
+      {},
+      'an empty object: this element needs an OAuth consent in a browser, which this service does not do. Create the ' +
+        "instance with Cloud Elements' own OAuth flow, in its console",
+    ),
+  ),
 };
+
+const namedElement = z.strictObject({ key: elementKeySchema });
 
 /** Body of `POST /tenants/{tenantId}/instances`: Cloud Elements' `instance.json`. */
 export const instanceRequestSchema = z.strictObject({
-  element: z.strictObject({ key: elementKeySchema }),
+  element: namedElement,
   ...settingsShape,
+  ...optionsShape,
 });
 
+/** Fields of a `PATCH` that change nothing: clients of Cloud Elements send the instance along. */
+export const unchangingFields = ['id', 'element', 'providerData'] as const;
+
 /** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: an absent field stays unchanged. */
-export const instanceChangesSchema = z.strictObject(settingsShape).check(
-  z.refine((changes) => Object.values(changes).some((value) => value !== undefined), {
-    error: 'at least one of name, tags and configuration',
-  }),
-);
+export const instanceChangesSchema = z
+  .strictObject({
+    id: z.optional(z.int('the id of this instance')),
+    element: z.optional(namedElement),
+    ...settingsShape,
+    eventsEnabled: flag,
+    cachingEnabled: flag,
+  })
+  .check(
+    z.refine(
+      ({ id: _id, element: _element, providerData: _data, ...changes }) =>
+        Object.values(changes).some((value) => value !== undefined),
+      { error: 'at least one of name, tags, configuration, eventsEnabled and cachingEnabled' },
+    ),
+  );
 
 /** Detail of a `TenantOnboarded` event: the same plus the tenant, with the element left open. */
 export const tenantOnboardedSchema = z.strictObject({
   tenantId: tenantIdSchema,
-  element: z.optional(z.strictObject({ key: elementKeySchema })),
+  element: z.optional(namedElement),
   ...settingsShape,
+  ...optionsShape,
 });
 
 export type InstanceKey = { tenantId: string; elementKey: string };
@@ -160,6 +202,7 @@ export type InstanceSettings = InstanceKey &
     configuration: Configuration;
     /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
     harmless: Record<string, string>;
+    options: InstanceOptions | undefined;
     fingerprint: string;
     askedBy?: EventOrigin | undefined;
   };
@@ -171,7 +214,7 @@ export function settingsOf(
     name?: string | undefined;
     tags?: string[] | undefined;
     configuration?: Configuration | undefined;
-  },
+  } & InstanceOptions,
   askedBy?: EventOrigin,
 ): InstanceSettings {
   const configuration = asked.configuration ?? {};
@@ -180,6 +223,7 @@ export function settingsOf(
     name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
     tags: [...new Set(asked.tags)],
     harmless: harmlessOf(key.elementKey, configuration),
+    options: optionsOf(asked),
     ...provenanceOf({ elementKey: key.elementKey, configuration, askedBy }),
   };
   return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
@@ -188,27 +232,35 @@ export function settingsOf(
 export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
   return Object.fromEntries(
     Object.entries(configuration).flatMap(([name, value]) =>
-      isHarmless(elementKey, name, value) ? [[name, String(value)]] : [],
+      isHarmless(elementKey, name, value) ? [[name, textOf(value)]] : [],
     ),
   );
 }
 
 /**
- * Two requests for the same instance have the same fingerprint, and the same source: SHA-256 over element, name, tags
- * and the configuration that the catalogue lists as harmless. A credential never enters it, not even hashed: short keys
- * could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
+ * Two requests for the same instance have the same fingerprint, and the same source: SHA-256 over element, name, tags,
+ * the configuration that the catalogue lists as harmless and, if there are any, the options. A credential never enters
+ * it, not even hashed: short keys could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
  */
 export function fingerprintOf({
   elementKey,
   name,
   tags,
   harmless,
-}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless'> & { tags: readonly string[] }): string {
-  const entries = Object.entries(harmless).toSorted(([a], [b]) => a.localeCompare(b));
-  return createHash('sha256')
-    .update(JSON.stringify([elementKey, name, tags.toSorted(), entries]))
-    .digest('base64url');
+  options,
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless' | 'options'> & { tags: readonly string[] }): string {
+  const asked = [
+    elementKey,
+    // The same letters may be one character or two.
+    name.normalize('NFC'),
+    tags.map((tag) => tag.normalize('NFC')).toSorted(),
+    Object.entries(harmless).toSorted(byName),
+    ...(options ? [Object.entries(options).toSorted(byName)] : []),
+  ];
+  return createHash('sha256').update(JSON.stringify(asked)).digest('base64url');
 }
+
+const byName = ([a]: [string, unknown], [b]: [string, unknown]): number => a.localeCompare(b);
 
 /** What finds the instances of a generation that was given up: `name` and `createdAt` as its row had them. */
 const formerSchema = z.object({ provisionId: z.string(), name: z.string(), createdAt: z.number() });
@@ -261,6 +313,7 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   origin: z.string(),
   fingerprint: z.string(),
   harmless: z.record(z.string(), z.string()),
+  options: z.optional(optionsSchema),
   /** The later one of `askedTimes`; rows of earlier versions have it alone. */
   askedAt: z.number(),
   /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */

@@ -3,21 +3,28 @@ import { joinNamed, maxNamed } from './bounded-text.ts';
 import { isDocumented } from './catalog.ts';
 import { isEntryName } from './entry-name.ts';
 import { OnboardingError, type Problem } from './errors.ts';
+import { markIn } from './json.ts';
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 type Fault = { path: Path; detail: string };
 
-/** Fields of Cloud Elements' documented bodies whose names are longer than names usually are. */
-const longNames: ReadonlySet<PropertyKey> = new Set([
+/** Fields of Cloud Elements' documented bodies whose names do not look like names. */
+const documentedNames: ReadonlySet<PropertyKey> = new Set([
   'eventsNotificationCallbackUrl',
   'externalAuthentication',
   'provisionInteractions',
+  // No name, and no credential either.
+  '__proto__',
   'retrieveObjectsAfterInstantiation',
 ]);
 
-const isRepeatable = (part: PropertyKey): boolean =>
-  typeof part === 'number' || longNames.has(part) || isDocumented(String(part)) || isEntryName(String(part));
+/** May the name of a field be shown, or may it be a credential in the wrong place? */
+export const isRepeatable = (part: PropertyKey): boolean =>
+  typeof part === 'number' ||
+  documentedNames.has(part) ||
+  isDocumented(String(part)) ||
+  isEntryName(String(part));
 
 /** A path up to the first name that may be a credential in the wrong place. */
 function repeatable(path: Path): Path {
@@ -54,19 +61,35 @@ export function faultsOf(error: z.core.$ZodError, input: unknown): Fault[] {
 }
 
 function describe(issue: Issue, input: unknown): Fault[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], detail: 'is not a known field' }));
+  if (issue.code === 'unrecognized_keys' && issue.message === unworded) {
+    return issue.keys.map((key) => markedFault(issue.path, key) ?? unknownField([...issue.path, key]));
   }
   if (issue.code === 'invalid_key') {
+    const parent = issue.path.slice(0, -1);
     // The key itself is left out: a credential may have been put in its place.
     return [
-      { path: issue.path.slice(0, -1), detail: `expected ${issue.issues[0]?.message ?? issue.message}` },
+      markedFault(parent, String(issue.path.at(-1))) ?? {
+        path: parent,
+        detail: `expected ${issue.issues[0]?.message ?? issue.message}`,
+      },
     ];
   }
-  const isTypeOnly = issue.code === 'invalid_type' && issue.message === 'Invalid input';
+  const isTypeOnly = issue.code === 'invalid_type' && issue.message === unworded;
   const expected = `expected ${isTypeOnly ? (typeNames[issue.expected] ?? issue.expected) : issue.message}`;
   const missing = issue.code === 'invalid_type' && valueAt(input, issue.path) === undefined;
   return [{ path: issue.path, detail: missing ? `is missing: ${expected}` : expected }];
+}
+
+/** Zod's message where the schema has none of its own. */
+const unworded = 'Invalid input';
+
+const unknownField = (path: Path): Fault => ({ path, detail: 'is not a known field' });
+
+/** The fault at a name that `parseJson` has put there. */
+function markedFault(path: Path, key: string): Fault | undefined {
+  const mark = markIn(key);
+  if (!mark) return undefined;
+  return { path: mark.name === undefined ? path : [...path, mark.name], detail: `expected ${mark.expected}` };
 }
 
 const typeNames: Partial<Record<string, string>> = {

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { OnboardingError, type Problem } from '../model/errors.ts';
 import { elementKeySchema, tenantIdSchema } from '../model/instance.ts';
+import { parseJson } from '../model/json.ts';
 import { invalidRequest, pointerTo, problemsOf } from '../model/validation.ts';
 import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
@@ -35,8 +36,8 @@ export type HttpAnswer = { statusCode: number; headers?: Record<string, string>;
 export const tenantPath = z.object({ tenantId: tenantIdSchema });
 export const instancePath = z.object({ tenantId: tenantIdSchema, elementKey: elementKeySchema });
 
-/** The body schema of routes that have none. */
-export const noBody = z.undefined('no body');
+/** The body schema of routes that have none. Some clients of Cloud Elements send an empty object with every request. */
+export const noBody = z.optional(z.strictObject({}, 'no body'));
 
 /**
  * A Lambda handler for one route: parses path and body, names everything wrong with both at once, answers errors as
@@ -146,20 +147,42 @@ function readBody(event: HttpEvent): { json: unknown } | { problem: Problem } {
       `The body has ${bytes.length} bytes; at most ${maxBodyBytes} are accepted.`,
     );
   }
-  const mediaType = event.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
-  if (mediaType !== undefined && mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
-    throw new OnboardingError(
-      'unsupported-media-type',
-      'The body must be sent with "content-type: application/json".',
-    );
-  }
+  assertReadable(event.headers);
+  // The gateway hands over text, in which it has replaced the bytes that are no UTF-8: maybe in a credential.
+  const isDamaged = !event.isBase64Encoded && (event.body.includes('\uFFFD') || !event.body.isWellFormed());
+  const text = isDamaged ? undefined : decode(bytes);
+  if (text === undefined) return { problem: { pointer: '#', detail: 'expected JSON in UTF-8' } };
+  const parsed = parseJson(text);
+  return 'json' in parsed ? parsed : { problem: { pointer: '#', detail: `expected ${parsed.fault}` } };
+}
+
+function decode(bytes: Uint8Array): string | undefined {
   try {
-    return { json: JSON.parse(utf8.decode(bytes)) };
+    return utf8.decode(bytes);
   } catch {
-    // The parser's message would quote the body.
-    return { problem: { pointer: '#', detail: 'expected JSON' } };
+    return undefined;
   }
 }
+
+/** @throws OnboardingError `unsupported-media-type` */
+function assertReadable({
+  'content-type': contentType = 'application/json',
+  'content-encoding': encoding = '',
+}: HttpEvent['headers']): void {
+  const [mediaType = '', ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
+  if (mediaType !== 'application/json' && !mediaType.endsWith('+json')) {
+    throw unsupported('The body must be sent with "content-type: application/json".');
+  }
+  const charset = parameters.find((each) => each.startsWith('charset='));
+  if (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset)) {
+    throw unsupported('The body must be in UTF-8, and its "content-type" without another charset.');
+  }
+  if (!/^(identity)?$/i.test(encoding.trim())) {
+    throw unsupported('The body must not be compressed: send it without "content-encoding".');
+  }
+}
+
+const unsupported = (message: string) => new OnboardingError('unsupported-media-type', message);
 
 function problemAnswer(error: unknown): HttpAnswer {
   const problem =

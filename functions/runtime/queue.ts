@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { OnboardingError } from '../model/errors.ts';
+import { parseJson } from '../model/json.ts';
 import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
@@ -72,7 +73,8 @@ export function queueHandler<
   };
 
   async function work(body: string, arrivedAt: number, delivery: Delivery) {
-    const json = parseJson(body);
+    const parsed = parseJson(body);
+    const json = 'json' in parsed ? parsed.json : undefined;
     if (consumer.isNotOurs(json)) {
       measureOutcome({});
       return { outcome: 'not-ours', retry: false };
@@ -106,13 +108,4 @@ export function queueHandler<
 function malformedFields(error: unknown) {
   const problems = error instanceof OnboardingError ? error.facts.problems : undefined;
   return { ...errorFields(error), problems };
-}
-
-/** Undefined when it is not JSON. The parser's own message would quote the body. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -6,6 +6,7 @@ import {
   instanceChangesSchema,
   reservedTagPrefixes,
   tagSchema,
+  unchangingFields,
 } from '../../functions/model/instance.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
@@ -15,8 +16,8 @@ export type NamedSchema = { schema: z.core.$ZodType; notes?: SchemaNotes };
 
 /** JSON Schemas of refinements, which zod knows as code only. A test sends both sides of each to the functions. */
 const refinements = new Map<z.core.$ZodType, JsonSchema>([
-  // JSON has no `undefined`: a present field has a value.
-  [instanceChangesSchema, { minProperties: 1 }],
+  // JSON has no `undefined`: a present field has a value. Some fields change nothing.
+  [instanceChangesSchema, { not: { propertyNames: { enum: [...unchangingFields] } } }],
   [entryNameSchema, entryNames()],
   [elementKeySchema, elementKeys()],
   [tagSchema, { not: { pattern: `^\\s*(${reservedTagPrefixes.map(inAnyCase).join('|')})\\s*:` } }],

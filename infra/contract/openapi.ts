@@ -146,7 +146,8 @@ export function openApiDocument() {
       description: [
         packageJson.description,
         'Errors of type `application/problem+json` come from the service; those of type `application/json` with only a `message` come from API Gateway, which responds with 404 to every other method and path.',
-        'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes.',
+        'Lengths count UTF-16 code units: a character beyond U+FFFF counts twice. The whole body may have 65,536 bytes. An empty object is ignored as the body of a route that has none.',
+        'A body in another charset than UTF-8, or compressed, is `unsupported-media-type`. A number that JSON does not carry exactly (`1.10`, `12345678901234567890`), a name that occurs twice in an object, and `__proto__` as a name are refused. The depth and the content of objects and lists in `configuration` are bounded.',
       ].join('\n\n'),
       license: { name: packageJson.license, identifier: packageJson.license },
     },

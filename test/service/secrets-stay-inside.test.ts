@@ -109,6 +109,9 @@ async function successes(): Promise<void> {
   expect(answer).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
   answers.push({ what: 'token', answer: { ...answer, text: '', json: undefined } });
 
+  const value = { login: [plantKey('inside an object')], [plantKey('as a name inside an object')]: {} };
+  await expectAnswer('an object', 201, service.post(newTenant(), withValue(value)));
+
   const withSecret = newTenant();
   await service.putTenantSecret(withSecret, { 'api.key': plantKey('of a tenant’s secret') });
   await expectAnswer('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
@@ -238,7 +241,13 @@ async function refusalsByCloudElements(own: PlatformSecrets): Promise<void> {
     service.simulator.fail({ on: 'POST /instances', effect, outcome: outcome(quotation) });
     await expectAnswer(what, status, service.post(newTenant(), taxify(key)), code);
   }
+  const inside = plantKey('inside an object, quoted');
+  service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
+  const body = withValue({ login: [inside], [inside]: { url: 'x' } });
+  await expectAnswer('an object', 400, service.post(newTenant(), body), 'refused-by-cloud-elements');
 }
+
+const withValue = (value: unknown) => ({ element: { key: 'taxify' }, configuration: { 'api.key': value } });
 
 async function requestsThatAreWrong(): Promise<void> {
   const wrong: [string, (key: string) => string | object][] = [
@@ -249,7 +258,12 @@ async function requestsThatAreWrong(): Promise<void> {
     ['as the element key', (key) => ({ element: { key } })],
     ['in the place of a field', (key) => ({ ...taxify('k'), [key]: 'x' })],
     ['in the place of an entry', (key) => ({ ...taxify('k'), configuration: { [key]: 'x' } })],
-    ['in a list', (key) => ({ element: { key: 'taxify' }, configuration: { 'api.key': [key] } })],
+    ['too deep in a list', (key) => withValue([[[[[[key]]]]]])],
+    ['beside a blank', (key) => withValue({ login: key, [key]: '<<LOGIN>>' })],
+    ['in providerData', (key) => taxify('k', { providerData: { code: key, [key]: 1 } })],
+    ['in curly quotes', (key) => `{"element":{"key":"taxify"},"configuration":{"api.key":“${inJson(key)}”}}`],
+    ['beside a number', (key) => `{"api.key":"${inJson(key)}","${inJson(key)}":1.10}`],
+    ['twice', (key) => `{"${inJson(key)}":"${inJson(key)}","${inJson(key)}":1}`],
     ['as the configuration', (key) => ({ element: { key: 'taxify' }, configuration: key })],
     ['as a name of the wrong type', (key) => taxify('k', { name: [key] })],
     ['in a tag of ours', (key) => taxify('k', { tags: [`owner:${key}`] })],
@@ -299,7 +313,7 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
     ['in a secret that is not JSON', (key) => key],
     ['in a secret that breaks off', (key) => `{"api.key": "${inJson(key)}`],
     ['in a secret of the wrong type', (key) => JSON.stringify([key])],
-    ['too deep in a secret', (key) => JSON.stringify({ 'api.key': { key } })],
+    ['too deep in a secret', (key) => JSON.stringify({ 'api.key': [[[[[{ key }]]]]] })],
   ];
   for (const [what, write] of tenants) {
     const tenantId = newTenant();

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { defaultElementKey, isHarmless } from '../../../functions/model/catalog.ts';
-import { isEntryName } from '../../../functions/model/entry-name.ts';
+import { isRepeatable } from '../../../functions/model/validation.ts';
 
 /**
  * Copies a bad row for the file of failed rows. A credential may be anywhere in the row, in a misspelled or nested field
@@ -20,6 +20,7 @@ export const configurationColumn = /^configuration\.(.+)$/;
 
 const textSchema = z.string();
 const scalarSchema = z.union([z.string(), z.number(), z.boolean()]);
+const flagSchema = z.boolean();
 const objectSchema = z.record(z.string(), z.unknown());
 
 /** Copies a row of CSV, by column. */
@@ -43,6 +44,9 @@ export function copiedFields(given: Readonly<Record<string, unknown>>): Record<s
     name: valid(textSchema),
     tags: valid(z.array(textSchema)),
     element: fields((key, value) => (key === 'key' ? valid(textSchema)(value) : notCopied)),
+    eventsEnabled: valid(flagSchema),
+    cachingEnabled: valid(flagSchema),
+    retrieveObjectsAfterInstantiation: valid(flagSchema),
     configuration: fields((key, value) =>
       isHarmless(elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
     ),
@@ -65,6 +69,6 @@ const fields =
 /** A key that does not look like a name may be a credential itself. */
 function named(object: Readonly<Record<string, unknown>>, copy: (key: string, value: unknown) => unknown) {
   return Object.fromEntries(
-    Object.entries(object).map(([key, value]) => [isEntryName(key) ? key : notCopied, copy(key, value)]),
+    Object.entries(object).map(([key, value]) => [isRepeatable(key) ? key : notCopied, copy(key, value)]),
   );
 }

@@ -7,6 +7,7 @@ import { defaultElementKey, isCatalogued, requiredKeys } from '../../../function
 import { isEntryName } from '../../../functions/model/entry-name.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
 import { configurationSchema, entryNameSchema, type InstanceKey } from '../../../functions/model/instance.ts';
+import { parseJson } from '../../../functions/model/json.ts';
 import {
   configurationColumn,
   copiedCells,
@@ -185,21 +186,14 @@ function readJsonLines(text: string): { columns: string[]; records: Draft[] } {
   const records = text.split('\n').flatMap((source, index): Draft[] => {
     if (source.trim() === '') return [];
     const line = index + 1;
-    const parsed = objectSchema.safeParse(parseJson(source)).data;
-    if (!parsed) return [unreadable(line, 'is not a JSON object')];
-    const given = Object.fromEntries(Object.entries(parsed).filter(([key]) => !isFailureColumn(key)));
+    const read = parseJson(source);
+    if ('fault' in read) return [unreadable(line, `is not ${read.fault.replace('line 1, ', '')}`)];
+    const object = objectSchema.safeParse(read.json).data;
+    if (!object) return [unreadable(line, 'is not a JSON object')];
+    const given = Object.fromEntries(Object.entries(object).filter(([key]) => !isFailureColumn(key)));
     return [{ line, given, copied: copiedFields(given), detail: given, faults: [] }];
   });
   return { columns: [], records };
-}
-
-/** Undefined when it is not JSON. The parser's own message would quote the line. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Checks a row with the service's own parser of events. */

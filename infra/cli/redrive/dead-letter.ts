@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { elementKeySchema, tenantIdSchema } from '../../../functions/model/instance.ts';
+import { parseJson } from '../../../functions/model/json.ts';
 import { oldestOnboardingMs } from '../../../functions/model/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../../functions/triggers.ts';
 import { bad, bold, good } from '../terminal.ts';
@@ -48,7 +49,8 @@ export function readDeadLetter(
   { messageId, arrivedAtMs, body }: { messageId: string; arrivedAtMs: number; body: string },
   nowMs = Date.now(),
 ): DeadLetter {
-  const event = parseJson(body);
+  const parsed = parseJson(body);
+  const event = 'json' in parsed ? parsed.json : undefined;
   const { 'detail-type': detailType, time, detail } = recognisableSchema.parse(event);
   const isCut = time !== undefined && Date.parse(time) > arrivedAtMs;
   const sentAt = new Date(isCut || time === undefined ? toTheSecond(arrivedAtMs) : time);
@@ -59,13 +61,13 @@ export function readDeadLetter(
     if (queue === 'onboard-tenants' && nowMs - sentAt.getTime() > oldestOnboardingMs) {
       return { ...read, fault: `is older than ${oldestOnboardingDays} days and would be ignored` };
     }
-    return { ...read, isCut, body: isCut ? withTime(sentAt, event) : body };
+    return { ...read, isCut, body: isCut ? withTime(sentAt, body) : body };
   } catch (error) {
     return {
       ...shown,
       tenantId: detail?.tenantId,
       elementKey: detail?.element?.key,
-      fault: event === undefined ? 'is not JSON' : faultOf(error),
+      fault: 'fault' in parsed ? `is not ${parsed.fault}` : faultOf(error),
     };
   }
 }
@@ -76,8 +78,11 @@ const oldestOnboardingDays = oldestOnboardingMs / (24 * 60 * 60 * 1_000);
  * The function limits an event's time to its message's arrival. The message that goes back arrives later than the first
  * one, so the time is limited in its body.
  */
-function withTime(sentAt: Date, event: unknown): string {
-  return JSON.stringify({ ...z.looseObject({}).parse(event), time: toTheSecond(sentAt.getTime()) });
+function withTime(sentAt: Date, body: string): string {
+  return JSON.stringify({
+    ...z.looseObject({}).parse(JSON.parse(body)),
+    time: toTheSecond(sentAt.getTime()),
+  });
 }
 
 /** As EventBridge writes times: ISO 8601, whole seconds, rounded down. */
@@ -113,14 +118,6 @@ function faultOf(error: unknown): string {
     .map((problem) => ('pointer' in problem ? `${problem.pointer} ${problem.detail}` : problem.detail));
   const more = problems.length - named.length;
   return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A header and one line per dead letter, the oldest first. */

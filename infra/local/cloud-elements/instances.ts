@@ -11,12 +11,16 @@ const changesSchema = z.object({
   tags: z.optional(z.array(z.string())),
   /** A value may be an object or a list. */
   configuration: z.optional(z.record(z.string(), z.unknown())),
+  eventsEnabled: z.optional(z.boolean()),
+  cachingEnabled: z.optional(z.boolean()),
 });
 
 // Undocumented: whether the name is optional. Required here, so that no client relies on the opposite.
 const newInstanceSchema = z.extend(changesSchema, {
   element: z.object({ key: z.string() }),
   name: z.string().check(z.minLength(1)),
+  externalAuthentication: z.optional(z.string()),
+  retrieveObjectsAfterInstantiation: z.optional(z.boolean()),
 });
 
 /** Settings of new instances and of lists. */
@@ -54,7 +58,8 @@ export function createInstances({
   function create({ body, userId }: Call): Answer {
     const parsed = newInstanceSchema.safeParse(body);
     if (!parsed.success) return refuseInput(parsed.error);
-    const { tags, configuration = {} } = parsed.data;
+    const { tags, configuration = {}, retrieveObjectsAfterInstantiation: showsObjects } = parsed.data;
+    const { eventsEnabled = false, cachingEnabled = false, externalAuthentication = 'none' } = parsed.data;
     const element = elements.find(({ key }) => key === parsed.data.element.key);
     if (!element) return refuseElement(parsed.data.element.key);
     const refusal = refusalOf(configuration, element);
@@ -75,9 +80,13 @@ export function createInstances({
       configuration,
       valid: true,
       disabled: false,
+      eventsEnabled,
+      cachingEnabled,
+      externalAuthentication,
     };
     instances.push(instance);
-    return answerJson(showInstance(instance, { isNew: true }));
+    const objects = [{ name: 'accounts', vendorName: 'Account', type: 'vendor' }];
+    return answerJson({ ...showInstance(instance, { isNew: true }), ...(showsObjects && { objects }) });
   }
 
   // A user sees only their own instances. Several tags must all match (the documentation says neither "and" nor "or").
@@ -151,7 +160,7 @@ export function createInstances({
 export function changeInstance(instance: Instance, body: unknown, kept: Instance['configuration']): Answer {
   const parsed = changesSchema.safeParse(body);
   if (!parsed.success) return refuseInput(parsed.error);
-  const { name, tags, configuration } = parsed.data;
+  const { name, tags, configuration, eventsEnabled, cachingEnabled } = parsed.data;
   if (configuration) {
     const changed = { ...kept };
     for (const [key, value] of Object.entries(configuration)) {
@@ -166,6 +175,8 @@ export function changeInstance(instance: Instance, body: unknown, kept: Instance
   }
   if (name !== undefined) instance.name = withoutMarkup(name);
   if (tags) instance.tags = tags.map(withoutMarkup);
+  instance.eventsEnabled = eventsEnabled ?? instance.eventsEnabled;
+  instance.cachingEnabled = cachingEnabled ?? instance.cachingEnabled;
   return answerJson(showInstance(instance));
 }
 

@@ -21,6 +21,9 @@ export type Instance = {
   configuration: Readonly<Record<string, unknown>>;
   valid: boolean;
   disabled: boolean;
+  eventsEnabled: boolean;
+  cachingEnabled: boolean;
+  readonly externalAuthentication: string;
 };
 
 /**
@@ -43,10 +46,10 @@ export function showInstance(instance: Instance, { isNew = false } = {}) {
     maxCacheSize: 0,
     cacheTimeToLive: 0,
     configuration: showConfiguration(instance, isNew),
-    eventsEnabled: false,
+    eventsEnabled: instance.eventsEnabled,
     traceLoggingEnabled: false,
-    cachingEnabled: false,
-    externalAuthentication: 'none',
+    cachingEnabled: instance.cachingEnabled,
+    externalAuthentication: instance.externalAuthentication,
     user: showUser(userId),
   };
 }

@@ -78,6 +78,12 @@ const foundOf = (...instances: Instance[]) =>
   instances.map(({ id, token, createdDate }) => ({ id, token, createdDate }));
 
 describe('a look-up', () => {
+  test('a name in another normal form is the same name, where no tags are shown', async () => {
+    const instance = await create({ name: 'Café'.normalize('NFD') });
+    simulator.listShape = { tags: 'absent' };
+    expect(await lookUp({ name: 'Café'.normalize('NFC') })).toMatchObject({ instances: foundOf(instance) });
+  });
+
   test('a look-up finds the instance with the tags of tenant, owner and generation, and the element', async () => {
     const instance = await create();
     expect(await lookUp()).toEqual({ kind: 'found', instances: foundOf(instance), isCertain: true });

@@ -157,8 +157,15 @@ describe('credentials made of listed words', () => {
     ['a number', 1234, 'Error 1234 occurred', 'Error … occurred'],
     ['a value in JSON', '{"login":"welcome token"}', 'Invalid token', 'Invalid …'],
     ['a value in an object', { login: ['welcome', 'token'] }, 'Invalid token', 'Invalid …'],
+    ['two lines in an object', { login: 'up\nload' }, 'Invalid upload', 'Invalid …'],
+    ['a name in an object that is none', { Xq7RoleZt: { url: 'b' } }, 'Invalid role', 'Invalid …'],
   ])('a credential is withheld: %s', (_what, secret, said, relayed) => {
     expect(relay(said, { names, secrets: [secret] })).toBe(relayed);
+  });
+
+  test('names of fields in an object are no credentials', () => {
+    const secrets = [{ contacts: { url: 'b', idField: 'c' } }];
+    expect(relay('The url field is invalid', { names, secrets })).toBe('The url field is invalid');
   });
 
   test('the element’s key and the names of its entries are relayed even if a credential equals one', () => {

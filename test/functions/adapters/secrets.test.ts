@@ -125,4 +125,34 @@ describe('a tenant’s secret', () => {
     answer = outage;
     expect((await errorOf(readTenantSecret())).code).toBe('aws-unavailable');
   });
+
+  const number = 'expected a number as JSON carries it exactly';
+  test.each([
+    ['{"api.key": 12345678901234567890}', `#/api.key ${number}`],
+    ['{"api.key": {"hush": [1.10]}}', `#/api.key ${number}`],
+    ['{"api.key": "hush", "api.key": "hush hush"}', '#/api.key expected each name only once'],
+    ['{"__proto__": {"api.key": "hush"}}', '#/__proto__ expected another name than __proto__'],
+    ['{"api.key": {"__proto__": "hush"}}', '#/api.key expected another name than __proto__'],
+    ['{"api.key": "<<hush>>"}', '#/api.key expected a value in place of the placeholder'],
+    ['{"api.key": ""}', '#/api.key expected text that is not blank'],
+    [
+      '{"api.key": “hush”}',
+      'is not JSON; it breaks at line 1, column 13: use straight quotes (") in place of curly ones',
+    ],
+  ])('%s is unusable, and the log says where it is wrong', async (text, fault) => {
+    answer = () => ({ SecretString: text });
+    const error = await errorOf(readTenantSecret());
+    expect(error.code).toBe('tenant-credentials-unusable');
+    expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
+    expect(error.message).not.toContain('hush');
+  });
+
+  test('an object in it is an entry’s value', async () => {
+    const configuration = {
+      'api.key': 'k',
+      'event.poller.configuration': { contacts: { url: '/a', ids: [1, null] } },
+    };
+    answer = () => ({ SecretString: JSON.stringify(configuration) });
+    expect(await readTenantSecret()).toEqual({ name: 'tests/tenants/acme/taxify', configuration });
+  });
 });

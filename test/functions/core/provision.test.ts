@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { createConnection, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -84,6 +85,26 @@ describe('a fresh provisioning', () => {
 });
 
 describe('asking again', () => {
+  test('a row of an earlier version, which did not compare names in NFC, is the same request', async () => {
+    const tenantId = newTenant();
+    const [nfd, nfc] = ['NFD', 'NFC'].map((form) =>
+      taxify(tenantId, { name: 'Café'.normalize(form), configuration: { 'api.key': 'k' } }),
+    );
+    if (!nfd || !nfc) throw new Error('no settings');
+    await servers.provision(nfd);
+    const row = await rowOf(tenantId);
+    if (!row) throw new Error('no row');
+    // As that version has computed it.
+    const fingerprint = createHash('sha256')
+      .update(JSON.stringify(['taxify', nfd.name, [], []]))
+      .digest('base64url');
+    expect(fingerprint).not.toBe(row.fingerprint);
+    await servers.store.replace({ ...row, fingerprint }, row);
+    for (const settings of [nfd, nfc]) {
+      expect((await servers.provision(settings)).outcome).toBe('replayed');
+    }
+  });
+
   test('a repeat makes no call to Cloud Elements, Secrets Manager or KMS', async () => {
     const tenantId = newTenant();
     const first = await servers.provision(taxify(tenantId));
@@ -870,7 +891,7 @@ describe('configuration', () => {
     ['is not JSON', 'hush-hush', 'is not JSON'],
     [
       'holds something else than entries',
-      '{"api.key": {"hush": 1}}',
+      '{"api.key": null, "partner.key": "hush"}',
       '#/api.key expected text that is not blank',
     ],
     ['holds a mask', '{"api.key": "*****", "partner.key": "hush"}', '#/api.key expected text that is not'],

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { allowedKeys } from '../../../functions/model/catalog.ts';
-import { configurationFor, decidesAddress, provenanceOf } from '../../../functions/model/configuration.ts';
+import {
+  assertAllowed,
+  configurationFor,
+  decidesAddress,
+  provenanceOf,
+} from '../../../functions/model/configuration.ts';
 import {
   configurationSchema,
   entryNameSchema,
@@ -129,6 +134,20 @@ describe('a comparison of two requests', () => {
     expect(compared(configuration)).not.toEqual(compared(one));
   });
 
+  test('addresses inside an object are compared, in any order, and nothing else in it', () => {
+    const [first, same, other] = [
+      { a: { url: 'https://me:x@one.example/b?c', id: 'id' }, b: { host: 'two.example' } },
+      { b: { host: 'two.example' }, a: { url: 'https://one.example/b', id: 'no' } },
+      { a: { url: 'https://one.example/b' }, b: { host: 'three.example' } },
+    ].map((poller) => compared({ ...one, 'event.poller.configuration': { ...poller } }));
+    expect(same).toEqual(first);
+    expect(other).not.toEqual(first);
+    const [a, b] = ['/hubs/crm/a', '/hubs/crm/b'].map((path) =>
+      compared({ ...one, 'event.poller.urls': { contacts: [path] } }),
+    );
+    expect(a).not.toEqual(b);
+  });
+
   test('the comparison of a URL under any name uses its origin, and nothing that may be a credential', () => {
     const [first, same, other] = [
       'https://me:a@one.example/b?c',
@@ -206,16 +225,63 @@ test('no entry of an allow-list decides an address', () => {
 });
 
 describe('a configuration value', () => {
-  test.each(['********', '*', ' ** ', '••••', '*•*', '', ' ', '<key>', ' <YOUR API KEY> ', '<>'])(
-    'the value "%s" is refused, in a request and in a secret',
-    (value) => {
-      for (const schema of [configurationSchema, tenantSecretSchema]) {
-        expect(problemsWith(schema, { 'api.key': value })).toEqual([
-          { path: ['api.key'], detail: expect.stringMatching(/^expected text that is not blank, no mask/) },
-        ]);
-      }
+  const unusable = /^expected text that is not blank and no mask such as/;
+  const placeholder =
+    /^expected a value in place of the placeholder in angle brackets, which was not filled in$/;
+  const damaged = /^expected text without damaged characters/;
+  const nested = /^expected an object or a list of at most 5 levels and 1000 parts/;
+  const listOf = (depth: number): unknown[] => (depth === 1 ? ['x'] : [listOf(depth - 1)]);
+
+  test.each<[unknown, RegExp]>([
+    ...['********', '*', ' ** ', '••••', '*•*', '', ' ', '\u200b', null].map((value): [unknown, RegExp] => [
+      value,
+      unusable,
+    ]),
+    ...['<key>', ' <YOUR API KEY> ', '<>', '<<token>>', '\t<<<your\nkey>>>\n'].map(
+      (value): [unknown, RegExp] => [value, placeholder],
+    ),
+    ['half \ud800', damaged],
+    ['lost \ufffd', damaged],
+    [{ contacts: { url: ' <URL> ' } }, placeholder],
+    [[{ a: ['<<token>>'] }], placeholder],
+    [{ '<OBJECT>': {} }, placeholder],
+    [{ login: { password: '********' } }, /^expected no mask such as/],
+    [{ login: ['lost \ufffd'] }, damaged],
+    [{ 'half \ud800': 1 }, damaged],
+    [listOf(6), nested],
+    [Array.from({ length: 1_000 }, () => 0), nested],
+  ])('%j is refused, in a request and in a secret', (value, detail) => {
+    for (const schema of [configurationSchema, tenantSecretSchema]) {
+      const input = { 'api.key': value };
+      const { error } = schema.safeParse(input);
+      expect(error && problemsOf(error, input)).toEqual([
+        { path: ['api.key'], detail: expect.stringMatching(detail) },
+      ]);
+    }
+  });
+
+  test.each([
+    {
+      contacts: { url: "/contacts?where=updated>'${date}'", idField: 'id', fields: ['*', '', null, true, 5] },
     },
-  );
+    ['a', 'b'],
+    {},
+    listOf(5),
+    Array.from({ length: 999 }, () => 0),
+  ])('an object or a list is accepted as it is, in a request and in a secret: %j', (value) => {
+    for (const schema of [configurationSchema, tenantSecretSchema]) {
+      expect(schema.parse({ 'event.poller.configuration': value })).toEqual({
+        'event.poller.configuration': value,
+      });
+    }
+  });
+
+  test('a list is no value of an allowed entry, whose text may be stored', () => {
+    expect(settings({ 'pagination.max': [50] }).harmless).toEqual({});
+    expect(() => assertAllowed({ elementKey: 'taxify', configuration: { 'pagination.max': [50] } })).toThrow(
+      'pagination.max expected a whole number',
+    );
+  });
 
   test.each(['k', '*k*', 'a*', '<a', 'b>', '<a>b', '<a><b>', '<key>k</key>', '5 < 6 > 4', '<\n', 0, false])(
     'the value %j is accepted',

@@ -225,8 +225,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'taking no credential from an event',
     file: configuration,
-    guard: 'if (askedBy !== undefined) throw notAllowed(elementKey, outside);',
-    without: 'if (askedBy !== undefined) return;',
+    guard: 'if (outside.length > 0 && askedBy !== undefined) return notAllowed(elementKey, outside, faults);',
+    without: 'if (outside.length > 0 && askedBy !== undefined) return undefined;',
     tests: ['provenance/sequences'],
   },
   {
@@ -410,8 +410,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'every required entry in a request that sets others',
     file: configuration,
-    guard: 'if (outside.length === 0) return;',
-    without: 'return;',
+    guard: 'if (outside.length === 0 || missing.length === 0) {',
+    without: 'if (faults.length === 0 || missing.length === 0) {',
     tests: ['provenance.test', 'provision.test'],
   },
   {
@@ -424,15 +424,15 @@ export const guards: readonly Guard[] = [
   {
     name: 'comparing the addresses of two requests',
     file: configuration,
-    guard: 'return address === undefined ? [name] : [name, address];',
-    without: 'return [name, address === null];',
+    guard: 'return [name, ...addresses.toSorted()];',
+    without: 'return [name, addresses === null];',
     tests: ['model/configuration'],
   },
   {
     name: 'the form of an allowed entry in an update',
     file: configuration,
-    guard: '  assertForms(elementKey, configuration);\n  const names',
-    without: '  const names',
+    guard: '  if (faults.length > 0) {\n    if (outside',
+    without: '  if (faults.length > names.length) {\n    if (outside',
     tests: ['change.test'],
   },
   {
@@ -571,9 +571,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'refusing masks',
-    file: instance,
-    guard: 'z.regex(/[^\\s*•]/, expectedValue),',
-    without: 'z.regex(/\\S/, expectedValue),',
+    file: 'functions/model/entry-value.ts',
+    guard: 'z.regex(/[^\\s*•\\p{Cf}]/u, expectedValue),',
+    without: 'z.regex(/[^\\s\\p{Cf}]/u, expectedValue),',
     tests: ['model/configuration'],
   },
   {

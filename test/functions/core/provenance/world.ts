@@ -1,4 +1,5 @@
 import { allowedKeys } from '../../../../functions/model/catalog.ts';
+import * as entryValue from '../../../../functions/model/entry-value.ts';
 import type {
   ChangeOutcome,
   CloudElements,
@@ -31,7 +32,7 @@ const isStored = (value: string): boolean => value.startsWith('stored:');
 const isCallers = (value: string): boolean => value.startsWith('caller:');
 
 const textOf = (configuration: Configuration) =>
-  Object.fromEntries(Object.entries(configuration).map(([name, value]) => [name, String(value)]));
+  Object.fromEntries(Object.entries(configuration).map(([name, value]) => [name, entryValue.textOf(value)]));
 
 type Asked = Parameters<CloudElements['create']>[0];
 

@@ -45,6 +45,19 @@ const standsFor = async (file: string) => {
   return rows.map((row) => (isGood(row) ? JSON.parse(row.ask.detail) : 'bad'));
 };
 
+test('documented flags of a bad row are kept, and nothing else beside them', async () => {
+  const flags = { eventsEnabled: true, cachingEnabled: false, retrieveObjectsAfterInstantiation: true };
+  const row = {
+    tenantId: 'acme',
+    ...flags,
+    externalAuthentication: 'hush-hush',
+    providerData: { code: 'hush' },
+  };
+  const { text } = await failedRowsOf('flags.jsonl', JSON.stringify(row));
+  expect(JSON.parse(text)).toMatchObject({ tenantId: 'acme', ...flags });
+  expect(text).not.toContain('hush');
+});
+
 test('good rows in the file of failed rows are read back unchanged, formulas included', async () => {
   const csv =
     'tenantId,name,tags,configuration.pagination.max\n' +

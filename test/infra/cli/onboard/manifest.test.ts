@@ -72,7 +72,7 @@ test('every fault of every row is named with its line and its column', async () 
   expect(await faultsOf('bad.csv', csv)).toEqual([
     `3: tenantId expected ${identifier}`,
     '3: elementKey expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
-    '3: name expected no "<", no ">" and no control characters',
+    '3: name expected a value in place of the placeholder in angle brackets, which was not filled in',
     '3: tags expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
     '4: tenantId is missing: expected text',
     '5: the header has 6 columns, this row 1',
@@ -86,7 +86,7 @@ test('every fault of every row is named with its line and its column', async () 
   expect(await faultsOf('bad.jsonl', lines)).toEqual([
     '1: #/name expected text',
     '1: #/size is not a known field',
-    '2: is not a JSON object',
+    '2: is not JSON; it breaks at column 1',
     '3: is not a JSON object',
   ]);
 });
@@ -108,8 +108,36 @@ test('a row that cannot be read is one bad row, wherever it is', async () => {
     [3, 5, 6, 8, 10].map((line) => `${line}: a quote (") is not where`),
   );
   expect(await faultsOf('bytes.jsonl', '{"tenantId":"a"}\n{"tenantId":\n{"tenantId":"b"}\n')).toEqual([
-    '2: is not a JSON object',
+    '2: is not JSON',
   ]);
+});
+
+test('what JSON Lines would change silently is refused at its line', async () => {
+  const lines = [
+    '{"tenantId":"a","configuration":{"pagination.max":1.10}}',
+    '{"tenantId":"b","configuration":{"__proto__":"x"}}',
+    '{"tenantId":"c","__proto__":{"name":"x"}}',
+    '{"tenantId":"d","name":"one","name":"two"}',
+    '{"tenantId":"e","tags":["<TAG>"],"providerData":{"code":"x"}}',
+    '{"tenantId":"f",“name”:"x"}',
+    '{"tenantId":"g","configuration":{"pagination.max":[50]}}',
+    '{"tenantId":"h","configuration":{"pagination.max":50},"eventsEnabled":true,"providerData":{}}',
+  ];
+  const faults = await faultsOf('changed.jsonl', lines.join('\n'));
+  expect(faults.map((fault) => fault.replace(/(.*?expected.{0,30}).*/, '$1'))).toEqual([
+    '1: #/configuration/pagination.max expected a number as JSON carries it e',
+    '2: #/configuration/__proto__ expected another name than __proto__',
+    '3: #/__proto__ expected another name than __proto__',
+    '4: #/name expected each name only once',
+    '5: #/tags/0 expected a value in place of the place',
+    '5: #/providerData expected an empty object: this element',
+    '6: is not JSON; it breaks at column 17: use straight quotes (") in place of curly ones',
+    '7: #/configuration/pagination.max expected a whole number of at most 6 d',
+  ]);
+  expect((await detailsOf('changed.jsonl', lines.join('\n'))).map(({ line }) => line)).toEqual([8]);
+  await expect(read('proto.csv', 'tenantId,configuration.__proto__\na,x\n')).rejects.toThrow(
+    'a column configuration.… does not name an entry',
+  );
 });
 
 test('a credential is refused, neither quoted nor kept', async () => {

@@ -128,7 +128,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     const { status, stdout, stderr } = await run();
     expect(status).toBe(2);
     expect(stderr).toContain(`${file}:3: tenantId expected letters`);
-    expect(stderr).toContain(`${file}:4: name expected no "<"`);
+    expect(stderr).toContain(`${file}:4: name expected a value in place of the placeholder`);
     expect(stderr).toContain('Nothing was sent');
     expect(stdout).toContain('3 rows, 2 of them bad');
     expect(asksFor(tenantId)).toBe(0);

@@ -28,6 +28,17 @@ const read = (queue: QueueName, body: string, { messageId = 'm-0', nowMs = arriv
 const shown = (...messages: [QueueName, string][]): string[] =>
   linesOf(messages.map(([queue, body], index) => read(queue, body, { messageId: `m-${index}` })));
 
+test('a letter is read by the rules of the function: what it would refuse stays, what it ignores does not count', () => {
+  const toolkits = event('sbt_aws_onboardingRequest', { tenantId: 'acme', tenantRegistrationId: 'r' });
+  const ahead = toolkits.replace('{"tenantId"', '{"price":1.10,"price":2,"tenantId"');
+  expect(read('onboard-tenants', ahead)).toMatchObject({ tenantId: 'acme', body: ahead });
+  const twice = event('TenantOnboarded', { tenantId: 'acme' }).replace(
+    '{"tenantId"',
+    '{"name":"a","name":"b","tenantId"',
+  );
+  expect(read('onboard-tenants', twice)).toMatchObject({ fault: '#/name expected each name only once' });
+});
+
 test('the list shows kind and readability of each dead letter', () => {
   expect(
     shown(
@@ -44,8 +55,8 @@ test('the list shows kind and readability of each dead letter', () => {
     '2026-11-23T10:00:00Z  TenantOnboarded   acme      taxify       readable',
     '2026-11-23T10:00:00Z  TenantOffboarded  a-tenant  (all)        readable',
     '2026-11-23T10:00:00Z  TenantOnboarded   globex    freshdeskv2  ' +
-      '#/name expected no "<", no ">" and no control characters (message m-3)',
-    '2026-11-23T12:00:00Z  ?                 ?         ?            is not JSON (message m-0)',
+      '#/name expected a value in place of the placeholder in angle brackets, which was not filled in (message m-3)',
+    '2026-11-23T12:00:00Z  ?                 ?         ?            is not JSON; it breaks at line 1, column 1 (message m-0)',
   ]);
 });
 

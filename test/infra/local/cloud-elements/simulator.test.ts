@@ -371,6 +371,15 @@ describe('one instance', () => {
     ]);
   });
 
+  test('documented fields beside the configuration are shown, and changed by PATCH', async () => {
+    const further = { eventsEnabled: true, cachingEnabled: true, externalAuthentication: 'initial' };
+    const { id, ...shown } = await create({ ...taxify, ...further, retrieveObjectsAfterInstantiation: true });
+    expect(shown).toMatchObject({ ...further, objects: [{ name: 'accounts' }] });
+    const { json } = await call('PATCH', `/instances/${id}`, { eventsEnabled: false });
+    expect(json).toMatchObject({ ...further, eventsEnabled: false });
+    expect(json).not.toHaveProperty('objects');
+  });
+
   test('an instance is unchanged when a change is refused', async () => {
     const { id } = await create();
     const configuration = { 'api.key': 'refused-key' };
