@@ -57,7 +57,7 @@ function queueNamed(name: string): QueueName {
   if (rows.some(([functionName, { stream }]) => functionName === name && stream)) {
     throw new UsageError(
       `The dead letters of ${name} are positions in the table's stream, not events: there is nothing to put back. ` +
-        'The README, "Runbook: dead letters", says how to publish its results again.',
+        'infra/monitoring/README.md, "Runbook: dead letters", says how to publish its results again.',
     );
   }
   throw new UsageError(`Expected --queue to be ${queueNames.join(' or ')}, got "${name}".`);

@@ -107,7 +107,7 @@ async function redrive(
     for (const line of linesOfUnseen(unseen)) print(dim(line));
     if (!yes && movable.length > 0) print(dim('Nothing was changed. --yes puts the readable ones back.'));
     if (movable.length < all.length) {
-      print(dim('The others stay, each for the reason shown; the README says how to handle them.'));
+      print(dim('The others stay, each for the reason shown; infra/cli/README.md says how to handle them.'));
     }
     return all.length - movable.length + unseenCount;
   } finally {
