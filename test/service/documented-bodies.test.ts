@@ -127,7 +127,7 @@ test('an object as a value is shown as text by Cloud Elements', async () => {
   expect(Object(await shown.json()).configuration['event.poller.configuration']).toBe(JSON.stringify(poller));
 });
 
-test('the documented body exactly as printed is told of every blank that was not filled in', async () => {
+test('the documented body exactly as printed is refused, and all three placeholders are named', async () => {
   const printed = `{
   "element": {
     "key": "taxify"
@@ -231,7 +231,7 @@ describe('a client of Cloud Elements', () => {
   const body = { element: { key: 'taxify' }, configuration: { 'api.key': 'k' } };
   const json = { 'content-type': 'application/json' };
 
-  test('may send an empty object with GET and DELETE', async () => {
+  test('GET and DELETE ignore an empty object as their body', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, body);
     for (const [method, path] of [
@@ -251,7 +251,7 @@ describe('a client of Cloud Elements', () => {
   });
 
   test.each(['{"force":true}', '[]', 'null', '{"__proto__":{}}'])(
-    'may not send %s with DELETE',
+    'DELETE with the body %s is refused',
     async (text) => {
       const request = { method: 'DELETE', path: pathOf(newTenant()), body: text, headers: json } as const;
       const answer = await service.request(request);
@@ -259,7 +259,7 @@ describe('a client of Cloud Elements', () => {
     },
   );
 
-  test('may send id and element along with PATCH if they are the instance’s', async () => {
+  test('PATCH accepts id and element of the instance, and refuses others', async () => {
     const tenantId = newTenant();
     const { id } = Object((await service.post(tenantId, body)).json);
     const along = { id, element: { key: 'taxify' }, providerData: {} };
@@ -281,7 +281,7 @@ describe('a client of Cloud Elements', () => {
   });
 });
 
-describe('what a request is told of its configuration', () => {
+describe('a refused configuration', () => {
   test('a misspelt entry and the missing one are named together, and both ways to supply it', async () => {
     const body = { element: { key: 'taxify' }, configuration: { apikey: 'abc' } };
     const answer = await service.post(newTenant(), body);
@@ -318,7 +318,7 @@ describe('what a request is told of its configuration', () => {
     expect((await service.post(tenantId, body)).json).not.toHaveProperty('missing');
   });
 
-  test('an event is told of both, and of the secret as the only way', async () => {
+  test('an event with a misspelt entry is refused, naming it, the missing one and the secret as the only way', async () => {
     const tenantId = newTenant();
     await service.putEvents(tenantOnboarded(tenantId, { configuration: { apikey: 'abc' } }));
     await service.idle();
@@ -488,7 +488,7 @@ describe('a body that would not arrive as it was meant', () => {
     ['{"element": {"key": ”taxify”}}', 'line 1, column 21: use straight quotes (") in place of curly ones'],
     ["{'element': {}}", 'line 1, column 2: names and text are put in double quotes (")'],
     ['{"element": {"key": "taxify",}}', 'line 1, column 30'],
-  ])('%j is told where it breaks', async (body, where) => {
+  ])('the answer to %j says where the JSON breaks', async (body, where) => {
     expect(problemsIn(await post(body))).toEqual([
       { pointer: '#', detail: `expected JSON; it breaks at ${where}` },
     ]);
@@ -547,7 +547,7 @@ describe('names and tags', () => {
 });
 
 describe('an event', () => {
-  test('of the toolkit may hold anything beside its ids, numbers and names included', async () => {
+  test('an event of the toolkit holds anything beside its ids, numbers and names included', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'k' });
     const detail = `{"tenantId":"${tenantId}","tenantRegistrationId":"r","price":1.10,"price":2,"__proto__":{"a":1}}`;
@@ -567,7 +567,7 @@ describe('an event', () => {
     ['"name":"a","name":"b"', '#/name'],
     ['"tags":["<TAG>"]', '#/tags/0'],
     ['"configuration":{"pagination.max":"<MAX>"}', '#/configuration/pagination.max'],
-  ])('of our own with %s cannot be read', async (fields, pointer) => {
+  ])('TenantOnboarded with %s cannot be read', async (fields, pointer) => {
     const tenantId = newTenant();
     const message = `{"id":"e-${tenantId}","source":"crm","detail-type":"TenantOnboarded","time":"2026-11-23T12:00:00Z","detail":{"tenantId":"${tenantId}",${fields}}}`;
     const attributes = { SentTimestamp: '1764000000000', ApproximateReceiveCount: '1' };
