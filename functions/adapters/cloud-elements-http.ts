@@ -78,6 +78,8 @@ export type Answer = {
   header(name: string): string | undefined;
   /** Parsed body; undefined when it is not JSON. */
   json: unknown;
+  /** A body that is not JSON: the platform sends none. */
+  isPage: boolean;
   /** Set when the platform itself refused: other bodies come from something in front of it. */
   refusal: Refusal | undefined;
   requestId: string | undefined;
@@ -323,6 +325,7 @@ function answerOf(status: number, headers: AnswerHeaders, text: string, relaying
     status,
     header,
     json,
+    isPage: json === undefined && text.trim() !== '',
     refusal:
       isPlatforms && (isVendors || typeof message === 'string' || typeof requestId === 'string')
         ? { message: message ? relay(message, relaying) : undefined, isVendors, isNumbered }

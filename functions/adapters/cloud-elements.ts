@@ -77,6 +77,8 @@ const shownSchema = z.object({
 /** `fault`: why it cannot be kept; then it shows no token. */
 type Shown = z.infer<typeof shownSchema> & { fault?: string | undefined };
 
+const changedSchema = z.object({ id: z.union([z.number(), z.string()]) });
+
 const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
 
 /** Client of Cloud Elements' `/instances`: its quirks end here. */
@@ -116,7 +118,7 @@ export function createCloudElements({
         { timeoutMs },
       );
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
-      if (successOf(reply, z.object({}))) return { kind: 'changed' };
+      if (String(successOf(reply, changedSchema)?.id) === String(instanceId)) return { kind: 'changed' };
       if (isAbsent(reply)) return { kind: 'absent' };
       return mishapOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
@@ -203,7 +205,8 @@ export function createCloudElements({
         const error = new OnboardingError('deletion-refused', refusalIn(reply, what), { requestId });
         return { kind: 'refused', error };
       }
-      return isAbsent(reply) || isSuccess(reply) ? { kind: 'removed' } : mishap;
+      if (isAbsent(reply) || isDeletion(reply)) return { kind: 'removed' };
+      return isSuccess(reply) ? { kind: 'unknown', reason: describe(reply) } : mishap;
     },
   };
 
@@ -457,6 +460,10 @@ const isPageRefused = (reply: Reply): boolean =>
   reply.status < 500 &&
   ![401, 408, 429].includes(reply.status) &&
   reply.refusal !== undefined;
+
+/** The platform answers a deletion with 200 or 204, and with no page: a proxy's "accepted" is no deletion. */
+const isDeletion = (reply: Reply): boolean =>
+  isSuccess(reply) && (reply.status === 200 || reply.status === 204) && !reply.isPage;
 
 /** An entry that the catalog allows beside the tenant's credentials is none itself. */
 function relayingOf(elementKey: string, configuration: Configuration = {}): Relaying {

@@ -240,7 +240,8 @@ export function createAuditing({
 
   async function refill(row: Recorded, token: string): Promise<boolean> {
     const current = await store.get(row);
-    if (!current || !isUnchanged(row, current)) return false;
+    // The holder of a lease would find its fencing token replaced.
+    if (!current || !isUnchanged(row, current) || isLeased(current, now())) return false;
     const filled = { ...current, token: await cipher.encrypt(token, row), attemptId: newId() };
     if (!(await store.replace(filled, asRead(current))).won) return false;
     observe({ kind: 'token-refilled' }, current);
@@ -285,8 +286,8 @@ export function createAuditing({
     const queue = inTurn(left, before?.after);
     const denied: Recorded[] = [];
     const tally = { visible: 0, denied: 0, changed: 0, unknown: 0 };
-    const isMostlyUnseen = () =>
-      2 * (result.ours - left.length + tally.visible) < result.ours - tally.changed;
+    // Of the instances that were listed or answered: one that was not read yet is no sign either way.
+    const isMostlyUnseen = () => result.ours - left.length + tally.visible < tally.denied;
     let last: Recorded | undefined;
     while (result.readById < queue.length) {
       if (result.readById >= visibilitySample && 2 * tally.visible < result.readById && isMostlyUnseen())
@@ -307,12 +308,12 @@ export function createAuditing({
     }
     if (tally.unknown > 0) result.complete = false;
     result.notVisible = isMostlyUnseen();
-    if (result.notVisible) return;
-    result.lost = denied.length;
-    for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, nameOf(row));
     if (last && result.readById < queue.length) {
       await progress.put({ tenantId: last.tenantId, elementKey: last.elementKey }, before);
     }
+    if (result.notVisible) return;
+    result.lost = denied.length;
+    for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, nameOf(row));
   }
 
   /** `denied`: Cloud Elements says that there is no such instance, and after that the row still records it. */

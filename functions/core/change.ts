@@ -235,6 +235,7 @@ function withChanges(
   const changed = {
     ...release(row, row.checkAt),
     name: name ?? row.name,
+    createdName: row.createdName ?? (name === undefined || name === row.name ? undefined : row.name),
     tags: tags ? [...new Set(tags)] : row.tags,
     ...(configuration && {
       harmless: { ...row.harmless, ...harmlessOf(row.elementKey, configuration) },

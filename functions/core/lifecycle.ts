@@ -4,6 +4,7 @@ import {
   fingerprintOf,
   maxFormers,
   maxNotices,
+  maxRemovalIds,
   momentOf,
   type EventOrigin,
   type Former,
@@ -14,7 +15,13 @@ import {
   type Registration,
 } from '../model/instance.ts';
 import { isRequestOutdated, latest, latestAt, latestOfAll, type Moment } from '../model/moments.ts';
-import { askedTimesOf, registrationOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
+import {
+  askedTimesOf,
+  registrationOf,
+  removalIdsOf,
+  removedByOf,
+  removedTimesOf,
+} from '../model/row-history.ts';
 import type { Timing } from '../model/timing.ts';
 
 /**
@@ -75,7 +82,14 @@ export function claim(
 /** What no later state and no new generation forgets. */
 function memoryOf(row: InstanceRow) {
   const { notices, revision, removedAt: at } = row;
-  return { notices, revision, removedAt: at, removedTimes: removedTimesOf(row), removedBy: removedByOf(row) };
+  return {
+    notices,
+    revision,
+    removedAt: at,
+    removedTimes: removedTimesOf(row),
+    removedBy: removedByOf(row),
+    removalIds: removalIdsOf(row),
+  };
 }
 
 function askedAt(before: InstanceRow | undefined, moment: Moment) {
@@ -133,7 +147,8 @@ export function judge(
   const { askedBy } = settings;
   const sameSettings = isSameRequest(row, settings);
   if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {
-    return { kind: 'outdated', isRepeat: isOfRegistration(row, askedBy) || isEventAnswered(row, askedBy) };
+    const isRepeat = isOfRegistration(row, askedBy) || isEventAnswered(row, askedBy);
+    return { kind: 'outdated', isRepeat: isRepeat && hasResult(row) };
   }
   if (row.status === 'removed') {
     return inNewGeneration(row, { kind: 'take-over', earlier: 'removed', mayCreate: true }, nowMs);
@@ -188,11 +203,12 @@ function inNewGeneration(
   verdict: Extract<Verdict, { kind: 'take-over' }>,
   nowMs: number,
 ): Verdict {
-  const { provisionId, name, createdAt } = row;
+  const { provisionId, createdAt, origin } = row;
+  const name = row.createdName ?? row.name;
   const formers = [...(row.formers ?? [])];
   // A tombstone without `checkAt` has been looked at again already.
   if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined))
-    formers.push({ provisionId, name, createdAt });
+    formers.push({ provisionId, name, createdAt, origin });
   if (formers.length <= maxFormers) return { ...verdict, formers };
   // A tombstone is no answer.
   if (row.status === 'removed') return { kind: 'being-deleted' };
@@ -211,6 +227,10 @@ export function isAnswered(row: InstanceRow, askedBy: EventOrigin): boolean {
   const isOfFormer = registrationOf(row)?.isOfFormer ?? false;
   return (isOfRegistration(row, askedBy) && !isOfFormer) || isEventAnswered(row, askedBy);
 }
+
+/** Has this generation come to a result, or may it have, as rows of earlier versions do not record? */
+const hasResult = ({ askedTimes, revision = 0, createdAt }: InstanceRow): boolean =>
+  askedTimes === undefined || revision >= createdAt;
 
 function isOfRegistration(row: InstanceRow, { registrationId }: EventOrigin): boolean {
   return registrationId !== undefined && registrationOf(row)?.registrationId === registrationId;
@@ -381,6 +401,11 @@ export function beginRemoval(
   return {
     ...leased,
     ...removedAt(row, removal),
+    removingTimes:
+      row.status === 'deleting'
+        ? latestOfAll(row.removingTimes ?? removedTimesOf(row), removal.times)
+        : removal.times,
+    removingSince: row.status === 'deleting' ? (row.removingSince ?? row.updatedAt) : by.nowMs,
     status: 'deleting',
     contested: isUncertain(row),
     token: undefined,
@@ -391,10 +416,17 @@ export function beginRemoval(
   };
 }
 
-/** The times and the event of a removal, beside those that the row remembers. */
+/**
+ * The times and the event of a removal, beside those that the row remembers. A removal that begins anew over HTTP is not
+ * that of the event which removed an earlier instance.
+ */
 function removedAt(row: InstanceRow, { times, by }: Removal) {
   const removedTimes = latestOfAll(removedTimesOf(row), times);
-  return { removedTimes, removedAt: latestAt(removedTimes), removedBy: by ?? removedByOf(row) };
+  const isUnderWay = row.status === 'deleting' || row.status === 'removed';
+  const removedBy = by ?? (isUnderWay ? removedByOf(row) : undefined);
+  const others = removalIdsOf(row).filter((id) => id !== by?.eventId);
+  const removalIds = by ? [...others, by.eventId].slice(-maxRemovalIds) : others;
+  return { removedTimes, removedAt: latestAt(removedTimes), removedBy, removalIds };
 }
 
 /** Nothing is left of it but the memory that it was removed. */
@@ -402,6 +434,8 @@ export function bury(row: InstanceRow, nowMs: number, timing: Timing): InstanceR
   return {
     ...release(row, recheckAt(row, nowMs, timing)),
     status: 'removed',
+    removingTimes: undefined,
+    removingSince: undefined,
     lastError: undefined,
     revision: revised(row, nowMs),
     updatedAt: nowMs,

@@ -47,7 +47,12 @@ export function createOffboarding(
       return outcome;
     }
     const row = await remember(tenantId, removal);
-    return row.status === 'removed' ? 'already-gone' : finishTenant(row, deadlineAt);
+    if (row.status === 'removed') return 'already-gone';
+    const outcome = await finishTenant(row, deadlineAt);
+    if (outcome === 'outdated') {
+      observe({ kind: 'event-ignored', reason: 'all instances were requested after this removal' }, row);
+    }
+    return outcome;
   }
 
   /** The tenant's tombstone as this removal has written it: `removed`, and its event answered, or `deleting`. */
@@ -77,7 +82,8 @@ export function createOffboarding(
   /** Removes the instances that were requested before. `row` is `deleting` and leased by the caller. */
   async function finishTenant(row: InstanceRow, deadlineAt: number): Promise<Removed['outcome']> {
     const { tenantId } = row;
-    const removal: Removal = { times: removedTimesOf(row), by: row.removedBy, isOfTenant: true };
+    const times = row.removingTimes ?? removedTimesOf(row);
+    const removal: Removal = { times, by: row.removedBy, isOfTenant: true };
     const { instances, unreadable } = await store.list(tenantId);
     // All come to an end before the error of one is thrown: no work goes on after the function has returned.
     const settled = await Promise.allSettled(

@@ -405,6 +405,15 @@ export function createProvisioning({
     }
   }
 
+  /** An event that the row would answer, from before the removal of the whole tenant: a request has made the instance since. */
+  async function ignoredWithTenant(row: InstanceRow, by: Requester): Promise<Provisioned | undefined> {
+    const { askedBy } = by.settings;
+    if (!askedBy || isEventAnswered(row, askedBy)) return undefined;
+    if (!(await isTenantRemovedSince(store, row.tenantId, momentsOf(momentOf(askedBy))))) return undefined;
+    observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, row);
+    return { outcome: 'outdated', row };
+  }
+
   /** A conflict with the settings of an active row. An event that meets it gets its answer by the table's stream. */
   async function answeredConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
     const conflict = new OnboardingError(
@@ -437,7 +446,7 @@ export function createProvisioning({
     const who = nameOf(row);
     switch (verdict.kind) {
       case 'replay':
-        return replay(row, by);
+        return (await ignoredWithTenant(row, by)) ?? replay(row, by);
       case 'outdated':
         if (!verdict.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
         return { outcome: 'outdated', row };
@@ -450,8 +459,11 @@ export function createProvisioning({
         };
       case 'take-over':
         return waitFor(row);
-      case 'settings-conflict':
+      case 'settings-conflict': {
+        const ignored = await ignoredWithTenant(row, by);
+        if (ignored) return ignored;
         throw await answeredConflict(row, by);
+      }
       case 'busy-with-other-settings':
         throw new OnboardingError(
           'busy-with-other-settings',

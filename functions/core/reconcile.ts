@@ -226,7 +226,10 @@ export function createReconciling({
   ): Promise<{ areCertain: boolean } | undefined> {
     let areCertain = true;
     for (const former of row.formers ?? []) {
-      const sought = { ...row, ...former, instanceId: undefined };
+      // This Cloud Elements knows nothing of an instance at another.
+      if (former.origin !== undefined && former.origin !== origin) return undefined;
+      const { provisionId, name, createdAt } = former;
+      const sought = { ...row, provisionId, name, createdAt, createdName: undefined, instanceId: undefined };
       const found = await lookUp(sought, { ...within(deadlineAt), besides: keptId });
       if (!found) return undefined;
       const surplus = idsOf(found).filter((id) => id !== keptId);
@@ -262,7 +265,7 @@ function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
     case 'provisioning':
       return row.sendDeadline;
     case 'deleting':
-      return row.removedAt ?? row.updatedAt;
+      return row.removingSince ?? row.removedAt ?? row.updatedAt;
     case 'active':
     case 'failed':
     case 'removed':

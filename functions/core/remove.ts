@@ -12,7 +12,7 @@ import {
   withError,
   withNotice,
 } from './lifecycle.ts';
-import { askedTimesOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
+import { askedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, idsOf, wonBy } from './settle.ts';
@@ -88,7 +88,9 @@ export function createRemoving({
           continue;
         }
         if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {
-          observe({ kind: 'event-ignored', reason: 'the instance was requested after this removal' }, row);
+          // Of a whole tenant only those instances are removed that were requested before.
+          if (!removal.isOfTenant)
+            observe({ kind: 'event-ignored', reason: 'the instance was requested after this removal' }, row);
           return { outcome: 'outdated' };
         }
       }
@@ -166,12 +168,14 @@ export function createRemoving({
 /** Reads followed by conditional writes, when others write in between. */
 const maxTries = 5;
 
-/** Is it the removal that the row remembers, or one before that? */
+/**
+ * Is it a removal that the row remembers, or one before the latest? A whole tenant's removal under the same event may
+ * have later times, which another event has brought.
+ */
 export function isCarriedOut(row: InstanceRow, { times, by }: Removal): boolean {
-  return (
-    (by !== undefined && by.eventId === removedByOf(row)?.eventId) ||
-    areRemovalsCarriedOut(times, removedTimesOf(row))
-  );
+  const remembered = removedTimesOf(row);
+  const isKnown = by !== undefined && removalIdsOf(row).includes(by.eventId);
+  return (isKnown && !isLater(times, remembered)) || areRemovalsCarriedOut(times, remembered);
 }
 
 function nameOf({ tenantId, elementKey }: InstanceKey): string {

@@ -82,10 +82,10 @@ export function createCleaning(parts: CleaningParts) {
       besides,
     }: { timeoutMs?: number; besides?: number | undefined } = {},
   ): Promise<Found | undefined> {
-    const { tenantId, elementKey, provisionId, instanceId, name, createdAt } = row;
+    const { tenantId, elementKey, provisionId, instanceId, createdName, name, createdAt } = row;
     const recorded = besides === undefined ? { instanceId } : { exceptId: besides };
     const result = await cloudElements.lookUp(
-      { tenantId, elementKey, provisionId, owner: stage, name, createdAt, ...recorded },
+      { tenantId, elementKey, provisionId, owner: stage, name: createdName ?? name, createdAt, ...recorded },
       { timeoutMs },
     );
     if (result.kind === 'found') return result;

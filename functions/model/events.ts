@@ -22,6 +22,8 @@ export const envelopeSchema = z.object({
   'detail-type': z.string(),
   time: z.iso.datetime({ offset: true, error: 'an ISO 8601 time' }),
   detail: z.unknown(),
+  /** Set by `npm run redrive`, never by a sender: `time` is the message's first arrival. */
+  isTimeCut: z.optional(z.boolean()),
 });
 
 /**
@@ -103,7 +105,13 @@ type Event = Pick<EventOrigin, 'dialect' | 'eventId' | 'sentAt' | 'isCut'> & {
 
 /** The toolkit's detail-types have a prefix since version 0.9 (awslabs/sbt-aws, src/utils/event-manager.ts). */
 function parseEvent(message: unknown, arrivedAt: number, nativeType: string, sbtType: string): Event {
-  const { id: eventId, time, detail, ...envelope } = parseOrRefuse(envelopeSchema, message, 'the event');
+  const {
+    id: eventId,
+    time,
+    detail,
+    isTimeCut,
+    ...envelope
+  } = parseOrRefuse(envelopeSchema, message, 'the event');
   const type = envelope['detail-type'];
   const dialects = new Map<string, EventOrigin['dialect']>([
     [nativeType, 'native'],
@@ -118,7 +126,7 @@ function parseEvent(message: unknown, arrivedAt: number, nativeType: string, sbt
   return {
     dialect,
     eventId,
-    ...sendingTime(time, arrivedAt),
+    ...sendingTime(time, arrivedAt, isTimeCut),
     detail,
     what: `the detail of ${type} ${eventId}`,
   };
@@ -134,8 +142,12 @@ function originOf({ dialect, eventId, sentAt, isCut }: Event): EventOrigin {
 }
 
 /** A sender sets `time` as it likes, but no event is sent after its message has arrived. */
-function sendingTime(time: string, arrivedAt: number): Pick<EventOrigin, 'sentAt' | 'isCut'> {
+function sendingTime(
+  time: string,
+  arrivedAt: number,
+  isTimeCut = false,
+): Pick<EventOrigin, 'sentAt' | 'isCut'> {
   const sentAt = Date.parse(time);
-  if (sentAt <= arrivedAt) return { sentAt, isCut: undefined };
+  if (sentAt <= arrivedAt) return { sentAt, isCut: isTimeCut || undefined };
   return { sentAt: Math.floor(arrivedAt / 1_000) * 1_000, isCut: true };
 }

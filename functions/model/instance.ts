@@ -4,7 +4,7 @@ import { isDocumented, isHarmless } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
-import { momentsSchema, type Moment } from './moments.ts';
+import { momentsSchema, timeSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
 export const tenantIdSchema = z
@@ -159,7 +159,7 @@ const eventOriginSchema = z.object({
   eventId: z.string(),
   registrationId: z.optional(z.string()),
   /** When it was sent, never later than its message's first arrival: ms since the epoch, of whole seconds. */
-  sentAt: z.number(),
+  sentAt: timeSchema,
   /** The sender's clock was ahead: `sentAt` is the arrival, by the queue's clock. */
   isCut: z.optional(z.boolean()),
 });
@@ -190,7 +190,7 @@ const noticeSchema = z.object({
   code: z.optional(z.string()),
   detail: z.optional(z.string()),
   /** ms since the epoch */
-  at: z.number(),
+  at: timeSchema,
 });
 export type Notice = z.infer<typeof noticeSchema>;
 
@@ -263,7 +263,13 @@ export function fingerprintOf({
 const byName = ([a]: [string, unknown], [b]: [string, unknown]): number => a.localeCompare(b);
 
 /** What finds the instances of a generation that was given up: `name` and `createdAt` as its row had them. */
-const formerSchema = z.object({ provisionId: z.string(), name: z.string(), createdAt: z.number() });
+const formerSchema = z.object({
+  provisionId: z.string(),
+  name: z.string(),
+  createdAt: timeSchema,
+  /** Absent: that of the row. */
+  origin: z.optional(z.string()),
+});
 export type Former = z.infer<typeof formerSchema>;
 
 /** `removed`: a tombstone, which no answer shows; it distinguishes late events of before the removal from new ones. */
@@ -276,7 +282,7 @@ const lastErrorSchema = z.object({
   /** Words of Cloud Elements that are in `detail`, for the error after this one. */
   said: z.optional(z.string()),
   /** ms since the epoch */
-  at: z.number(),
+  at: timeSchema,
 });
 
 /** The part of a row that answers may show. */
@@ -289,8 +295,8 @@ export const instanceSummarySchema = z.object({
   name: z.string(),
   tags: z.array(z.string()),
   /** ms since the epoch, as are all times of a row */
-  createdAt: z.number(),
-  updatedAt: z.number(),
+  createdAt: timeSchema,
+  updatedAt: timeSchema,
   lastError: z.optional(lastErrorSchema),
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
@@ -304,9 +310,9 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   /** Random per claim: the fencing token, which distinguishes a rival's write from a repeat of one's own. */
   attemptId: z.string(),
   /** The claim is exclusive until then; 0 when it has been given back. */
-  leaseExpiresAt: z.number(),
+  leaseExpiresAt: timeSchema,
   /** No attempt sends a create after this moment. */
-  sendDeadline: z.number(),
+  sendDeadline: timeSchema,
   /** Some create's outcome was unknown: look before creating. */
   contested: z.boolean(),
   /** Base URL of the Cloud Elements that was asked. */
@@ -315,28 +321,36 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   harmless: z.record(z.string(), z.string()),
   options: z.optional(optionsSchema),
   /** The later one of `askedTimes`; rows of earlier versions have it alone. */
-  askedAt: z.number(),
+  askedAt: timeSchema,
   /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */
   askedTimes: z.optional(momentsSchema),
   /** The element token, encrypted. */
   token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
   askedBy: z.optional(eventOriginSchema),
   /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
-  checkAt: z.optional(z.number()),
+  checkAt: z.optional(timeSchema),
   /** When it last did, since the latest claim or removal. */
-  lookedAt: z.optional(z.number()),
+  lookedAt: z.optional(timeSchema),
   /** The later one of `removedTimes`; rows of earlier versions have it alone. */
-  removedAt: z.optional(z.number()),
+  removedAt: z.optional(timeSchema),
   /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
   removedTimes: z.optional(momentsSchema),
   /** The event that asked for the latest removal; `askedBy` in a row that an earlier version has begun to remove. */
   removedBy: z.optional(eventOriginSchema),
+  /** Events whose removal this row has begun, in this generation or an earlier one: the latest 10. */
+  removalIds: z.optional(z.array(z.string())),
+  /** Times of the removal under way; those of removals that were carried out are in `removedTimes` alone. */
+  removingTimes: z.optional(momentsSchema),
+  /** When the removal under way began here. */
+  removingSince: z.optional(timeSchema),
+  /** The name at creation, after an update has changed it: a late duplicate has it. */
+  createdName: z.optional(z.string()),
   /** Kept when another event or a request asks: the toolkit still waits for the tenant's results. */
   registration: z.optional(registrationSchema),
   /** The latest events that were answered without a change, at most `maxNotices`. */
   notices: z.optional(z.array(noticeSchema)),
   /** Of the latest result: only grows for a tenant's element, also after its row has ended. ms since the epoch, about. */
-  revision: z.optional(z.number()),
+  revision: z.optional(timeSchema),
   /** Where the configuration comes from; absent when that is not known, as in rows of earlier versions. */
   source: z.optional(z.enum(['secret', 'request'])),
   /** Names of all configuration entries that requests have set. Only grows. */
@@ -347,15 +361,17 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
    */
   requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
-  updateInDoubtUntil: z.optional(z.number()),
+  updateInDoubtUntil: z.optional(timeSchema),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
   formers: z.optional(z.array(formerSchema)),
   /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */
-  expiresAt: z.optional(z.number()),
+  expiresAt: z.optional(timeSchema),
 });
 export type InstanceRow = z.infer<typeof instanceRowSchema>;
 
 export const maxNotices = 10;
+
+export const maxRemovalIds = 10;
 
 export const maxFormers = 10;
 

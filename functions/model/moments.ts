@@ -7,11 +7,14 @@ import { clockSkewMs } from './timing.ts';
  */
 export type Moment = { clock: 'event' | 'queue' | 'own'; at: number };
 
+/** ms since the epoch, within the range of JavaScript's dates: another number makes a row one that cannot be read. */
+export const timeSchema = z.int().check(z.minimum(-8.64e15), z.maximum(8.64e15));
+
 /** The latest moment by each clock. Two clocks are not comparable closely enough to keep one of the two only. */
 export const momentsSchema = z.object({
-  event: z.optional(z.number()),
-  queue: z.optional(z.number()),
-  own: z.optional(z.number()),
+  event: z.optional(timeSchema),
+  queue: z.optional(timeSchema),
+  own: z.optional(timeSchema),
 });
 export type Moments = z.infer<typeof momentsSchema>;
 

@@ -210,6 +210,14 @@ export async function startServers() {
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
   }
 
+  /** Writes a row with another number in one attribute. */
+  async function putNumber(row: InstanceRow, attribute: string, number: string): Promise<void> {
+    await putItem({
+      ...marshall({ ...row, unsettled: 'first' }, { removeUndefinedValues: true }),
+      [attribute]: { N: number },
+    });
+  }
+
   async function removeAtCloudElements(instanceId: number | undefined): Promise<void> {
     const { userSecret, organizationSecret } = current;
     const response = await fetch(`${simulator.url}/elements/api-v2/instances/${instanceId}`, {
@@ -249,6 +257,7 @@ export async function startServers() {
     observed,
     putOdd,
     putItem,
+    putNumber,
     openProvisioning,
     provision,
     /** Requests to AWS so far, as `x-amz-target` names them. */

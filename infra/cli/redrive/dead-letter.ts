@@ -76,12 +76,13 @@ const oldestOnboardingDays = oldestOnboardingMs / (24 * 60 * 60 * 1_000);
 
 /**
  * The function limits an event's time to its message's arrival. The message that goes back arrives later than the first
- * one, so the time is limited in its body.
+ * one, so the time is limited in its body, with a mark: it is the queue's time from then on, not the sender's.
  */
 function withTime(sentAt: Date, body: string): string {
   return JSON.stringify({
     ...z.looseObject({}).parse(JSON.parse(body)),
     time: toTheSecond(sentAt.getTime()),
+    isTimeCut: true,
   });
 }
 

@@ -473,7 +473,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'remembering an abandoned generation',
     file: lifecycle,
-    guard: 'formers.push({ provisionId, name, createdAt });',
+    guard: 'formers.push({ provisionId, name, createdAt, origin });',
     without: '{}',
     tests: ['provenance/provenance'],
   },

@@ -151,6 +151,7 @@ export const kinds = {
     row: ({ removalAskedAt: sentAt, registrationId }) => ({
       askedBy: toolkit('sbt-0.9', offboardingId, { sentAt, registrationId }),
       removedAt: sentAt,
+      updatedAt: sentAt + 1_000,
       status: 'deleting',
       checkAt: later(),
     }),
@@ -170,6 +171,7 @@ export const kinds = {
     row: ({ removalAskedAt }) => ({
       askedBy: native(offboardingId, removalAskedAt),
       removedAt: removalAskedAt,
+      updatedAt: removalAskedAt + 1_000,
       status: 'removed',
       instanceId: 4711,
       expiresAt: forgottenAt(removalAskedAt),

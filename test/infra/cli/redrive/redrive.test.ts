@@ -85,12 +85,13 @@ describe('the time of an event that goes back', () => {
     ['later by a part of a second', '2026-11-23T12:00:00.124Z'],
     ['later, in another zone', '2026-11-23T09:00:01-03:00'],
   ])(
-    'an event time %s than its arrival is cut to the second of the arrival, and nothing else changes',
+    'an event time %s than its arrival is cut to the second of the arrival and marked, and nothing else changes',
     (_what, time) => {
       const letter = read('onboard-tenants', withTime(time));
       expect(JSON.parse(letter.body ?? 'null')).toEqual({
         ...JSON.parse(withTime(time)),
         time: '2026-11-23T12:00:00Z',
+        isTimeCut: true,
       });
       expect(letter.sentAt).toEqual(new Date('2026-11-23T12:00:00Z'));
       expect(linesOf([letter])[1]).toContain('taxify   readable, its time cut to its arrival');
