@@ -348,6 +348,12 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(z.number()),
+  /** Until then an update from the secret whose outcome is unknown may still take effect. */
+  secretInDoubtUntil: z.optional(z.number()),
+  /** When name, tags or configuration of the active instance were last changed. */
+  changedAt: z.optional(z.number()),
+  /** When the tenant's secret was read whose value is surely there: an update in doubt leaves it as it was. */
+  secretReadAt: z.optional(z.number()),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
   formers: z.optional(z.array(formerSchema)),
   /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */

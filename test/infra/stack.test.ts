@@ -77,6 +77,14 @@ const permissions: Record<FunctionName, string[]> = {
     'dynamodb:PutItem table',
     'dynamodb:Query table',
   ],
+  'apply-secrets': [
+    ...logs,
+    ...secrets,
+    ...queue,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'kms:Encrypt token key',
+  ],
   'reconcile-instances': [
     ...logs,
     platformSecretOnly,
@@ -137,6 +145,14 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'STAGE',
   ],
   'offboard-tenants': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
+  'apply-secrets': [
+    'TABLE_NAME',
+    'PLATFORM_SECRET_ID',
+    'TENANT_SECRETS_PREFIX',
+    'TOKEN_KEY_ID',
+    'CLOUD_ELEMENTS_BASE_URL',
+    'STAGE',
+  ],
   'reconcile-instances': [
     'TABLE_NAME',
     'PLATFORM_SECRET_ID',

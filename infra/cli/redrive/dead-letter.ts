@@ -3,6 +3,7 @@ import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { elementKeySchema, tenantIdSchema } from '../../../functions/model/instance.ts';
 import { parseJson } from '../../../functions/model/json.ts';
+import { secretChangeFromEvent } from '../../../functions/model/secret-events.ts';
 import { oldestOnboardingMs } from '../../../functions/model/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../../functions/triggers.ts';
 import { bad, bold, good } from '../terminal.ts';
@@ -20,6 +21,7 @@ const parsers: Record<
 > = {
   'onboard-tenants': settingsFromEvent,
   'offboard-tenants': offboardingFromEvent,
+  'apply-secrets': secretChangeFromEvent,
 };
 
 export const isQueueName = (name: string): name is QueueName => Object.hasOwn(parsers, name);
