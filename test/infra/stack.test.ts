@@ -394,10 +394,21 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     ),
   );
 
-  test('a queue is fed by one rule per event of the trigger table, on the bus of the service', () => {
-    expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual(trigger.events);
+  test('a queue is fed by one rule per event of the trigger table, on the bus of the service or of the account', () => {
+    const { labelUpdated, ...secretEvents } = trigger.secretEvents ?? {};
+    expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual([
+      ...trigger.events,
+      ...(labelUpdated
+        ? [
+            {
+              ...secretEvents,
+              detail: { name: [{ prefix: 'element-onboarding/dev/tenants/' }], labelUpdated },
+            },
+          ]
+        : []),
+    ]);
     for (const { Properties } of rules) {
-      expect(Properties.EventBusName).toEqual({ Ref: bus.id });
+      expect(Properties.EventBusName).toEqual(Properties.EventPattern.detail ? undefined : { Ref: bus.id });
       expect(Properties.State).toBe('ENABLED');
       expect(Properties.Targets).toEqual([
         {
@@ -648,6 +659,8 @@ describe('the stack', () => {
     const outputs = template.findOutputs('*');
     expect(Object.keys(outputs).toSorted()).toEqual([
       'ApiUrl',
+      'ApplySecretsDeadLetterQueueUrl',
+      'ApplySecretsQueueUrl',
       'EventBusName',
       'OffboardTenantsDeadLetterQueueUrl',
       'OffboardTenantsQueueUrl',

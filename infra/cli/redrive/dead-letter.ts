@@ -91,7 +91,10 @@ function withTime(sentAt: Date, body: string): string {
 const toTheSecond = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 const rows: Trigger[] = Object.values(triggers);
-const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
+const detailTypes = rows.flatMap(({ queue }) => [
+  ...(queue?.events.flatMap((event) => event['detail-type']) ?? []),
+  ...(queue?.secretEvents?.['detail-type'] ?? []),
+]);
 
 const ifValid = <T>(schema: z.ZodMiniType<T>) => z.catch(z.optional(schema), undefined);
 /** The valid fields of an event that is invalid as a whole. */
