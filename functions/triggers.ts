@@ -71,7 +71,7 @@ export const triggers = {
   'apply-secrets': {
     queue: {
       events: [],
-      /** Secrets Manager tells of new values on the account's own bus: those of the stage's tenants reach the queue. */
+      /** Secrets Manager's events on the account's default bus; the rule adds the prefix of the stage's tenant secrets. */
       secretEvents: {
         source: ['aws.secretsmanager'],
         'detail-type': ['Secret Label Updated'],

@@ -22,7 +22,7 @@ export type AppliedSecret = {
     /** The secret holds no configuration that can be sent. `unusable`: still not at the last delivery. */
     | 'waiting-for-secret'
     | 'unusable'
-    /** There is no instance, it is being removed, or it has failed for another reason than its configuration. */
+    /** No instance, one that is being removed, or one that failed for another reason than its configuration. */
     | 'nothing-to-update'
     /** Requests have configured it, or its source is not known. */
     | 'not-from-secret'
@@ -53,7 +53,7 @@ const mendedBySecret = new Set<string>([
   'missing-configuration',
   'tenant-credentials-unusable',
   'refused-by-cloud-elements',
-  // What a retry of this use case comes to when its create had no effect.
+  // The reason after a retry whose create had no effect.
   'not-created',
 ] satisfies ErrorCode[]);
 
@@ -63,7 +63,7 @@ const lacksSecret = ({ code }: OnboardingError): boolean =>
 /**
  * Brings a changed secret to Cloud Elements: updates the active instance whose source the secret is, and retries one that
  * failed for want of a usable secret. The event carries no value and the current one is read, so events that come late,
- * twice or out of order converge. Nothing is ever provisioned that was not asked for, or that has been removed.
+ * twice or out of order converge. Never provisions an instance that was not requested, or that was removed.
  */
 export function createApplying({
   store,
@@ -162,7 +162,7 @@ export function createApplying({
     return secretReadAt >= beganAt ? done('updated') : again('in-doubt');
   }
 
-  /** As it was asked for, by the one who asked. What the row allows to be sent is judged by the allow-list of now. */
+  /** Provisions with the row's settings, for its requester. The stored entries are judged by today's allow-list. */
   async function retry(row: InstanceRow, deadlineAt: number): Promise<Outcome> {
     if (isLeased(row, now())) return again('in-progress');
     if (!mendedBySecret.has(row.lastError?.code ?? '')) return done('nothing-to-update');
@@ -170,7 +170,7 @@ export function createApplying({
     const { outcome } = await provision(settingsOfRow(row), {
       deadlineAt,
       retryOf: row,
-      // What may mend itself is not recorded over a reason that the next value of the secret mends.
+      // A temporary error must not replace a reason that the next value of the secret mends.
       recordRefusal: ({ code }) => code === 'refused-by-cloud-elements',
     });
     switch (outcome) {
@@ -185,10 +185,11 @@ export function createApplying({
   }
 }
 
-/** Whatever was passed on is passed on again, and compared as before; the entries that were stored are what requests had set. */
+/** The settings as they were requested, options included; the stored entries are the ones that requests had set. */
 function settingsOfRow(row: InstanceRow): InstanceSettings {
   return {
     ...row,
+    options: row.options,
     source: 'secret',
     requestEntries: requestEntriesOf(row),
     configuration: row.harmless,

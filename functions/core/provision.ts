@@ -85,8 +85,8 @@ export type Provision = (
     /** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
     recordRefusal: boolean | ((error: OnboardingError) => boolean);
     /**
-     * Claims this failed row as it was read, or nothing: it is what the settings come from. Time of asking, requester and
-     * registration stay, so that a removal that is under way is not outdated by the retry.
+     * The failed row that the settings come from: only this row is claimed, as it was read. Time of asking, requester and
+     * registration stay, so the retry does not outdate a removal that is under way.
      */
     retryOf?: InstanceRow | undefined;
   },
@@ -226,7 +226,7 @@ export function createProvisioning({
     );
   }
 
-  /** Only that row: one that has changed since is left to whoever changed it, and looked at again later. */
+  /** Claims only that row as it was read; a row that has changed since is looked at again later. */
   async function claimFailed(row: InstanceRow, request: Requester, deadlineAt: number) {
     return (await claimOver(row, request, newId(), deadlineAt)) ?? waitFor(row);
   }

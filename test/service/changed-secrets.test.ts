@@ -46,7 +46,7 @@ async function newActiveTenant(): Promise<string> {
 }
 
 describe('a new value of a tenant’s secret', () => {
-  test('it is at Cloud Elements within five seconds: one PATCH, same id and token, one InstanceUpdated', async () => {
+  test('a new value is at Cloud Elements within five seconds: one PATCH, same id and token, one InstanceUpdated', async () => {
     const tenantId = await newActiveTenant();
     const before = (await service.get(`${pathOf(tenantId)}/token`)).json;
     await putKey(tenantId, 'new');
@@ -59,7 +59,7 @@ describe('a new value of a tenant’s secret', () => {
     expect(texts.filter((text) => text.includes('"new"'))).toEqual([]);
   });
 
-  test('of twenty values in a burst the last one is there', async () => {
+  test('the last of twenty values in a burst is there', async () => {
     const tenantId = await newActiveTenant();
     for (let count = 1; count <= 20; count++) await putKey(tenantId, `key-${count}`);
     await service.idle();
@@ -84,7 +84,7 @@ describe('a new value of a tenant’s secret', () => {
     expect(await resultsOf(tenantId)).toEqual(['InstanceFailed', 'InstanceProvisioned']);
   });
 
-  test('while Cloud Elements is down it comes again, and then is a dead letter that redrive shows', async () => {
+  test('a message that meets a failing Cloud Elements is redelivered, then a dead letter that redrive shows', async () => {
     await using own = await startService({ queue: { visibilityTimeoutMs: 200, maxReceiveCount: 2 } });
     const queue = own.stack.queues.get('apply-secrets');
     const tenantId = newTenant();
@@ -134,7 +134,7 @@ describe('a new value of a tenant’s secret', () => {
   });
 });
 
-test('nobody can put an event of AWS on the bus', async () => {
+test('PutEvents with a source of AWS is refused', async () => {
   const event = eventOf('aws.secretsmanager', 'Secret Label Updated', {
     name: 'x',
     labelUpdated: 'AWSCURRENT',

@@ -136,7 +136,7 @@ describe('an active instance', () => {
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'in-doubt', ...comesAgain });
   });
 
-  test('while Cloud Elements is down the message comes again', async () => {
+  test('a message that meets a failing Cloud Elements comes again', async () => {
     const tenantId = await active();
     putKey(tenantId, 'new');
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 503 } });

@@ -4,7 +4,7 @@ import type { InstanceKey, InstanceRow } from '../../../functions/model/instance
 import { sealed, textOf, type Witness } from './witness.ts';
 import type { Invocation, Way, World } from './world.ts';
 
-/** All tenants' secret. `isChanged`: at some time, so that it matters when it is read. `isRefused`: by Cloud Elements. */
+/** The secret of all tenants. `isChanged`: it gets new values, so the time of a read matters. `isRefused`: by Cloud Elements. */
 export type Secret = { key: string | undefined; isChanged: boolean; isRefused: boolean };
 
 /** Three attempts of 1.5 s each. */
