@@ -68,6 +68,25 @@ export const triggers = {
     },
     uses: { table: ['GetItem', 'PutItem', 'Query'], secrets: ['platform'], cloudElements: true },
   },
+  'apply-secrets': {
+    queue: {
+      events: [],
+      /** Secrets Manager's events on the account's default bus; the rule adds the prefix of the stage's tenant secrets. */
+      secretEvents: {
+        source: ['aws.secretsmanager'],
+        'detail-type': ['Secret Label Updated'],
+        labelUpdated: ['AWSCURRENT'],
+      },
+      batchSize: 10,
+      maxConcurrency: 5,
+    },
+    uses: {
+      table: ['GetItem', 'PutItem'],
+      secrets: ['platform', 'tenants'],
+      tokenKey: ['Encrypt'],
+      cloudElements: true,
+    },
+  },
   'reconcile-instances': {
     schedule: { everyMinutes: 1 },
     uses: {
@@ -110,6 +129,8 @@ export type EventPattern = { readonly source?: readonly string[]; readonly 'deta
 
 export type QueueTrigger = {
   readonly events: readonly EventPattern[];
+  /** Events on the account's default bus about the secrets of the stage's tenants. */
+  readonly secretEvents?: Required<EventPattern> & { readonly labelUpdated: readonly string[] };
   readonly batchSize: number;
   readonly maxConcurrency: number;
 };

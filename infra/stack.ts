@@ -95,6 +95,7 @@ export class OnboardingStack extends Stack {
         const { queue: events, deadLetters } = new EventQueue(this, `${functionName}-events`, {
           trigger: queue,
           bus,
+          tenantSecretsPrefix: secretsPrefix,
           handler,
         });
         deadLetterQueues.set(functionName, deadLetters);

@@ -8,6 +8,7 @@ import {
 import * as z from 'zod/mini';
 import type { ReadTenantSecret } from '../core/ports.ts';
 import { cutToBytes } from '../model/bounded-text.ts';
+import { tenantSecretName } from '../model/configuration.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { tenantSecretSchema } from '../model/instance.ts';
 import { parseJson } from '../model/json.ts';
@@ -83,8 +84,8 @@ export function createTenantSecrets({
   client: SecretsManagerClient;
   prefix: string;
 }): ReadTenantSecret {
-  return async ({ tenantId, elementKey }) => {
-    const name = `${prefix}/tenants/${tenantId}/${elementKey}`;
+  return async (key) => {
+    const name = tenantSecretName(prefix, key);
     const read = await readSecret(client, name);
     if (read.kind === 'absent') return { name, configuration: undefined, absence: read.fault };
     if (read.kind !== 'text') throw unusableTenantSecret(name, read.fault);

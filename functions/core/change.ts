@@ -18,7 +18,7 @@ import {
   type InstanceOptions,
   type InstanceRow,
 } from '../model/instance.ts';
-import { isLeased, lease, release } from './lifecycle.ts';
+import { isLeased, lease, release, revised } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { notFound } from './read.ts';
@@ -78,6 +78,8 @@ export function createChanging({
 >): Change {
   return async function change(key, changes, { deadlineAt }) {
     const row = await store.get(key);
+    // Before the secret: a value that is put from here on may be missed.
+    const readAt = now();
     if (!row || row.status === 'removed') throw notFound(key);
     if (row.status !== 'active' || row.instanceId === undefined) throw notActive(row);
     const nowMs = now();
@@ -90,8 +92,9 @@ export function createChanging({
     const untilMs = deadlineAt - timing.commitReserveMs;
     await assertOurs(row, row.instanceId, changes, untilMs);
 
+    const leasedAt = now();
     const leased = {
-      ...lease(row, { attemptId: newId(), nowMs: now() }, timing),
+      ...lease(row, { attemptId: newId(), nowMs: leasedAt }, timing),
       ...inDoubt(row, changes.configuration, untilMs),
     };
     const taken = await store.replace(leased, asRead(row));
@@ -99,12 +102,15 @@ export function createChanging({
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
     // An earlier update's doubt stays.
-    const { updateInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
+    const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
+    const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      await giveBack({ ...leased, updateInDoubtUntil, requestDigest });
+      await giveBack(ended);
       throw outcome.error;
     }
-    const changed = withChanges({ ...leased, updateInDoubtUntil, requestDigest }, changes, now());
+    // While an earlier update may still take effect over this one, the value is not surely there.
+    const isSure = isOfSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
+    const changed = withChanges({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
     const written = await store.replace(changed, heldBy(leased));
     if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
     return changed;
@@ -159,16 +165,20 @@ export function createChanging({
   }
 
   /**
-   * What a row remembers from before an update is sent that a request has configured: it may take effect although its
-   * outcome says otherwise, until Cloud Elements has surely come to an end with it.
+   * What a row remembers before an update with configuration is sent: it may take effect although its outcome says
+   * otherwise, until Cloud Elements has surely come to an end with it.
    */
   function inDoubt(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
-    if (!configuration || Object.keys(configuration).length === 0) return {};
+    if (!configuration) return {};
+    const endsAt = untilMs + timing.quiescenceMs;
+    if (isOfSecret(configuration)) {
+      return { secretInDoubtUntil: Math.max(row.secretInDoubtUntil ?? 0, endsAt) };
+    }
     const isOutside = outsideAllowList(row.elementKey, Object.keys(configuration)).length > 0;
     return {
       requestEntries: withRequestEntries(row, configuration),
       ...(isOutside && { requestDigest: digestInDoubt }),
-      updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, untilMs + timing.quiescenceMs),
+      updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),
     };
   }
 
@@ -213,6 +223,13 @@ export function createChanging({
   }
 }
 
+const isOfSecret = (configuration: Configuration | undefined): boolean =>
+  configuration !== undefined && Object.keys(configuration).length === 0;
+
+/** May an earlier update from the secret still take effect, and so over a later one? */
+export const isSecretInDoubt = ({ secretInDoubtUntil = 0 }: InstanceRow, nowMs: number): boolean =>
+  secretInDoubtUntil > nowMs;
+
 /** @throws OnboardingError `invalid-request`: the body names another instance than the path */
 function assertMeant({ instanceId, elementKey }: InstanceRow, { id, element }: Changes): void {
   const problems = [
@@ -242,6 +259,8 @@ function withChanges(
       requestDigest: updatedDigest(row, configuration),
     }),
     ...(options && { options }),
+    changedAt: Math.max((row.changedAt ?? 0) + 1, nowMs),
+    revision: revised(row, nowMs),
     updatedAt: nowMs,
   };
   return { ...changed, fingerprint: fingerprintOf(changed) };

@@ -42,11 +42,13 @@ export type Claimant = {
   nowMs: number;
   /** Until when this claim's invocation may send a create. */
   sendDeadline: number;
+  /** Retries what the row was asked for before: the time of asking stays. */
+  isRetry?: boolean | undefined;
 };
 
 /** A first claim; over a tombstone that of a new generation, which keeps the memory of the earlier ones. */
 export function claim(
-  { settings, origin, attemptId, nowMs, sendDeadline }: Claimant,
+  { settings, origin, attemptId, nowMs, sendDeadline, isRetry }: Claimant,
   provisionId: string,
   { leaseMs }: Timing,
   before?: InstanceRow,
@@ -70,7 +72,7 @@ export function claim(
     options: settings.options,
     ...provenanceIn(settings),
     ...(before && memoryOf(before)),
-    ...askedAt(before, asked),
+    ...(before && isRetry ? timesOfAsking(before) : askedAt(before, asked)),
     registration: registrationOf({ askedBy }) ?? (before && inheritedRegistration(before)),
     askedBy,
     createdAt: nowMs,
@@ -92,6 +94,8 @@ function memoryOf(row: InstanceRow) {
   };
 }
 
+const timesOfAsking = ({ askedAt: at, askedTimes }: InstanceRow) => ({ askedAt: at, askedTimes });
+
 function askedAt(before: InstanceRow | undefined, moment: Moment) {
   const askedTimes = latest(before ? askedTimesOf(before) : {}, moment);
   return { askedTimes, askedAt: latestAt(askedTimes) ?? moment.at };
@@ -104,7 +108,7 @@ function inheritedRegistration(row: InstanceRow): Registration | undefined {
 }
 
 /** Of the write that brings a result: later than that of every result before it, also of an earlier generation. */
-const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
+export const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
   Math.max((row.revision ?? 0) + 1, nowMs);
 
 /** What a row keeps of where its configuration comes from. */

@@ -6,7 +6,6 @@ import { OnboardingError } from '../model/errors.ts';
 import {
   momentOf,
   type Configuration,
-  type EventOrigin,
   type Former,
   type InstanceKey,
   type InstanceRow,
@@ -31,8 +30,8 @@ import {
   type Claimant,
   type Verdict,
 } from './lifecycle.ts';
-import { registrationOf } from '../model/row-history.ts';
-import { momentsOf } from '../model/moments.ts';
+import { askedTimesOf, registrationOf } from '../model/row-history.ts';
+import { momentsOf, type Moments } from '../model/moments.ts';
 import { markerTags } from '../model/markers.ts';
 import {
   asRead,
@@ -85,6 +84,11 @@ export type Provision = (
     deadlineAt: number;
     /** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
     recordRefusal: boolean | ((error: OnboardingError) => boolean);
+    /**
+     * The failed row that the settings come from: only this row is claimed, as it was read. Time of asking, requester and
+     * registration stay, so the retry does not outdate a removal that is under way.
+     */
+    retryOf?: InstanceRow | undefined;
   },
 ) => Promise<Provisioned>;
 
@@ -131,7 +135,7 @@ export function createProvisioning({
     now,
   });
 
-  return async function provision(settings, { deadlineAt, recordRefusal }) {
+  return async function provision(settings, { deadlineAt, recordRefusal, retryOf }) {
     if (recordRefusal === false) await assertAllowedFor(settings, () => readTenantSecret(settings));
     const { askedBy } = settings;
     const claimant: Requester = {
@@ -139,10 +143,14 @@ export function createProvisioning({
       origin,
       nowMs: now(),
       sendDeadline: deadlineAt - timing.commitReserveMs,
+      isRetry: retryOf !== undefined,
     };
-    const claimed = await claimRow(claimant, deadlineAt);
+    const claimed = retryOf
+      ? await claimFailed(retryOf, claimant, deadlineAt)
+      : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {
+    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
+    if (asked && (await isOutdatedByTenant(claimed, asked))) {
       await endClaim(claimed.row, () => putBack(claimed));
       observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
       return { outcome: 'outdated', row: claimed.row };
@@ -192,10 +200,10 @@ export function createProvisioning({
   }
 
   /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
-  async function isOutdatedByTenant(held: Held, askedBy: EventOrigin): Promise<boolean> {
+  async function isOutdatedByTenant(held: Held, asked: Moments): Promise<boolean> {
     const { tenantId } = held.row;
     try {
-      return await isTenantRemovedSince(store, tenantId, momentsOf(momentOf(askedBy)));
+      return await isTenantRemovedSince(store, tenantId, asked);
     } catch (error) {
       return abandon(held, error, false);
     }
@@ -209,31 +217,44 @@ export function createProvisioning({
         return { row: fresh, before: undefined, earlier: 'nothing', mayCreate: true };
       }
       const before = currentOf(inserted);
-      if (!before) continue;
-      const verdict = judge(before, request, timing);
-      if (verdict.kind !== 'take-over') return answer(verdict, before, request);
-      const by = withFreshId(request);
-      const { formers } = verdict;
-      const begun = formers && { provisionId: fresh.provisionId, formers };
-      if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
-
-      const row = begun
-        ? succeed(before, by, begun, timing)
-        : takeOver(before, by, verdict.mayCreate, timing);
-      const taken = await store.replace(row, asRead(before));
-      if (wonBy(taken, row)) {
-        observe({ kind: 'taken-over', from: before.status }, row);
-        return { ...verdict, row, before };
-      }
-      const rival = currentOf(taken);
-      const standing = rival && judge(rival, request, timing);
-      // A rival that has given the row back leaves it for the next.
-      if (standing && standing.kind !== 'take-over') return answer(standing, rival, request);
+      const taken = before && (await claimOver(before, request, fresh.provisionId, deadlineAt));
+      if (taken) return taken;
     }
     throw new OnboardingError(
       'busy-with-other-settings',
       `${nameOf(request.settings)} is requested and given back too often at the moment. Retry later.`,
     );
+  }
+
+  /** Claims only that row as it was read; a row that has changed since is looked at again later. */
+  async function claimFailed(row: InstanceRow, request: Requester, deadlineAt: number) {
+    return (await claimOver(row, request, newId(), deadlineAt)) ?? waitFor(row);
+  }
+
+  /** @returns undefined if another claim has come first, and has given the row back or removed it */
+  async function claimOver(
+    before: InstanceRow,
+    request: Requester,
+    provisionId: string,
+    deadlineAt: number,
+  ): Promise<Held | Provisioned | undefined> {
+    const verdict = judge(before, request, timing);
+    if (verdict.kind !== 'take-over') return answer(verdict, before, request);
+    const by = withFreshId(request);
+    const { formers } = verdict;
+    const begun = formers && { provisionId, formers };
+    if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
+
+    const row = begun ? succeed(before, by, begun, timing) : takeOver(before, by, verdict.mayCreate, timing);
+    const taken = await store.replace(row, asRead(before));
+    if (wonBy(taken, row)) {
+      observe({ kind: 'taken-over', from: before.status }, row);
+      return { ...verdict, row, before };
+    }
+    const rival = currentOf(taken);
+    const standing = rival && judge(rival, request, timing);
+    // A rival that has given the row back leaves it for the next.
+    return standing && standing.kind !== 'take-over' ? answer(standing, rival, request) : undefined;
   }
 
   /** The instance as it is. An event that requests it again is recorded, so that it is answered, too. */

@@ -34,6 +34,10 @@ export function requestEntriesOf({
 /** A tenant's stored credentials; `configuration` is undefined when there is none, and `absence` says why. */
 export type TenantSecret = { name: string; configuration: Configuration | undefined; absence?: string };
 
+/** The name of the tenant's secret for an element. */
+export const tenantSecretName = (prefix: string, { tenantId, elementKey }: InstanceKey): string =>
+  `${prefix}/tenants/${tenantId}/${elementKey}`;
+
 /** What a request or an event wants to set. */
 type Wanted = {
   elementKey: string;

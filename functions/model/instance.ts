@@ -362,6 +362,12 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(timeSchema),
+  /** Until then an update from the secret whose outcome is unknown may still take effect. */
+  secretInDoubtUntil: z.optional(timeSchema),
+  /** When name, tags or configuration of the active instance were last changed. */
+  changedAt: z.optional(timeSchema),
+  /** When the tenant's secret was read whose value is surely there: an update in doubt leaves it as it was. */
+  secretReadAt: z.optional(timeSchema),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
   formers: z.optional(z.array(formerSchema)),
   /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */

@@ -30,6 +30,7 @@ const imageSchema = z.pick(instanceRowSchema, {
   notices: true,
   revision: true,
   updatedAt: true,
+  changedAt: true,
 });
 type Image = z.infer<typeof imageSchema>;
 
@@ -39,7 +40,7 @@ export type RowChange = { before: unknown; after: unknown };
 /** `timeMs`: when the write was made, ms since the epoch. */
 export type OutgoingEvent = { source: string; detailType: string; detail: object; timeMs: number };
 
-export type ResultName = 'InstanceProvisioned' | 'InstanceFailed' | 'InstanceRemoved';
+export type ResultName = 'InstanceProvisioned' | 'InstanceUpdated' | 'InstanceFailed' | 'InstanceRemoved';
 
 /** The results that a write to a row brings. */
 export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
@@ -51,7 +52,11 @@ export function resultOf({ before, after }: RowChange): Result {
   const { tenantId, elementKey } = now;
   const answers = newNotices(earlier, now).map((notice) => answerTo(notice, now));
   const settled = isDue(earlier, now) ? resultNames[now.status] : undefined;
-  const results = settled ? [...answers, stateResult(settled, now)] : answers;
+  const results = [
+    ...answers,
+    ...(settled ? [stateResult(settled, now)] : []),
+    ...(isUpdated(earlier, now) ? [updateResult(now)] : []),
+  ];
   return {
     tenantId,
     elementKey,
@@ -87,6 +92,14 @@ function stateResult(name: ResultName, row: Image): Answer {
   const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;
   return { name, eventId: by?.eventId, registration, lastError };
 }
+
+/** No event has asked for it, and the toolkit knows no updates. */
+const updateResult = ({ lastError }: Image): Answer => ({
+  name: 'InstanceUpdated',
+  eventId: undefined,
+  registration: undefined,
+  lastError,
+});
 
 function newNotices(before: Image | undefined, { notices = [] }: Image): Notice[] {
   const known = new Set(before?.notices?.map(({ eventId, at }) => `${at} ${eventId}`));
@@ -129,6 +142,10 @@ function isDue(before: Image | undefined, after: Image): boolean {
       return false;
   }
 }
+
+/** Has name, tags or configuration been changed? Everything else that is written of an active row is no update. */
+const isUpdated = (before: Image | undefined, after: Image): boolean =>
+  before?.status === 'active' && after.status === 'active' && before.changedAt !== after.changedAt;
 
 export const eventSource = 'element-onboarding';
 
@@ -184,6 +201,7 @@ export const toolkitResults = {
  */
 function toolkitEvents({ name, registration }: Answer, row: Image): OutgoingEvent[] {
   const { elementKey, instanceId } = row;
+  if (name === 'InstanceUpdated') return [];
   const dialect = registration && toolkitDialects[registration.dialect];
   if (!dialect || (elementKey !== defaultElementKey && elementKey !== wholeTenant)) return [];
   const { detailType, registrationStatus } = toolkitResults[name];

@@ -4,6 +4,7 @@ import { clientOptions } from '../adapters/aws.ts';
 import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
+import { createApplying } from '../core/apply-secret.ts';
 import { createAuditing } from '../core/audit.ts';
 import { createChanging } from '../core/change.ts';
 import type { Observe } from '../core/ports.ts';
@@ -38,6 +39,22 @@ export function openChanging(environment: NodeJS.ProcessEnv) {
   return createChanging({
     ...openCloudElements(environment),
     readTenantSecret: openTenantSecrets(environment),
+  });
+}
+
+export function openApplying(environment: NodeJS.ProcessEnv) {
+  // One of each for both: connections, and the platform secret that is cached.
+  const parts = {
+    ...openCloudElements(environment),
+    cipher: openCipher(environment),
+    readTenantSecret: openTenantSecrets(environment),
+  };
+  return createApplying({
+    store: parts.store,
+    change: createChanging(parts),
+    provision: createProvisioning(parts),
+    tenantSecretsPrefix: tenantSecretsPrefixIn(environment),
+    observe: observeAndMeasure,
   });
 }
 
@@ -94,8 +111,12 @@ const observeAndMeasure: Observe = (observation, of) => {
   measureObservation(observation);
 };
 
-function openTenantSecrets(environment: NodeJS.ProcessEnv) {
+function tenantSecretsPrefixIn(environment: NodeJS.ProcessEnv): string {
   const names = { TENANT_SECRETS_PREFIX: true } as const;
-  const { TENANT_SECRETS_PREFIX: prefix } = parseEnvironment(z.pick(environmentSchema, names), environment);
+  return parseEnvironment(z.pick(environmentSchema, names), environment).TENANT_SECRETS_PREFIX;
+}
+
+function openTenantSecrets(environment: NodeJS.ProcessEnv) {
+  const prefix = tenantSecretsPrefixIn(environment);
   return createTenantSecrets({ client: new SecretsManagerClient(clientOptions), prefix });
 }

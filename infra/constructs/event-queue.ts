@@ -1,5 +1,5 @@
 import { Duration, Names } from 'aws-cdk-lib';
-import { type EventBus, Rule } from 'aws-cdk-lib/aws-events';
+import { type EventBus, Match, Rule } from 'aws-cdk-lib/aws-events';
 import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -27,7 +27,12 @@ export class EventQueue extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    { trigger, bus, handler }: { trigger: QueueTrigger; bus: EventBus; handler: IFunction },
+    {
+      trigger,
+      bus,
+      tenantSecretsPrefix,
+      handler,
+    }: { trigger: QueueTrigger; bus: EventBus; tenantSecretsPrefix: string; handler: IFunction },
   ) {
     super(scope, id);
     const common = { enforceSSL: true, encryption: sqs.QueueEncryption.SQS_MANAGED };
@@ -48,7 +53,19 @@ export class EventQueue extends Construct {
         eventBus: bus,
         eventPattern: { ...(source.length > 0 && { source: [...source] }), detailType: [...detailType] },
       });
-      rule.addTarget(new SqsQueue(queue, { ...deliveryAttempts, deadLetterQueue: this.deadLetters }));
+      rule.addTarget(this.#target());
+    }
+    if (trigger.secretEvents) {
+      const { source, 'detail-type': detailType, labelUpdated } = trigger.secretEvents;
+      // AWS services send to the account's default bus and to no other.
+      new Rule(this, 'secrets', {
+        eventPattern: {
+          source: [...source],
+          detailType: [...detailType],
+          detail: { name: Match.prefix(`${tenantSecretsPrefix}/tenants/`), labelUpdated: [...labelUpdated] },
+        },
+        targets: [this.#target()],
+      });
     }
     // Not by `SqsEventSource`, which permits more than Lambda needs:
     // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -67,5 +84,9 @@ export class EventQueue extends Construct {
       maxBatchingWindow: Duration.seconds(0),
       reportBatchItemFailures: true,
     });
+  }
+
+  #target(): SqsQueue {
+    return new SqsQueue(this.queue, { ...deliveryAttempts, deadLetterQueue: this.deadLetters });
   }
 }

@@ -39,6 +39,8 @@ const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.Z
 
 const results: Readonly<Record<ResultName, string>> = {
   InstanceProvisioned: 'An instance is active, or an event has requested it again',
+  InstanceUpdated:
+    "Name, tags or configuration of an active instance have been changed: by PATCH, or because the tenant's secret has a new value. Id and token stay",
   InstanceFailed:
     'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` is that of the instance',
   InstanceRemoved:
@@ -47,6 +49,9 @@ const results: Readonly<Record<ResultName, string>> = {
 
 const isResult = (name: string): name is ResultName => Object.hasOwn(results, name);
 const resultNames = Object.keys(results).filter(isResult);
+const isToolkitResult = (name: ResultName): name is keyof typeof toolkitResults =>
+  Object.hasOwn(toolkitResults, name);
+const toolkitResultNames = resultNames.filter(isToolkitResult);
 
 const incoming = Object.fromEntries(
   incomingPatterns.flatMap((pattern) =>
@@ -69,7 +74,7 @@ const outgoing = Object.fromEntries([
     }),
   ]),
   ...Object.values(toolkitDialects).flatMap(({ source, prefix }) =>
-    resultNames.map((result): [string, NamedSchema] => {
+    toolkitResultNames.map((result): [string, NamedSchema] => {
       const type = `${prefix}${toolkitResults[result].detailType}`;
       const title = `${result}, to the SaaS Builder Toolkit`;
       return [type, eventOf({ type, sources: [source], detail: toolkitDetailSchema, notes: { title } })];

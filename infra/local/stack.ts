@@ -11,7 +11,7 @@ import { accountId, region } from './aws/aws-protocol.ts';
 import { startCloudElements } from './cloud-elements/simulator.ts';
 import { createContainers } from './aws/containers.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
-import { createEventBus, matchesPattern } from './aws/event-bus.ts';
+import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
 import { createFaults } from './faults.ts';
 import { startGateway } from './gateway.ts';
@@ -110,7 +110,16 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     // Only requests to the finished stack count, not those of its set-up.
     faults.requests.length = 0;
 
-    const secrets = createSecretsManager();
+    const secrets = createSecretsManager({
+      onNewValue: (secret) => {
+        const event = secretLabelUpdated(secret);
+        for (const [name, { queue }] of rows) {
+          if (queue?.secretEvents && matchesSecretEvent(queue.secretEvents, event, tenantSecretsPrefix)) {
+            queues.get(name)?.send(JSON.stringify(event));
+          }
+        }
+      },
+    });
     const events: EventEnvelope[] = [];
     const bus = createEventBus({
       name: busName,

@@ -34,6 +34,7 @@ const rows: [string, Trigger][] = Object.entries(triggers);
 const consequences: Record<string, string> = {
   'onboard-tenants': 'tenants are onboarded late',
   'offboard-tenants': 'instances of tenants that have left are removed late',
+  'apply-secrets': 'tenants work with their old key for longer',
   'reconcile-instances': 'tenants whose request was interrupted have no token, or are not removed',
   'audit-instances': 'lost instances of tenants go unnoticed',
   'publish-results': 'no results are published for any tenant',
@@ -302,6 +303,9 @@ const deadLetterTexts = {
   offboarding:
     'Instances of tenants that have left were not removed: their events have failed ten times or cannot be read, and nothing ' +
     'retries them. Find out why, then put the events back into the queue within 14 days.',
+  secrets:
+    'Tenants have a new key in their secret that did not reach Cloud Elements: their events have failed ten times, and ' +
+    'nothing retries them. Find out why, then put the events back into the queue within 14 days.',
   results:
     'Results of some tenants were not published, and nothing retries them. Within 12 hours, request these ' +
     'tenants again by event, or read the records from the stream.',
@@ -309,5 +313,6 @@ const deadLetterTexts = {
 
 function kindOf(name: string): keyof typeof deadLetterTexts {
   if (name === 'onboard-tenants') return 'onboarding';
+  if (name === 'apply-secrets') return 'secrets';
   return name === 'offboard-tenants' ? 'offboarding' : 'results';
 }

@@ -1,5 +1,6 @@
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { wholeTenant } from '../../functions/model/instance.ts';
@@ -17,6 +18,7 @@ import { permissionsOf } from './template.ts';
 let stack: LocalStack;
 let dynamoDb: DynamoDBClient;
 let eventBridge: EventBridgeClient;
+let secretsManager: SecretsManagerClient;
 
 beforeAll(async () => {
   // Events that meet a leased instance are delivered again soon.
@@ -24,13 +26,22 @@ beforeAll(async () => {
   const client = { region: 'us-east-1', credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' } };
   dynamoDb = new DynamoDBClient({ ...client, endpoint: stack.dynamodbUrl });
   eventBridge = new EventBridgeClient({ ...client, endpoint: stack.awsUrl });
+  secretsManager = new SecretsManagerClient({ ...client, endpoint: stack.awsUrl });
   stack.simulator.faultFor = mishapOf;
-  await Promise.all([requests(), claims(), onboardingEvents(), offboardingEvents(), schedules()]);
+  await Promise.all([
+    requests(),
+    claims(),
+    onboardingEvents(),
+    offboardingEvents(),
+    secretEvents(),
+    schedules(),
+  ]);
   await stack.idle();
 }, 60_000);
 afterAll(async () => {
   dynamoDb.destroy();
   eventBridge.destroy();
+  secretsManager.destroy();
   await stack.stop();
 });
 
@@ -200,6 +211,22 @@ async function offboardingEvents(): Promise<void> {
     tenantId: listed,
     tenantRegistrationId: 'r',
   });
+}
+
+async function secretEvents(): Promise<void> {
+  const put = (tenantId: string) =>
+    secretsManager.send(
+      new PutSecretValueCommand({
+        SecretId: stack.tenantSecretName(tenantId, 'taxify'),
+        SecretString: '{"api.key": "new-key-of-a-test"}',
+      }),
+    );
+  await put(await newActiveTenant());
+  const failed = newTenant();
+  stack.putSecret(stack.tenantSecretName(failed, 'taxify'), {});
+  await send('crm.example', 'TenantOnboarded', { tenantId: failed });
+  await stack.queues.get('onboard-tenants')?.idle();
+  await put(failed);
 }
 
 async function schedules(): Promise<void> {

@@ -77,6 +77,14 @@ const permissions: Record<FunctionName, string[]> = {
     'dynamodb:PutItem table',
     'dynamodb:Query table',
   ],
+  'apply-secrets': [
+    ...logs,
+    ...secrets,
+    ...queue,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'kms:Encrypt token key',
+  ],
   'reconcile-instances': [
     ...logs,
     platformSecretOnly,
@@ -137,6 +145,14 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'STAGE',
   ],
   'offboard-tenants': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
+  'apply-secrets': [
+    'TABLE_NAME',
+    'PLATFORM_SECRET_ID',
+    'TENANT_SECRETS_PREFIX',
+    'TOKEN_KEY_ID',
+    'CLOUD_ELEMENTS_BASE_URL',
+    'STAGE',
+  ],
   'reconcile-instances': [
     'TABLE_NAME',
     'PLATFORM_SECRET_ID',
@@ -378,10 +394,21 @@ describe.each(queueRows)('the queue of $name', ({ name, trigger }) => {
     ),
   );
 
-  test('a queue is fed by one rule per event of the trigger table, on the bus of the service', () => {
-    expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual(trigger.events);
+  test('a queue is fed by one rule per event of the trigger table, on the bus of the service or of the account', () => {
+    const { labelUpdated, ...secretEvents } = trigger.secretEvents ?? {};
+    expect(rules.map(({ Properties }) => Properties.EventPattern)).toEqual([
+      ...trigger.events,
+      ...(labelUpdated
+        ? [
+            {
+              ...secretEvents,
+              detail: { name: [{ prefix: 'element-onboarding/dev/tenants/' }], labelUpdated },
+            },
+          ]
+        : []),
+    ]);
     for (const { Properties } of rules) {
-      expect(Properties.EventBusName).toEqual({ Ref: bus.id });
+      expect(Properties.EventBusName).toEqual(Properties.EventPattern.detail ? undefined : { Ref: bus.id });
       expect(Properties.State).toBe('ENABLED');
       expect(Properties.Targets).toEqual([
         {
@@ -632,6 +659,8 @@ describe('the stack', () => {
     const outputs = template.findOutputs('*');
     expect(Object.keys(outputs).toSorted()).toEqual([
       'ApiUrl',
+      'ApplySecretsDeadLetterQueueUrl',
+      'ApplySecretsQueueUrl',
       'EventBusName',
       'OffboardTenantsDeadLetterQueueUrl',
       'OffboardTenantsQueueUrl',

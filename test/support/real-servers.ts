@@ -18,6 +18,7 @@ import {
   type InstanceRow,
   type InstanceSettings,
 } from '../../functions/model/instance.ts';
+import { createApplying } from '../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../functions/core/audit.ts';
 import { createChanging, type Changes } from '../../functions/core/change.ts';
 import { OnboardingError } from '../../functions/model/errors.ts';
@@ -125,6 +126,13 @@ export async function startServers() {
   const { offboard } = createOffboarding(container);
   const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
   const change = createChanging(container);
+  /** The secret of a tenant has a new value; the message has come `arrivedAt`. */
+  const applySecret = createApplying({
+    ...container,
+    change,
+    provision: createProvisioning(container),
+    tenantSecretsPrefix: 'tests',
+  });
   const { reconcile } = createReconciling(container);
   const audit = createAuditing({
     ...container,
@@ -242,6 +250,20 @@ export async function startServers() {
       onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
     change: (key: InstanceKey, changes: Changes, { invocationMs = 3_000 } = {}) =>
       change(key, changes, { deadlineAt: now() + invocationMs }),
+    applySecret: (
+      tenantId: string,
+      { arrivedAt = now(), deliveries = 1, invocationMs = 3_000, secretName = secretNameOf(tenantId) } = {},
+    ) =>
+      applySecret(
+        { ...keyOf(tenantId), secretName, arrivedAt },
+        { deadlineAt: now() + invocationMs, deliveries },
+      ),
+    /** As one of the messages of one invocation. */
+    applyTogether: (tenantId: string, deadlineAt: number) =>
+      applySecret(
+        { ...keyOf(tenantId), secretName: secretNameOf(tenantId), arrivedAt: now() },
+        { deadlineAt, deliveries: 1 },
+      ),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
     /** The age of the oldest due row, as a run of the reconciler reports it. */
@@ -279,6 +301,8 @@ export async function startServers() {
     },
   };
 }
+
+export const secretNameOf = (tenantId: string): string => `tests/tenants/${tenantId}/taxify`;
 
 export const keyOf = (tenantId: string): InstanceKey => ({ tenantId, elementKey: 'taxify' });
 

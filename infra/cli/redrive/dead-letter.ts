@@ -3,6 +3,7 @@ import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { elementKeySchema, tenantIdSchema } from '../../../functions/model/instance.ts';
 import { parseJson } from '../../../functions/model/json.ts';
+import { secretChangeFromEvent } from '../../../functions/model/secret-events.ts';
 import { oldestOnboardingMs } from '../../../functions/model/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../../functions/triggers.ts';
 import { bad, bold, good } from '../terminal.ts';
@@ -20,6 +21,7 @@ const parsers: Record<
 > = {
   'onboard-tenants': settingsFromEvent,
   'offboard-tenants': offboardingFromEvent,
+  'apply-secrets': secretChangeFromEvent,
 };
 
 export const isQueueName = (name: string): name is QueueName => Object.hasOwn(parsers, name);
@@ -90,7 +92,10 @@ function withTime(sentAt: Date, body: string): string {
 const toTheSecond = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 const rows: Trigger[] = Object.values(triggers);
-const detailTypes = rows.flatMap(({ queue }) => queue?.events.flatMap((event) => event['detail-type']) ?? []);
+const detailTypes = rows.flatMap(({ queue }) => [
+  ...(queue?.events.flatMap((event) => event['detail-type']) ?? []),
+  ...(queue?.secretEvents?.['detail-type'] ?? []),
+]);
 
 const ifValid = <T>(schema: z.ZodMiniType<T>) => z.catch(z.optional(schema), undefined);
 /** The valid fields of an event that is invalid as a whole. */

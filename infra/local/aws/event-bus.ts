@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
-import type { EventPattern } from '../../../functions/triggers.ts';
+import type { EventPattern, QueueTrigger } from '../../../functions/triggers.ts';
 import { accountId, operation, region } from './aws-protocol.ts';
 import type { Operations } from './aws-protocol.ts';
 
@@ -76,11 +76,48 @@ export function matchesPattern(pattern: EventPattern, event: EventEnvelope): boo
   );
 }
 
+/** Whether the rule on the default bus matches: the secret is one of the tenants', and the label that of the value in use. */
+export function matchesSecretEvent(
+  { labelUpdated, ...pattern }: NonNullable<QueueTrigger['secretEvents']>,
+  event: EventEnvelope,
+  tenantSecretsPrefix: string,
+): boolean {
+  const { name, labelUpdated: label } = event.detail;
+  return (
+    matchesPattern(pattern, event) &&
+    typeof name === 'string' &&
+    name.startsWith(`${tenantSecretsPrefix}/tenants/`) &&
+    typeof label === 'string' &&
+    labelUpdated.includes(label)
+  );
+}
+
+/** What Secrets Manager puts on the default bus when the label AWSCURRENT moves to a version. */
+export function secretLabelUpdated(
+  { name, arn, versionId }: { name: string; arn: string; versionId: string },
+  nowMs = Date.now(),
+): EventEnvelope {
+  return {
+    version: '0',
+    id: randomUUID(),
+    'detail-type': 'Secret Label Updated',
+    source: 'aws.secretsmanager',
+    account: accountId,
+    time: new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z'),
+    region,
+    resources: [arn],
+    detail: { name, labelUpdated: 'AWSCURRENT', versionId },
+  };
+}
+
 function envelope(entry: Entry, nowMs: number): EventEnvelope | Failure {
   const { Source, DetailType, Detail, Time, Resources = [] } = entry;
   if (!Source) return missing('Source');
   if (!DetailType) return missing('DetailType');
   if (!Detail) return missing('Detail');
+  if (Source.startsWith('aws.')) {
+    return { ErrorCode: 'NotAuthorizedForSourceException', ErrorMessage: 'Not authorized for the source.' };
+  }
   const detail = parseDetail(Detail);
   if (!detail) return { ErrorCode: 'MalformedDetail', ErrorMessage: 'Detail is malformed.' };
   const time = new Date(Time === undefined ? nowMs : Time * 1_000);

@@ -22,7 +22,14 @@ type Version = Value & { versionId: string; createdAtMs: number };
 type Secret = { name: string; arn: string; current?: Version; deletedAtMs?: number };
 
 /** Secrets in memory, each with its current version only. */
-export function createSecretsManager({ now = Date.now }: { now?: () => number } = {}) {
+export function createSecretsManager({
+  onNewValue = () => {},
+  now = Date.now,
+}: {
+  /** After `PutSecretValue`. Not for the first value of a new secret: AWS does not say that it tells of that. */
+  onNewValue?: (secret: { name: string; arn: string; versionId: string }) => void;
+  now?: () => number;
+} = {}) {
   const secrets = new Map<string, Secret>();
 
   function find(id: string): Secret {
@@ -102,6 +109,7 @@ export function createSecretsManager({ now = Date.now }: { now?: () => number } 
     'secretsmanager.PutSecretValue': operation(putSchema, ({ SecretId, ClientRequestToken, ...newValue }) => {
       const secret = findUsable(SecretId);
       setValue(secret, newValue, ClientRequestToken);
+      if (secret.current) onNewValue({ ...secret, versionId: secret.current.versionId });
       return {
         ARN: secret.arn,
         Name: secret.name,
@@ -121,7 +129,7 @@ export function createSecretsManager({ now = Date.now }: { now?: () => number } 
   return {
     operations,
 
-    /** Creates the secret or gives it a new value, as an operator would, but without a client. */
+    /** Creates the secret or gives it a new value, as an operator would, but without a client and without an event. */
     put(secretName: string, secretString: string): void {
       setValue(secrets.get(secretName) ?? create(secretName), { SecretString: secretString });
     },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { settingsOf, type Configuration, type InstanceRow } from '../../../functions/model/instance.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
+import { resultOf } from '../../../functions/model/result-events.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
@@ -60,6 +61,20 @@ describe('a change', () => {
     });
     await servers.expectOneActiveInstance(tenantId);
     expect(await readToken(servers, keyOf(tenantId))).toEqual(before);
+  });
+
+  test('a change is published once as InstanceUpdated, with a revision of its own', async () => {
+    const tenantId = await provisioned();
+    const before = await servers.rowOf(tenantId);
+    const after = await servers.change(keyOf(tenantId), { name: 'Store' });
+    const { events } = resultOf({ before, after });
+    expect(events).toMatchObject([
+      {
+        detailType: 'InstanceUpdated',
+        detail: { name: 'Store', status: 'active', revision: after.revision },
+      },
+    ]);
+    expect(after.revision).toBeGreaterThan(before?.revision ?? Infinity);
   });
 
   test('a repeat of a create with the changed settings is the same request', async () => {

@@ -124,6 +124,22 @@ describe('results of writes to rows', () => {
       },
     ],
     [
+      'an active row that is changed is published as updated',
+      'InstanceUpdated',
+      () => {
+        const row = leased(activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId })));
+        return [row, { ...release(row, undefined), name: 'Other', changedAt: 1 }];
+      },
+    ],
+    [
+      'a row that is changed again is published as updated again',
+      'InstanceUpdated',
+      () => {
+        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
+        return [row, { ...row, changedAt: 2 }];
+      },
+    ],
+    [
       'a row that fails is published as failed',
       'InstanceFailed',
       () => {
@@ -216,10 +232,20 @@ describe('writes to rows without a result', () => {
       },
     ],
     [
-      'an active row that is changed has no result',
+      'a write of an active row that leaves name, tags and configuration has no result',
       () => {
-        const row = leased(activated(claimed(native('e-1'))));
-        return [row, { ...release(row, undefined), name: 'Other', tags: [] }];
+        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
+        return [row, { ...leased(row), checkAt: 1, secretInDoubtUntil: 1, updatedAt: row.updatedAt + 1 }];
+      },
+    ],
+    [
+      'a changed row whose removal begins has no result',
+      () => {
+        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
+        return [
+          { ...row, changedAt: undefined },
+          { ...row, status: 'deleting' as const },
+        ];
       },
     ],
     [

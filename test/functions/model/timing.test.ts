@@ -55,6 +55,11 @@ describe('a create whose outcome is unknown', () => {
   });
 });
 
+test('an update of unknown outcome has landed before the message that sends it again is a dead letter', () => {
+  const triesMs = timing.queueVisibilityMs * (timing.queueMaxReceiveCount - 1);
+  expect(timing.functionTimeoutMs + timing.leaseMs + timing.quiescenceMs).toBeLessThan(triesMs);
+});
+
 describe('a message', () => {
   test('retention and retries of a message match the settings of SQS and EventBridge', () => {
     expect(timing.busRetentionMs).toBe(busKeepsMs);

@@ -92,6 +92,7 @@ test.skipIf(isDeployed)(
     }
     await service.putEvents(...tenants.map(({ onboarding }) => onboarding));
     await service.idle();
+    await service.patch('/tenants/crm-with-key/instances/taxify', { name: 'Renamed' });
     await service.putEvents(...tenants.map(({ offboarding }) => offboarding));
     await service.idle();
 

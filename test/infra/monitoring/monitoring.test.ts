@@ -107,6 +107,7 @@ describe('the alarms', () => {
     expect(alarms.map(nameOf).toSorted()).toEqual([
       'api-errors',
       'audit-incomplete',
+      'dead-letters-apply-secrets',
       'dead-letters-offboard-tenants',
       'dead-letters-onboard-tenants',
       'dead-letters-publish-results',

@@ -11,6 +11,7 @@ export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'remove-instance': 438_000,
   'onboard-tenants': 480_000,
   'offboard-tenants': 443_000,
+  'apply-secrets': 500_000,
   'reconcile-instances': 474_000,
   'audit-instances': 463_000,
   'publish-results': 209_000,

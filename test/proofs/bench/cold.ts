@@ -5,6 +5,7 @@ import {
   listEvent,
   provisionEvent,
   queueEvent,
+  secretEvent,
   readTokenEvent,
   removeEvent,
   scheduledEvent,
@@ -90,6 +91,9 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
   {
     await using ours = await workshop.startWarm(site.ours('provision-instance'));
     await ours.run(['known', ...each('remove'), ...each('offboard')].map(provisionEvent));
+    site.putTenantSecret('from-secret');
+    await using onboarding = await workshop.startWarm(site.ours('onboard-tenants'));
+    await onboarding.run([queueEvent('TenantOnboarded', ['from-secret'])]);
     await using peers = await workshop.startWarm(site.peer('provision-instance'));
     await peers.run([provisionEvent('known')]);
   }
@@ -113,6 +117,7 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
     ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
     ours('onboard-tenants', (round) => queueEvent('TenantOnboarded', [`onboard-${round}`])),
     ours('offboard-tenants', (round) => queueEvent('TenantOffboarded', [`offboard-${round}`])),
+    ours('apply-secrets', () => secretEvent('from-secret')),
     ours('reconcile-instances', scheduledEvent),
     ours('audit-instances', scheduledEvent),
     ours('publish-results', () => streamEvent),

@@ -82,6 +82,20 @@ export const changeEvent = (tenantId: string) =>
   httpEvent(`PATCH ${instanceRoute}`, pathOf(tenantId), { name: 'Bench, renamed' });
 export const removeEvent = (tenantId: string) => httpEvent(`DELETE ${instanceRoute}`, pathOf(tenantId));
 
+/** A new value of the tenant's secret. */
+export function secretEvent(tenantId: string): SQSEvent {
+  const { Records } = queueEvent('TenantOnboarded', [tenantId]);
+  const body = JSON.stringify({
+    version: '0',
+    id: randomUUID(),
+    'detail-type': 'Secret Label Updated',
+    source: 'aws.secretsmanager',
+    time: new Date().toISOString(),
+    detail: { name: `bench/tenants/${tenantId}/taxify`, labelUpdated: 'AWSCURRENT', versionId: randomUUID() },
+  });
+  return { Records: Records.map((record) => ({ ...record, body })) };
+}
+
 /** A batch with one event from the bus in each message. */
 export function queueEvent(
   detailType: 'TenantOnboarded' | 'TenantOffboarded',

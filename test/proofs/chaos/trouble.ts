@@ -19,6 +19,7 @@ const callers = [
   'change-instance',
   'remove-instance',
   'offboard-tenants',
+  'apply-secrets',
   'reconcile-instances',
 ] as const satisfies FunctionName[];
 

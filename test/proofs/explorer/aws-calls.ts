@@ -4,6 +4,9 @@ import type { InstanceKey, InstanceRow } from '../../../functions/model/instance
 import { sealed, textOf, type Witness } from './witness.ts';
 import type { Invocation, Way, World } from './world.ts';
 
+/** The secret of all tenants. `isChanged`: it gets new values, so the time of a read matters. `isRefused`: by Cloud Elements. */
+export type Secret = { key: string | undefined; isChanged: boolean; isRefused: boolean };
+
 /** Three attempts of 1.5 s each. */
 const timeoutMs = 4_500;
 
@@ -22,8 +25,10 @@ export function awsCallsOf(
     store,
     find,
     rows,
+    secret,
   }: {
     world: World;
+    secret: Secret;
     witness: Witness;
     store: InstanceStore;
     rows: () => InstanceRow[];
@@ -150,7 +155,11 @@ export function awsCallsOf(
         ways: [
           {
             label: '',
-            tell: () => Promise.resolve({ name: 'secret', configuration: { 'api.key': 'k' } }),
+            tell: () =>
+              Promise.resolve({
+                name: 'secret',
+                configuration: secret.key === undefined ? undefined : { 'api.key': secret.key },
+              }),
           },
           { label: 'fails', cost: 'fault', tell: unavailable },
           {
@@ -161,7 +170,7 @@ export function awsCallsOf(
         ],
         remains: [],
         timedOut: unavailable,
-        isLocal: true,
+        isLocal: !secret.isChanged,
       }),
   };
 }

@@ -140,8 +140,12 @@ export function cloudElementsCallsOf(
       });
     },
 
-    change({ instanceId }, { name, tags }, { timeoutMs }) {
-      const changes = { ...(name !== undefined && { name }), ...(tags && { tags }) };
+    change({ instanceId }, { name, tags, configuration }, { timeoutMs }) {
+      const changes = {
+        ...(name !== undefined && { name }),
+        ...(tags && { tags }),
+        ...(configuration && { configuration }),
+      };
       const act = () => model.change(instanceId, changes);
       const actLater = () =>
         later(`change ${instanceId}`, JSON.stringify(changes), latestEffectMs, () => void act());

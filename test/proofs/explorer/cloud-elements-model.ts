@@ -8,6 +8,7 @@ export type ModelInstance = {
   elementKey: string;
   name: string;
   tags: readonly string[];
+  configuration: Readonly<Record<string, unknown>>;
   isAlive: boolean;
   /** Lists may be behind; an instance is always found by its id. */
   isListed: boolean;
@@ -22,11 +23,11 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   const find = (id: number | undefined) => instances.find((instance) => instance.id === id);
 
   function create(
-    asked: { elementKey: string; name: string; tags: readonly string[] },
+    asked: { elementKey: string; name: string; tags: readonly string[]; configuration: object },
     { isListed }: { isListed: boolean },
   ): ModelInstance {
     const id = idOf(instances.length + 1);
-    const { elementKey, name, tags } = asked;
+    const { elementKey, name, tags, configuration } = asked;
     const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
     const instance = {
       id,
@@ -35,6 +36,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
       elementKey,
       name,
       tags,
+      configuration: { ...configuration },
       isAlive: true,
       isListed,
       isInUse: false,
@@ -44,11 +46,16 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   }
 
   /** @returns whether the instance exists */
-  function change(id: number, changes: { name?: string; tags?: readonly string[] }): boolean {
+  function change(
+    id: number,
+    changes: { name?: string; tags?: readonly string[]; configuration?: object },
+  ): boolean {
     const instance = find(id);
     if (!instance?.isAlive) return false;
     if (changes.name !== undefined) instance.name = changes.name;
     if (changes.tags) instance.tags = changes.tags;
+    if (changes.configuration)
+      instance.configuration = { ...instance.configuration, ...changes.configuration };
     return true;
   }
 
@@ -83,8 +90,8 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   const state = () =>
     instances
       .map(
-        ({ createdDate, name, tags, isAlive, isListed, isInUse }) =>
-          `${createdDate} ${name} ${tags.join()} ${isAlive} ${isListed} ${isInUse}`,
+        ({ createdDate, name, tags, configuration, isAlive, isListed, isInUse }) =>
+          `${createdDate} ${name} ${tags.join()} ${JSON.stringify(configuration)} ${isAlive} ${isListed} ${isInUse}`,
       )
       .join('\n');
 

@@ -31,6 +31,8 @@ const schedulesOf: Record<string, number> = {
   seasons: 1_000,
   elsewhere: 1_000,
   kept: 3_000,
+  'secret-changes': 1_000,
+  'secret-late': 100,
   duplicates: 2_000,
 };
 

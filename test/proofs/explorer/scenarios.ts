@@ -13,6 +13,8 @@ const offboard = (sent: Sent): Task => offboardTenant({ elementKey: 'taxify', ..
 
 const second = 'freshdeskv2';
 const offboardTenant = (sent: Sent): Task => ({ do: 'deliver', event: { asksFor: 'offboarding', ...sent } });
+const putSecret = (key: string): Task => ({ do: 'put-secret', key });
+const applySecret: Task = { do: 'apply-secret' };
 const redriven = (sent: Sent): Task => ({
   do: 'deliver',
   event: { asksFor: 'onboarding', ...sent },
@@ -256,6 +258,27 @@ export const smallBounds: readonly Scenario[] = [
     doubts: { keptInstances: true },
   },
   {
+    name: 'secret-changes',
+    before: [ask],
+    actors: [
+      { name: 'C', tasks: [putSecret('stored-2'), putSecret('stored-3')], aheadMs: [0] },
+      { name: 'A', tasks: [applySecret, applySecret], aheadMs: [slow] },
+      { name: 'R', tasks: [reconcile], aheadMs: [fast] },
+    ],
+    budget: { fault: 1, crash: 0, delay: 0 },
+  },
+  {
+    // An event has asked in vain; the key comes while the tenant leaves.
+    name: 'secret-late',
+    isWithoutSecret: true,
+    before: [onboard({ id: 'on-1', sentAtS: -60 })],
+    actors: [
+      { name: 'C', tasks: [putSecret('stored-2'), applySecret], aheadMs: [slow] },
+      { name: 'D', tasks: [offboardTenant({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
+    ],
+    budget: { fault: 1, crash: 0, delay: 0 },
+  },
+  {
     name: 'duplicates',
     actors: [
       { name: 'A', tasks: [ask], aheadMs: [slow] },
@@ -266,6 +289,8 @@ export const smallBounds: readonly Scenario[] = [
     doubts: { lateDuplicates: true },
   },
 ];
+
+const own = { 'api.key': 'own', 'base.url': 'https://elsewhere.test' };
 
 const anyClock = [slow, 0, fast];
 
@@ -463,6 +488,20 @@ export const largeBounds: readonly Scenario[] = [
     ],
     budget: { fault: 2, crash: 1, delay: 3 },
     doubts: { freezes: true },
+  },
+  {
+    // New keys beside callers, of whom one brings a key and an address, removals and the reconciler.
+    name: 'keys',
+    actors: [
+      { name: 'A', tasks: [ask, ask], aheadMs: anyClock },
+      { name: 'B', tasks: [{ ...ask, configuration: own }], aheadMs: anyClock },
+      { name: 'C', tasks: [putSecret('stored-2'), putSecret('stored-3')], aheadMs: [0] },
+      { name: 'D', tasks: [remove, ask], aheadMs: anyClock },
+      { name: 'M', tasks: [applySecret, applySecret, applySecret], aheadMs: anyClock },
+      { name: 'N', tasks: [applySecret, applySecret], aheadMs: anyClock },
+      { name: 'R', tasks: [reconcile, reconcile], aheadMs: anyClock },
+    ],
+    budget: { fault: 3, crash: 1, delay: 1 },
   },
   {
     name: 'overdue',

@@ -28,6 +28,8 @@ export type Scenario = {
   doubts?: Doubts;
   /** Every actor does all of its tasks, so that there are fewer final states. */
   isWhole?: boolean;
+  /** The tenant's secret has no value at first. */
+  isWithoutSecret?: boolean;
 };
 export type Actor = {
   name: string;
@@ -64,7 +66,9 @@ export async function runSchedule(
   });
   const before = scenario.before ?? [];
   const isMemorable = [...before, ...scenario.actors.flatMap(({ tasks }) => tasks)].some(isRemoval);
-  const outside = createOutside(world, { periods: scenario.periods, isMemorable });
+  const isChanged = scenario.actors.some(({ tasks }) => tasks.some((task) => task.do === 'put-secret'));
+  const secret = { key: scenario.isWithoutSecret ? undefined : 'stored', isChanged, isRefused: false };
+  const outside = createOutside(world, { periods: scenario.periods, isMemorable, secret });
   const { witness } = outside;
   const actors = scenario.actors.map((actor) => ({ ...actor, done: 0 }));
   const ended = (isKnownState: boolean): Ended => ({
@@ -175,6 +179,7 @@ export async function runSchedule(
   world.note('all go home');
   if (isKnown?.(() => digestOf(`home\n${world.state()}\n${outside.state()}`), [])) return ended(true);
   await comeToRest(world, outside);
+  secret.key ??= 'stored';
   if (witness.violation() === undefined) await useAgain(world, outside);
   // Publishing does not affect the state, so it need not be varied with every schedule.
   if (!isKnown && witness.violation() === undefined) {
@@ -225,7 +230,10 @@ async function settle(world: World, outside: Outside, name: string): Promise<voi
     const isElsewhere = outside.isElsewhere() && runs % 2 === 1;
     await runUndisturbed(world, outside, `${name}${runs}`, { do: 'reconcile', isElsewhere });
   }
-  const latestLease = Math.max(0, ...rows().map(({ leaseExpiresAt }) => leaseExpiresAt));
+  const latestLease = Math.max(
+    0,
+    ...rows().flatMap(({ leaseExpiresAt, secretInDoubtUntil = 0 }) => [leaseExpiresAt, secretInDoubtUntil]),
+  );
   if (latestLease > world.now()) world.advanceTo(latestLease);
   if (witness.violation() === undefined) witness.settled();
 }

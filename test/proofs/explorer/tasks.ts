@@ -1,15 +1,22 @@
+import { createApplying } from '../../../functions/core/apply-secret.ts';
 import { createChanging } from '../../../functions/core/change.ts';
 import type { Parts } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
-import { settingsOf, type InstanceKey, type InstanceRow } from '../../../functions/model/instance.ts';
+import { tenantSecretName } from '../../../functions/model/configuration.ts';
+import {
+  settingsOf,
+  type Configuration,
+  type InstanceKey,
+  type InstanceRow,
+} from '../../../functions/model/instance.ts';
 import { createOffboarding } from '../../../functions/core/offboard.ts';
 import { createOnboarding } from '../../../functions/core/onboard.ts';
 import { createProvisioning } from '../../../functions/core/provision.ts';
 import { createReconciling } from '../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../functions/core/remove.ts';
 import { defaultTiming, functionTimeoutMs, type Timing } from '../../../functions/model/timing.ts';
-import { awsCallsOf } from './aws-calls.ts';
+import { awsCallsOf, type Secret } from './aws-calls.ts';
 import { cloudElementsCallsOf } from './cloud-elements-calls.ts';
 import { createCloudElementsModel, type CloudElementsModel } from './cloud-elements-model.ts';
 import { createInMemoryStore } from './in-memory-store.ts';
@@ -27,7 +34,11 @@ export type Task = {
   /** The earliest time: seconds since the beginning. */
   fromS?: number;
 } & (
-  | { do: 'provision'; name?: string | undefined }
+  | { do: 'provision'; name?: string | undefined; configuration?: Configuration }
+  /** The control plane puts another value into the tenant's secret. */
+  | { do: 'put-secret'; key: string }
+  /** The event of the oldest value whose message has not been done with; perhaps for the second time. */
+  | { do: 'apply-secret' }
   | { do: 'remove' }
   /** Through the queue. `isRedriven`: from the dead letters, by an operator. */
   | { do: 'deliver'; event: SentEvent; isRedriven?: boolean }
@@ -48,13 +59,15 @@ const elsewhere = 'https://another.test';
 /** The outside world in its first state, and the use cases that act on it. */
 export function createOutside(
   world: World,
-  { periods, isMemorable }: { periods?: Periods | undefined; isMemorable: boolean },
+  { periods, isMemorable, secret }: { periods?: Periods | undefined; isMemorable: boolean; secret: Secret },
 ) {
   const { slowestCreateMs: latestCreateMs = assumedSlowestCreateMs, ...counted } = periods ?? {};
   const timing: Timing = { ...defaultTiming, ...counted };
   const { store, rows, find, forget } = createInMemoryStore();
   const models = new Map<string, CloudElementsModel>();
-  const witness = createWitness({ world, modelAt, rows, find, isMemorable });
+  const witness = createWitness({ world, modelAt, rows, find, isMemorable, secret });
+  /** Messages about the secret that will be redelivered. */
+  const changes: { key: string; arrivedAt: number }[] = [];
   /** Messages that will be redelivered. */
   const open = new Map<string, Task>();
 
@@ -67,6 +80,7 @@ export function createOutside(
   /** Starts the task; the invocation is over when it has returned, or died. */
   function perform(invocation: Invocation, task: Task): void {
     const message = task.do === 'deliver' ? receive(task) : undefined;
+    const [change] = changes;
     const asked = askedBy(task, message, world.now() + invocation.aheadMs);
     witness.begins(invocation, asked);
     const run = message ? deliver(invocation, task, message) : runTask(invocation, task, asked);
@@ -80,6 +94,9 @@ export function createOutside(
       })
       .then(({ told, row }: Ended) => {
         world.note(`${invocation.name} returns: ${'code' in told ? told.code : told.outcome}`);
+        if (task.do === 'apply-secret' && 'code' in told && !told.isRetryable) secret.isRefused = true;
+        if (task.do === 'apply-secret' && change && isAppliedBy(told))
+          changes.splice(changes.indexOf(change), 1);
         const isDone = 'code' in told ? !told.isRetryable : told.outcome !== 'in-progress';
         if (message && isDone) open.delete(message.event.id);
         witness.ends(invocation, told, row);
@@ -129,7 +146,8 @@ export function createOutside(
     const key = keyOf(task);
     switch (task.do) {
       case 'provision': {
-        const settings = settingsOf(key, { name: task.name ?? 'Shop' });
+        const { name = 'Shop', configuration } = task;
+        const settings = settingsOf(key, { name, configuration });
         const { outcome, row } = await createProvisioning(parts)(settings, {
           deadlineAt,
           recordRefusal: false,
@@ -139,6 +157,24 @@ export function createOutside(
       case 'remove': {
         const removal = { times: { own: asked.beganAt }, by: undefined };
         const { outcome } = await createRemoving(parts).remove(key, removal, { deadlineAt });
+        return { told: { outcome } };
+      }
+      case 'put-secret': {
+        secret.key = task.key;
+        secret.isRefused = false;
+        changes.push({ key: task.key, arrivedAt: world.now() + 200 });
+        return { told: { outcome: 'put' } };
+      }
+      case 'apply-secret': {
+        const { arrivedAt = world.now() } = changes[0] ?? {};
+        const apply = createApplying({
+          ...parts,
+          change: createChanging(parts),
+          provision: createProvisioning(parts),
+          tenantSecretsPrefix: 'test',
+        });
+        const secretName = tenantSecretName('test', key);
+        const { outcome } = await apply({ ...key, secretName, arrivedAt }, { deadlineAt, deliveries: 1 });
         return { told: { outcome } };
       }
       case 'change': {
@@ -159,7 +195,7 @@ export function createOutside(
     let ids = 0;
     const model = modelAt(isElsewhere ? elsewhere : origin);
     const parts = {
-      ...awsCallsOf(invocation, { world, witness, store, find, rows }),
+      ...awsCallsOf(invocation, { world, witness, store, find, rows, secret }),
       cloudElements: cloudElementsCallsOf(invocation, { world, witness, model, latestCreateMs }),
       origin: model.origin,
       stage,
@@ -189,11 +225,12 @@ export function createOutside(
       JSON.stringify(rows()),
       witness.state(),
       [...open.keys()].join(),
+      JSON.stringify([secret.key, changes]),
     ].join('\n');
 
   /** Whether a stack with another Cloud Elements has run, or whether the given origin is that one. */
   const isElsewhere = (at?: string): boolean => (at === undefined ? models.has(elsewhere) : at === elsewhere);
-  const undelivered = () => [...open.values()];
+  const undelivered = (): Task[] => [...open.values(), ...changes.map((): Task => ({ do: 'apply-secret' }))];
 
   return { perform, witness, rows, timing, state, letGo, expire, isElsewhere, undelivered };
 }
@@ -208,7 +245,8 @@ function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey 
 
 function askedBy(task: Task, message: Message | undefined, beganAt: number): Asked {
   if (!message) {
-    return { ...keyOf(task), kind: task.do === 'deliver' ? 'change' : task.do, message, beganAt };
+    const isOther = task.do === 'deliver' || task.do === 'put-secret' || task.do === 'apply-secret';
+    return { ...keyOf(task), kind: isOther ? 'change' : task.do, message, beganAt };
   }
   const { asksFor, tenantId = 'acme', elementKey } = message.event;
   const isRemoval = asksFor === 'offboarding';
@@ -220,6 +258,12 @@ function askedBy(task: Task, message: Message | undefined, beganAt: number): Ask
     beganAt,
   };
 }
+
+/** Whether the message about the secret is acknowledged. */
+const isAppliedBy = (told: Told): boolean =>
+  'code' in told
+    ? !told.isRetryable
+    : !['in-doubt', 'in-progress', 'waiting-for-secret'].includes(told.outcome);
 
 /** Whether the task may remove an instance. */
 export const isRemoval = (task: Task): boolean =>

@@ -1,6 +1,7 @@
 import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
 import type { CloudElementsModel, ModelInstance } from './cloud-elements-model.ts';
 import { createRemovalWitness, nameOf, type Asked, type Told } from './removal-witness.ts';
+import type { Secret } from './aws-calls.ts';
 import { createResultsWitness } from './results-witness.ts';
 import type { Invocation, World } from './world.ts';
 
@@ -23,8 +24,10 @@ export function createWitness({
   rows,
   find,
   isMemorable,
+  secret,
 }: {
   world: World;
+  secret: Secret;
   /** The model of Cloud Elements at that origin. */
   modelAt: (origin: string) => CloudElementsModel;
   rows: () => InstanceRow[];
@@ -175,6 +178,7 @@ export function createWitness({
     const what = asked.get(invocation.name);
     if (!what) return;
     if (row && 'outcome' in told) answers(told.outcome, row);
+    keysAreKept();
     removals.ends(invocation, what, told);
     results.ends(what, told);
   }
@@ -218,7 +222,24 @@ export function createWitness({
   }
 
   /** Every message has been handled, too. */
-  const over = () => results.settled();
+  function over(): void {
+    results.settled();
+    for (const { status, source, origin, instanceId } of rows()) {
+      const key = modelAt(origin).find(instanceId)?.configuration['api.key'];
+      const isCompared = status === 'active' && source === 'secret' && secret.isChanged && !secret.isRefused;
+      if (isCompared && key !== secret.key)
+        report(`the instance has the key ${String(key)}, and the secret ${secret.key}`);
+    }
+  }
+
+  /** A key from the secret is never beside an address that a caller has chosen. */
+  function keysAreKept(): void {
+    for (const { id, configuration } of origins().flatMap((origin) => modelAt(origin).instances)) {
+      const isStored = String(configuration['api.key']).startsWith('stored');
+      if (isStored && configuration['base.url'] !== undefined)
+        report(`instance ${id} has a stored key beside the address of a caller`);
+    }
+  }
 
   const state = () =>
     [

@@ -186,6 +186,27 @@ describe('a stack', () => {
     await service.expectOneActiveInstance('left-open');
   });
 
+  test('a new value of a tenant’s secret reaches Cloud Elements by itself', async () => {
+    await service.putTenantSecret('new-key', body.configuration);
+    expect((await service.post('new-key', withoutKey)).status).toBe(201);
+    const before = (await service.get('/tenants/new-key/instances/taxify/token')).json;
+    // The second value of a secret is put, of which Secrets Manager tells.
+    await service.putTenantSecret('new-key', { 'api.key': 'second-key-for-tests' });
+    await expect
+      .poll(() => service.instancesOf('new-key')[0]?.configuration, patience)
+      .toMatchObject({ 'api.key': 'second-key-for-tests' });
+    expect((await service.get('/tenants/new-key/instances/taxify/token')).json).toEqual(before);
+    expect(service.postsFor('new-key')).toBe(1);
+    await expect
+      .poll(() => service.events(), patience)
+      .toContainEqual(
+        expect.objectContaining({
+          'detail-type': 'InstanceUpdated',
+          detail: expect.objectContaining({ tenantId: 'new-key' }),
+        }),
+      );
+  });
+
   test('a destroyed stack leaves nothing behind', async () => {
     await stop();
     const described = cloudFormation.send(new DescribeStacksCommand({ StackName: stack.stackName }));

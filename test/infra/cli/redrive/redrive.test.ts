@@ -60,6 +60,15 @@ test('the list shows kind and readability of each dead letter', () => {
   ]);
 });
 
+test('a dead letter about a secret shows its tenant, and goes back as it came', () => {
+  const detail = { name: 'element-onboarding/prod/tenants/acme/taxify', labelUpdated: 'AWSCURRENT' };
+  const body = event('Secret Label Updated', detail, { source: 'aws.secretsmanager' });
+  expect(read('apply-secrets', body).body).toBe(body);
+  expect(shown(['apply-secrets', body])[1]).toBe(
+    '2026-11-23T10:00:00Z  Secret Label Updated  acme    taxify   readable',
+  );
+});
+
 test.each([
   ['another kind of event', event('\u001b[31mhunter2', { tenantId: 'hunter2 hunter2' })],
   ['a time that is none', event('TenantOnboarded', { tenantId: 'acme' }, { time: 'hunter2' })],

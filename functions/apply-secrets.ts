@@ -1,0 +1,11 @@
+import { concernsNoTenantSecret, secretChangeFromEvent } from './model/secret-events.ts';
+import { openApplying } from './runtime/provisioning.ts';
+import { queueHandler } from './runtime/queue.ts';
+
+/** New values of tenants' secrets, by queue. A message comes again until Cloud Elements surely has the value. */
+export const handler = queueHandler({
+  open: openApplying,
+  isNotOurs: concernsNoTenantSecret,
+  parse: secretChangeFromEvent,
+  handle: (change, delivery, apply) => apply(change, delivery),
+});
