@@ -78,12 +78,23 @@ export function jsonSchemasOf(
       if (expected.length > 0) jsonSchema.description ??= expected.join('; ');
       // The pattern has hundreds of characters and adds nothing to the format.
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+      joinPatterns(jsonSchema);
       Object.assign(jsonSchema, refinements.get(zodSchema));
     },
   });
   return Object.fromEntries(
     Object.entries(schemas).map(([name, { $id: _id, $schema: _schema, ...schema }]) => [name, schema]),
   );
+}
+
+/** One pattern in place of an `allOf` of patterns, which code generators take for an intersection of types. */
+function joinPatterns(jsonSchema: JsonSchema): void {
+  const patterns = jsonSchema.allOf?.map((each) =>
+    Object.keys(each).length === 1 ? each.pattern : undefined,
+  );
+  if (!patterns || patterns.includes(undefined)) return;
+  jsonSchema.pattern = `^${patterns.map((pattern) => `(?=[\\s\\S]*?(?:${pattern}))`).join('')}`;
+  delete jsonSchema.allOf;
 }
 
 /** The messages of a schema and its checks, which describe the expected value. */

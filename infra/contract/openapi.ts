@@ -18,6 +18,7 @@ import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.
 import {
   errorsOfEveryRoute,
   errorsToRetryAfter,
+  operationTags,
   routes,
   type HeaderName,
   type Operation,
@@ -32,6 +33,7 @@ export type Response = Described & {
 };
 export type OperationObject = {
   operationId: string;
+  tags: string[];
   summary: string;
   description?: string;
   parameters: { name: string; in: 'path' | 'query'; required: boolean; schema: JsonSchema }[];
@@ -78,7 +80,7 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
   InstanceRequest: {
     schema: instanceRequestSchema,
     notes: {
-      title: "Cloud Elements' `instance.json`",
+      description: "Cloud Elements' `instance.json`",
       examples: [
         {
           element: { key: 'taxify' },
@@ -91,32 +93,30 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
   },
   InstanceChanges: {
     schema: instanceChangesSchema,
-    notes: { title: 'The changes', examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
+    notes: { examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
   },
   Instance: {
     schema: instanceSchema,
     notes: {
-      title: 'Instance',
       description:
         '`id` is absent until the instance is known to exist; `lastError` is the reason why it is not active.',
       examples: [instanceExample],
     },
   },
-  Instances: { schema: z.array(instanceSchema), notes: { title: 'Instances, `[]` when there are none' } },
+  Instances: { schema: z.array(instanceSchema) },
   Overview: {
     schema: overviewSchema,
-    notes: { title: 'A page of instances', description: '`nextCursor` is absent on the last page.' },
+    notes: { description: '`nextCursor` is absent on the last page.' },
   },
-  ElementToken: { schema: elementTokenSchema, notes: { title: 'Element token' } },
+  ElementToken: { schema: elementTokenSchema },
   Problem: {
     schema: problemSchema,
     notes: {
-      title: 'Problem details (RFC 9457)',
       description:
-        '`errors` lists validation errors of the request, at most 20, each with a JSON Pointer into the body or a path parameter; `missing` lists configuration entries to add; `requestId` is for the support of Cloud Elements.',
+        'Problem details (RFC 9457). `errors` lists validation errors of the request, at most 20, each with a JSON Pointer into the body or a path parameter; `missing` lists configuration entries to add; `requestId` is for the support of Cloud Elements.',
     },
   },
-  GatewayMessage: { schema: gatewayMessageSchema, notes: { title: 'Message of API Gateway' } },
+  GatewayMessage: { schema: gatewayMessageSchema },
 };
 
 const headers: Readonly<Record<HeaderName, { schema: JsonSchema; description: string }>> = {
@@ -127,6 +127,16 @@ const headers: Readonly<Record<HeaderName, { schema: JsonSchema; description: st
   },
   'cache-control': { schema: { const: 'no-store' }, description: 'Must not be cached' },
 };
+
+/** Titles are names, because generators make names of types from them. */
+const titledSchemas = Object.fromEntries(
+  Object.entries(namedSchemas).map(([title, { schema, notes }]) => [
+    title,
+    { schema, notes: { title, ...notes } },
+  ]),
+);
+
+const schemas = jsonSchemasOf(titledSchemas, (name) => `#/components/schemas/${name}`);
 
 /** OpenAPI 3.1 of the HTTP API: the routes of the trigger table with the schemas that the functions parse by. */
 export function openApiDocument() {
@@ -159,6 +169,7 @@ export function openApiDocument() {
       },
     ],
     security: [{ sigv4: [] }],
+    tags: Object.entries(operationTags).map(([tag, description]) => ({ name: tag, description })),
     paths,
     components: {
       securitySchemes: {
@@ -174,7 +185,7 @@ export function openApiDocument() {
       headers: {
         RequestId: { description: "API Gateway's id of the request", schema: { type: 'string' } },
       },
-      schemas: jsonSchemasOf(namedSchemas, (name) => `#/components/schemas/${name}`),
+      schemas,
     },
   };
 }
@@ -182,7 +193,7 @@ export function openApiDocument() {
 function operationObject({
   name,
   path,
-  operation: { summary, description, body, query, answers, errors },
+  operation: { tag, summary, description, body, query, answers, errors },
 }: {
   name: string;
   path: string;
@@ -195,6 +206,7 @@ function operationObject({
   const statuses = new Set([...Object.keys(gatewayAnswersOf(path)).map(Number), ...byStatus.keys()]);
   return {
     operationId: name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
+    tags: [tag],
     summary,
     ...(description && { description }),
     parameters: [...parametersOf(path), ...(query ? queryParametersOf() : [])],
@@ -268,13 +280,18 @@ function headersOf(names: readonly HeaderName[], required: boolean): Response['h
 }
 
 function problemOf(status: number, errors: readonly ErrorCode[]): JsonSchema {
-  const properties = {
-    type: { enum: errors.map(problemType) },
-    title: { enum: errors.map((code) => errorCodes[code].title) },
-    status: { const: status },
-    code: { enum: [...errors] },
+  // Not `allOf` with a reference: generators intersect the two, and some drop the response.
+  return {
+    ...schemas['Problem'],
+    title: `Problem${status}`,
+    properties: {
+      ...schemas['Problem']?.properties,
+      type: { type: 'string', enum: errors.map(problemType) },
+      title: { type: 'string', enum: errors.map((code) => errorCodes[code].title) },
+      status: { type: 'integer', enum: [status] },
+      code: { type: 'string', enum: [...errors] },
+    },
   };
-  return { allOf: [schemaOf('Problem'), { properties }] };
 }
 
 const problemType = (code: ErrorCode): string => `urn:element-onboarding:${code}`;

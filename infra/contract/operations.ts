@@ -18,7 +18,15 @@ type HttpFunctionName = {
   [Name in FunctionName]: (typeof triggers)[Name] extends { http: string } ? Name : never;
 }[FunctionName];
 
+/** Groups of operations; generators make a module of each. */
+export const operationTags = {
+  instances: "Tenants' instances",
+  tokens: 'Element tokens, which need a permission of their own',
+  overview: "All tenants' instances, for operators",
+} as const;
+
 export type Operation = {
+  readonly tag: keyof typeof operationTags;
   readonly summary: string;
   readonly description?: string;
   readonly body?: SchemaName;
@@ -62,6 +70,7 @@ const errorsOfCloudElements = [
 /** Facts about routes beyond zod schemas and the trigger table. A route without a row here does not compile. */
 export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'provision-instance': {
+    tag: 'instances',
     summary: 'Provision an instance',
     description:
       "Makes sure that the tenant has exactly one instance of the body's element. The request may be repeated: the response is the same instance. If the credentials come from the tenant's secret, only allow-listed configuration entries may be set. A request that sets any other entry must contain every required entry, and the tenant's secret is not used; otherwise it fails with `missing-configuration`.",
@@ -86,11 +95,13 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     ],
   },
   'list-instances': {
+    tag: 'instances',
     summary: "List a tenant's instances",
     answers: { 200: { means: 'All instances of the tenant', body: 'Instances' } },
     errors: [],
   },
   'list-all-instances': {
+    tag: 'overview',
     summary: "List all tenants' instances",
     description:
       'Requires a separate permission. A page reads `limit` rows and returns those that match; follow `nextCursor` until it is absent, even if a page is empty.',
@@ -99,11 +110,13 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     errors: [],
   },
   'get-instance': {
+    tag: 'instances',
     summary: 'Get an instance',
     answers: { 200: { means: 'The instance as it is now', body: 'Instance' } },
     errors: ['not-found'],
   },
   'read-token': {
+    tag: 'tokens',
     summary: "Read an instance's element token",
     description: 'Requires a separate permission. Each read is logged with its caller.',
     answers: {
@@ -116,6 +129,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     errors: ['not-found', 'not-active'],
   },
   'change-instance': {
+    tag: 'instances',
     summary: 'Change an instance',
     description:
       "Omitted fields keep their values, and so do id and token; `id` and `element` may be sent along if they are those of the instance. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Allow-listed entries may always be set. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
@@ -136,6 +150,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     ],
   },
   'remove-instance': {
+    tag: 'instances',
     summary: 'Remove an instance',
     description:
       'Deletes the instance at Cloud Elements, then here. Its token cannot be read from the first request on. The request may be repeated.',

@@ -1,0 +1,506 @@
+import { createHash, createHmac } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { inspect } from 'node:util';
+import type { ElementToken, Instance, InstanceChanges, InstanceRequest, Problem } from './client-types.ts';
+
+export type AwsCredentials = {
+  accessKeyId: string;
+  secretAccessKey: string;
+  sessionToken?: string | undefined;
+  /** Credentials without it are fetched again for every request. */
+  expiration?: Date | undefined;
+};
+
+/** The Cloud Elements user on whose behalf element calls are made. */
+export type CloudElementsSecrets = { userSecret: string; organizationSecret: string };
+
+export type ClientOptions = {
+  /** The output `ApiUrl` of the stack. */
+  apiUrl: string;
+  /** Region of the API; by default that in `apiUrl`, else `AWS_REGION`. */
+  region?: string | undefined;
+  /** By default those of the environment: its variables (Lambda), or the container's endpoint (ECS, EKS). */
+  credentials?: (() => AwsCredentials | Promise<AwsCredentials>) | undefined;
+  /** Needed for `headersFor` and `fetch` only. */
+  cloudElements?:
+    | {
+        /** Origin of Cloud Elements, for example `https://api.cloud-elements.com`. */
+        baseUrl: string;
+        /** Name of the runtime secret in Secrets Manager (the output `RuntimeSecretName`), or a function. */
+        secrets: string | (() => CloudElementsSecrets | Promise<CloudElementsSecrets>);
+      }
+    | undefined;
+  /** How long tokens and Cloud Elements secrets are kept in memory; by default 5 minutes. */
+  cacheMs?: number | undefined;
+  /** Time limit of one request to AWS; by default 35 s, more than the 30 s of API Gateway. */
+  timeoutMs?: number | undefined;
+  /** Endpoint of Secrets Manager, for example that of a local stack. */
+  secretsManagerUrl?: string | undefined;
+};
+
+export type CloudElementsHeaders = { authorization: string };
+
+/** A call of one tenant's element: the path follows `/elements/api-v2`, for example `/hubs/finance/ping`. */
+export type ElementFetch = (path: string, init?: RequestInit) => Promise<Response>;
+
+export type Client = ReturnType<typeof createClient>;
+
+/** A failed request. Holds no credential, token or configuration value. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  /** HTTP status of the response, absent if there was none. */
+  readonly status: number | undefined;
+  /** The service's own error, absent if API Gateway or another AWS service responded. */
+  readonly problem: Problem | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    facts: {
+      status?: number | undefined;
+      problem?: Problem | undefined;
+      retryAfterMs?: number | undefined;
+    } = {},
+  ) {
+    super(message);
+    this.status = facts.status;
+    this.problem = facts.problem;
+    this.retryAfterMs = facts.retryAfterMs;
+  }
+}
+
+const maxCachedTokens = 10_000;
+/** Credentials are renewed this long before they expire. */
+const renewalMs = 60_000;
+/** A 401 that new secrets do not cure is Cloud Elements' last word for this long: it causes no further reads. */
+const confirmedMs = 30_000;
+const prefix = '/elements/api-v2';
+
+/** Creates a client of the service. Methods throw `ClientError`. */
+export function createClient(options: ClientOptions) {
+  const { cacheMs = 300_000, timeoutMs = 35_000, cloudElements } = options;
+  const apiUrl = new URL(options.apiUrl);
+  const region = options.region ?? regionOf(apiUrl) ?? process.env['AWS_REGION'];
+  if (!region) throw new ClientError('Expected `region`, or AWS_REGION in the environment.');
+  const credentials = cachedCredentials(options.credentials ?? credentialsOfEnvironment);
+  const origin = cloudElements && new URL(cloudElements.baseUrl).origin;
+  const tokens = createCache<ElementToken>(cacheMs, maxCachedTokens);
+  const users = createCache<CloudElementsSecrets>(cacheMs, 1);
+  const confirmed = createCache<true>(confirmedMs, maxCachedTokens);
+
+  const send = (request: SignedRequest) => sendSigned(request, { credentials, region, timeoutMs });
+
+  async function call(
+    method: string,
+    segments: readonly string[],
+    body?: InstanceRequest | InstanceChanges,
+  ): Promise<Reply> {
+    const url = new URL(apiUrl);
+    url.pathname = [url.pathname.replace(/\/+$/, ''), ...segments.map(encoded)].join('/');
+    const secrets = Object.values(body?.configuration ?? {}).flatMap(textsIn);
+    const reply = await send({
+      service: 'execute-api',
+      method,
+      url,
+      ...(body && { contentType: 'application/json', body: JSON.stringify(body), secrets }),
+    });
+    if (reply.status >= 200 && reply.status < 300) return reply;
+    throw apiError(`${method} /${segments.join('/')}`, reply);
+  }
+
+  async function readToken(tenantId: string, elementKey: string): Promise<ElementToken> {
+    const { text } = await call('GET', [...pathOf(tenantId, elementKey), 'token']);
+    const body: ElementToken = parsed(text);
+    if (!isUsable(body?.token)) throw new ClientError('The response has no usable element token.');
+    return concealed(body);
+  }
+
+  async function readSecrets(): Promise<CloudElementsSecrets> {
+    if (!cloudElements) throw new ClientError('Expected the option `cloudElements`.');
+    const { secrets } = cloudElements;
+    const given: CloudElementsSecrets =
+      typeof secrets === 'string' ? parsed(await secretValue(secrets)) : await secrets();
+    if (!isUsable(given?.userSecret) || !isUsable(given.organizationSecret)) {
+      throw new ClientError(
+        'Expected Cloud Elements secrets as {"userSecret": "…", "organizationSecret": "…"}.',
+      );
+    }
+    return given;
+  }
+
+  async function secretValue(secretId: string): Promise<string> {
+    const url = options.secretsManagerUrl ?? `https://secretsmanager.${region}.amazonaws.com`;
+    const reply = await send({
+      service: 'secretsmanager',
+      method: 'POST',
+      url: new URL(url),
+      contentType: 'application/x-amz-json-1.1',
+      target: 'secretsmanager.GetSecretValue',
+      body: JSON.stringify({ SecretId: secretId }),
+    });
+    if (reply.status !== 200) {
+      const [, reason = ''] = /"__type":\s*"(?:[\w.]+#)?(\w{1,64})"/.exec(reply.text) ?? [];
+      throw new ClientError(
+        `Secrets Manager responded with ${reply.status} ${reason} for the secret ${secretId}.`,
+        { status: reply.status },
+      );
+    }
+    const value = parsed<{ SecretString?: unknown }>(reply.text).SecretString;
+    if (typeof value !== 'string') throw new ClientError(`The secret ${secretId} holds no text.`);
+    return value;
+  }
+
+  const cachedToken = (tenantId: string, elementKey: string) =>
+    tokens.get(keyOf(tenantId, elementKey), () => readToken(tenantId, elementKey));
+
+  async function authorizationFor(tenantId: string, elementKey: string) {
+    const [element, user] = await Promise.all([
+      cachedToken(tenantId, elementKey),
+      users.get('', readSecrets),
+    ]);
+    const { userSecret, organizationSecret } = user;
+    const authorization = `User ${userSecret}, Organization ${organizationSecret}, Element ${element.token}`;
+    return { authorization, element, user };
+  }
+
+  const elementFetch =
+    (tenantId: string, elementKey: string): ElementFetch =>
+    async (path, init = {}) => {
+      const url = elementUrl(path, origin);
+      const key = keyOf(tenantId, elementKey);
+      const used = await authorizationFor(tenantId, elementKey);
+      const response = await fetch(url, withAuthorization(init, used.authorization));
+      if (response.status !== 401 || confirmed.has(key)) return response;
+      // Either may be outdated. One that another call has replaced meanwhile stays.
+      tokens.drop(key, used.element);
+      users.drop('', used.user);
+      const renewed = await authorizationFor(tenantId, elementKey);
+      if (renewed.authorization === used.authorization) {
+        await confirmed.get(key, async () => true);
+        return response;
+      }
+      // A stream has been read: only its owner can send it again.
+      if (init.body instanceof ReadableStream) return response;
+      await response.body?.cancel();
+      return fetch(url, withAuthorization(init, renewed.authorization));
+    };
+
+  return {
+    /** Makes sure that the tenant has exactly one instance. May be repeated; `provisioning` means not known yet. */
+    async provision(tenantId: string, request: InstanceRequest): Promise<Instance> {
+      return parsed((await call('POST', pathOf(tenantId), request)).text);
+    },
+    async get(tenantId: string, elementKey: string): Promise<Instance> {
+      return parsed((await call('GET', pathOf(tenantId, elementKey))).text);
+    },
+    /** All instances of a tenant. */
+    async list(tenantId: string): Promise<Instance[]> {
+      return parsed((await call('GET', pathOf(tenantId))).text);
+    },
+    /** The element token, from memory for some minutes. `util.inspect` does not show it; `JSON.stringify` does. */
+    token: cachedToken,
+    /** Changes name, tags or configuration; id and token stay. */
+    async update(tenantId: string, elementKey: string, changes: InstanceChanges): Promise<Instance> {
+      return parsed((await call('PATCH', pathOf(tenantId, elementKey), changes)).text);
+    },
+    /** Removes the instance; `deleting` means that the deletion completes in the background. */
+    async remove(tenantId: string, elementKey: string): Promise<'removed' | 'deleting'> {
+      tokens.drop(keyOf(tenantId, elementKey));
+      const { status } = await call('DELETE', pathOf(tenantId, elementKey));
+      tokens.drop(keyOf(tenantId, elementKey));
+      return status === 202 ? 'deleting' : 'removed';
+    },
+    /** Cloud Elements' `Authorization` header for calls of the tenant's element. `util.inspect` does not show it. */
+    async headersFor(tenantId: string, elementKey: string): Promise<CloudElementsHeaders> {
+      const { authorization } = await authorizationFor(tenantId, elementKey);
+      return concealed({ authorization });
+    },
+    /** `fetch` for one tenant's element. At Cloud Elements' 401, reads token and secrets again, once. */
+    fetch: elementFetch,
+  };
+}
+
+const keyOf = (tenantId: string, elementKey: string): string => JSON.stringify([tenantId, elementKey]);
+
+const pathOf = (tenantId: string, elementKey?: string): string[] => [
+  'tenants',
+  tenantId,
+  'instances',
+  ...(elementKey === undefined ? [] : [elementKey]),
+];
+
+/** Never another origin: the header would take the secrets there. */
+function elementUrl(path: string, origin: string | undefined): URL {
+  if (!origin) throw new ClientError('Expected the option `cloudElements`.');
+  const url = new URL(`${origin}${prefix}${path}`);
+  if (!path.startsWith('/') || url.origin !== origin || !url.pathname.startsWith(`${prefix}/`)) {
+    throw new ClientError('Expected a path below /elements/api-v2 that begins with "/".');
+  }
+  return url;
+}
+
+function withAuthorization(init: RequestInit, authorization: string): RequestInit {
+  const headers = new Headers(init.headers);
+  if (!headers.has('accept')) headers.set('accept', 'application/json');
+  headers.set('authorization', authorization);
+  return { ...init, headers };
+}
+
+/** Cloud Elements' header is a comma-separated list: such a value would break it, and `Headers` would quote it. */
+const isUsable = (secret: unknown): secret is string =>
+  typeof secret === 'string' && /^[\x21-\x2B\x2D-\x7E]+$/.test(secret);
+
+/** On a prototype, because `fetch` takes own symbols of its headers for names. */
+const concealing = { [inspect.custom]: () => '[concealed]' };
+
+function concealed<Value extends object>(value: Value): Value {
+  return Object.setPrototypeOf(value, concealing);
+}
+
+/** Keeps promises, so that concurrent calls share one; a failed one is dropped. */
+function createCache<Value>(keptMs: number, maxEntries: number) {
+  type Entry = { promise: Promise<Value>; value?: Value; until: number };
+  const entries = new Map<string, Entry>();
+  return {
+    has: (key: string): boolean => (entries.get(key)?.until ?? 0) > Date.now(),
+    async get(key: string, read: () => Promise<Value>): Promise<Value> {
+      const found = entries.get(key);
+      if (found && found.until > Date.now()) return found.promise;
+      const entry: Entry = { promise: read(), until: Infinity };
+      entries.delete(key);
+      entries.set(key, entry);
+      const [oldest] = entries.keys();
+      if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
+      try {
+        entry.value = await entry.promise;
+        entry.until = Date.now() + keptMs;
+        return entry.value;
+      } catch (error) {
+        if (entries.get(key) === entry) entries.delete(key);
+        throw error;
+      }
+    },
+    /** With a value: only that value. */
+    drop(key: string, value?: Value): void {
+      if (value === undefined || entries.get(key)?.value === value) entries.delete(key);
+    },
+  };
+}
+
+type SignedRequest = {
+  service: string;
+  method: string;
+  url: URL;
+  contentType?: string;
+  target?: string;
+  body?: string;
+  /** Values in the body that no error may show. */
+  secrets?: readonly string[];
+};
+type Reply = {
+  status: number;
+  type: string;
+  text: string;
+  retryAfterMs: number | undefined;
+  /** Values that the response may repeat and no error may show. */
+  secrets: readonly string[];
+};
+type Signing = { credentials: () => Promise<AwsCredentials>; region: string; timeoutMs: number };
+
+async function sendSigned(request: SignedRequest, signing: Signing): Promise<Reply> {
+  const { method, url, body, secrets = [] } = request;
+  const credentials = await signing.credentials();
+  const init: RequestInit = {
+    method,
+    headers: signedHeaders(request, credentials, signing.region),
+    // A redirect needs a signature of its own.
+    redirect: 'error',
+    signal: AbortSignal.timeout(signing.timeoutMs),
+  };
+  if (body !== undefined) init.body = body;
+  try {
+    const response = await fetch(url, init);
+    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+    return {
+      status: response.status,
+      type: response.headers.get('content-type') ?? '',
+      text: await response.text(),
+      retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : undefined,
+      secrets: [...secrets, credentials.secretAccessKey, credentials.sessionToken ?? ''],
+    };
+  } catch (error) {
+    throw new ClientError(`${method} ${url.origin} got no response: ${reasonOf(error)}.`);
+  }
+}
+
+/** AWS Signature Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html */
+function signedHeaders(
+  { service, method, url, contentType, target, body = '' }: SignedRequest,
+  { accessKeyId, secretAccessKey, sessionToken }: AwsCredentials,
+  region: string,
+): Record<string, string> {
+  const amzDate = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
+  const scope = [amzDate.slice(0, 8), region, service, 'aws4_request'];
+  const headers: Record<string, string> = {
+    ...(contentType && { 'content-type': contentType }),
+    host: url.host,
+    'x-amz-date': amzDate,
+    ...(sessionToken && { 'x-amz-security-token': sessionToken }),
+    ...(target && { 'x-amz-target': target }),
+  };
+  const signed = Object.keys(headers).join(';');
+  const canonical = [
+    method,
+    // Encoded twice, as for every service but S3.
+    url.pathname.split('/').map(encoded).join('/'),
+    '',
+    ...Object.entries(headers).map(([name, value]) => `${name}:${value}`),
+    '',
+    signed,
+    sha256(body),
+  ].join('\n');
+  const text = ['AWS4-HMAC-SHA256', amzDate, scope.join('/'), sha256(canonical)].join('\n');
+  const key = scope.reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
+  const { host: _setByFetch, ...sent } = headers;
+  return {
+    ...sent,
+    authorization: `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope.join('/')}, SignedHeaders=${signed}, Signature=${hmac(key, text).toString('hex')}`,
+  };
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
+
+/** RFC 3986: `encodeURIComponent` leaves five characters that AWS encodes. */
+const encoded = (text: string): string =>
+  encodeURIComponent(text).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+
+/** `abc.execute-api.eu-west-1.amazonaws.com` */
+const regionOf = ({ hostname }: URL): string | undefined =>
+  /\.execute-api\.([a-z\d-]+)\./.exec(hostname)?.[1];
+
+/** Keeps credentials until shortly before they expire, and not at all without an expiration. */
+function cachedCredentials(read: () => AwsCredentials | Promise<AwsCredentials>) {
+  let kept: { promise: Promise<AwsCredentials>; until: number } | undefined;
+  return async (): Promise<AwsCredentials> => {
+    if (kept && kept.until > Date.now()) return kept.promise;
+    const entry = { promise: (async () => checked(await read()))(), until: Infinity };
+    kept = entry;
+    try {
+      const credentials = await entry.promise;
+      entry.until = (credentials.expiration?.getTime() ?? 0) - renewalMs;
+      return credentials;
+    } catch (error) {
+      if (kept === entry) kept = undefined;
+      throw error;
+    }
+  };
+}
+
+/** `Headers` quotes a value that it refuses. */
+function checked(credentials: AwsCredentials): AwsCredentials {
+  const { accessKeyId, secretAccessKey, sessionToken = 'none' } = credentials;
+  const isFine = [accessKeyId, secretAccessKey, sessionToken].every(
+    (value) => typeof value === 'string' && /^[\x21-\x7E]+$/.test(value),
+  );
+  if (!isFine) throw new ClientError('The AWS credentials are incomplete or contain white space.');
+  return credentials;
+}
+
+/** Of Lambda and of containers. For profiles and single sign-on, pass a provider of the AWS SDK. */
+async function credentialsOfEnvironment(): Promise<AwsCredentials> {
+  const { env } = process;
+  const accessKeyId = env['AWS_ACCESS_KEY_ID'];
+  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'];
+  if (accessKeyId && secretAccessKey) {
+    return { accessKeyId, secretAccessKey, sessionToken: env['AWS_SESSION_TOKEN'] || undefined };
+  }
+  const relative = env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'];
+  const address = relative ? `http://169.254.170.2${relative}` : env['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
+  if (!address) {
+    throw new ClientError(
+      'No AWS credentials in the environment: pass `credentials`, for example fromNodeProviderChain() of @aws-sdk/credential-providers.',
+    );
+  }
+  return containerCredentials(new URL(address));
+}
+
+/** Hosts that the AWS SDKs allow without TLS. */
+const containerHosts = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]|169\.254\.170\.(2|23)|\[fd00:ec2::23\])$/;
+
+async function containerCredentials(url: URL): Promise<AwsCredentials> {
+  const { env } = process;
+  if (url.protocol !== 'https:' && !containerHosts.test(url.hostname)) {
+    throw new ClientError(
+      'AWS_CONTAINER_CREDENTIALS_FULL_URI must be https or the address of the container.',
+    );
+  }
+  const file = env['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'];
+  let text: string;
+  try {
+    const authorization = file
+      ? (await readFile(file, 'utf8')).trim()
+      : env['AWS_CONTAINER_AUTHORIZATION_TOKEN'];
+    const response = await fetch(url, {
+      headers: authorization ? { authorization } : {},
+      redirect: 'error',
+      signal: AbortSignal.timeout(5_000),
+    });
+    if (!response.ok) throw new ClientError(`HTTP status ${response.status}`);
+    text = await response.text();
+  } catch (error) {
+    throw new ClientError(`The container's AWS credentials cannot be read: ${reasonOf(error)}.`);
+  }
+  const body =
+    parsed<Partial<Record<'AccessKeyId' | 'SecretAccessKey' | 'Token' | 'Expiration', string>>>(text);
+  return {
+    accessKeyId: body.AccessKeyId ?? '',
+    secretAccessKey: body.SecretAccessKey ?? '',
+    sessionToken: body.Token,
+    expiration: body.Expiration ? new Date(body.Expiration) : undefined,
+  };
+}
+
+function apiError(operation: string, { status, type, text, retryAfterMs, secrets }: Reply): ClientError {
+  if (type.startsWith('application/problem+json')) {
+    const problem: Problem = parsed(text, secrets);
+    const message = `${operation}: ${problem.code} (${status}). ${problem.detail}`;
+    return new ClientError(message, { status, problem, retryAfterMs });
+  }
+  // Not the body: it may repeat signed headers, the session token among them.
+  const hint = status === 403 ? ': check the credentials and their execute-api:Invoke permission' : '';
+  return new ClientError(`${operation}: API Gateway responded with ${status}${hint}.`, {
+    status,
+    retryAfterMs,
+  });
+}
+
+/** Parses JSON whose shape the contract guarantees. The text is in no error. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each caller names the type of its route
+function parsed<Value>(text: string, secrets: readonly string[] = []): Value {
+  try {
+    return JSON.parse(text, (_key, value: unknown) =>
+      typeof value === 'string' ? withoutSecrets(value, secrets) : value,
+    );
+  } catch {
+    throw new ClientError('The response is not JSON.');
+  }
+}
+
+function withoutSecrets(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((left, secret) => (secret.length > 2 ? left.replaceAll(secret, '…') : left), text);
+}
+
+/** Texts at any depth of a configuration value. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'object' && value !== null) return Object.values(value).flatMap(textsIn);
+  return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+}
+
+/** Name and code of the innermost cause; messages of `fetch` may quote headers. */
+function reasonOf(error: unknown): string {
+  if (error instanceof ClientError) return error.message;
+  if (!(error instanceof Error)) return 'unknown';
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

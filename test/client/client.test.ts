@@ -1,0 +1,428 @@
+import { Sha256 } from '@aws-crypto/sha256-js';
+import { SignatureV4 } from '@smithy/signature-v4';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { clientSource } from '../../infra/contract/client-source.ts';
+import { ClientError, createClient, type ClientOptions } from '../../infra/contract/client.ts';
+import { closeServer, listenOnLoopback } from '../../infra/local/loopback.ts';
+
+const credentials = {
+  accessKeyId: 'client-access-key',
+  secretAccessKey: 'client-secret-access-key',
+  sessionToken: 'client-session-token',
+};
+const configurationKey = 'acme-configuration-key';
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  for (const stop of stops.splice(0).toReversed()) await stop();
+});
+
+type Received = { method: string; path: string; headers: IncomingMessage['headers']; body: string };
+type Reply = { status?: number; type?: string; body?: unknown };
+
+/** A server that keeps its requests. */
+async function serve(reply: (request: Received) => Reply) {
+  const requests: Received[] = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += String(chunk);
+    const received = {
+      method: request.method ?? '',
+      path: request.url ?? '',
+      headers: request.headers,
+      body,
+    };
+    requests.push(received);
+    const { status = 200, type = 'application/json', body: answer } = reply(received);
+    response.writeHead(status, { 'content-type': type });
+    response.end(
+      answer === undefined ? undefined : typeof answer === 'string' ? answer : JSON.stringify(answer),
+    );
+  });
+  const url = await listenOnLoopback(server, 0);
+  stops.push(() => closeServer(server));
+  return { url, requests };
+}
+
+const noReply: { apiReply?: Reply | undefined } = {};
+
+/** This service, Secrets Manager and Cloud Elements in one, with secrets that can be replaced. */
+async function startWorld(options: Partial<ClientOptions> = {}) {
+  const world = {
+    token: 'first-element-token=',
+    user: { userSecret: 'first-user-secret', organizationSecret: 'first-organization-secret' },
+    ...noReply,
+  };
+  const authorization = () =>
+    `User ${world.user.userSecret}, Organization ${world.user.organizationSecret}, Element ${world.token}`;
+  const { url, requests } = await serve(({ method, path, headers }) => {
+    if (path.startsWith('/elements/'))
+      return headers.authorization === authorization() ? { body: { ok: true } } : { status: 401, body: {} };
+    if (headers['x-amz-target']) return { body: { SecretString: JSON.stringify(world.user) } };
+    if (world.apiReply) return world.apiReply;
+    if (method === 'DELETE') return { status: 204 };
+    const [, , tenantId, , elementKey = 'taxify'] = path.split('/');
+    return { body: { tenantId, element: { key: elementKey }, id: 1, token: world.token } };
+  });
+  const client = createClient({
+    apiUrl: url,
+    region: 'eu-west-1',
+    credentials: () => credentials,
+    secretsManagerUrl: url,
+    cloudElements: { baseUrl: url, secrets: 'element-onboarding/dev/runtime' },
+    ...options,
+  });
+  const count = (isMeant: (request: Received) => boolean) => requests.filter(isMeant).length;
+  return {
+    world,
+    url,
+    client,
+    requests,
+    tokenReads: () => count(({ path }) => path.endsWith('/token')),
+    secretReads: () => count(({ headers }) => headers['x-amz-target'] !== undefined),
+    elementCalls: () => count(({ path }) => path.startsWith('/elements/')),
+  };
+}
+
+/** The signature of the request as the AWS SDK computes it, at the time and for the service that the request names. */
+async function signatureBySdk({ method, path, headers, body }: Received): Promise<string | undefined> {
+  const { authorization = '', 'x-amz-date': date = '' } = headers;
+  const [, region = '', service = '', names = ''] =
+    /Credential=[\w-]+\/\d+\/([\w-]+)\/([\w-]+)\/aws4_request, SignedHeaders=([\w;-]+),/.exec(
+      authorization,
+    ) ?? [];
+  const signer = new SignatureV4({ region, service, credentials, sha256: Sha256, applyChecksum: false });
+  const { sessionToken: _sent, ...keys } = credentials;
+  const signed = Object.fromEntries(names.split(';').map((name) => [name, String(headers[name])]));
+  const time = String(date).replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z');
+  const request = await signer.sign(
+    { method, protocol: 'http:', hostname: 'localhost', path, headers: signed, body },
+    { signingDate: new Date(time), signableHeaders: new Set(names.split(';')) },
+  );
+  expect(keys.accessKeyId).toBe(credentials.accessKeyId);
+  return request.headers['authorization'];
+}
+
+const failureOf = async (promise: Promise<unknown>): Promise<Error> => {
+  const result = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (result instanceof Error) return result;
+  throw new Error('Expected a failure.');
+};
+
+describe('requests to the API', () => {
+  test('every method has a signature that the AWS SDK computes, too', async () => {
+    const { client, requests } = await startWorld();
+    const request = { element: { key: 'taxify' }, configuration: { 'api.key': 'müsli '.repeat(3) } };
+    await client.provision('acme', request);
+    await client.get('acme', 'taxify');
+    await client.list("ac me/(1)*'!~");
+    await client.update('acme', 'taxify', { name: 'Acme' });
+    await client.headersFor('acme', 'taxify');
+    expect(await client.remove('acme', 'taxify')).toBe('removed');
+
+    expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'POST /tenants/acme/instances',
+      'GET /tenants/acme/instances/taxify',
+      'GET /tenants/ac%20me%2F%281%29%2A%27%21~/instances',
+      'PATCH /tenants/acme/instances/taxify',
+      'GET /tenants/acme/instances/taxify/token',
+      'POST /',
+      'DELETE /tenants/acme/instances/taxify',
+    ]);
+    for (const each of requests) expect(await signatureBySdk(each)).toBe(each.headers.authorization);
+    // Proof that the check works: another body has another signature.
+    const [first] = requests;
+    if (!first) throw new Error('No request.');
+    expect(await signatureBySdk({ ...first, body: '{}' })).not.toBe(first.headers.authorization);
+  });
+
+  test("a removal whose completion is pending resolves to 'deleting'", async () => {
+    const { client, world } = await startWorld();
+    world.apiReply = { status: 202 };
+    expect(await client.remove('acme', 'taxify')).toBe('deleting');
+  });
+
+  test('credentials of a container are read once until they expire', async () => {
+    const container = await serve(() => ({
+      body: {
+        AccessKeyId: credentials.accessKeyId,
+        SecretAccessKey: credentials.secretAccessKey,
+        Token: credentials.sessionToken,
+        Expiration: new Date(Date.now() + 3_600_000).toISOString(),
+      },
+    }));
+    vi.stubEnv('AWS_ACCESS_KEY_ID', '');
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', '');
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', `${container.url}/role`);
+    vi.stubEnv('AWS_CONTAINER_AUTHORIZATION_TOKEN', 'container-authorization');
+    const { client, requests } = await startWorld({ credentials: undefined });
+    await Promise.all([client.get('acme', 'taxify'), client.get('globex', 'taxify')]);
+    await client.get('acme', 'taxify');
+    expect(requests.map(({ headers }) => headers['x-amz-security-token'])).toEqual(
+      Array.from({ length: 3 }, () => credentials.sessionToken),
+    );
+    expect(container.requests.map(({ headers }) => headers.authorization)).toEqual([
+      'container-authorization',
+    ]);
+  });
+
+  test('container credentials over http from a foreign host are refused', async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', '');
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', '');
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', 'http://192.0.2.1/role');
+    const { client, requests } = await startWorld({ credentials: undefined });
+    expect((await failureOf(client.get('acme', 'taxify'))).message).toContain('must be https');
+    expect(requests).toEqual([]);
+  });
+});
+
+describe('element token', () => {
+  test('1,000 concurrent headersFor of one tenant cost one token read and one secret read', async () => {
+    const { client, tokenReads, secretReads } = await startWorld();
+    const all = await Promise.all(Array.from({ length: 1_000 }, () => client.headersFor('acme', 'taxify')));
+    expect(new Set(all.map(({ authorization }) => authorization))).toEqual(
+      new Set([
+        'User first-user-secret, Organization first-organization-secret, Element first-element-token=',
+      ]),
+    );
+    expect([tokenReads(), secretReads()]).toEqual([1, 1]);
+    await client.headersFor('acme', 'netsuite');
+    await client.headersFor('globex', 'taxify');
+    expect([tokenReads(), secretReads()]).toEqual([3, 1]);
+  });
+
+  test('a kept token is read again after its time, and after a removal', async () => {
+    const { client, tokenReads } = await startWorld({ cacheMs: 60_000 });
+    vi.useFakeTimers({ toFake: ['Date'] });
+    stops.push(() => vi.useRealTimers());
+    await client.token('acme', 'taxify');
+    vi.setSystemTime(Date.now() + 59_000);
+    await client.token('acme', 'taxify');
+    expect(tokenReads()).toBe(1);
+    vi.setSystemTime(Date.now() + 2_000);
+    await client.token('acme', 'taxify');
+    expect(tokenReads()).toBe(2);
+    await client.remove('acme', 'taxify');
+    await client.token('acme', 'taxify');
+    expect(tokenReads()).toBe(3);
+  });
+
+  test('a failed token read is not kept', async () => {
+    const { client, world } = await startWorld();
+    world.apiReply = { status: 503, body: { message: 'Service Unavailable' } };
+    expect(await failureOf(client.token('acme', 'taxify'))).toMatchObject({ status: 503 });
+    world.apiReply = undefined;
+    expect((await client.token('acme', 'taxify')).token).toBe(world.token);
+  });
+
+  test('a replaced token costs one more read, for 100 calls at once', async () => {
+    const { client, world, tokenReads } = await startWorld();
+    const call = client.fetch('acme', 'taxify');
+    expect((await call('/ping')).status).toBe(200);
+    world.token = 'second-element-token=';
+    const responses = await Promise.all(
+      Array.from({ length: 100 }, () => call('/hubs/finance/taxes', { method: 'POST', body: '{}' })),
+    );
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(tokenReads()).toBe(2);
+  });
+
+  test('replaced Cloud Elements secrets are read again, too', async () => {
+    const { client, world, secretReads } = await startWorld();
+    const call = client.fetch('acme', 'taxify');
+    await call('/ping');
+    world.user = { ...world.user, userSecret: 'second-user-secret' };
+    expect((await call('/ping')).status).toBe(200);
+    expect(secretReads()).toBe(2);
+  });
+
+  test('a 401 that new secrets do not cure is returned, and causes no read per call', async () => {
+    const { client, tokenReads, elementCalls, requests } = await startWorld({
+      cloudElements: undefined,
+    });
+    expect(requests).toEqual([]);
+    expect((await failureOf(client.headersFor('acme', 'taxify'))).message).toContain('`cloudElements`');
+    const refusing = await startWorld();
+    const wrong = createClient({
+      apiUrl: refusing.url,
+      region: 'eu-west-1',
+      credentials: () => credentials,
+      cloudElements: {
+        baseUrl: refusing.url,
+        secrets: () => ({ userSecret: 'wrong', organizationSecret: 'wrong' }),
+      },
+    });
+    const call = wrong.fetch('acme', 'taxify');
+    for (let turn = 0; turn < 5; turn++) expect((await call('/ping')).status).toBe(401);
+    expect(refusing.tokenReads()).toBe(2);
+    expect(refusing.elementCalls()).toBe(5);
+    expect([tokenReads(), elementCalls()]).toEqual([1, 0]);
+  });
+});
+
+describe('element fetch', () => {
+  test.each(['@example.com/', '.example.com/', '/../../secret', 'https://example.com/', ':1/', '/..\\..\\x'])(
+    'path %s is refused, and nothing is sent',
+    async (path) => {
+      const { client, requests } = await startWorld();
+      expect(await failureOf(client.fetch('acme', 'taxify')(path))).toBeInstanceOf(ClientError);
+      expect(requests).toEqual([]);
+    },
+  );
+
+  test("the caller's headers are kept, except authorization", async () => {
+    const { client, requests } = await startWorld();
+    const headers = { authorization: 'User other', 'x-caller': 'kept' };
+    await client.fetch('acme', 'taxify')('/ping?a=b', { headers });
+    const sent = requests.at(-1);
+    expect(sent).toMatchObject({ path: '/elements/api-v2/ping?a=b', headers: { 'x-caller': 'kept' } });
+    expect(sent?.headers.authorization).toContain('Element first-element-token=');
+  });
+});
+
+describe('secrets', () => {
+  const secretsIn = (world: { token: string; user: object }) => [
+    ...Object.values(credentials).slice(1),
+    world.token,
+    ...Object.values(world.user).map(String),
+    configurationKey,
+  ];
+  const shown = (value: unknown): string =>
+    inspect(value, { depth: 10, showHidden: true, getters: true }) +
+    (value instanceof Error ? String(value.stack) : '');
+
+  test('neither the client nor its results show one to util.inspect', async () => {
+    const { client, world } = await startWorld();
+    const call = client.fetch('acme', 'taxify');
+    await call('/ping');
+    const values = [
+      client,
+      call,
+      await client.headersFor('acme', 'taxify'),
+      await client.token('acme', 'taxify'),
+    ];
+    for (const value of values)
+      for (const secret of secretsIn(world)) expect(shown(value)).not.toContain(secret);
+    for (const secret of secretsIn(world)) expect(inspect(values.slice(2))).not.toContain(secret);
+    const headers = await client.headersFor('acme', 'taxify');
+    // `fetch` accepts them in spite of the concealment.
+    expect(new Headers(headers).get('authorization')).toContain(world.token);
+  });
+
+  const everything = JSON.stringify([
+    ...Object.values(credentials).slice(1),
+    'first-element-token=',
+    configurationKey,
+  ]);
+  const replies: [string, Reply][] = [
+    ['text that repeats the request', { status: 403, type: 'text/plain', body: everything }],
+    ['a message that repeats the request', { status: 403, body: { message: everything } }],
+    ['a 200 that is not JSON', { status: 200, body: `<${everything}` }],
+    ['a problem that is not JSON', { status: 400, type: 'application/problem+json', body: `{${everything}` }],
+    [
+      'a problem that quotes credentials and configuration',
+      {
+        status: 400,
+        type: 'application/problem+json',
+        body: {
+          code: 'invalid-request',
+          detail: `${credentials.sessionToken} ${configurationKey}`,
+          status: 400,
+        },
+      },
+    ],
+  ];
+  test.each(replies)('an error after %s has none', async (_what, reply) => {
+    const { client, world } = await startWorld();
+    world.apiReply = reply;
+    const request = { element: { key: 'taxify' }, configuration: { 'api.key': configurationKey } };
+    const errors = [await failureOf(client.provision('acme', request))];
+    if (reply.type !== 'application/problem+json' || reply.status === 200)
+      errors.push(await failureOf(client.token('acme', 'taxify')));
+    for (const error of errors) {
+      expect(error).toBeInstanceOf(ClientError);
+      for (const secret of secretsIn(world)) expect(shown(error)).not.toContain(secret);
+    }
+  });
+
+  const spoiled: [string, Partial<ClientOptions>][] = [
+    [
+      'AWS credentials',
+      { credentials: () => ({ ...credentials, sessionToken: `${credentials.sessionToken}\n` }) },
+    ],
+    [
+      'Cloud Elements secrets',
+      {
+        cloudElements: {
+          baseUrl: 'http://127.0.0.1:1',
+          secrets: () => ({ userSecret: 'first-user-secret\n', organizationSecret: 'x' }),
+        },
+      },
+    ],
+  ];
+  test.each(spoiled)('an error about %s with a line break has none', async (_what, options) => {
+    const { client, world } = await startWorld(options);
+    const error = await failureOf(client.fetch('acme', 'taxify')('/ping'));
+    expect(error).toBeInstanceOf(ClientError);
+    for (const secret of secretsIn(world)) expect(shown(error)).not.toContain(secret);
+  });
+
+  test('an error about a token with a line break has none', async () => {
+    const { client, world } = await startWorld();
+    world.token = 'first-element-token\n';
+    const error = await failureOf(client.fetch('acme', 'taxify')('/ping'));
+    expect(error).toBeInstanceOf(ClientError);
+    expect(shown(error)).not.toContain('first-element-token');
+  });
+
+  test('an unreachable API is an error without any', async () => {
+    const { client, world } = await startWorld({ apiUrl: 'http://127.0.0.1:1' });
+    const error = await failureOf(client.token('acme', 'taxify'));
+    expect(error).toBeInstanceOf(ClientError);
+    for (const secret of secretsIn(world)) expect(shown(error)).not.toContain(secret);
+  });
+});
+
+describe('printed client', () => {
+  test('type-checks alone under strict, with types from the contract', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'client-'));
+    stops.push(() => rmSync(directory, { recursive: true }));
+    const modules = fileURLToPath(new URL('../../node_modules', import.meta.url));
+    mkdirSync(join(directory, 'node_modules'));
+    for (const name of ['@types', 'undici-types'])
+      symlinkSync(join(modules, name), join(directory, 'node_modules', name));
+    const source = clientSource();
+    expect([...source.matchAll(/from '([^']+)'/g)].map(([, from = '']) => from)).toEqual([
+      'node:crypto',
+      'node:fs/promises',
+      'node:util',
+    ]);
+    writeFileSync(join(directory, 'client.mts'), source);
+    writeFileSync(
+      join(directory, 'use.mts'),
+      `import { createClient } from './client.mjs';
+       const client = createClient({ apiUrl: 'https://abc.execute-api.eu-west-1.amazonaws.com' });
+       const { status } = await client.provision('acme', { element: { key: 'taxify' }, configuration: { 'api.key': 'k' } });
+       // @ts-expect-error: no such status
+       status === 'removed';
+       // @ts-expect-error: the element has a key
+       await client.provision('acme', { element: 'taxify' });`,
+    );
+    const compiler = join(modules, 'typescript', 'bin', 'tsc');
+    const options = '--noEmit --strict --target es2022 --module nodenext --types node client.mts use.mts';
+    const run = () =>
+      execFileSync(process.execPath, [compiler, ...options.split(' ')], { cwd: directory, encoding: 'utf8' });
+    expect(run()).toBe('');
+  });
+});
