@@ -50,6 +50,7 @@ export class OnboardingStack extends Stack {
       removalPolicy,
     });
     const platformSecret = this.#addPlatformSecret(`${secretsPrefix}/platform`, removalPolicy);
+    this.#addRuntimeSecret(`${secretsPrefix}/runtime`, removalPolicy);
     const bus = new EventBus(this, 'Bus', { eventBusName: name });
     const api = new Api(this, 'Api', {
       apiName: name,
@@ -134,6 +135,11 @@ export class OnboardingStack extends Stack {
       'Secret to be filled in; it says with what',
     );
     this.#output(
+      'RuntimeSecretName',
+      `${secretsPrefix}/runtime`,
+      'Secret for applications that call elements; optional, to be filled in',
+    );
+    this.#output(
       'TenantSecretPrefix',
       `${secretsPrefix}/tenants`,
       'A tenant\'s secret is named <this>/<tenantId>/<elementKey> and holds JSON such as {"api.key": "…"}',
@@ -165,19 +171,41 @@ export class OnboardingStack extends Stack {
     return table;
   }
 
-  /**
-   * Creates the secret without a value, which `secretsmanager.Secret` cannot do: a deployment cannot overwrite the
-   * operator's value when the template has none.
-   */
+  /** The credentials by which the service calls Cloud Elements. */
   #addPlatformSecret(name: string, removalPolicy: RemovalPolicy): CfnSecret {
-    const secret = new CfnSecret(this, 'PlatformSecret', {
+    return this.#addEmptySecret('PlatformSecret', {
       name,
       description:
         'To be filled in with JSON: {"userSecret": "…", "organizationSecret": "…"}. ' +
         'Cloud Elements shows both in the profile menu, at the lower left. ' +
-        'Run this, paste the JSON, end with Ctrl-D: ' +
-        `aws secretsmanager put-secret-value --secret-id ${name} --secret-string file:///dev/stdin`,
+        enteringOf(name),
+      removalPolicy,
     });
+  }
+
+  /**
+   * The credentials by which applications call elements, so that they never need the platform secret. Optional, and read
+   * by no function of this service.
+   */
+  #addRuntimeSecret(name: string, removalPolicy: RemovalPolicy): void {
+    this.#addEmptySecret('RuntimeSecret', {
+      name,
+      description:
+        'Optional, for applications: {"userSecret": "…", "organizationSecret": "…"} of a Cloud Elements user whose only ' +
+        `privilege is useAccountElementInstances. ${enteringOf(name)}`,
+      removalPolicy,
+    });
+  }
+
+  /**
+   * Creates a secret without a value, which `secretsmanager.Secret` cannot do: a deployment cannot overwrite the
+   * operator's value when the template has none.
+   */
+  #addEmptySecret(
+    id: string,
+    { name, description, removalPolicy }: { name: string; description: string; removalPolicy: RemovalPolicy },
+  ): CfnSecret {
+    const secret = new CfnSecret(this, id, { name, description });
     secret.applyRemovalPolicy(removalPolicy);
     Validations.of(secret).acknowledge({
       id: 'AwsSolutions::AwsSolutions-SMG4',
@@ -202,6 +230,10 @@ export class OnboardingStack extends Stack {
     new CfnOutput(this, id, { value, description });
   }
 }
+
+const enteringOf = (name: string): string =>
+  'Run this, paste the JSON, end with Ctrl-D: ' +
+  `aws secretsmanager put-secret-value --secret-id ${name} --secret-string file:///dev/stdin`;
 
 /**
  * Denies decryption to every principal but the roles of the functions that read tokens, even if IAM grants it. Key

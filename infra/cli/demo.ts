@@ -1,5 +1,7 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { commandLine, parseOptions } from './command.ts';
+import * as z from 'zod/mini';
+import { createClient } from '../contract/client.ts';
 import { startLocalStack } from '../local/stack.ts';
 import { accent, bold, coloredStatus, dim, print } from './terminal.ts';
 
@@ -10,6 +12,8 @@ commandLine('npm run demo   provisions three tenants step by step, on a local st
 
 await using stack = await startLocalStack();
 const { simulator } = stack;
+/** The rest of an entry describes its form field. */
+const configurationSchema = z.array(z.object({ key: z.string(), propertyValue: z.nullable(z.string()) }));
 let steps = 0;
 
 print(`
@@ -51,6 +55,25 @@ note(`Cloud Elements has ${instancesOf('initech')} of initech and received ${cre
 stack.putSecret(stack.tenantSecretName('globex', 'taxify'), { 'api.key': 'globex-taxify-key' });
 await step('A tenant is onboarded by an event; the key comes from its secret', 200, onboardByEvent('globex'));
 await step('The list of that tenant', 200, get('/tenants/globex/instances'));
+
+const client = createClient({
+  apiUrl: stack.apiUrl,
+  region: 'us-east-1',
+  credentials: () => ({ accessKeyId: 'local', secretAccessKey: 'local' }),
+  secretsManagerUrl: stack.awsUrl,
+  cloudElements: { baseUrl: stack.cloudElementsUrl, secrets: stack.runtimeSecretName },
+});
+await step('The application calls an element with the token: the client builds the header', 200, {
+  asked: 'GET /elements/api-v2/instances/configuration',
+  sent: { authorization: 'User …, Organization …, Element …' },
+  ask: async () => {
+    const response = await client.fetch('globex', 'taxify')('/instances/configuration');
+    return {
+      status: response.status,
+      received: configurationSchema.parse(await response.json()).slice(0, 2),
+    };
+  },
+});
 
 if (simulator.instances.length !== 3) {
   throw new Error(`Expected one instance for each of 3 tenants, got ${simulator.instances.length}.`);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { JsonSchema } from './json-schema.ts';
-import { openApiDocument } from './openapi.ts';
+import { openApiDocument, problemJsonSchema } from './openapi.ts';
 
 const source = new URL('client.ts', import.meta.url);
 
@@ -19,7 +19,7 @@ export function clientSource(): string {
     .map((each) => each.trim())
     .filter((name) => name !== '')
     .map((name) => {
-      const schema = schemas[name];
+      const schema = name === 'Problem' ? problemJsonSchema : schemas[name];
       if (!schema) throw new Error(`The contract has no schema ${name}.`);
       return `export type ${name} = ${typeOf(schema)};\n`;
     });

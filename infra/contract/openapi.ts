@@ -136,7 +136,13 @@ const titledSchemas = Object.fromEntries(
   ]),
 );
 
-const schemas = jsonSchemasOf(titledSchemas, (name) => `#/components/schemas/${name}`);
+/** Also the type of the client's errors. Responses narrow it, so the document has no schema of this name. */
+const { Problem = {}, ...named }: Record<string, JsonSchema> = jsonSchemasOf(
+  titledSchemas,
+  (name) => `#/components/schemas/${name}`,
+);
+export const problemJsonSchema = Problem;
+const schemas: Record<string, JsonSchema> = named;
 
 /** OpenAPI 3.1 of the HTTP API: the routes of the trigger table with the schemas that the functions parse by. */
 export function openApiDocument() {
@@ -282,10 +288,10 @@ function headersOf(names: readonly HeaderName[], required: boolean): Response['h
 function problemOf(status: number, errors: readonly ErrorCode[]): JsonSchema {
   // Not `allOf` with a reference: generators intersect the two, and some drop the response.
   return {
-    ...schemas['Problem'],
+    ...problemJsonSchema,
     title: `Problem${status}`,
     properties: {
-      ...schemas['Problem']?.properties,
+      ...problemJsonSchema.properties,
       type: { type: 'string', enum: errors.map(problemType) },
       title: { type: 'string', enum: errors.map((code) => errorCodes[code].title) },
       status: { type: 'integer', enum: [status] },

@@ -28,6 +28,7 @@ import type { TableStream } from './aws/table-stream.ts';
 const tableName = 'element-onboarding';
 const busName = 'element-onboarding';
 const platformSecretId = 'element-onboarding/platform';
+const runtimeSecretId = 'element-onboarding/runtime';
 const tenantSecretsPrefix = 'element-onboarding';
 
 /** The secrets of the simulator's only user. */
@@ -141,6 +142,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     );
     stops.push(aws.stop);
     if (platformSecret) secrets.put(platformSecretId, JSON.stringify(platformSecret));
+    secrets.put(runtimeSecretId, JSON.stringify(simulatorSecrets));
 
     const environment = {
       AWS_REGION: region,
@@ -243,6 +245,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       tableName,
       busName,
       platformSecretName: platformSecretId,
+      runtimeSecretName: runtimeSecretId,
       tokenKeyId: kms.keyId,
       /** Environment variables with which an SDK client or the AWS CLI reaches the stack. */
       environment,

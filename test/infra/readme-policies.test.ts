@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { blocksOf, everyPage, pageAt } from '../support/pages.ts';
-import { production, only, rows } from './template.ts';
+import { production, only, rows, secretNamed } from './template.ts';
 
 /**
  * The IAM policies that the pages give as examples, for the stack with the stage `prod`, and their statements about
@@ -114,7 +114,7 @@ test('the control plane’s policy allows writing the secrets of tenants, and ne
   const { Action, Resource } = statementNamed('WriteTenantSecrets');
   expect(Action).toEqual(['secretsmanager:CreateSecret', 'secretsmanager:PutSecretValue']);
   const prefix: string = production.findOutputs('TenantSecretPrefix')['TenantSecretPrefix']?.['Value'];
-  const platform: string = only('AWS::SecretsManager::Secret', production).Properties.Name;
+  const platform: string = secretNamed('platform', production).Properties.Name;
   const written = [`${prefix}/acme/taxify`, `${prefix}/globex/freshdeskv2`];
   const others = [platform, `${prefix}x/acme/taxify`, prefix.replace('prod', 'dev'), 'of-another-service'];
   expect([...written, ...others].filter((name) => isMatch(Resource, secretArn(name)))).toEqual(written);

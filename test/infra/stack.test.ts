@@ -27,6 +27,7 @@ import {
   queueRows,
   resources,
   rows,
+  secretNamed,
   stack,
   streamDeadLettersOf,
   streamRows,
@@ -576,12 +577,23 @@ describe('the data', () => {
     expect(only('AWS::KMS::Alias').Properties.AliasName).toBe('alias/element-onboarding-dev');
   });
 
-  test('the template has no secret value, and the platform secret describes how to enter it', () => {
-    expect(Object.keys(platformSecret.Properties).toSorted()).toEqual(['Description', 'Name']);
-    expect(platformSecret.Properties.Name).toBe('element-onboarding/dev/platform');
-    expect(platformSecret.Properties.Description).toContain(
-      'put-secret-value --secret-id element-onboarding/dev/platform',
-    );
+  test.each(['platform', 'runtime'])(
+    'the template has no value of the %s secret, which describes how to enter it',
+    (name) => {
+      const { Properties } = secretNamed(name);
+      expect(Object.keys(Properties).toSorted()).toEqual(['Description', 'Name']);
+      expect(Properties.Name).toBe(`element-onboarding/dev/${name}`);
+      expect(Properties.Description).toContain(
+        `put-secret-value --secret-id element-onboarding/dev/${name} --secret-string file:///dev/stdin`,
+      );
+    },
+  );
+
+  test('the runtime secret is referred to by no function', () => {
+    const { id } = secretNamed('runtime');
+    const { [id]: _itself, ...others } = template.toJSON()['Resources'];
+    expect(JSON.stringify(others)).not.toContain(id);
+    expect(JSON.stringify(others)).toContain(platformSecret.id);
   });
 
   test('data is deleted with a development stack', () => {
@@ -668,6 +680,7 @@ describe('the stack', () => {
       'OnboardTenantsQueueUrl',
       'PlatformSecretName',
       'PublishResultsDeadLetterQueueUrl',
+      'RuntimeSecretName',
       'TableName',
       'TenantSecretPrefix',
     ]);
@@ -679,6 +692,7 @@ describe('the stack', () => {
       OnboardTenantsQueueUrl: { Value: { Ref: queueOf('onboard-tenants').eventQueue.id } },
       PublishResultsDeadLetterQueueUrl: { Value: { Ref: streamDeadLettersOf('publish-results').id } },
       PlatformSecretName: { Value: 'element-onboarding/dev/platform' },
+      RuntimeSecretName: { Value: 'element-onboarding/dev/runtime' },
       TenantSecretPrefix: { Value: 'element-onboarding/dev/tenants' },
     });
   });

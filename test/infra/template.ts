@@ -63,7 +63,16 @@ export function functionNamed(name: string) {
 export const arnOf = (id: string) => ({ 'Fn::GetAtt': [id, 'Arn'] });
 export const table = only('AWS::DynamoDB::Table');
 export const tokenKey = only('AWS::KMS::Key');
-export const platformSecret = only('AWS::SecretsManager::Secret');
+/** A secret by the last part of its name. */
+export function secretNamed(name: string, of = template) {
+  const found = resources('AWS::SecretsManager::Secret', of).find(({ Properties }) =>
+    String(Properties.Name).endsWith(`/${name}`),
+  );
+  if (!found) throw new Error(`No secret ${name} in the template`);
+  return found;
+}
+
+export const platformSecret = secretNamed('platform');
 export const bus = only('AWS::Events::EventBus');
 const queueWithArn = (arn: { 'Fn::GetAtt': [string] }) => withId('AWS::SQS::Queue', arn['Fn::GetAtt'][0]);
 

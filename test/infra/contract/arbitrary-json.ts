@@ -52,7 +52,8 @@ function stringsOf({ pattern, format }: JsonSchema): fc.Arbitrary<string> {
       .date({ noInvalidDate: true, min: new Date(0), max: new Date(4e12) })
       .map((date) => date.toISOString());
   }
-  if (pattern) return fc.stringMatching(new RegExp(pattern));
+  // fast-check cannot draw from lookaheads: free text is drawn, and filtered by the caller.
+  if (pattern && !pattern.includes('(?=')) return fc.stringMatching(new RegExp(pattern));
   return fc.oneof(
     fc.string({ unit: 'grapheme', maxLength: 255 }),
     fc.string({ unit: 'binary', maxLength: 255 }),

@@ -61,3 +61,28 @@ async function errorsMadeBy(name: string): Promise<string[]> {
   const codes = [...code.matchAll(/new OnboardingError\(\s*"([\w-]+)"/g)].map(([, each = '']) => each);
   return [...new Set(codes)].toSorted();
 }
+
+/** Shapes that make openapi-typescript, @hey-api/openapi-ts or openapi-python-client warn, drop a part or invent a name. */
+function hardToGenerate(part: unknown, at = '#'): string[] {
+  if (typeof part !== 'object' || part === null) return [];
+  return [
+    ...('allOf' in part ? [`${at}: intersection`] : []),
+    ...('title' in part && at !== '#/info' && !at.endsWith('/properties') && !/\/examples\//.test(at)
+      ? typeof part.title === 'string' && !/^[A-Za-z]\w{0,30}$/.test(part.title)
+        ? [`${at}: title ${part.title}`]
+        : []
+      : []),
+    ...Object.entries(part).flatMap(([key, value]) => hardToGenerate(value, `${at}/${key}`)),
+  ];
+}
+
+test('the document has no shape that code generators cannot translate, and every operation has a tag', () => {
+  const document = openApiDocument();
+  expect(hardToGenerate(document)).toEqual([]);
+  const known = document.tags.map(({ name }) => name);
+  const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
+  expect(operations.length).toBe(routes.length);
+  for (const { tags } of operations) expect(known).toContain(tags[0]);
+  // Proof that the search works.
+  expect(hardToGenerate({ title: 'A page of instances', allOf: [] }, '#/x')).toHaveLength(2);
+});
