@@ -604,7 +604,7 @@ describe('the data', () => {
   test('data is kept when the stack of any other stage is deleted', () => {
     const keeping = kept(production);
     // Table, key, secret, the API's access log and each function's log.
-    expect(keeping).toHaveLength(4 + rows.length);
+    expect(keeping).toHaveLength(5 + rows.length);
     for (const { DeletionPolicy, UpdateReplacePolicy } of keeping) {
       expect(DeletionPolicy).toMatch(/^Retain(ExceptOnCreate)?$/);
       expect(UpdateReplacePolicy).toBe('Retain');
