@@ -56,7 +56,7 @@ stack.putSecret(stack.tenantSecretName('globex', 'taxify'), { 'api.key': 'globex
 await step('A tenant is onboarded by an event; the key comes from its secret', 200, onboardByEvent('globex'));
 await step('The list of that tenant', 200, get('/tenants/globex/instances'));
 
-const client = createClient({
+const application = createClient({
   apiUrl: stack.apiUrl,
   region: 'us-east-1',
   credentials: () => ({ accessKeyId: 'local', secretAccessKey: 'local' }),
@@ -67,7 +67,7 @@ await step('The application calls an element with the token: the client builds t
   asked: 'GET /elements/api-v2/instances/configuration',
   sent: { authorization: 'User …, Organization …, Element …' },
   ask: async () => {
-    const response = await client.fetch('globex', 'taxify')('/instances/configuration');
+    const response = await application.fetch('globex', 'taxify')('/instances/configuration');
     return {
       status: response.status,
       received: configurationSchema.parse(await response.json()).slice(0, 2),

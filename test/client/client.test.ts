@@ -2,7 +2,7 @@ import { Sha256 } from '@aws-crypto/sha256-js';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,7 @@ type Reply = { status?: number; type?: string; body?: unknown };
 /** A server that keeps its requests. */
 async function serve(reply: (request: Received) => Reply) {
   const requests: Received[] = [];
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
     let body = '';
     for await (const chunk of request) body += String(chunk);
     const received = {
@@ -41,12 +41,13 @@ async function serve(reply: (request: Received) => Reply) {
       body,
     };
     requests.push(received);
-    const { status = 200, type = 'application/json', body: answer } = reply(received);
+    const { status = 200, type = 'application/json', body: replied } = reply(received);
     response.writeHead(status, { 'content-type': type });
     response.end(
-      answer === undefined ? undefined : typeof answer === 'string' ? answer : JSON.stringify(answer),
+      replied === undefined ? undefined : typeof replied === 'string' ? replied : JSON.stringify(replied),
     );
-  });
+  };
+  const server = createServer((request, response) => void answer(request, response));
   const url = await listenOnLoopback(server, 0);
   stops.push(() => closeServer(server));
   return { url, requests };
@@ -291,6 +292,10 @@ describe('element fetch', () => {
   });
 });
 
+const shown = (value: unknown): string =>
+  inspect(value, { depth: 10, showHidden: true, getters: true }) +
+  (value instanceof Error ? String(value.stack) : '');
+
 describe('secrets', () => {
   const secretsIn = (world: { token: string; user: object }) => [
     ...Object.values(credentials).slice(1),
@@ -298,10 +303,6 @@ describe('secrets', () => {
     ...Object.values(world.user).map(String),
     configurationKey,
   ];
-  const shown = (value: unknown): string =>
-    inspect(value, { depth: 10, showHidden: true, getters: true }) +
-    (value instanceof Error ? String(value.stack) : '');
-
   test('neither the client nor its results show one to util.inspect', async () => {
     const { client, world } = await startWorld();
     const call = client.fetch('acme', 'taxify');
