@@ -7,6 +7,7 @@ import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements/simulator.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
 import { newTenant } from '../support/real-servers.ts';
+import { sharedBundle } from '../support/shared-bundle.ts';
 import { permissionsOf } from './template.ts';
 
 /**
@@ -20,7 +21,10 @@ let eventBridge: EventBridgeClient;
 
 beforeAll(async () => {
   // Events that meet a leased instance are delivered again soon.
-  stack = await startLocalStack({ queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 } });
+  stack = await startLocalStack({
+    bundle: sharedBundle,
+    queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 },
+  });
   const client = { region: 'us-east-1', credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' } };
   dynamoDb = new DynamoDBClient({ ...client, endpoint: stack.dynamodbUrl });
   eventBridge = new EventBridgeClient({ ...client, endpoint: stack.awsUrl });
