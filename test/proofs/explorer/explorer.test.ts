@@ -114,13 +114,16 @@ describe('a protocol that does not wait for slow creates', () => {
   test.each([
     ['every schedule', 'tight', exploreAll],
     ['random ones', 'storm', (scenario: Scenario) => exploreAtRandom(scenario, { seed: 1, count: 500 })],
-  ])('a protocol that does not wait for slow creates is found by %s of %s, as one that can be replayed', async (_how, name, explore) => {
-    const known = scenarioOf(name);
-    if (!known) throw new Error(`no scenario ${name}`);
-    const scenario = { ...known, periods: { ...known.periods, quiescenceMs: 0 } };
-    const { finding } = await explore(scenario);
-    expect(finding?.violation).toMatch(/./);
-    const [, choices = ''] = finding?.replay.split(':') ?? [];
-    expect(await replay(scenario, decode(choices))).toMatchObject({ violation: finding?.violation });
-  });
+  ])(
+    'a protocol that does not wait for slow creates is found by %s of %s, as one that can be replayed',
+    async (_how, name, explore) => {
+      const known = scenarioOf(name);
+      if (!known) throw new Error(`no scenario ${name}`);
+      const scenario = { ...known, periods: { ...known.periods, quiescenceMs: 0 } };
+      const { finding } = await explore(scenario);
+      expect(finding?.violation).toMatch(/./);
+      const [, choices = ''] = finding?.replay.split(':') ?? [];
+      expect(await replay(scenario, decode(choices))).toMatchObject({ violation: finding?.violation });
+    },
+  );
 });
