@@ -3,6 +3,12 @@ import { join } from 'node:path';
 import { inject } from 'vitest';
 import { bundleFunction } from '../../infra/bundle.ts';
 
+/** For the environment of commands that a test starts: what is compiled once in a run of the tests is kept for it. */
+export function compileCache(): Record<string, string> {
+  const { NODE_COMPILE_CACHE } = process.env;
+  return NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
+}
+
 /**
  * Bundles a function for the local stack of a test: once in a run of the tests, because it takes longer than most tests
  * do. Without the run's directory, in a run of other settings, each stack has its own.
