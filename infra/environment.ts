@@ -10,6 +10,8 @@ export type Resources = {
   tokenKeyId: string;
   cloudElementsBaseUrl: string;
   stage: string;
+  /** Absent: the toolkit's own. */
+  sbtApplicationPlaneSource?: string | undefined;
 };
 
 /** The environment of a function: the stage, and the resources in its `uses`. */
@@ -18,6 +20,10 @@ export function environmentFor(uses: Uses, resources: Resources): Partial<Record
     STAGE: resources.stage,
     ...((uses.table ?? uses.index) && { TABLE_NAME: resources.tableName }),
     ...(uses.bus && { EVENT_BUS_NAME: resources.busName }),
+    ...(uses.bus &&
+      resources.sbtApplicationPlaneSource !== undefined && {
+        SBT_APPLICATION_PLANE_SOURCE: resources.sbtApplicationPlaneSource,
+      }),
     ...(uses.secrets?.includes('platform') && { PLATFORM_SECRET_ID: resources.platformSecretId }),
     ...(uses.secrets?.includes('tenants') && { TENANT_SECRETS_PREFIX: resources.tenantSecretsPrefix }),
     ...(uses.tokenKey && { TOKEN_KEY_ID: resources.tokenKeyId }),

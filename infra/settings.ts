@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { isOrigin } from '../functions/model/origin.ts';
 import { plain } from './plain-text.ts';
+import { sbtSourcesSchema } from './sbt-sources.ts';
 
 const stageExpected =
   'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod';
@@ -31,6 +32,8 @@ const settingsSchema = z.object({
   runbookUrl: z.optional(
     z.string(runbookExpected).check(z.refine(isPageUrl, runbookExpected), z.maxLength(300, runbookExpected)),
   ),
+  /** Event sources of the SaaS Builder Toolkit, where its user has set others than its defaults. */
+  sbtSources: z.optional(sbtSourcesSchema),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

@@ -40,6 +40,7 @@ export class OnboardingStack extends Stack {
       );
     }
 
+    const { sbtSources = {} } = settings;
     const secretsPrefix = `element-onboarding/${settings.stage}`;
     const removalPolicy = removalPolicyOf(settings);
     const table = this.#addTable(settings);
@@ -75,6 +76,7 @@ export class OnboardingStack extends Stack {
       tokenKeyId: tokenKey.keyArn,
       cloudElementsBaseUrl: settings.baseUrl,
       stage: settings.stage,
+      sbtApplicationPlaneSource: sbtSources.applicationPlane,
     };
     const handlers = new Map<string, IFunction>();
     const tokenReaders: string[] = [];
@@ -98,6 +100,7 @@ export class OnboardingStack extends Stack {
           bus,
           tenantSecretsPrefix: secretsPrefix,
           handler,
+          sbtSources,
         });
         deadLetterQueues.set(functionName, deadLetters);
         this.#outputQueue(`${functionName}-queue`, events, `Events that ${functionName} has yet to handle`);

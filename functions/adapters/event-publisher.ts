@@ -25,20 +25,24 @@ type Result = { tenantId: string; events: readonly OutgoingEvent[] };
 export function createEventPublisher({
   client,
   busName,
+  sourceOf = ({ source }) => source,
   sleep = (delayMs) => setTimeout(delayMs),
 }: {
   client: { send(command: PutEventsCommand): Promise<PutEventsCommandOutput> };
   busName: string;
+  /** Where a deployment publishes some of them from another source than their own. */
+  sourceOf?: (event: OutgoingEvent) => string;
   sleep?: (delayMs: number) => Promise<unknown>;
 }): PublishResults {
   return async (results) => {
     for (const batch of batchesOf(results, entryOf)) await putAll(batch);
   };
 
-  function entryOf({ source, detailType, detail, timeMs }: OutgoingEvent): Entry {
+  function entryOf(event: OutgoingEvent): Entry {
+    const { detailType, detail, timeMs } = event;
     return {
       EventBusName: busName,
-      Source: source,
+      Source: sourceOf(event),
       DetailType: detailType,
       Detail: JSON.stringify(detail),
       Time: new Date(timeMs),

@@ -13,6 +13,8 @@ export const environmentSchema = z.object({
   TABLE_NAME: name,
   /** Bus that takes the events about instances. */
   EVENT_BUS_NAME: name,
+  /** Source of results to the SaaS Builder Toolkit, where its user has set another than its default. */
+  SBT_APPLICATION_PLANE_SOURCE: z.optional(name),
   /** Name or ARN of the secret `{"userSecret", "organizationSecret"}`. */
   PLATFORM_SECRET_ID: name,
   /** Tenant secrets are named `<prefix>/tenants/<tenantId>/<elementKey>`. */

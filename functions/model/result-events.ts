@@ -184,6 +184,15 @@ export const toolkitDialects: Record<Registration['dialect'], { source: string; 
 };
 
 /**
+ * The source that an event goes out from. The toolkit's control plane listens to one source alone, which its user can
+ * set: then the results that it stores have to come from that one.
+ */
+export function sourcesOfResults(applicationPlane: string | undefined) {
+  return ({ source }: OutgoingEvent): string =>
+    source === eventSource ? source : (applicationPlane ?? source);
+}
+
+/**
  * What the toolkit makes of each. The status is free text that its control plane shows; these are the words of its own
  * examples. A removal that fails is not reported: it is retried until it succeeds.
  */

@@ -8,6 +8,7 @@ import { createEventPublisher } from '../adapters/event-publisher.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
 import { createTokenCipher } from '../adapters/token-cipher.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
+import { sourcesOfResults } from '../model/result-events.ts';
 
 /** What every function may work with, made from the environment. */
 
@@ -27,9 +28,13 @@ export function openCipher(environment: NodeJS.ProcessEnv) {
 }
 
 export function openEventPublisher(environment: NodeJS.ProcessEnv) {
-  const { EVENT_BUS_NAME } = parseEnvironment(
-    z.pick(environmentSchema, { EVENT_BUS_NAME: true }),
+  const { EVENT_BUS_NAME, SBT_APPLICATION_PLANE_SOURCE } = parseEnvironment(
+    z.pick(environmentSchema, { EVENT_BUS_NAME: true, SBT_APPLICATION_PLANE_SOURCE: true }),
     environment,
   );
-  return createEventPublisher({ client: new EventBridgeClient(clientOptions), busName: EVENT_BUS_NAME });
+  return createEventPublisher({
+    client: new EventBridgeClient(clientOptions),
+    busName: EVENT_BUS_NAME,
+    sourceOf: sourcesOfResults(SBT_APPLICATION_PLANE_SOURCE),
+  });
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { commandLine, parseOptions } from './command.ts';
+import { sbtSourcesSchema } from '../sbt-sources.ts';
 import { printLogLine } from './log-line.ts';
 import { startLocalStack } from '../local/stack.ts';
 import { accent, bold, dim, print } from './terminal.ts';
@@ -7,11 +8,18 @@ import { accent, bold, dim, print } from './terminal.ts';
 const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
 
   npm start
-  PORT=9000 npm start   with other ports: four in a row from 9000 (default 8080)`;
+  PORT=9000 npm start   with other ports: four in a row from 9000 (default 8080)
+  SBT_SOURCES=controlPlane=com.example.control,applicationPlane=com.example.application npm start
+                        with event sources of the SaaS Builder Toolkit as its user has set them`;
 
 commandLine(help, (args) => parseOptions({ args }), { changesThings: true });
 
 const portSchema = z.coerce.number().check(z.int(), z.gte(1_024), z.lte(65_532));
+const sbtSources = z.optional(sbtSourcesSchema).safeParse(process.env['SBT_SOURCES']);
+if (sbtSources.error) {
+  process.stderr.write(`SBT_SOURCES: ${sbtSources.error.issues[0]?.message}\n`);
+  process.exit(1);
+}
 const stack = await start(process.env['PORT'] ?? 8080).catch((error: unknown) => {
   const reason = error instanceof Error ? error.message.replace(/: choose another.*/, '.') : String(error);
   process.stderr.write(`${reason} To use others: PORT=9000 npm start\n`);
@@ -59,6 +67,7 @@ async function start(firstPort: unknown) {
     throw new Error('Expected PORT to be a number from 1024 to 65532, the first of four ports.');
   return startLocalStack({
     keepSchedules: true,
+    sbtSources: sbtSources.data,
     ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 },
     onLog: (_functionName, line) => printLogLine(line),
   });

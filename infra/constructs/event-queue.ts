@@ -12,6 +12,7 @@ import {
   queueVisibilityMs,
 } from '../../functions/model/timing.ts';
 import type { QueueTrigger } from '../../functions/triggers.ts';
+import { type SbtSources, withSbtSource } from '../sbt-sources.ts';
 
 /** EventBridge's limits and defaults, written out: how long it retries delivery to the queue. */
 const deliveryAttempts = { retryAttempts: 185, maxEventAge: Duration.hours(24) };
@@ -27,14 +28,16 @@ export class EventQueue extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    {
-      trigger,
-      bus,
-      tenantSecretsPrefix,
-      handler,
-    }: { trigger: QueueTrigger; bus: EventBus; tenantSecretsPrefix: string; handler: IFunction },
+    options: {
+      trigger: QueueTrigger;
+      bus: EventBus;
+      tenantSecretsPrefix: string;
+      handler: IFunction;
+      sbtSources: SbtSources;
+    },
   ) {
     super(scope, id);
+    const { trigger, bus, tenantSecretsPrefix, handler, sbtSources } = options;
     const common = { enforceSSL: true, encryption: sqs.QueueEncryption.SQS_MANAGED };
     this.deadLetters = new sqs.Queue(this, 'DeadLetters', {
       ...common,
@@ -47,7 +50,8 @@ export class EventQueue extends Construct {
       deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: queueMaxReceiveCount },
     });
     const { queue } = this;
-    for (const { source = [], 'detail-type': detailType } of trigger.events) {
+    for (const pattern of trigger.events) {
+      const { source = [], 'detail-type': detailType } = withSbtSource(pattern, sbtSources);
       // Named after its pattern, so that a change to one pattern leaves the other rules alone.
       const rule = new Rule(this, [...source, ...detailType].join(' '), {
         eventBus: bus,

@@ -17,8 +17,18 @@ const incomingPatterns = [
 ] satisfies EventPattern[];
 type IncomingType = (typeof incomingPatterns)[number]['detail-type'][number];
 
-const onboardingRequest = { detail: sbtDetailSchema, title: 'Onboarding by the SaaS Builder Toolkit' };
-const offboardingRequest = { detail: sbtDetailSchema, title: 'Offboarding by the SaaS Builder Toolkit' };
+/** Of the toolkit's events. */
+const description = 'A stage whose setting `sbtSources` names another source has that one in place of this.';
+const onboardingRequest = {
+  detail: sbtDetailSchema,
+  title: 'Onboarding by the SaaS Builder Toolkit',
+  description,
+};
+const offboardingRequest = {
+  detail: sbtDetailSchema,
+  title: 'Offboarding by the SaaS Builder Toolkit',
+  description,
+};
 
 /** By detail-type. Does not compile unless every detail-type of the trigger table has an entry. */
 const incomingDetails: Readonly<Record<IncomingType, SchemaNotes & { detail: z.ZodMiniType }>> = {
@@ -77,7 +87,8 @@ const outgoing = Object.fromEntries([
     toolkitResultNames.map((result): [string, NamedSchema] => {
       const type = `${prefix}${toolkitResults[result].detailType}`;
       const title = `${result}, to the SaaS Builder Toolkit`;
-      return [type, eventOf({ type, sources: [source], detail: toolkitDetailSchema, notes: { title } })];
+      const notes = { title, description };
+      return [type, eventOf({ type, sources: [source], detail: toolkitDetailSchema, notes })];
     }),
   ),
 ]);

@@ -13,6 +13,7 @@ import { createContainers } from './aws/containers.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
 import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
+import { type SbtSources, withSbtSource } from '../sbt-sources.ts';
 import { createFaults } from './faults.ts';
 import { startGateway } from './gateway.ts';
 import { createKms } from './aws/kms.ts';
@@ -61,6 +62,8 @@ export type LocalStackOptions = {
   platformSecret?: Record<string, string> | null;
   /** Replaces the real functions: writes `index.mjs` into the directory. */
   bundle?: (name: FunctionName, directory: string) => void | Promise<void>;
+  /** As the setting of a deployment. */
+  sbtSources?: SbtSources | undefined;
   /** Every line that a function logs. */
   onLog?: (functionName: FunctionName, line: string) => void;
 };
@@ -69,7 +72,13 @@ export type LocalStack = Awaited<ReturnType<typeof startLocalStack>>;
 
 /** Runs everything that `infra/stack.ts` deploys, from the same table and bundles, on this machine and in memory. */
 export async function startLocalStack(options: LocalStackOptions = {}) {
-  const { ports = {}, platformSecret = simulatorSecrets, bundle = bundleFunction, onLog } = options;
+  const {
+    ports = {},
+    platformSecret = simulatorSecrets,
+    bundle = bundleFunction,
+    sbtSources = {},
+    onLog,
+  } = options;
   const stops: (() => void | Promise<void>)[] = [];
   async function stop(): Promise<void> {
     for (const end of stops.splice(0).toReversed()) await end();
@@ -128,7 +137,8 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
         events.push(event);
         for (const [name, { queue }] of rows) {
           for (const pattern of queue?.events ?? []) {
-            if (matchesPattern(pattern, event)) queues.get(name)?.send(JSON.stringify(event));
+            if (matchesPattern(withSbtSource(pattern, sbtSources), event))
+              queues.get(name)?.send(JSON.stringify(event));
           }
         }
       },
@@ -153,7 +163,12 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       AWS_ENDPOINT_URL_KMS: aws.url,
       AWS_ENDPOINT_URL_EVENTBRIDGE: aws.url,
     };
-    const resources: Resources = { ...touchable, cloudElementsBaseUrl: simulator.url, stage: 'local' };
+    const resources: Resources = {
+      ...touchable,
+      cloudElementsBaseUrl: simulator.url,
+      stage: 'local',
+      sbtApplicationPlaneSource: sbtSources.applicationPlane,
+    };
 
     const logs: string[] = [];
     const metrics: string[] = [];

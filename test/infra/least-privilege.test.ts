@@ -8,6 +8,7 @@ import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements/simulator.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
 import { newTenant } from '../support/real-servers.ts';
+import { sharedBundle } from '../support/shared-bundle.ts';
 import { permissionsOf } from './template.ts';
 
 /**
@@ -22,7 +23,10 @@ let secretsManager: SecretsManagerClient;
 
 beforeAll(async () => {
   // Events that meet a leased instance are delivered again soon.
-  stack = await startLocalStack({ queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 } });
+  stack = await startLocalStack({
+    bundle: sharedBundle,
+    queue: { visibilityTimeoutMs: 50, maxReceiveCount: 30 },
+  });
   const client = { region: 'us-east-1', credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' } };
   dynamoDb = new DynamoDBClient({ ...client, endpoint: stack.dynamodbUrl });
   eventBridge = new EventBridgeClient({ ...client, endpoint: stack.awsUrl });

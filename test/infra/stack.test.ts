@@ -165,7 +165,7 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
   'publish-results': ['EVENT_BUS_NAME', 'STAGE'],
 };
 
-const values: Record<EnvironmentName, unknown> = {
+const values: Partial<Record<EnvironmentName, unknown>> = {
   TABLE_NAME: { Ref: table.id },
   EVENT_BUS_NAME: { Ref: bus.id },
   PLATFORM_SECRET_ID: { Ref: platformSecret.id },

@@ -14,6 +14,7 @@ import { isMetricsLine } from '../../infra/local/metrics-line.ts';
 import { startLocalStack, type LocalStack, type LocalStackOptions } from '../../infra/local/stack.ts';
 import { startDeployedStack } from '../service/deployed/deployed-stack.ts';
 import { isDeployed } from '../service/deployed/endpoint.ts';
+import { sharedBundle } from './shared-bundle.ts';
 
 export type Answer = {
   status: number;
@@ -200,7 +201,7 @@ export function serviceOf(stack: Stack) {
 }
 
 async function startStackHere(options: LocalStackOptions): Promise<Stack> {
-  const local = await startLocalStack(options);
+  const local = await startLocalStack({ bundle: sharedBundle, ...options });
   const queue = local.queues.get('onboard-tenants');
   if (!queue) throw new Error('No queue feeds onboard-tenants.');
   const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };

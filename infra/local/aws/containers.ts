@@ -9,7 +9,7 @@ import * as z from 'zod/mini';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { accountId, region } from './aws-protocol.ts';
 
-const containerFile = fileURLToPath(new URL('container.ts', import.meta.url));
+const containerFile = fileURLToPath(new URL('container.js', import.meta.url));
 
 export type Invocation = {
   requestId: string;
@@ -215,8 +215,8 @@ function startContainer({
       NODE_COMPILE_CACHE: join(dirname(bundleFile), '..', 'compiled'),
       ...environment,
     },
-    // Node 22 warns about the types in container.ts, which would count as a line of the function's log.
-    execArgv: ['--disable-warning=ExperimentalWarning'],
+    // Not those of this process.
+    execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   for (const input of [child.stdout, child.stderr]) {

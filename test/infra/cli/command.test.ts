@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { parseOptions, UsageError, wholeNumber } from '../../../infra/cli/command.ts';
 import { plain } from '../../../infra/plain-text.ts';
+import { compileCache } from '../../support/shared-bundle.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const { scripts } = z
@@ -18,17 +18,10 @@ const programs = Object.entries(scripts).flatMap(([script, command]) => {
   return program === undefined ? [] : [{ script, program }];
 });
 
-let directory: string;
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'command-line-'));
-});
-afterAll(() => rmSync(directory, { recursive: true }));
-
 type Ended = { status: number | null; stdout: string; stderr: string };
 
 function run(file: string, args: readonly string[]): Promise<Ended> {
-  // Programs share most of their modules, whose code is compiled once.
-  const env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: join(directory, 'compiled') };
+  const env = { PATH: process.env['PATH'], ...compileCache() };
   return new Promise((resolve) => {
     const child = execFile(file, args, { cwd: root, env, timeout: 30_000 }, (_error, stdout, stderr) =>
       resolve({ status: child.exitCode, stdout, stderr }),

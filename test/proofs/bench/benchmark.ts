@@ -61,14 +61,16 @@ export type Figures = {
 export async function runBenchmark({
   only,
   effort,
+  buildFunctions,
   onProgress = () => {},
 }: {
   only: readonly Part[];
   effort: Effort;
+  buildFunctions?: Parameters<typeof openWorkshop>[0];
   onProgress?: (what: string, done: number, of: number) => void;
 }): Promise<Figures> {
   onProgress('synthesising', 0, 1);
-  await using workshop = await openWorkshop();
+  await using workshop = await openWorkshop(buildFunctions);
   const figures: Figures = {
     machine: {
       node: process.version,

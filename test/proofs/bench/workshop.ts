@@ -11,8 +11,13 @@ import { startSite } from './site.ts';
 
 export type Workshop = Awaited<ReturnType<typeof openWorkshop>>;
 
-/** All measured programs, built once below a temporary directory: the peer, the bare handler and our functions. */
-export async function openWorkshop() {
+type FileOf = (name: FunctionName) => string;
+
+/**
+ * All measured programs, built once below a temporary directory: the peer, the bare handler and our functions.
+ * @param buildFunctions writes them into the directory; by default as CDK builds and uploads them
+ */
+export async function openWorkshop(buildFunctions: (directory: string) => Promise<FileOf> = synthesise) {
   const directory = await mkdtemp(join(tmpdir(), 'element-onboarding-bench-'));
   const remove = () => rm(directory, { recursive: true, force: true });
   try {
@@ -34,7 +39,7 @@ export async function openWorkshop() {
       bundle('measured/cold'),
       bundle('measured/warm'),
       bundle('bare/index'),
-      synthesise(join(directory, 'cdk.out')),
+      buildFunctions(join(directory, 'functions')),
     ]);
     const peerFiles = {
       'provision-instance': bundlePeer('provision-instance', join(directory, 'peer', 'provision-instance')),

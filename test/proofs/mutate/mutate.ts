@@ -79,6 +79,8 @@ async function firstFailure(tests: readonly string[]): Promise<string | undefine
   const options = ['--dir', 'test', '--bail', '1', '--reporter', 'json', '--outputFile', report];
   const vitest = spawn('vitest', ['run', ...options, ...tests], {
     cwd: directory,
+    // The explorer's tests in full.
+    env: { ...process.env, EXPLORE_ALL: '1' },
     stdio: 'ignore',
     timeout: runTimeoutMs,
     killSignal: 'SIGKILL',

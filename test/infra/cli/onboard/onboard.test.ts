@@ -12,6 +12,7 @@ import type { Mishap } from '../../../../infra/local/faults.ts';
 import { startLocalStack, type LocalStack } from '../../../../infra/local/stack.ts';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
 import { newTenant } from '../../../support/real-servers.ts';
+import { compileCache, sharedBundle } from '../../../support/shared-bundle.ts';
 
 const program = fileURLToPath(new URL('../../../../infra/cli/onboard/onboard.ts', import.meta.url));
 const putEvents = 'AWSEvents.PutEvents';
@@ -23,7 +24,10 @@ const children: ChildProcess[] = [];
 const mishaps = new Map<string, (target: string) => Mishap | undefined>();
 
 beforeAll(async () => {
-  stack = await startLocalStack({ queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 } });
+  stack = await startLocalStack({
+    bundle: sharedBundle,
+    queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 },
+  });
   stack.failEach(({ target, signer = '' }) => mishaps.get(signer)?.(target));
   directory = mkdtempSync(join(tmpdir(), 'onboard-'));
   // The first invocation bundles and starts the function, which should not count as a test's time.
@@ -72,6 +76,7 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...args], {
       env: {
         PATH: process.env['PATH'],
+        ...compileCache(),
         ...stack.environment,
         AWS_ACCESS_KEY_ID: id,
         // Commands after the first start in a third of the time.

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startService, type Service } from '../../../support/running-service.ts';
+import { compileCache } from '../../../support/shared-bundle.ts';
 import { keyOf, newTenant } from '../../../support/real-servers.ts';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
 import { followClock } from '../../../../infra/cli/trust/clock.ts';
@@ -48,7 +49,12 @@ describe('the command', { timeout: 30_000 }, () => {
       process.execPath,
       ['--disable-warning=ExperimentalWarning', program, file, ...where, ...args],
       {
-        env: { PATH: process.env['PATH'], ...service.stack.environment, AWS_ACCESS_KEY_ID: operator },
+        env: {
+          PATH: process.env['PATH'],
+          ...compileCache(),
+          ...service.stack.environment,
+          AWS_ACCESS_KEY_ID: operator,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

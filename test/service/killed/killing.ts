@@ -3,9 +3,9 @@ import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../functions/model/timing.ts';
-import type { FunctionName } from '../../functions/triggers.ts';
-import { startService, type Service } from '../support/running-service.ts';
+import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../../functions/model/timing.ts';
+import type { FunctionName } from '../../../functions/triggers.ts';
+import { startService, type Service } from '../../support/running-service.ts';
 
 /**
  * A function's process is killed with SIGKILL at each request that it makes to any server, one after the other: before
@@ -15,10 +15,6 @@ import { startService, type Service } from '../support/running-service.ts';
  * take effect, an hour until the recheck of doubts): they make the row that much older in the table.
  */
 let service: Service;
-beforeAll(async () => {
-  service = await startService({ queue: { visibilityTimeoutMs: 200 } });
-});
-afterAll(() => service[Symbol.asyncDispose]());
 
 type Moment = 'before it takes effect' | 'before its answer';
 const moments: Moment[] = ['before it takes effect', 'before its answer'];
@@ -164,47 +160,65 @@ const scenarios: Scenario[] = [
   },
 ];
 
-describe.each(scenarios)('a function that $what', (scenario) => {
-  test.each(moments)(
-    'a function killed at any of its requests, %s, loses and duplicates nothing',
-    async (moment) => {
-      // More than the requests of any function: a run of the reconciler alone has six queries.
-      const tenantIds = Array.from({ length: 20 }, newTenant);
-      await scenario.prepare?.(tenantIds);
-      const struck: string[] = [];
-      let survivor: string | undefined;
-      for (const tenantId of tenantIds) {
-        await makeOlder(tenantId, scenario.waitMs ?? 0);
-        // A warm container makes fewer requests, so this runs once in a new one, and once in a warm one.
-        if (moment === 'before it takes effect') service.stack.kill(scenario.victim);
-        const strike = strikeAt({ victim: scenario.victim, ordinal: struck.length + 1, moment });
-        const asked = scenario.ask(tenantId);
-        await Promise.race([asked, strike.happened]);
-        const request = strike.callOff();
-        if (request === undefined) {
-          survivor = tenantId;
-          break;
+/** Each of the functions in its scenarios, as tests of the file that calls this. */
+export function describeKills(isVictim: (name: FunctionName) => boolean): void {
+  beforeAll(async () => {
+    service = await startService({ queue: { visibilityTimeoutMs: 200 } });
+  });
+  afterAll(() => service[Symbol.asyncDispose]());
+  describe.each(scenarios.filter(({ victim }) => isVictim(victim)))('a function that $what', (scenario) => {
+    test.each(moments)(
+      'a function killed at any of its requests, %s, loses and duplicates nothing',
+      async (moment) => {
+        // More than the requests of any function: a run of the reconciler alone has six queries.
+        const tenantIds = Array.from({ length: 20 }, newTenant);
+        await scenario.prepare?.(tenantIds);
+        const struck: string[] = [];
+        let survivor: string | undefined;
+        for (const tenantId of tenantIds) {
+          await makeOlder(tenantId, scenario.waitMs ?? 0);
+          // A warm container has the platform secret, so it makes one request fewer. In the first round each container is
+          // new until that read has been struck; a new one each time would cost a further process each time.
+          const isFirstRound = moment === 'before it takes effect';
+          const isNew = isFirstRound && !struck.some(isToCloudElements);
+          if (isNew) service.stack.kill(scenario.victim);
+          const remembered = isFirstRound && !isNew ? 1 : 0;
+          const strike = strikeAt({
+            victim: scenario.victim,
+            ordinal: struck.length + 1 - remembered,
+            moment,
+          });
+          const asked = scenario.ask(tenantId);
+          await Promise.race([asked, strike.happened]);
+          const request = strike.callOff();
+          if (request === undefined) {
+            survivor = tenantId;
+            break;
+          }
+          struck.push(request);
+
+          await makeOlder(tenantId, leaseMs);
+          await until(scenario.askAgain, tenantId, quiescenceMs);
+          await until(isSettled, tenantId, recheckMs);
+          await asked;
+          await scenario.leaves(tenantId);
+          const isCreateLost = request === 'POST /instances' && moment === 'before it takes effect';
+          expect(service.postsFor(tenantId)).toBe((scenario.creates ?? 1) + (isCreateLost ? 1 : 0));
         }
-        struck.push(request);
+        expect(survivor, 'one that is not killed').toBeDefined();
+        expect(struck).toContain(scenario.strikes);
 
-        await makeOlder(tenantId, leaseMs);
-        await until(scenario.askAgain, tenantId, quiescenceMs);
-        await until(isSettled, tenantId, recheckMs);
-        await asked;
-        await scenario.leaves(tenantId);
-        const isCreateLost = request === 'POST /instances' && moment === 'before it takes effect';
-        expect(service.postsFor(tenantId)).toBe((scenario.creates ?? 1) + (isCreateLost ? 1 : 0));
-      }
-      expect(survivor, 'one that is not killed').toBeDefined();
-      expect(struck).toContain(scenario.strikes);
+        // Rows of unused tenants must not become due in later tests.
+        await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
+        await reconcile();
+      },
+      120_000,
+    );
+  });
+}
 
-      // Rows of unused tenants must not become due in later tests.
-      await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
-      await reconcile();
-    },
-    120_000,
-  );
-});
+/** A request to Cloud Elements: a new container reads the platform secret right before its first one. */
+const isToCloudElements = (request: string): boolean => / \/instances/.test(request);
 
 /** Kills the function's process at its request of this ordinal, counted from now, starting with 1. */
 function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: number; moment: Moment }) {
@@ -362,7 +376,12 @@ async function reconcileAgain(): Promise<boolean> {
 
 /** True when the row has no lease, and is settled. */
 async function isSettled(tenantId: string): Promise<boolean> {
+  if (await isAtRest(tenantId)) return true;
   await reconcile();
+  return isAtRest(tenantId);
+}
+
+async function isAtRest(tenantId: string): Promise<boolean> {
   const row = await rowOf(tenantId);
   return row !== undefined && row['checkAt'] === undefined && Number(row['leaseExpiresAt']) <= Date.now();
 }

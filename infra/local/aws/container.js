@@ -1,30 +1,36 @@
 /**
  * Runs in a process of its own, started by `containers.ts`, as Lambda's Node runtime does in its sandbox: imports one
- * bundle and answers invocations with its `handler`.
+ * bundle and answers invocations with its `handler`. JavaScript, because the part of Node that strips types takes 50 ms
+ * of processor time to load, as much as all else that a container does before its first invocation.
  */
-import type { Handler } from 'aws-lambda';
 import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import type { ContainerMessage, Invocation } from './containers.ts';
+
+/**
+ * @import { Handler } from 'aws-lambda'
+ * @import { ContainerMessage, Invocation } from './containers.ts'
+ */
 
 // Read by Node already; the function must not see it.
 delete process.env['NODE_COMPILE_CACHE'];
 const [, , bundleFile = ''] = process.argv;
-const { handler }: { handler: Handler } = await import(pathToFileURL(bundleFile).href);
+/** @type {{ handler: Handler }} */
+const { handler } = await import(pathToFileURL(bundleFile).href);
 
 // Without its parent a container gets no invocations.
 process.once('disconnect', () => process.exit());
 // Ctrl-C reaches every process of the terminal, but the parent ends this one in order.
 process.on('SIGINT', () => {});
 
-process.on('message', (invocation: Invocation) => {
+process.on('message', (/** @type {Invocation} */ invocation) => {
   void run(invocation);
 });
 tell({ kind: 'ready' });
 // Otherwise Node writes the compile cache only when a process exits, and this one may be killed.
 flushCompileCache();
 
-async function run({ requestId, functionName, arn, event, deadlineMs }: Invocation): Promise<void> {
+/** @param {Invocation} invocation */
+async function run({ requestId, functionName, arn, event, deadlineMs }) {
   try {
     const context = {
       awsRequestId: requestId,
@@ -41,7 +47,8 @@ async function run({ requestId, functionName, arn, event, deadlineMs }: Invocati
       fail: () => {},
       succeed: () => {},
     };
-    const answer: unknown = await handler(event, context, () => {});
+    /** @type {unknown} */
+    const answer = await handler(event, context, () => {});
     endLog(requestId);
     tell({ kind: 'answer', requestId, answer });
   } catch (error) {
@@ -59,17 +66,21 @@ async function run({ requestId, functionName, arn, event, deadlineMs }: Invocati
  * Lambda's runtime logs an uncaught error of a handler with its own enumerable properties: a leak there must also show
  * here.
  * https://github.com/aws/aws-lambda-nodejs-runtime-interface-client
+ * @param {object} summary
+ * @param {unknown} error
  */
-function logAsLambda(summary: object, error: unknown): void {
+function logAsLambda(summary, error) {
   const properties = error instanceof Error ? Object.assign({ stack: error.stack?.split('\n') }, error) : {};
   process.stderr.write(`ERROR\tInvoke Error\t${JSON.stringify({ ...summary, ...properties })}\n`);
 }
 
-function endLog(requestId: string): void {
+/** @param {string} requestId */
+function endLog(requestId) {
   process.stdout.write(`END RequestId: ${requestId}\n`);
   process.stderr.write(`END RequestId: ${requestId}\n`);
 }
 
-function tell(message: ContainerMessage): void {
+/** @param {ContainerMessage} message */
+function tell(message) {
   process.send?.(message);
 }

@@ -1,0 +1,3 @@
+import { describeKills } from './killing.ts';
+
+describeKills((name) => name === 'reconcile-instances');

@@ -1,0 +1,20 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Directory of the bundles that the test files of one run share. */
+    bundles?: string;
+  }
+}
+
+/** Vitest's global setup: runs before all test files, and what it returns after them. */
+export default function setup(project: TestProject): () => void {
+  const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-bundles-'));
+  project.provide('bundles', directory);
+  // Of the test files' workers and of the commands that they start: compiled once, and stripped of types once.
+  process.env['NODE_COMPILE_CACHE'] = join(directory, 'compiled');
+  return () => rmSync(directory, { recursive: true, force: true });
+}
