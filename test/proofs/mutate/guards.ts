@@ -51,8 +51,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the tombstone of a tenant that an event reads after its claim',
     file: provision,
-    guard: 'if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {',
-    without: 'if (askedBy && claimed.row.attemptId === askedBy.eventId) {',
+    guard: 'if (asked && (await isOutdatedByTenant(claimed, asked))) {',
+    without: 'if (asked && claimed.row.attemptId === settings.tenantId) {',
     tests: ['removal-and-time.test'],
   },
   {
@@ -508,15 +508,15 @@ export const guards: readonly Guard[] = [
   {
     name: 'the doubt about an update before it is sent',
     file: change,
-    guard: 'updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, untilMs + timing.quiescenceMs),',
+    guard: 'updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),',
     without: '',
     tests: ['provenance/sequences'],
   },
   {
     name: 'the quiescence in the doubt about an update',
     file: change,
-    guard: 'untilMs + timing.quiescenceMs),',
-    without: 'untilMs),',
+    guard: 'const endsAt = untilMs + timing.quiescenceMs;',
+    without: 'const endsAt = untilMs;',
     tests: ['provenance/sequences'],
   },
   {

@@ -176,14 +176,19 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'reading the tombstone of a tenant after the claim',
     file: provision,
-    guard: `    const claimed = await claimRow(claimant, deadlineAt);
+    guard: `    const claimed = retryOf
+      ? await claimFailed(retryOf, claimant, deadlineAt)
+      : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    if (askedBy && (await isOutdatedByTenant(claimed, askedBy))) {`,
-    without: `    const asked = momentsOf(askedBy ? momentOf(askedBy) : { clock: 'own', at: 0 });
-    const isRemoved = await isTenantRemovedSince(store, settings.tenantId, asked);
-    const claimed = await claimRow(claimant, deadlineAt);
+    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
+    if (asked && (await isOutdatedByTenant(claimed, asked))) {`,
+    without: `    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
+    const isRemoved = asked && (await isTenantRemovedSince(store, settings.tenantId, asked));
+    const claimed = retryOf
+      ? await claimFailed(retryOf, claimant, deadlineAt)
+      : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    if (askedBy && isRemoved) {`,
+    if (asked && isRemoved) {`,
     tests: ['explorer.test'],
   },
   {
