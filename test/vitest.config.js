@@ -8,6 +8,8 @@ export default defineConfig({
     exclude: ['**/deployed/**'],
     globalSetup: 'test/support/bundles-directory.ts',
     maxWorkers: availableParallelism() + 1,
+    // A worker imports the AWS SDK and the CDK once, not once per file. So a file must restore what it replaces.
+    isolate: false,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

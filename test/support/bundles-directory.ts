@@ -10,11 +10,12 @@ declare module 'vitest' {
   }
 }
 
-/** Vitest's global setup: runs before all test files, and what it returns after them. */
-export default function setup(project: TestProject): () => void {
+/** Vitest's global setup, before all test files. */
+export default function setup(project: TestProject): void {
   const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-bundles-'));
   project.provide('bundles', directory);
   // Of the test files' workers and of the commands that they start: compiled once, and stripped of types once.
   process.env['NODE_COMPILE_CACHE'] = join(directory, 'compiled');
-  return () => rmSync(directory, { recursive: true, force: true });
+  // Not after the last test file: a worker writes what it has compiled when it ends.
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 }
