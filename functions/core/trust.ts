@@ -48,7 +48,7 @@ export function createTrusting({
   };
 }
 
-function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs = nowMs): string | undefined {
+function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs?: number): string | undefined {
   if (row.status !== 'active') return `it is ${row.status}`;
   if (isLeased(row, nowMs)) return 'a request is at work on it; run the command again in half a minute';
   // A value that the operator has not seen could still come beside the secret's.
@@ -56,7 +56,8 @@ function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs = nowMs): string 
     const until = new Date(row.updateInDoubtUntil).toISOString();
     return `a request's update of unknown outcome may take effect until ${until}; run the command again then`;
   }
-  if (Math.max(row.updatedAt, row.updateInDoubtUntil ?? 0) > lookedAtMs) {
+  const lastUpdateAt = Math.max(row.updatedAt, row.updateInDoubtUntil ?? 0);
+  if (lookedAtMs !== undefined && lastUpdateAt > lookedAtMs) {
     return 'it may have been updated since you looked; look at it again and give the later time';
   }
   return undefined;

@@ -523,7 +523,12 @@ test('no secret and no token is in the table in clear text', () => {
 test('no secret and no token is in an event of the service', () => {
   const ours = service.stack.events.filter(({ source }) => source === 'element-onboarding');
   const types = new Set(ours.map((event) => event['detail-type']));
-  expect([...types].toSorted()).toEqual(['InstanceFailed', 'InstanceProvisioned', 'InstanceRemoved']);
+  expect([...types].toSorted()).toEqual([
+    'InstanceFailed',
+    'InstanceProvisioned',
+    'InstanceRemoved',
+    'InstanceUpdated',
+  ]);
   const answersToToolkit = service.stack.events.filter(({ source }) => source === 'sbt.application.plane');
   expect(answersToToolkit.length).toBeGreaterThan(0);
   expect(leaksIn([...ours, ...answersToToolkit].map((event) => JSON.stringify(event)))).toEqual([]);
