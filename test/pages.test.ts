@@ -46,7 +46,7 @@ describe.each(pages.map(({ path, text }) => [path, text]))('%s', (path, text) =>
     expect(broken).toEqual([]);
   });
 
-  test('has no two headings with the same anchor', () => {
+  test('no page has two headings with the same anchor', () => {
     const anchors = anchorsOf(text);
     expect(anchors.filter((anchor, index) => anchors.indexOf(anchor) !== index)).toEqual([]);
   });
