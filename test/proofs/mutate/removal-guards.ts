@@ -281,14 +281,14 @@ export const removalGuards: readonly Guard[] = [
     file: lifecycle,
     guard: 'leaseExpiresAt: 0, revision: row.revision };',
     without: 'leaseExpiresAt: 0 };',
-    tests: ['explorer.test'],
+    tests: ['core/lifecycle'],
   },
   {
     name: 'distinguishing a second failure by its revision',
     file: results,
     guard: '(!isSameStatus && after.revision !== before?.revision) ||',
     without: '',
-    tests: ['explorer.test'],
+    tests: ['core/lifecycle'],
   },
   {
     name: 'the toolkit’s answer from the whole tenant alone',
