@@ -27,6 +27,8 @@ type Request = {
   isTold: boolean;
   /** Its response was that no instance was created for it. */
   isRefused: boolean;
+  /** An earlier delivery was refused: the event has its answer. */
+  wasRefused: boolean;
   /** Removals that were accepted or in progress when it claimed the row. */
   after: ReadonlySet<string>;
   beside: ReadonlySet<string>;
@@ -84,7 +86,15 @@ export function createRemovalWitness({
     if (kind === 'provision' && message && elementKey !== undefined) {
       const key = nameOf({ tenantId, elementKey });
       const known = requests.get(id) ?? { ...fresh, stamps: [] };
-      requests.set(id, { ...known, id, key, isRefused: false, stamps: withStamp(known.stamps, stamp) });
+      const wasRefused = known.wasRefused || known.isRefused;
+      requests.set(id, {
+        ...known,
+        id,
+        key,
+        isRefused: false,
+        wasRefused,
+        stamps: withStamp(known.stamps, stamp),
+      });
     }
   }
 
@@ -100,6 +110,8 @@ export function createRemovalWitness({
       after?.status === 'provisioning' &&
       (before?.status !== 'provisioning' || before.attemptId !== after.attemptId);
     if (isClaimed && asked.kind === 'provision' && isMemorable) claims(key, invocation, asked);
+    // A changed secret retries a refused request.
+    if (isClaimed && asked.kind === 'change') retries(key);
     const removal = removals.get(idOf(invocation, asked));
     if (removal) removal.hasWritten = true;
     if (after?.status === 'active' && before?.status !== 'active') isWanted(key);
@@ -127,6 +139,12 @@ export function createRemovalWitness({
       after,
       beside: new Set(beside.map((each) => each.id)),
     });
+  }
+
+  function retries(key: InstanceKey): void {
+    for (const request of requests.values()) {
+      if (request.key === nameOf(key)) request.isRefused = false;
+    }
   }
 
   /** An instance of the row is in use from here on, or already was. */
@@ -199,7 +217,9 @@ export function createRemovalWitness({
     if (!request) return;
     if ('code' in told) request.isRefused = !told.isRetryable || refusals.has(told.code);
     if (!('outcome' in told)) return;
-    if (told.outcome === 'created' || told.outcome === 'replayed') request.isTold = true;
+    // A redelivery of a refused event is a repeat of the refusal.
+    const isRepeat = told.outcome === 'replayed' && !request.wasRefused;
+    if (told.outcome === 'created' || isRepeat) request.isTold = true;
     if (told.outcome === 'outdated') isRightlyIgnored(request, asked);
   }
 
@@ -250,12 +270,18 @@ const idOf = ({ name }: Invocation, { message }: Asked): string => message?.even
 
 /** The facts of a request; HTTP requests are interchangeable. */
 function factsOf(request: Request): string {
-  const { id, key, stamps, isTold, isRefused, after, beside } = request;
-  const facts = [isOverHttp(request) ? '' : id, key, timesOf(stamps), isTold, isRefused];
+  const { id, key, stamps, isTold, isRefused, wasRefused, after, beside } = request;
+  const facts = [isOverHttp(request) ? '' : id, key, timesOf(stamps), isTold, isRefused, wasRefused];
   return [...facts, [...after].join(), [...beside].join()].join(' ');
 }
 
-const fresh = { isTold: false, isRefused: false, after: new Set<string>(), beside: new Set<string>() };
+const fresh = {
+  isTold: false,
+  isRefused: false,
+  wasRefused: false,
+  after: new Set<string>(),
+  beside: new Set<string>(),
+};
 
 type Stamps = { stamps: readonly Stamp[] };
 
