@@ -181,11 +181,13 @@ export function createRemovalWitness({
   }
 
   /** Whether a later removal of the same was carried out before the request, and this one with it. */
-  function isCarriedOut(removal: Removal, { after }: Request): boolean {
+  function isCarriedOut(removal: Removal, { after, beside }: Request): boolean {
     return [...removals.values()].some(
       (other) =>
-        after.has(other.id) &&
-        (other.elementKey === removal.elementKey || removal.elementKey === undefined) &&
+        // One that has written the row, though its response is still on its way, is carried out as well.
+        (after.has(other.id) || (beside.has(other.id) && other.hasWritten)) &&
+        (other.elementKey === removal.elementKey ||
+          [other, removal].some((each) => each.elementKey === undefined)) &&
         pairs(other, removal).every(isLaterThan),
     );
   }
