@@ -95,7 +95,8 @@ export function createOutside(
       .then(({ told, row }: Ended) => {
         world.note(`${invocation.name} returns: ${'code' in told ? told.code : told.outcome}`);
         if (task.do === 'apply-secret' && 'code' in told && !told.isRetryable) secret.isRefused = true;
-        if (task.do === 'apply-secret' && change && isAppliedBy(told))
+        // Another delivery of the same message may have ended before.
+        if (task.do === 'apply-secret' && change && isAppliedBy(told) && changes.includes(change))
           changes.splice(changes.indexOf(change), 1);
         const isDone = 'code' in told ? !told.isRetryable : told.outcome !== 'in-progress';
         if (message && isDone) open.delete(message.event.id);
