@@ -125,7 +125,7 @@ export const triggers = {
 
 export type FunctionName = keyof typeof triggers;
 
-/** A `source` is the SaaS Builder Toolkit's default, in place of which a deployment may set another. */
+/** A `source` is the SaaS Builder Toolkit's default; a deployment may set another. */
 export type EventPattern = { readonly source?: readonly string[]; readonly 'detail-type': readonly string[] };
 
 export type QueueTrigger = {

@@ -2,7 +2,7 @@ import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/instance-id.ts';
-import { decompressed, parseJson } from './answer-body.ts';
+import { decompressed, parseAnswer } from './answer-body.ts';
 import { createConnector } from './connect.ts';
 import { hasFormOfRequestId, relay, relayRequestId, repeats, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
@@ -313,7 +313,7 @@ const namesSize = /\bpayload\b|\bsize\b|\btoo (large|big)\b|\b\d+(\.\d+)? ?[kmg]
 
 function answerOf(status: number, headers: AnswerHeaders, text: string, relaying: Relaying): Answer {
   const header = (name: string) => firstOf(headers, name);
-  const json = parseJson(text);
+  const json = parseAnswer(text);
   const { requestId, message, providerMessage } = refusalSchema.safeParse(json).data ?? {};
   const ids = { body: requestId ?? undefined, header: header('elements-request-id') };
   // Proxies send JSON with a `message`, too, and some a `requestId` of another form.

@@ -148,7 +148,7 @@ export function createApplying({
     }
   }
 
-  /** The message's arrival is told by another clock. */
+  /** The message's arrival is a time of another clock. */
   function hasSent(row: InstanceRow, arrivedAt: number): boolean {
     const { secretReadAt } = row;
     return (

@@ -73,9 +73,9 @@ const visibilitySample = 100;
  * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a missing
  * token is fetched again: every other difference is for the operator to judge.
  *
- * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by its id, and is lost only if Cloud
- * Elements denies it and its row has not changed meanwhile. Reads for which the time does not suffice are left to the
- * next run, which begins with them.
+ * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by its
+ * id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time does
+ * not suffice are left to the next run, which begins with them.
  */
 export function createAuditing({
   store,
@@ -286,8 +286,8 @@ export function createAuditing({
     const queue = inTurn(left, before?.after);
     const denied: Recorded[] = [];
     const tally = { visible: 0, denied: 0, changed: 0, unknown: 0 };
-    // Of the instances that were listed or answered: one that was not read yet is no sign either way.
-    const isMostlyUnseen = () => result.ours - left.length + tally.visible < tally.denied;
+    const isMostlyUnseen = () =>
+      2 * (result.ours - left.length + tally.visible) < result.ours - tally.changed;
     let last: Recorded | undefined;
     while (result.readById < queue.length) {
       if (result.readById >= visibilitySample && 2 * tally.visible < result.readById && isMostlyUnseen())
@@ -307,11 +307,12 @@ export function createAuditing({
       last = chunk.at(-1);
     }
     if (tally.unknown > 0) result.complete = false;
-    result.notVisible = isMostlyUnseen();
+    // An instance that was not read yet, or without an answer, is no sign that the others are not visible.
+    result.notVisible = isMostlyUnseen() && tally.denied > tally.visible;
     if (last && result.readById < queue.length) {
       await progress.put({ tenantId: last.tenantId, elementKey: last.elementKey }, before);
     }
-    if (result.notVisible) return;
+    if (isMostlyUnseen()) return;
     result.lost = denied.length;
     for (const row of denied) observe({ kind: 'instance-lost', instanceId: row.instanceId }, nameOf(row));
   }

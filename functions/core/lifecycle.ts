@@ -421,8 +421,8 @@ export function beginRemoval(
 }
 
 /**
- * The times and the event of a removal, beside those that the row remembers. A removal that begins anew over HTTP is not
- * that of the event which removed an earlier instance.
+ * The times and the event of a removal, beside those that the row remembers. A new removal over HTTP does not
+ * belong to the event that removed an earlier instance.
  */
 function removedAt(row: InstanceRow, { times, by }: Removal) {
   const removedTimes = latestOfAll(removedTimesOf(row), times);

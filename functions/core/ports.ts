@@ -57,8 +57,8 @@ export type InstanceStore = {
 /** Instances of all tenants, a page at a time. Eventually consistent; throws `aws-unavailable`. */
 export type OverviewStore = {
   /**
-   * Summaries of at most `limit` rows after that key, in no order. Leaves out tombstones and items that are no instances, so it
-   * may show fewer, or none; `last` is absent when there are no more.
+   * Summaries of at most `limit` rows after that key, in no order. Leaves out tombstones and items that are no
+   * instances, so it may show fewer, or none; `last` is absent when there are no more.
    */
   page(options: {
     limit: number;

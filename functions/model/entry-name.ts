@@ -42,7 +42,7 @@ export function rarePairsIn(text: string): number {
  * Returns whether a text looks like the name of a field or a configuration entry (`api.key`, `refresh_interval`), and
  * so may be repeated in messages, logs, rows and events. A credential that was put where a name belongs has digits
  * between its letters, changes case at random, is longer than a word, or has letters beside each other that words do
- * not have. One made of nothing but words cannot be told from a name.
+ * not have. One made of words alone looks like a name.
  */
 export function isEntryName(text: string): boolean {
   if (text.length > maxLength || matches(/\d/g, text).length > maxDigits) return false;

@@ -3,7 +3,8 @@ import { markIn } from './json.ts';
 
 /** Values of configuration entries, as callers, events and tenants' secrets bring them. */
 
-const placeholder = /^\s*<+[^<>]*>+\s*$/;
+const blank = '\\s*<+[^<>]*>+\\s*';
+const placeholder = new RegExp(`^${blank}$`);
 
 /** Is the whole of it a blank of a printed example, `<YOUR KEY>` or `<<token>>`? A password may hold a `<`. */
 export const isPlaceholder = (value: unknown): boolean =>
@@ -19,7 +20,7 @@ const expectedValue =
 const textValue = z.string().check(
   // A blank entry is a form that was not filled in, a mask is what Cloud Elements shows in place of a credential.
   z.regex(/[^\s*•\p{Cf}]/u, expectedValue),
-  z.regex(/^(?!\s*<+[^<>]*>+\s*$)/, filledIn),
+  z.regex(new RegExp(`^(?!${blank}$)`), filledIn),
   z.regex(/^[^\p{Cs}\uFFFD]*$/u, undamaged),
 );
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { OnboardingError } from './errors.ts';
 import { elementKeySchema, instanceView, type InstanceKey, type InstanceSummary } from './instance.ts';
+import { invalidRequest } from './validation.ts';
 
 /** Instances of all tenants, a page at a time: what a caller may ask for, and how a page continues the one before. */
 
@@ -48,15 +48,8 @@ export function keyOf(cursor: string, query: OverviewQuery): InstanceKey {
     const { t: tenantId, e: elementKey } = cursorSchema.parse(JSON.parse(content));
     return { tenantId, elementKey };
   }
-  throw new OnboardingError(
-    'invalid-request',
-    'One thing is wrong with the request; each is named in "errors".',
-    {
-      problems: [
-        { parameter: 'cursor', detail: 'expected the "nextCursor" of a page with the same filters' },
-      ],
-    },
-  );
+  const detail = 'expected the "nextCursor" of a page with the same filters';
+  throw invalidRequest('the request', [{ parameter: 'cursor', detail }]);
 }
 
 const checksumLength = 16;

@@ -105,7 +105,8 @@ function eventOf({
   detail: z.ZodMiniType;
   notes: SchemaNotes;
 }): NamedSchema {
-  const schema = z.extend(envelopeSchema, {
+  // Without the mark of `npm run redrive`, which is in no event on a bus.
+  const schema = z.extend(z.omit(envelopeSchema, { isTimeCut: true }), {
     ...(sources && { source: z.enum(sources) }),
     'detail-type': z.literal(type),
     detail,

@@ -35,7 +35,7 @@ async function bundle(): Promise<string[]> {
   return outputFiles.map(({ hash }) => hash);
 }
 
-test('a bundle has the same bytes whatever the exports of the Node that builds it', async () => {
+test('a bundle has the same bytes with any exports of the Node that builds it', async () => {
   const here = await bundle();
   const getBuiltinModule = process.getBuiltinModule.bind(process);
   const another = vi.spyOn(process, 'getBuiltinModule').mockImplementation((id: string) => {

@@ -147,7 +147,7 @@ describe('an onboarding event', () => {
     expect(taxify?.configuration).toEqual({ ...tenantSecret, 'pagination.max': 20 });
   });
 
-  test('a toolkit event is read for its two ids alone, whatever its other fields', async () => {
+  test('a toolkit event is read for its two ids alone, with any other fields', async () => {
     const tenantId = await newTenantWithSecret();
     await service.putEvents(
       eventOf('sbt.control.plane', 'sbt_aws_onboardingRequest', {

@@ -182,7 +182,7 @@ describe('an active instance', () => {
     expect(await servers.rowOf(tenantId)).toEqual(JSON.parse(JSON.stringify(before), reviveToken(before)));
   });
 
-  test('an instance of which requests have set entries that the allow-list no longer names gets no secret', async () => {
+  test('an instance with entries from requests that the allow-list no longer names gets no secret', async () => {
     const tenantId = await active();
     await rewrite(tenantId, { requestEntries: ['site.path'] });
     expect((await errorOf(servers.applySecret(tenantId))).code).toBe('configuration-from-request');

@@ -4,6 +4,7 @@ import { instanceView, type InstanceRow } from '../../../functions/model/instanc
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readDeadLetter } from '../../../infra/cli/redrive/dead-letter.ts';
 import { keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { sentEvent, type Sent } from '../../support/sent-events.ts';
 
 /** Promises that hold over two requests, skewed clocks, restarts and proxies, and not only for one request. */
 
@@ -18,12 +19,8 @@ beforeEach(() => {
   beganAt = Math.floor(Date.now() / 1_000) * 1_000;
 });
 
-type Sent = { sentAtS: number; arrivedAtS?: number; id?: string; detail?: object };
-function message(type: string, tenantId: string, { sentAtS, arrivedAtS = sentAtS, id, detail }: Sent) {
-  const time = new Date(beganAt + sentAtS * 1_000).toISOString();
-  const event = { id: id ?? `${type}@${sentAtS}`, source: 'crm', 'detail-type': type, time };
-  return { event: { ...event, detail: { tenantId, ...detail } }, arrivedAt: beganAt + arrivedAtS * 1_000 };
-}
+const message = (type: string, tenantId: string, sent: Sent) => sentEvent(beganAt, type, tenantId, sent);
+
 function onboard(tenantId: string, sent: Sent, type = 'TenantOnboarded') {
   const { event, arrivedAt } = message(type, tenantId, sent);
   return servers.onboard(settingsFromEvent(event, arrivedAt));

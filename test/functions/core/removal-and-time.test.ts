@@ -3,6 +3,7 @@ import { offboardingFromEvent, settingsFromEvent } from '../../../functions/mode
 import { wholeTenant } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { sentEvent, type Sent } from '../../support/sent-events.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 /** The second in which the test begins, ms since the epoch. */
@@ -16,27 +17,7 @@ beforeEach(() => {
   beganAt = Math.floor(Date.now() / 1_000) * 1_000;
 });
 
-type Sent = {
-  /** Times of sending by the sender's clock and of arrival: seconds after the test began. */
-  sentAtS: number;
-  arrivedAtS?: number;
-  id?: string;
-  detail?: object;
-};
-
-function message(type: string, tenantId: string, { sentAtS, arrivedAtS = sentAtS, id, detail }: Sent) {
-  const time = new Date(beganAt + sentAtS * 1_000).toISOString();
-  return {
-    event: {
-      id: id ?? `${type}@${sentAtS}`,
-      source: 'crm',
-      'detail-type': type,
-      time,
-      detail: { tenantId, ...detail },
-    },
-    arrivedAt: beganAt + arrivedAtS * 1_000,
-  };
-}
+const message = (type: string, tenantId: string, sent: Sent) => sentEvent(beganAt, type, tenantId, sent);
 
 function onboard(tenantId: string, sent: Sent) {
   const { event, arrivedAt } = message('TenantOnboarded', tenantId, sent);

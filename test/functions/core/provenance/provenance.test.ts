@@ -107,7 +107,7 @@ describe('where the configuration comes from', () => {
     expect((await servers.provision(taxify(tenantId, { configuration }))).outcome).toBe('replayed');
   });
 
-  test('a repeat meets a row of an earlier version as before, whatever the source', async () => {
+  test('a repeat meets a row of an earlier version as before, with any source', async () => {
     for (const configuration of [address, {}]) {
       const tenantId = withSecret();
       const settings = taxify(tenantId, { configuration });
@@ -162,7 +162,7 @@ describe('where the configuration comes from', () => {
     expect((await errorOf(news)).code).toBe('settings-conflict');
   });
 
-  test('a repeated registration of the toolkit is a repeat, whatever the source', async () => {
+  test('a repeated registration of the toolkit is a repeat, with any source', async () => {
     const tenantId = newTenant();
     await errorOf(servers.provision(toolkit(tenantId, 'registration-1'), recorded));
     await servers.provision(taxify(tenantId, { configuration: address }));
@@ -185,7 +185,7 @@ describe('where the configuration comes from', () => {
     expect((await errorOf(again)).code).toBe('settings-conflict');
   });
 
-  test('a toolkit request accepts an instance from the tenant’s secret, whatever its settings', async () => {
+  test('a toolkit request accepts an instance from the tenant’s secret, with any settings', async () => {
     const tenantId = withSecret();
     await servers.provision(taxify(tenantId, { name: 'Shop', configuration: {} }));
     expect((await servers.provision(toolkit(tenantId, 'registration-1'), recorded)).outcome).toBe('replayed');

@@ -143,7 +143,7 @@ describe('KMS', () => {
   afterAll(() => bare.stop());
   const connection = () => ({ ...configuration(), endpoint: bare.url });
 
-  test('KMS decrypts its ciphertexts, whatever the order of the context', async () => {
+  test('KMS decrypts its ciphertexts, with the context in any order', async () => {
     const client = new KMSClient(connection());
     const { CiphertextBlob, KeyId } = await client.send(
       new EncryptCommand({ KeyId: kms.keyId, Plaintext: Buffer.from('the token'), EncryptionContext }),

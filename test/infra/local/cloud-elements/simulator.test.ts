@@ -535,7 +535,7 @@ describe('faults', () => {
     expect(server.instances).toEqual([]);
   });
 
-  test('a fault of a GET keeps its correct response, whatever the effect', async () => {
+  test('a fault of a GET keeps its correct response, with any effect', async () => {
     await create();
     server.fail({ on: 'GET /instances', effect: 'none', outcome: { kind: 'delay', ms: 1 } });
     expect(await names('')).toEqual(['Acme']);
