@@ -7,9 +7,9 @@ export const handler = httpHandler({
   open: openProvisioning,
   path: tenantPath,
   body: instanceRequestSchema,
-  handle: async ({ path: { tenantId }, body: { element, ...asked }, deadlineAt, note }, provision) => {
+  handle: async ({ path: { tenantId }, body: { element, ...requested }, deadlineAt, note }, provision) => {
     note({ elementKey: element.key });
-    const settings = settingsOf({ tenantId, elementKey: element.key }, asked);
+    const settings = settingsOf({ tenantId, elementKey: element.key }, requested);
     const provisioned = await provision(settings, { deadlineAt, recordRefusal: false });
     note({ outcome: provisioned.outcome, provisionId: provisioned.row.provisionId });
     const view = instanceView(provisioned.row);

@@ -110,8 +110,8 @@ export const replacing = (which: readonly Replacement[]): Plugin => ({
   name: 'replacing',
   setup(bundler) {
     for (const { name, filter, kind, exportsFor, contents } of which) {
-      bundler.onResolve({ filter }, ({ path, kind: askedAs, importer }) => {
-        if (kind !== undefined && kind !== askedAs) return undefined;
+      bundler.onResolve({ filter }, ({ path, kind: importKind, importer }) => {
+        if (kind !== undefined && kind !== importKind) return undefined;
         // A module of its own for each list of exports.
         const suffix = exportsFor ? `?${exportsFor(path, importer).join()}` : '';
         return { path, namespace: name, suffix };

@@ -8,6 +8,7 @@ import { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { type Trigger, triggers } from '../functions/triggers.ts';
+import { tableShape } from '../functions/model/table.ts';
 import { Api } from './constructs/api.ts';
 import { EventQueue } from './constructs/event-queue.ts';
 import { addFunction, type FunctionResources } from './constructs/functions.ts';
@@ -15,8 +16,6 @@ import { addObservability } from './monitoring/monitoring.ts';
 import { addSchedule } from './constructs/schedule.ts';
 import { isDisposable, type Settings } from './settings.ts';
 import { TableStream } from './constructs/table-stream.ts';
-
-const unsettledIndexName = 'unsettled';
 
 export type OnboardingStackProps = {
   settings: Settings;
@@ -62,7 +61,7 @@ export class OnboardingStack extends Stack {
     const resources: FunctionResources = {
       tableName: table.tableName,
       tableArn: table.tableArn,
-      indexArn: `${table.tableArn}/index/${unsettledIndexName}`,
+      indexArn: `${table.tableArn}/index/${tableShape.index.name}`,
       busName: bus.eventBusName,
       busArn: bus.eventBusArn,
       platformSecretId: platformSecret.ref,
@@ -151,24 +150,24 @@ export class OnboardingStack extends Stack {
 
   #addTable(settings: Settings): dynamodb.Table {
     const table = new dynamodb.Table(this, 'Table', {
-      partitionKey: { name: 'tenantId', type: dynamodb.AttributeType.STRING },
-      sortKey: { name: 'elementKey', type: dynamodb.AttributeType.STRING },
+      partitionKey: { name: tableShape.partitionKey, type: dynamodb.AttributeType.STRING },
+      sortKey: { name: tableShape.sortKey, type: dynamodb.AttributeType.STRING },
       billingMode: dynamodb.BillingMode.PAY_PER_REQUEST,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       // Both images, because only their difference shows the meaning of a write. The token in them is ciphertext, and
       // the function that reads the stream has no permission for its key.
       stream: dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
       // Seconds since the epoch; only tombstones have it.
-      timeToLiveAttribute: 'expiresAt',
+      timeToLiveAttribute: tableShape.timeToLive,
       deletionProtection: !isDisposable(settings),
       // Kept also when the first deployment fails: rolling it back would stop at the deletion protection.
       removalPolicy: isDisposable(settings) ? RemovalPolicy.DESTROY : RemovalPolicy.RETAIN,
     });
     // Sparse: a settled row has neither attribute and costs nothing here.
     table.addGlobalSecondaryIndex({
-      indexName: unsettledIndexName,
-      partitionKey: { name: 'unsettled', type: dynamodb.AttributeType.STRING },
-      sortKey: { name: 'checkAt', type: dynamodb.AttributeType.NUMBER },
+      indexName: tableShape.index.name,
+      partitionKey: { name: tableShape.index.partitionKey, type: dynamodb.AttributeType.STRING },
+      sortKey: { name: tableShape.index.sortKey, type: dynamodb.AttributeType.NUMBER },
       projectionType: dynamodb.ProjectionType.KEYS_ONLY,
     });
     return table;

@@ -6,6 +6,7 @@ import { instanceRowSchema } from '../functions/model/instance.ts';
 import { metrics } from '../functions/model/metric-names.ts';
 import { type Trigger, triggers } from '../functions/triggers.ts';
 import { pageAt, pages, root } from './support/pages.ts';
+import { storedName } from '../functions/model/table.ts';
 
 /** What a reader sees as text: code blocks have no headings and no links. */
 const proseOf = (text: string): string => text.replaceAll(/^```.*?^```$/gms, '');
@@ -77,7 +78,7 @@ test('functions/README.md has every route, error code and attribute of a row', (
   const expected = [
     ...rows.flatMap(({ http }) => (http ? [http] : [])),
     ...Object.keys(errorCodes),
-    ...Object.keys(instanceRowSchema.def.shape),
+    ...Object.keys(instanceRowSchema.def.shape).map(storedName),
   ];
   expect(expected.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });

@@ -279,7 +279,7 @@ export function createCloudElements({
         }
         const match = await matching(listed, sought, deadlineAt);
         if (match.kind === 'unknown') return match;
-        if (match.kind === 'unasked') walk.isFiltered = false;
+        if (match.kind === 'unrequested') walk.isFiltered = false;
         if (match.kind === 'match') walk.instances.push(match.instance);
         if (match.kind === 'unusable') walk.unusable.push(match.instance);
       }
@@ -295,13 +295,13 @@ export function createCloudElements({
     const tag = provisionTag(sought);
     const id = loggableId(listed.id);
     const isUntagged = !listed.tags?.length;
-    if (isUntagged ? !isCandidate(listed, sought) : !hasTag(listed, tag)) return { kind: 'unasked' };
+    if (isUntagged ? !isCandidate(listed, sought) : !hasTag(listed, tag)) return { kind: 'unrequested' };
     const isWhole = !isUntagged && (listed.token !== undefined || typeof listed.id !== 'number');
     const shown = isWhole ? listed : await readById(listed.id, deadlineAt);
     if (shown === 'absent') return { kind: 'none' };
     if ('reason' in shown) return { kind: 'unknown', reason: `instance ${id} cannot be read` };
     if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };
-    if (!hasTag(shown, tag)) return { kind: 'unasked' };
+    if (!hasTag(shown, tag)) return { kind: 'unrequested' };
     if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };
     if (ownershipOf(markedOf(shown), sought) !== 'ours') {
       const reason = `instance ${id} has our tag, but not tenant, owner and element`;
@@ -348,9 +348,9 @@ type Walk = {
   isFiltered: boolean;
 };
 
-/** `none`: it has the tag, but is another's, or gone. `unasked`: it has not, so the filter does not hold. */
+/** `none`: it has the tag, but is another's, or gone. `unrequested`: it has not, so the filter does not hold. */
 type Match =
-  | { kind: 'none' | 'unasked' }
+  | { kind: 'none' | 'unrequested' }
   | { kind: 'match'; instance: ElementInstance }
   | { kind: 'unusable'; instance: UnusableInstance }
   | Unknown;

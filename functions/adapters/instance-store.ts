@@ -34,6 +34,7 @@ import {
   type InstanceSummary,
 } from '../model/instance.ts';
 import { OnboardingError } from '../model/errors.ts';
+import { fromStored, storedName, tableShape, toStored } from '../model/table.ts';
 import { problemsOf, sentenceOf } from '../model/validation.ts';
 import { awaitsFirstLook } from '../model/row-history.ts';
 import { callAws } from './aws.ts';
@@ -61,7 +62,7 @@ export function createInstanceStore({
       client.send(
         new PutItemCommand({
           TableName: tableName,
-          Item: marshall({ ...row, ...inIndex(row) }, { removeUndefinedValues: true }),
+          Item: marshall(toStored({ ...row, ...inIndex(row) }), { removeUndefinedValues: true }),
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
           ...condition,
         }),
@@ -152,7 +153,7 @@ export function createInstanceStore({
       client.send(
         new QueryCommand({
           TableName: tableName,
-          IndexName: unsettledIndex,
+          IndexName: tableShape.index.name,
           KeyConditionExpression: 'unsettled = :unsettled AND checkAt <= :now',
           ExpressionAttributeValues: { ':unsettled': { S: partition }, ':now': { N: String(nowMs) } },
           Limit: limit,
@@ -227,10 +228,7 @@ function conditionally(what: string, write: () => Promise<unknown>) {
   });
 }
 
-/** The sparse index: rows with a `checkAt` are in it, in one of two partitions, ordered by that time. */
-const unsettledIndex = 'unsettled';
-
-/** Rows that earlier versions have written are in a third one until they are written again. */
+/** Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. */
 const partitions = { first: 'first', later: 'later', ofEarlierVersions: 'yes' } as const;
 
 function inIndex(row: InstanceRow) {
@@ -252,7 +250,7 @@ const dueSchema = z.pipe(
 );
 
 /** Leaves the token, even encrypted, in the table. Names are aliased because some are DynamoDB's reserved words. */
-const summaryAttributes = Object.keys(instanceSummarySchema.shape);
+const summaryAttributes = Object.keys(instanceSummarySchema.shape).map(storedName);
 const summaryOnly = {
   ProjectionExpression: summaryAttributes.map((name) => `#${name}`).join(', '),
   ExpressionAttributeNames: Object.fromEntries(summaryAttributes.map((name) => [`#${name}`, name])),
@@ -271,10 +269,12 @@ const rowOf = (item: Record<string, AttributeValue>): InstanceRow => parse(insta
 
 /** @throws OnboardingError `internal`: the row was written by a later version, or by another hand */
 function parse<T>(schema: z.ZodMiniType<T>, item: Record<string, AttributeValue>): T {
-  const input = unmarshall(item, { wrapNumbers: exactNumber });
+  const input = fromStored(unmarshall(item, { wrapNumbers: exactNumber }));
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const faults = sentenceOf(problemsOf(parsed.error, input), (path) => path.join('.'));
+  const faults = sentenceOf(problemsOf(parsed.error, input), ([field = '', ...rest]) =>
+    [storedName(String(field)), ...rest].join('.'),
+  );
   const { tenantId, elementKey } = item;
   throw new OnboardingError(
     'internal',
@@ -290,8 +290,8 @@ const keyOf = ({ tenantId, elementKey }: InstanceKey) => ({
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `the ${elementKey} instance of tenant ${tenantId}`;
 
-function conditionOf({ status, provisionId, attemptId, leaseExpiresAt }: Expected) {
-  const expected = { status, provisionId, attemptId, leaseExpiresAt };
+function conditionOf({ status, provisionId, claimId, leaseExpiresAt }: Expected) {
+  const expected = toStored({ status, provisionId, claimId, leaseExpiresAt });
   const values = Object.entries(marshall(expected, { removeUndefinedValues: true }));
   return {
     ConditionExpression: values.map(([name]) => `#${name} = :${name}`).join(' AND '),

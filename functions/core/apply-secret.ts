@@ -192,7 +192,7 @@ function settingsOfRow(row: InstanceRow): InstanceSettings {
     options: row.options,
     source: 'secret',
     requestEntries: requestEntriesOf(row),
-    configuration: row.harmless,
-    askedBy: undefined,
+    configuration: row.allowListed,
+    requestedBy: undefined,
   };
 }

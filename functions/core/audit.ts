@@ -242,7 +242,7 @@ export function createAuditing({
     const current = await store.get(row);
     // The holder of a lease would find its fencing token replaced.
     if (!current || !isUnchanged(row, current) || isLeased(current, now())) return false;
-    const filled = { ...current, token: await cipher.encrypt(token, row), attemptId: newId() };
+    const filled = { ...current, token: await cipher.encrypt(token, row), claimId: newId() };
     if (!(await store.replace(filled, asRead(current))).won) return false;
     observe({ kind: 'token-refilled' }, current);
     return true;
@@ -357,9 +357,9 @@ const isUnchanged = (recorded: Recorded, row: InstanceRow): boolean =>
   row.status === 'active' && row.instanceId === recorded.instanceId && fenceOf(row) === recorded.fence;
 
 /** Each claim of a row changes it. FNV-1a, in 31 bits, in place of a text of 36 characters. */
-function fenceOf({ provisionId, attemptId }: InstanceRow): number {
+function fenceOf({ provisionId, claimId }: InstanceRow): number {
   let hash = 0x811c9dc5;
-  for (const character of provisionId + attemptId) {
+  for (const character of provisionId + claimId) {
     hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
   }
   return hash >>> 1;

@@ -11,7 +11,7 @@ import {
 import { OnboardingError } from '../model/errors.ts';
 import {
   fingerprintOf,
-  harmlessOf,
+  allowListedOf,
   optionsOf,
   type Configuration,
   type InstanceKey,
@@ -94,8 +94,8 @@ export function createChanging({
 
     const leasedAt = now();
     const leased = {
-      ...lease(row, { attemptId: newId(), nowMs: leasedAt }, timing),
-      ...inDoubt(row, changes.configuration, untilMs),
+      ...lease(row, { claimId: newId(), nowMs: leasedAt }, timing),
+      ...doubtOf(row, changes.configuration, untilMs),
     };
     const taken = await store.replace(leased, asRead(row));
     if (!wonBy(taken, leased)) throw busy((!taken.won && taken.current) || leased, now());
@@ -168,7 +168,7 @@ export function createChanging({
    * What a row remembers before an update with configuration is sent: it may take effect although its outcome says
    * otherwise, until Cloud Elements has surely come to an end with it.
    */
-  function inDoubt(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
+  function doubtOf(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
     if (!configuration) return {};
     const endsAt = untilMs + timing.quiescenceMs;
     if (isOfSecret(configuration)) {
@@ -255,7 +255,7 @@ function withChanges(
     createdName: row.createdName ?? (name === undefined || name === row.name ? undefined : row.name),
     tags: tags ? [...new Set(tags)] : row.tags,
     ...(configuration && {
-      harmless: { ...row.harmless, ...harmlessOf(row.elementKey, configuration) },
+      allowListed: { ...row.allowListed, ...allowListedOf(row.elementKey, configuration) },
       requestDigest: updatedDigest(row, configuration),
     }),
     ...(options && { options }),

@@ -16,7 +16,7 @@ import {
 } from '../model/instance.ts';
 import { isRequestOutdated, latest, latestAt, latestOfAll, type Moment } from '../model/moments.ts';
 import {
-  askedTimesOf,
+  requestedTimesOf,
   registrationOf,
   removalIdsOf,
   removedByOf,
@@ -38,7 +38,7 @@ import type { Timing } from '../model/timing.ts';
 export type Claimant = {
   settings: InstanceSettings;
   origin: string;
-  attemptId: string;
+  claimId: string;
   nowMs: number;
   /** Until when this claim's invocation may send a create. */
   sendDeadline: number;
@@ -48,33 +48,33 @@ export type Claimant = {
 
 /** A first claim; over a tombstone that of a new generation, which keeps the memory of the earlier ones. */
 export function claim(
-  { settings, origin, attemptId, nowMs, sendDeadline, isRetry }: Claimant,
+  { settings, origin, claimId, nowMs, sendDeadline, isRetry }: Claimant,
   provisionId: string,
   { leaseMs }: Timing,
   before?: InstanceRow,
 ): InstanceRow {
-  const { askedBy } = settings;
-  const asked: Moment = askedBy ? momentOf(askedBy) : { clock: 'own', at: nowMs };
+  const { requestedBy } = settings;
+  const requested: Moment = requestedBy ? momentOf(requestedBy) : { clock: 'own', at: nowMs };
   return {
     v: 1,
     tenantId: settings.tenantId,
     elementKey: settings.elementKey,
     status: 'provisioning',
     provisionId,
-    attemptId,
+    claimId,
     leaseExpiresAt: nowMs + leaseMs,
     sendDeadline,
-    contested: false,
+    inDoubt: false,
     origin,
     name: settings.name,
     tags: [...settings.tags],
-    harmless: settings.harmless,
+    allowListed: settings.allowListed,
     options: settings.options,
     ...provenanceIn(settings),
     ...(before && memoryOf(before)),
-    ...(before && isRetry ? timesOfAsking(before) : askedAt(before, asked)),
-    registration: registrationOf({ askedBy }) ?? (before && inheritedRegistration(before)),
-    askedBy,
+    ...(before && isRetry ? requestTimesOf(before) : requestedAt(before, requested)),
+    registration: registrationOf({ requestedBy }) ?? (before && inheritedRegistration(before)),
+    requestedBy,
     createdAt: nowMs,
     updatedAt: nowMs,
     checkAt: nowMs + leaseMs,
@@ -94,11 +94,14 @@ function memoryOf(row: InstanceRow) {
   };
 }
 
-const timesOfAsking = ({ askedAt: at, askedTimes }: InstanceRow) => ({ askedAt: at, askedTimes });
+const requestTimesOf = ({ requestedAt: at, requestedTimes }: InstanceRow) => ({
+  requestedAt: at,
+  requestedTimes,
+});
 
-function askedAt(before: InstanceRow | undefined, moment: Moment) {
-  const askedTimes = latest(before ? askedTimesOf(before) : {}, moment);
-  return { askedTimes, askedAt: latestAt(askedTimes) ?? moment.at };
+function requestedAt(before: InstanceRow | undefined, moment: Moment) {
+  const requestedTimes = latest(before ? requestedTimesOf(before) : {}, moment);
+  return { requestedTimes, requestedAt: latestAt(requestedTimes) ?? moment.at };
 }
 
 /** Over a tombstone it is the registration of an instance that was removed. */
@@ -148,10 +151,10 @@ export function judge(
   { settings, origin, nowMs }: Pick<Claimant, 'settings' | 'origin' | 'nowMs'>,
   { quiescenceMs }: Timing,
 ): Verdict {
-  const { askedBy } = settings;
+  const { requestedBy } = settings;
   const sameSettings = isSameRequest(row, settings);
-  if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {
-    const isRepeat = isOfRegistration(row, askedBy) || isEventAnswered(row, askedBy);
+  if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {
+    const isRepeat = isOfRegistration(row, requestedBy) || isEventAnswered(row, requestedBy);
     return { kind: 'outdated', isRepeat: isRepeat && hasResult(row) };
   }
   if (row.status === 'removed') {
@@ -160,7 +163,8 @@ export function judge(
   if (row.status === 'deleting') return { kind: 'being-deleted' };
   if (row.status === 'active') {
     const isContent =
-      sameSettings || (askedBy !== undefined && (isAnswered(row, askedBy) || isAnyContent(row, askedBy)));
+      sameSettings ||
+      (requestedBy !== undefined && (isAnswered(row, requestedBy) || isAnyContent(row, requestedBy)));
     return { kind: isContent ? 'replay' : 'settings-conflict' };
   }
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
@@ -197,8 +201,8 @@ function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
  * The toolkit's requests say nothing of settings: any instance is the one that they ask for, unless a request has
  * configured it. Rows of earlier versions do not know that.
  */
-function isAnyContent(row: InstanceRow, askedBy: EventOrigin): boolean {
-  return askedBy.dialect !== 'native' && row.source !== 'request';
+function isAnyContent(row: InstanceRow, requestedBy: EventOrigin): boolean {
+  return requestedBy.dialect !== 'native' && row.source !== 'request';
 }
 
 /** The claim begins a generation of its own; while the row remembers too many earlier ones it waits for their recheck. */
@@ -211,7 +215,7 @@ function inNewGeneration(
   const name = row.createdName ?? row.name;
   const formers = [...(row.formers ?? [])];
   // A tombstone without `checkAt` has been looked at again already.
-  if (row.contested && (row.status !== 'removed' || row.checkAt !== undefined))
+  if (row.inDoubt && (row.status !== 'removed' || row.checkAt !== undefined))
     formers.push({ provisionId, name, createdAt, origin });
   if (formers.length <= maxFormers) return { ...verdict, formers };
   // A tombstone is no answer.
@@ -223,34 +227,36 @@ export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolea
 
 /** May an instance of this row exist at Cloud Elements without the row knowing? So it is after any unfinished claim. */
 export function isUncertain(row: InstanceRow): boolean {
-  return row.contested || row.status === 'provisioning';
+  return row.inDoubt || row.status === 'provisioning';
 }
 
 /** Has the row answered this event, or another one of the same registration? Then a redelivery changes nothing. */
-export function isAnswered(row: InstanceRow, askedBy: EventOrigin): boolean {
+export function isAnswered(row: InstanceRow, requestedBy: EventOrigin): boolean {
   const isOfFormer = registrationOf(row)?.isOfFormer ?? false;
-  return (isOfRegistration(row, askedBy) && !isOfFormer) || isEventAnswered(row, askedBy);
+  return (isOfRegistration(row, requestedBy) && !isOfFormer) || isEventAnswered(row, requestedBy);
 }
 
 /** Has this generation come to a result, or may it have, as rows of earlier versions do not record? */
-const hasResult = ({ askedTimes, revision = 0, createdAt }: InstanceRow): boolean =>
-  askedTimes === undefined || revision >= createdAt;
+const hasResult = ({ requestedTimes, revision = 0, createdAt }: InstanceRow): boolean =>
+  requestedTimes === undefined || revision >= createdAt;
 
 function isOfRegistration(row: InstanceRow, { registrationId }: EventOrigin): boolean {
   return registrationId !== undefined && registrationOf(row)?.registrationId === registrationId;
 }
 
 export function isEventAnswered(row: InstanceRow, { eventId }: EventOrigin): boolean {
-  return row.askedBy?.eventId === eventId || (row.notices ?? []).some((notice) => notice.eventId === eventId);
+  return (
+    row.requestedBy?.eventId === eventId || (row.notices ?? []).some((notice) => notice.eventId === eventId)
+  );
 }
 
 /** Exclusive for a while, and otherwise as it was. */
 export function lease(
   row: InstanceRow,
-  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  { claimId, nowMs }: Pick<Claimant, 'claimId' | 'nowMs'>,
   { leaseMs }: Timing,
 ): InstanceRow {
-  return { ...row, attemptId, leaseExpiresAt: nowMs + leaseMs };
+  return { ...row, claimId, leaseExpiresAt: nowMs + leaseMs };
 }
 
 /** Given back. `checkAt`: when the reconciler is to look at it next, if at all. */
@@ -277,10 +283,10 @@ export function takeOver(
       requestDigest: undefined,
     }),
     formers: row.formers,
-    contested: isUncertain(row),
+    inDoubt: isUncertain(row),
     instanceId: row.instanceId,
     sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,
-    askedBy: claimant.settings.askedBy ?? row.askedBy,
+    requestedBy: claimant.settings.requestedBy ?? row.requestedBy,
     createdAt: row.createdAt,
     lastError: row.lastError,
   };
@@ -298,7 +304,7 @@ export function succeed(
   if (row.status === 'removed') return begun;
   return {
     ...begun,
-    askedBy: claimant.settings.askedBy ?? row.askedBy,
+    requestedBy: claimant.settings.requestedBy ?? row.requestedBy,
     createdAt: row.createdAt,
     lastError: row.lastError,
   };
@@ -306,11 +312,11 @@ export function succeed(
 
 /** When the reconciler is to look once more for instances that may appear after all. */
 function recheckAt(
-  { contested, formers }: InstanceRow,
+  { inDoubt, formers }: InstanceRow,
   nowMs: number,
   { recheckMs }: Timing,
 ): number | undefined {
-  return contested || formers?.length ? nowMs + recheckMs : undefined;
+  return inDoubt || formers?.length ? nowMs + recheckMs : undefined;
 }
 
 export function activate(
@@ -334,25 +340,25 @@ export function activate(
  * The same instance, requested once more by an event, which gets its answer. Takes a new fencing token, so that earlier
  * readers, a removal for instance, must read the row again.
  */
-export function askAgain(
+export function requestAgain(
   row: InstanceRow,
-  askedBy: EventOrigin,
-  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  requestedBy: EventOrigin,
+  { claimId, nowMs }: Pick<Claimant, 'claimId' | 'nowMs'>,
 ): InstanceRow {
   return {
     ...row,
-    ...askedAt(row, momentOf(askedBy)),
-    attemptId,
-    askedBy,
-    registration: registrationOf({ askedBy }) ?? registrationOf(row),
+    ...requestedAt(row, momentOf(requestedBy)),
+    claimId,
+    requestedBy,
+    registration: registrationOf({ requestedBy }) ?? registrationOf(row),
     revision: revised(row, nowMs),
   };
 }
 
 /** Answers an event that changes nothing else of the row. With a new fencing token, as above. */
-export function withNotice(row: InstanceRow, notice: Notice, attemptId: string): InstanceRow {
+export function withNotice(row: InstanceRow, notice: Notice, claimId: string): InstanceRow {
   const notices = [...(row.notices ?? []), notice].slice(-maxNotices);
-  return { ...row, attemptId, notices, revision: revised(row, notice.at) };
+  return { ...row, claimId, notices, revision: revised(row, notice.at) };
 }
 
 /** The instance does not exist. `sendDeadline` stays that of the previous claim, because this one has no create in flight. */
@@ -380,7 +386,7 @@ export function park(
   { quiescenceMs }: Timing,
 ): InstanceRow {
   const checkAt = row.sendDeadline + quiescenceMs;
-  return { ...withError(release(row, checkAt), error, nowMs), contested: true };
+  return { ...withError(release(row, checkAt), error, nowMs), inDoubt: true };
 }
 
 export function withError(row: InstanceRow, error: OnboardingError, nowMs: number): InstanceRow {
@@ -391,14 +397,14 @@ export function withError(row: InstanceRow, error: OnboardingError, nowMs: numbe
 
 /** As if this claim had never been made, but for the fence: a late write of an earlier attempt stays refused. */
 export function restore(row: InstanceRow, before: InstanceRow): InstanceRow {
-  return { ...before, attemptId: row.attemptId, leaseExpiresAt: 0, revision: row.revision };
+  return { ...before, claimId: row.claimId, leaseExpiresAt: 0, revision: row.revision };
 }
 
 /** From here on the token cannot be read, and the row stays until Cloud Elements has let the instance go. */
 export function beginRemoval(
   row: InstanceRow,
   removal: Removal,
-  by: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  by: Pick<Claimant, 'claimId' | 'nowMs'>,
   timing: Timing,
 ): InstanceRow {
   const leased = lease(row, by, timing);
@@ -411,7 +417,7 @@ export function beginRemoval(
         : removal.times,
     removingSince: row.status === 'deleting' ? (row.removingSince ?? row.updatedAt) : by.nowMs,
     status: 'deleting',
-    contested: isUncertain(row),
+    inDoubt: isUncertain(row),
     token: undefined,
     expiresAt: undefined,
     updatedAt: by.nowMs,
@@ -451,17 +457,17 @@ export function bury(row: InstanceRow, nowMs: number, timing: Timing): InstanceR
 export function rememberRemoval(
   row: InstanceRow,
   removal: Removal,
-  { attemptId, nowMs }: Pick<Claimant, 'attemptId' | 'nowMs'>,
+  { claimId, nowMs }: Pick<Claimant, 'claimId' | 'nowMs'>,
   timing: Timing,
 ): InstanceRow {
   const { checkAt } = row;
-  return { ...bury(row, nowMs, timing), ...removedAt(row, removal), attemptId, checkAt };
+  return { ...bury(row, nowMs, timing), ...removedAt(row, removal), claimId, checkAt };
 }
 
 type NewTombstone = {
   key: InstanceKey;
   removal: Removal;
-  ids: { provisionId: string; attemptId: string };
+  ids: { provisionId: string; claimId: string };
   origin: string;
   nowMs: number;
   timing: Timing;
@@ -487,14 +493,14 @@ function withoutInstance({ key, ids, origin, nowMs }: Omit<NewTombstone, 'remova
     ...ids,
     leaseExpiresAt: 0,
     sendDeadline: 0,
-    contested: false,
+    inDoubt: false,
     origin,
     name: '',
     tags: [],
     fingerprint: '',
-    harmless: {},
-    askedAt: 0,
-    askedTimes: {},
+    allowListed: {},
+    requestedAt: 0,
+    requestedTimes: {},
     createdAt: nowMs,
     updatedAt: nowMs,
   };

@@ -59,11 +59,11 @@ export function createOffboarding(
   async function remember(tenantId: string, removal: Removal): Promise<InstanceRow> {
     const key = { tenantId, elementKey: wholeTenant };
     for (let tries = 0; tries < maxTries; tries++) {
-      const attemptId = newId();
+      const claimId = newId();
       const row = await store.get(key);
       const nowMs = now();
       if (!row) {
-        const ids = { provisionId: newId(), attemptId };
+        const ids = { provisionId: newId(), claimId };
         const fresh = tenantTombstone({ key, removal, ids, origin, nowMs, timing });
         if (wonBy(await store.insert(fresh), fresh)) return fresh;
         continue;
@@ -72,8 +72,8 @@ export function createOffboarding(
       if (row.status === 'removed' && isSameEvent) return row;
       const next =
         row.status === 'removed' && isCarriedOut(row, removal)
-          ? rememberRemoval(row, removal, { attemptId, nowMs }, timing)
-          : beginRemoval(row, removal, { attemptId, nowMs }, timing);
+          ? rememberRemoval(row, removal, { claimId, nowMs }, timing)
+          : beginRemoval(row, removal, { claimId, nowMs }, timing);
       if (wonBy(await store.replace(next, asRead(row)), next)) return next;
     }
     throw new OnboardingError('busy', `Tenant ${tenantId} is being removed by others. Retry later.`);

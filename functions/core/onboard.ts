@@ -41,12 +41,12 @@ export function createOnboarding({
   now?: () => number;
 }): Onboard {
   return async (settings, { deadlineAt, deliveries }) => {
-    const { askedBy } = settings;
-    if (askedBy && now() - askedBy.sentAt > timing.oldestOnboardingMs) {
+    const { requestedBy } = settings;
+    if (requestedBy && now() - requestedBy.sentAt > timing.oldestOnboardingMs) {
       observe({ kind: 'event-ignored', reason: 'too old' }, { ...settings, provisionId: 'none' });
       return { outcome: 'outdated', retry: false };
     }
-    const isToolkits = askedBy !== undefined && askedBy.dialect !== 'native';
+    const isToolkits = requestedBy !== undefined && requestedBy.dialect !== 'native';
     const lacksSecret = ({ code }: OnboardingError): boolean =>
       code === 'tenant-credentials-unusable' || (isToolkits && code === 'missing-configuration');
     const isLast = deliveries >= maxDeliveries;

@@ -21,7 +21,7 @@ import type { InstanceId } from '../model/instance-id.ts';
 export type Write = { won: true } | { won: false; current: InstanceRow | undefined };
 
 /** The state in which a row must still be for a write to be made. */
-export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'attemptId'> &
+export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'claimId'> &
   Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
 
 /** As the index shows it. `checkAt`: since when, ms since the epoch; `shown`: the same in the index's own words. */

@@ -13,7 +13,7 @@ import {
   type Notice,
 } from '../model/instance.ts';
 import {
-  askAgain,
+  requestAgain,
   claim,
   fail,
   isAnswered,
@@ -30,7 +30,7 @@ import {
   type Claimant,
   type Verdict,
 } from './lifecycle.ts';
-import { askedTimesOf, registrationOf } from '../model/row-history.ts';
+import { requestedTimesOf, registrationOf } from '../model/row-history.ts';
 import { momentsOf, type Moments } from '../model/moments.ts';
 import { markerTags } from '../model/markers.ts';
 import {
@@ -75,7 +75,7 @@ type Held = Pick<Extract<Verdict, { kind: 'take-over' }>, 'earlier' | 'mayCreate
   before: InstanceRow | undefined;
 };
 
-type Requester = Omit<Claimant, 'attemptId'>;
+type Requester = Omit<Claimant, 'claimId'>;
 
 export type Provision = (
   settings: InstanceSettings,
@@ -137,7 +137,7 @@ export function createProvisioning({
 
   return async function provision(settings, { deadlineAt, recordRefusal, retryOf }) {
     if (recordRefusal === false) await assertAllowedFor(settings, () => readTenantSecret(settings));
-    const { askedBy } = settings;
+    const { requestedBy } = settings;
     const claimant: Requester = {
       settings,
       origin,
@@ -149,8 +149,8 @@ export function createProvisioning({
       ? await claimFailed(retryOf, claimant, deadlineAt)
       : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
-    if (asked && (await isOutdatedByTenant(claimed, asked))) {
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    if (requested && (await isOutdatedByTenant(claimed, requested))) {
       await endClaim(claimed.row, () => putBack(claimed));
       observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
       return { outcome: 'outdated', row: claimed.row };
@@ -196,14 +196,14 @@ export function createProvisioning({
    * look unchanged after the second, although others had written in between.
    */
   function withFreshId(by: Requester): Claimant {
-    return { ...by, attemptId: newId() };
+    return { ...by, claimId: newId() };
   }
 
   /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
-  async function isOutdatedByTenant(held: Held, asked: Moments): Promise<boolean> {
+  async function isOutdatedByTenant(held: Held, requested: Moments): Promise<boolean> {
     const { tenantId } = held.row;
     try {
-      return await isTenantRemovedSince(store, tenantId, asked);
+      return await isTenantRemovedSince(store, tenantId, requested);
     } catch (error) {
       return abandon(held, error, false);
     }
@@ -259,18 +259,18 @@ export function createProvisioning({
 
   /** The instance as it is. An event that requests it again is recorded, so that it is answered, too. */
   async function replay(row: InstanceRow, by: Requester): Promise<Provisioned> {
-    const { askedBy } = by.settings;
+    const { requestedBy } = by.settings;
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
       if (judge(current, by, timing).kind !== 'replay') break;
-      if (!askedBy || isEventAnswered(current, askedBy)) {
+      if (!requestedBy || isEventAnswered(current, requestedBy)) {
         return { outcome: 'replayed', row: current };
       }
       // The holder of the lease writes the row back as it was when it was claimed.
       if (isLeased(current, by.nowMs)) break;
-      const asked = askAgain(current, askedBy, withFreshId(by));
-      const write = await store.replace(asked, asRead(current));
-      if (write.won) return { outcome: 'replayed', row: asked };
+      const requested = requestAgain(current, requestedBy, withFreshId(by));
+      const write = await store.replace(requested, asRead(current));
+      if (write.won) return { outcome: 'replayed', row: requested };
       current = write.current;
     }
     return waitFor(row);
@@ -340,16 +340,16 @@ export function createProvisioning({
   ): Promise<Provisioned> {
     const { reason, requestId } = unknown;
     observe({ kind: 'outcome-unknown', reason, requestId }, row);
-    const contested = { ...row, contested: true };
+    const inDoubt = { ...row, inDoubt: true };
     for (const delayMs of lookUpDelaysMs) {
       const leftMs = row.sendDeadline - now() - delayMs;
       if (leftMs <= 0) break;
       await sleep(delayMs);
-      const found = await lookUp(contested, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
-      const settled = found && (await settleFound(contested, found, deadlineAt));
+      const found = await lookUp(inDoubt, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
+      const settled = found && (await settleFound(inDoubt, found, deadlineAt));
       if (settled) return answerSettled(settled, by);
     }
-    const parked = park(contested, outcomeUnknown(row, unknown), now(), timing);
+    const parked = park(inDoubt, outcomeUnknown(row, unknown), now(), timing);
     await endClaim(row, () => store.replace(parked, heldBy(row)));
     return waitFor(parked);
   }
@@ -361,7 +361,7 @@ export function createProvisioning({
     deadlineAt: number,
   ): Promise<Settled | undefined> {
     if (isNotEmpty(instances)) return adopt(row, instances, deadlineAt, unusable);
-    if (isNotEmpty(unusable)) throw await withoutUnusable({ ...row, contested: true }, unusable, deadlineAt);
+    if (isNotEmpty(unusable)) throw await withoutUnusable({ ...row, inDoubt: true }, unusable, deadlineAt);
     return undefined;
   }
 
@@ -376,7 +376,7 @@ export function createProvisioning({
     deadlineAt: number,
   ): Promise<OnboardingError> {
     const { error, isLeft } = await removeUnusable(row, unusable, deadlineAt);
-    const ended = { ...row, contested: row.contested || isLeft };
+    const ended = { ...row, inDoubt: row.inDoubt || isLeft };
     const failed = fail(ended, row.sendDeadline, error, now(), timing);
     let isRecorded = false;
     await endClaim(row, async () => {
@@ -428,9 +428,10 @@ export function createProvisioning({
 
   /** An event that the row would answer, from before the removal of the whole tenant: a request has made the instance since. */
   async function ignoredWithTenant(row: InstanceRow, by: Requester): Promise<Provisioned | undefined> {
-    const { askedBy } = by.settings;
-    if (!askedBy || isEventAnswered(row, askedBy)) return undefined;
-    if (!(await isTenantRemovedSince(store, row.tenantId, momentsOf(momentOf(askedBy))))) return undefined;
+    const { requestedBy } = by.settings;
+    if (!requestedBy || isEventAnswered(row, requestedBy)) return undefined;
+    if (!(await isTenantRemovedSince(store, row.tenantId, momentsOf(momentOf(requestedBy)))))
+      return undefined;
     observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, row);
     return { outcome: 'outdated', row };
   }
@@ -442,12 +443,12 @@ export function createProvisioning({
       `${nameOf(row)} exists with another name, other tags or other configuration, or with configuration of ` +
         'another source. Request it with the same settings, or delete it first.',
     );
-    const { askedBy } = by.settings;
-    if (!askedBy || isAnswered(row, askedBy)) return conflict;
+    const { requestedBy } = by.settings;
+    if (!requestedBy || isAnswered(row, requestedBy)) return conflict;
     const notice: Notice = {
       outcome: 'refused',
-      eventId: askedBy.eventId,
-      registration: registrationOf({ askedBy }),
+      eventId: requestedBy.eventId,
+      registration: registrationOf({ requestedBy }),
       code: conflict.code,
       detail: conflict.publicDetail,
       at: now(),

@@ -3,7 +3,7 @@ import type { DueInstance, Parts } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { wholeTenant, type InstanceKey, type InstanceRow } from '../model/instance.ts';
 import { bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
-import { askedTimesOf } from '../model/row-history.ts';
+import { requestedTimesOf } from '../model/row-history.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
 import { asRead, createSettling, heldBy, idsOf, isNotEmpty, wonBy } from './settle.ts';
@@ -128,7 +128,7 @@ export function createReconciling({
     const nowMs = now();
     if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return skipped;
     const leased = {
-      ...lease(row, { attemptId: newId(), nowMs }, timing),
+      ...lease(row, { claimId: newId(), nowMs }, timing),
       checkAt: nowMs + timing.leaseMs,
       lookedAt: nowMs,
     };
@@ -143,7 +143,7 @@ export function createReconciling({
     if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');
     switch (leased.status) {
       case 'provisioning':
-        return settleClaim({ ...leased, contested: true }, deadlineAt);
+        return settleClaim({ ...leased, inDoubt: true }, deadlineAt);
       case 'deleting':
         return (await finish(leased, deadlineAt)).outcome === 'removed' ? 'removed' : 'still-open';
       case 'active':
@@ -174,7 +174,8 @@ export function createReconciling({
       return 'still-open';
     }
     const isUnwanted =
-      row.askedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, askedTimesOf(row)));
+      row.requestedBy !== undefined &&
+      (await isTenantRemovedSince(store, row.tenantId, requestedTimesOf(row)));
     const ended = isUnwanted
       ? bury(row, now(), timing)
       : fail(row, row.sendDeadline, notCreated(row), now(), timing);

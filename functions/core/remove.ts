@@ -12,7 +12,7 @@ import {
   withError,
   withNotice,
 } from './lifecycle.ts';
-import { askedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
+import { requestedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, idsOf, wonBy } from './settle.ts';
@@ -68,26 +68,26 @@ export function createRemoving({
   ): Promise<Removed> {
     for (let tries = 0; tries < maxTries; tries++) {
       // One for each write: an earlier write of the same id would make the row look as it was read.
-      const attemptId = newId();
+      const claimId = newId();
       const row = await store.get(key);
       const nowMs = now();
       if (!row) {
-        const ids = { provisionId: newId(), attemptId };
+        const ids = { provisionId: newId(), claimId };
         const buried = tombstone({ key, removal, ids, origin, nowMs, timing });
         if (wonBy(await store.insert(buried), buried)) return { outcome: 'already-gone' };
         continue;
       }
       if (row.status === 'removed') {
-        if (await isRemembered(row, removal, attemptId)) return { outcome: 'already-gone' };
+        if (await isRemembered(row, removal, claimId)) return { outcome: 'already-gone' };
         continue;
       }
       if (removal.by && row.status !== 'deleting') {
         if (isCarriedOut(row, removal)) {
-          const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, attemptId));
+          const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, claimId));
           if (isDone) return { outcome: 'carried-out' };
           continue;
         }
-        if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {
+        if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {
           // Of a whole tenant only those instances are removed that were requested before.
           if (!removal.isOfTenant)
             observe({ kind: 'event-ignored', reason: 'the instance was requested after this removal' }, row);
@@ -97,7 +97,7 @@ export function createRemoving({
       // Removals need not wait for each other: both do the same, and the later one has to be remembered.
       if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);
       if (row.origin !== origin) throw otherOrigin(row, origin);
-      const deleting = beginRemoval(row, removal, { attemptId, nowMs }, timing);
+      const deleting = beginRemoval(row, removal, { claimId, nowMs }, timing);
       const begun = await store.replace(deleting, asRead(row));
       if (!wonBy(begun, deleting)) continue;
       const finished = await finish(deleting, deadlineAt);
@@ -110,17 +110,17 @@ export function createRemoving({
   }
 
   /** A tombstone remembers the latest removal, and answers each event that asked for one. */
-  async function isRemembered(row: InstanceRow, removal: Removal, attemptId: string): Promise<boolean> {
+  async function isRemembered(row: InstanceRow, removal: Removal, claimId: string): Promise<boolean> {
     const isKnown =
       !isLater(removal.times, removedTimesOf(row)) &&
       (!removal.by || removal.by.eventId === removedByOf(row)?.eventId);
     if (isKnown) return true;
-    const later = rememberRemoval(row, removal, { attemptId, nowMs: now() }, timing);
+    const later = rememberRemoval(row, removal, { claimId, nowMs: now() }, timing);
     return wonBy(await store.replace(later, asRead(row)), later);
   }
 
   /** Answers the event of a removal that needs nothing done: the instance was removed and requested again since. */
-  async function isAnswered(row: InstanceRow, by: EventOrigin, attemptId: string): Promise<boolean> {
+  async function isAnswered(row: InstanceRow, by: EventOrigin, claimId: string): Promise<boolean> {
     const { eventId } = by;
     const isKnown =
       removedByOf(row)?.eventId === eventId || row.notices?.some((each) => each.eventId === eventId);
@@ -128,7 +128,7 @@ export function createRemoving({
     const nowMs = now();
     // No result comes of a write to an unfinished claim.
     if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);
-    const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, attemptId);
+    const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, claimId);
     return wonBy(await store.replace(answered, asRead(row)), answered);
   }
 
@@ -138,7 +138,7 @@ export function createRemoving({
     const lookedAt = now();
     const recorded = await removeRecorded(row, deadlineAt);
     if (recorded.kind === 'left') return pause(row, timing.reconcileAgainMs, recorded.error);
-    if (row.contested) {
+    if (row.inDoubt) {
       // Gone, if it was: that the list still shows it for a while says nothing.
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
       const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
@@ -148,7 +148,7 @@ export function createRemoving({
         return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
       }
     }
-    const quietMs = row.contested ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
+    const quietMs = row.inDoubt ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
     if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
 
     const write = await store.replace(bury(row, now(), timing), heldBy(row));

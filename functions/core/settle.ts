@@ -28,25 +28,25 @@ export type Settled =
 const answerReserveMs = 500;
 
 /** A row exactly as it was read: not claimed, changed or released since. */
-export const asRead = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): Expected => ({
+export const asRead = ({ status, provisionId, claimId, leaseExpiresAt }: InstanceRow): Expected => ({
   status,
   provisionId,
-  attemptId,
+  claimId,
   leaseExpiresAt,
 });
 
 /** Refused by one's own row means won: the SDK sent the write twice because the first answer was lost. */
 export function wonBy(write: Write, row: InstanceRow): boolean {
-  return write.won || write.current?.attemptId === row.attemptId;
+  return write.won || write.current?.claimId === row.claimId;
 }
 
 export const currentOf = (write: Write): InstanceRow | undefined => (write.won ? undefined : write.current);
 
 /** The state in which a row stays as long as its claim is held. */
-export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expected => ({
+export const heldBy = ({ status, provisionId, claimId }: InstanceRow): Expected => ({
   status,
   provisionId,
-  attemptId,
+  claimId,
 });
 
 /** What a look-up has found. */

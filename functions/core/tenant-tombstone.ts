@@ -11,8 +11,8 @@ import { areRequestsOutdated, type Moments } from '../model/moments.ts';
 export async function isTenantRemovedSince(
   store: InstanceStore,
   tenantId: string,
-  asked: Moments,
+  requested: Moments,
 ): Promise<boolean> {
   const tombstone = await store.get({ tenantId, elementKey: wholeTenant });
-  return tombstone !== undefined && areRequestsOutdated(asked, removedTimesOf(tombstone));
+  return tombstone !== undefined && areRequestsOutdated(requested, removedTimesOf(tombstone));
 }

@@ -64,11 +64,11 @@ function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs?: number): string
 }
 
 /** Takes a new fencing token, so that earlier readers must read the row again. */
-function vouchedFor(row: InstanceRow, attemptId: string): InstanceRow {
+function vouchedFor(row: InstanceRow, claimId: string): InstanceRow {
   const outside = new Set(outsideAllowList(row.elementKey, requestEntriesOf(row)));
   return {
     ...row,
-    attemptId,
+    claimId,
     source: 'secret',
     requestEntries: requestEntriesOf(row).filter((name) => !outside.has(name)),
     requestDigest: undefined,

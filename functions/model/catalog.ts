@@ -44,7 +44,7 @@ export function expectedOf(elementKey: string, name: string, value: unknown): st
 }
 
 /** May the value be stored, compared and repeated? */
-export const isHarmless = (elementKey: string, name: string, value: unknown): boolean =>
+export const isAllowListed = (elementKey: string, name: string, value: unknown): boolean =>
   Object.hasOwn(allowedOf(elementKey), name) && expectedOf(elementKey, name, value) === undefined;
 
 const documented = new Set(

@@ -18,7 +18,7 @@ export type Provenance = Required<Pick<InstanceRow, 'source' | 'requestEntries'>
   Pick<InstanceRow, 'requestDigest'>;
 
 /** A row, as far as the rules depend on it. */
-type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 'harmless'>;
+type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 'allowListed'>;
 
 /**
  * Names of the entries that requests have set. Rows of earlier versions have only those that the allow-list named then:
@@ -26,9 +26,9 @@ type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 
  */
 export function requestEntriesOf({
   requestEntries = [],
-  harmless,
-}: Pick<InstanceRow, 'requestEntries' | 'harmless'>): string[] {
-  return [...new Set([...requestEntries, ...Object.keys(harmless)])];
+  allowListed,
+}: Pick<InstanceRow, 'requestEntries' | 'allowListed'>): string[] {
+  return [...new Set([...requestEntries, ...Object.keys(allowListed)])];
 }
 
 /** A tenant's stored credentials; `configuration` is undefined when there is none, and `absence` says why. */
@@ -43,7 +43,7 @@ type Wanted = {
   elementKey: string;
   configuration: Configuration;
   /** The event that asks, if it is one. */
-  askedBy?: object | undefined;
+  requestedBy?: object | undefined;
 };
 
 /** Those of the entries that the element's allow-list does not name. For an element without a catalog entry, all. */
@@ -57,10 +57,10 @@ export function outsideAllowList(elementKey: string, names: readonly string[]): 
  * is the source of the whole configuration. An event never is: events are logged, archived and replayed, so no
  * credential belongs in one.
  */
-export function provenanceOf({ elementKey, configuration, askedBy }: Wanted): Provenance {
+export function provenanceOf({ elementKey, configuration, requestedBy }: Wanted): Provenance {
   const names = Object.keys(configuration);
   const outside = outsideAllowList(elementKey, names);
-  if (askedBy !== undefined || outside.length === 0) {
+  if (requestedBy !== undefined || outside.length === 0) {
     return { source: 'secret', requestEntries: names.filter((name) => !outside.includes(name)).toSorted() };
   }
   return {
@@ -81,10 +81,10 @@ export function assertAllowed(wanted: Wanted): void {
   if (refusal) throw refusal;
 }
 
-function refusalOf({ elementKey, configuration, askedBy }: Wanted): OnboardingError | undefined {
+function refusalOf({ elementKey, configuration, requestedBy }: Wanted): OnboardingError | undefined {
   const faults = formFaultsOf(elementKey, configuration);
   const outside = outsideAllowList(elementKey, Object.keys(configuration));
-  if (outside.length > 0 && askedBy !== undefined) return notAllowed(elementKey, outside, faults);
+  if (outside.length > 0 && requestedBy !== undefined) return notAllowed(elementKey, outside, faults);
   const missing = requiredKeys(elementKey).filter((name) => !Object.hasOwn(configuration, name));
   if (outside.length === 0 || missing.length === 0) {
     return faults.length > 0
@@ -157,7 +157,7 @@ function lackOf(settings: ForInstance, secret: TenantSecret): OnboardingError | 
   if (missing.length === 0) return undefined;
   // An event may not bring credentials.
   const ways =
-    settings.askedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
+    settings.requestedBy === undefined ? "send it in the request's configuration, or put it" : 'put it';
   return missingConfiguration(
     `Tenant ${settings.tenantId} cannot get its ${settings.elementKey} instance without ${missing.join(', ')}: ` +
       `${ways} into the secret ${secret.name} (which ${secret.absence ?? 'lacks it'}) and retry.`,
@@ -230,10 +230,10 @@ export async function changedConfiguration(
 function secretFor(row: Configured, secret: TenantSecret): Configuration {
   const stored = secret.configuration ?? {};
   const missing = requiredKeys(row.elementKey).filter(
-    (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.harmless, name),
+    (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.allowListed, name),
   );
   const configuration = Object.fromEntries(
-    Object.entries(stored).filter(([name]) => !Object.hasOwn(row.harmless, name)),
+    Object.entries(stored).filter(([name]) => !Object.hasOwn(row.allowListed, name)),
   );
   if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;
   const lacks = missing.length > 0 ? `lacks ${missing.join(', ')}` : 'holds nothing to send';

@@ -57,11 +57,11 @@ export type Offboarding = { tenantId: string; elementKey: string | undefined; re
 export function settingsFromEvent(message: unknown, arrivedAt: number): InstanceSettings {
   const event = parseEvent(message, arrivedAt, 'TenantOnboarded', 'onboardingRequest');
   if (event.dialect !== 'native') {
-    const { tenantId, askedBy } = sbtRequest(event);
-    return settingsOf({ tenantId, elementKey: defaultElementKey }, {}, askedBy);
+    const { tenantId, requestedBy } = sbtRequest(event);
+    return settingsOf({ tenantId, elementKey: defaultElementKey }, {}, requestedBy);
   }
-  const { tenantId, element, ...asked } = parseOrRefuse(tenantOnboardedSchema, event.detail, event.what);
-  return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, asked, originOf(event));
+  const { tenantId, element, ...requested } = parseOrRefuse(tenantOnboardedSchema, event.detail, event.what);
+  return settingsOf({ tenantId, elementKey: element?.key ?? defaultElementKey }, requested, originOf(event));
 }
 
 /**
@@ -71,8 +71,8 @@ export function settingsFromEvent(message: unknown, arrivedAt: number): Instance
 export function offboardingFromEvent(message: unknown, arrivedAt: number): Offboarding {
   const event = parseEvent(message, arrivedAt, 'TenantOffboarded', 'offboardingRequest');
   if (event.dialect !== 'native') {
-    const { tenantId, askedBy } = sbtRequest(event);
-    return { tenantId, elementKey: undefined, removal: removalBy(askedBy) };
+    const { tenantId, requestedBy } = sbtRequest(event);
+    return { tenantId, elementKey: undefined, removal: removalBy(requestedBy) };
   }
   const { tenantId, element } = parseOrRefuse(tenantOffboardedSchema, event.detail, event.what);
   return { tenantId, elementKey: element?.key, removal: removalBy(originOf(event)) };
@@ -132,9 +132,9 @@ function parseEvent(message: unknown, arrivedAt: number, nativeType: string, sbt
   };
 }
 
-function sbtRequest(event: Event): { tenantId: string; askedBy: EventOrigin } {
+function sbtRequest(event: Event): { tenantId: string; requestedBy: EventOrigin } {
   const { tenantId, tenantRegistrationId } = parseOrRefuse(sbtDetailSchema, event.detail, event.what);
-  return { tenantId, askedBy: { ...originOf(event), registrationId: tenantRegistrationId } };
+  return { tenantId, requestedBy: { ...originOf(event), registrationId: tenantRegistrationId } };
 }
 
 function originOf({ dialect, eventId, sentAt, isCut }: Event): EventOrigin {

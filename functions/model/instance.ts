@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { isDocumented, isHarmless } from './catalog.ts';
+import { isDocumented, isAllowListed } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
@@ -88,8 +88,9 @@ const optionsSchema = z.object(optionsShape);
 export type InstanceOptions = z.infer<typeof optionsSchema>;
 
 /** Those that a request sets; undefined if it sets none. */
-export function optionsOf(asked: InstanceOptions): InstanceOptions | undefined {
-  const { eventsEnabled, cachingEnabled, retrieveObjectsAfterInstantiation, externalAuthentication } = asked;
+export function optionsOf(requested: InstanceOptions): InstanceOptions | undefined {
+  const { eventsEnabled, cachingEnabled, retrieveObjectsAfterInstantiation, externalAuthentication } =
+    requested;
   const options = {
     ...(eventsEnabled !== undefined && { eventsEnabled }),
     ...(cachingEnabled !== undefined && { cachingEnabled }),
@@ -201,38 +202,38 @@ export type InstanceSettings = InstanceKey &
     tags: readonly string[];
     configuration: Configuration;
     /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
-    harmless: Record<string, string>;
+    allowListed: Record<string, string>;
     options: InstanceOptions | undefined;
     fingerprint: string;
-    askedBy?: EventOrigin | undefined;
+    requestedBy?: EventOrigin | undefined;
   };
 
 /** Completes a parsed request: default name, tags as a set, fingerprint. */
 export function settingsOf(
   key: InstanceKey,
-  asked: {
+  requested: {
     name?: string | undefined;
     tags?: string[] | undefined;
     configuration?: Configuration | undefined;
   } & InstanceOptions,
-  askedBy?: EventOrigin,
+  requestedBy?: EventOrigin,
 ): InstanceSettings {
-  const configuration = asked.configuration ?? {};
+  const configuration = requested.configuration ?? {};
   const settings = {
     ...key,
-    name: asked.name ?? `${key.elementKey}-${key.tenantId}`,
-    tags: [...new Set(asked.tags)],
-    harmless: harmlessOf(key.elementKey, configuration),
-    options: optionsOf(asked),
-    ...provenanceOf({ elementKey: key.elementKey, configuration, askedBy }),
+    name: requested.name ?? `${key.elementKey}-${key.tenantId}`,
+    tags: [...new Set(requested.tags)],
+    allowListed: allowListedOf(key.elementKey, configuration),
+    options: optionsOf(requested),
+    ...provenanceOf({ elementKey: key.elementKey, configuration, requestedBy }),
   };
-  return { ...settings, configuration, fingerprint: fingerprintOf(settings), askedBy };
+  return { ...settings, configuration, fingerprint: fingerprintOf(settings), requestedBy };
 }
 
-export function harmlessOf(elementKey: string, configuration: Configuration): Record<string, string> {
+export function allowListedOf(elementKey: string, configuration: Configuration): Record<string, string> {
   return Object.fromEntries(
     Object.entries(configuration).flatMap(([name, value]) =>
-      isHarmless(elementKey, name, value) ? [[name, textOf(value)]] : [],
+      isAllowListed(elementKey, name, value) ? [[name, textOf(value)]] : [],
     ),
   );
 }
@@ -246,18 +247,20 @@ export function fingerprintOf({
   elementKey,
   name,
   tags,
-  harmless,
+  allowListed,
   options,
-}: Pick<InstanceRow, 'elementKey' | 'name' | 'harmless' | 'options'> & { tags: readonly string[] }): string {
-  const asked = [
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'allowListed' | 'options'> & {
+  tags: readonly string[];
+}): string {
+  const requested = [
     elementKey,
     // The same letters may be one character or two.
     name.normalize('NFC'),
     tags.map((tag) => tag.normalize('NFC')).toSorted(),
-    Object.entries(harmless).toSorted(byName),
+    Object.entries(allowListed).toSorted(byName),
     ...(options ? [Object.entries(options).toSorted(byName)] : []),
   ];
-  return createHash('sha256').update(JSON.stringify(asked)).digest('base64url');
+  return createHash('sha256').update(JSON.stringify(requested)).digest('base64url');
 }
 
 const byName = ([a]: [string, unknown], [b]: [string, unknown]): number => a.localeCompare(b);
@@ -308,25 +311,25 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
   provisionId: z.string(),
   /** Random per claim: the fencing token, which distinguishes a rival's write from a repeat of one's own. */
-  attemptId: z.string(),
+  claimId: z.string(),
   /** The claim is exclusive until then; 0 when it has been given back. */
   leaseExpiresAt: timeSchema,
   /** No attempt sends a create after this moment. */
   sendDeadline: timeSchema,
   /** Some create's outcome was unknown: look before creating. */
-  contested: z.boolean(),
+  inDoubt: z.boolean(),
   /** Base URL of the Cloud Elements that was asked. */
   origin: z.string(),
   fingerprint: z.string(),
-  harmless: z.record(z.string(), z.string()),
+  allowListed: z.record(z.string(), z.string()),
   options: z.optional(optionsSchema),
-  /** The later one of `askedTimes`; rows of earlier versions have it alone. */
-  askedAt: timeSchema,
+  /** The later one of `requestedTimes`; rows of earlier versions have it alone. */
+  requestedAt: timeSchema,
   /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */
-  askedTimes: z.optional(momentsSchema),
+  requestedTimes: z.optional(momentsSchema),
   /** The element token, encrypted. */
   token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
-  askedBy: z.optional(eventOriginSchema),
+  requestedBy: z.optional(eventOriginSchema),
   /** When the reconciler is to look at the row; absent when there is nothing left to settle. */
   checkAt: z.optional(timeSchema),
   /** When it last did, since the latest claim or removal. */
@@ -335,7 +338,7 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   removedAt: z.optional(timeSchema),
   /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
   removedTimes: z.optional(momentsSchema),
-  /** The event that asked for the latest removal; `askedBy` in a row that an earlier version has begun to remove. */
+  /** The event that asked for the latest removal; `requestedBy` in a row that an earlier version has begun to remove. */
   removedBy: z.optional(eventOriginSchema),
   /** Events whose removal this row has begun, in this generation or an earlier one: the latest 10. */
   removalIds: z.optional(z.array(z.string())),

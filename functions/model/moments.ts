@@ -30,25 +30,27 @@ export function latestOfAll(moments: Moments, others: Moments): Moments {
 }
 
 /** Was the instance asked for after this removal? In doubt it was not: the removal wins. */
-export function isAskedAfter(asked: Moment, removal: Moment): boolean {
-  if (asked.clock !== removal.clock) return asked.at - removal.at > clockSkewMs;
+export function isRequestedAfter(requested: Moment, removal: Moment): boolean {
+  if (requested.clock !== removal.clock) return requested.at - removal.at > clockSkewMs;
   // EventBridge has whole seconds only: within one of them nothing is known to come first.
-  return Math.floor(asked.at / 1_000) > Math.floor(removal.at / 1_000);
+  return Math.floor(requested.at / 1_000) > Math.floor(removal.at / 1_000);
 }
 
 /** Is every one of these removals older than the latest request for the instance, by either clock? */
-export function areRemovalsOutdated(removals: Moments, asked: Moments): boolean {
-  return listOf(removals).every((removal) => listOf(asked).some((each) => isAskedAfter(each, removal)));
+export function areRemovalsOutdated(removals: Moments, requested: Moments): boolean {
+  return listOf(removals).every((removal) =>
+    listOf(requested).some((each) => isRequestedAfter(each, removal)),
+  );
 }
 
 /** Is a request for an instance not clearly after its latest removal, by either clock? */
-export function isRequestOutdated(asked: Moment, removals: Moments): boolean {
-  return listOf(removals).some((each) => !isAskedAfter(asked, each));
+export function isRequestOutdated(requested: Moment, removals: Moments): boolean {
+  return listOf(removals).some((each) => !isRequestedAfter(requested, each));
 }
 
 /** Is none of these requests clearly after the latest removal, by either clock? */
-export function areRequestsOutdated(asked: Moments, removals: Moments): boolean {
-  return listOf(asked).every((each) => isRequestOutdated(each, removals));
+export function areRequestsOutdated(requested: Moments, removals: Moments): boolean {
+  return listOf(requested).every((each) => isRequestOutdated(each, removals));
 }
 
 /** Is every one of these removals earlier than one that is remembered, and so carried out with it? */

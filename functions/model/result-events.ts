@@ -22,7 +22,7 @@ const imageSchema = z.pick(instanceRowSchema, {
   name: true,
   tags: true,
   lastError: true,
-  askedBy: true,
+  requestedBy: true,
   removedBy: true,
   removedAt: true,
   removedTimes: true,
@@ -82,14 +82,14 @@ type Answer = {
 function stateResult(name: ResultName, row: Image): Answer {
   const { lastError } = row;
   if (name !== 'InstanceRemoved') {
-    return { name, eventId: row.askedBy?.eventId, registration: registrationOf(row), lastError };
+    return { name, eventId: row.requestedBy?.eventId, registration: registrationOf(row), lastError };
   }
   const by = removedByOf(row);
   // The toolkit removes whole tenants only, and is answered when the last of their instances is gone. An earlier version
   // had no row for that: a removal that it began is answered from its default element.
   const isEarlierVersions = row.removedTimes === undefined && by?.sentAt === row.removedAt;
   const isOfTenant = row.elementKey === wholeTenant || isEarlierVersions;
-  const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;
+  const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;
   return { name, eventId: by?.eventId, registration, lastError };
 }
 
@@ -119,17 +119,19 @@ function answerTo({ outcome, eventId, registration, code, detail, at }: Notice, 
  */
 function isDue(before: Image | undefined, after: Image): boolean {
   const isSameStatus = before?.status === after.status;
-  const isAskedAgain =
-    isSameStatus && after.askedBy !== undefined && after.askedBy.eventId !== before.askedBy?.eventId;
+  const isRequestedAgain =
+    isSameStatus &&
+    after.requestedBy !== undefined &&
+    after.requestedBy.eventId !== before.requestedBy?.eventId;
   switch (after.status) {
     case 'active':
-      return !isSameStatus || isAskedAgain;
+      return !isSameStatus || isRequestedAgain;
     case 'failed':
       // A claim keeps error and revision of the failed row that it takes over, so giving it back brings no new ones.
       return (
         after.lastError?.at !== before?.lastError?.at ||
         (!isSameStatus && after.revision !== before?.revision) ||
-        isAskedAgain
+        isRequestedAgain
       );
     case 'removed': {
       const by = removedByOf(after)?.eventId;

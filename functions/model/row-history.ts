@@ -5,11 +5,11 @@ import type { Moments } from './moments.ts';
 
 type Times = Pick<
   InstanceRow,
-  'askedAt' | 'askedTimes' | 'askedBy' | 'removedAt' | 'removedTimes' | 'updatedAt'
+  'requestedAt' | 'requestedTimes' | 'requestedBy' | 'removedAt' | 'removedTimes' | 'updatedAt'
 >;
 
-export function askedTimesOf(row: Times): Moments {
-  return row.askedTimes ?? momentOfEarlier(row, row.askedAt);
+export function requestedTimesOf(row: Times): Moments {
+  return row.requestedTimes ?? momentOfEarlier(row, row.requestedAt);
 }
 
 export function removedTimesOf(row: Times): Moments {
@@ -20,14 +20,14 @@ export function removedTimesOf(row: Times): Moments {
  * Rows of earlier versions have one time, which is the event's if it is that of their event. A sender's clock may have
  * been years ahead, but no event is sent after its row was written.
  */
-function momentOfEarlier({ askedBy, updatedAt }: Times, at: number): Moments {
-  if (askedBy?.sentAt !== at) return { own: at };
+function momentOfEarlier({ requestedBy, updatedAt }: Times, at: number): Moments {
+  if (requestedBy?.sentAt !== at) return { own: at };
   return at > updatedAt ? { own: updatedAt } : { event: at };
 }
 
 /** Events whose removal the row has begun. Earlier versions recorded the latest one alone. */
 export function removalIdsOf(
-  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'removalIds' | 'askedBy'>,
+  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'removalIds' | 'requestedBy'>,
 ): string[] {
   const latest = removedByOf(row)?.eventId;
   return row.removalIds ?? (latest === undefined ? [] : [latest]);
@@ -35,21 +35,22 @@ export function removalIdsOf(
 
 /** The event that asked for the row's removal. Earlier versions put it in the place of the one that asked for the instance. */
 export function removedByOf(
-  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'askedBy'>,
+  row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'requestedBy'>,
 ): EventOrigin | undefined {
   const isEarlierVersions =
     row.removedTimes === undefined && (row.status === 'deleting' || row.status === 'removed');
-  return row.removedBy ?? (isEarlierVersions ? row.askedBy : undefined);
+  return row.removedBy ?? (isEarlierVersions ? row.requestedBy : undefined);
 }
 
 /** The toolkit's request that the tenant came by, if it did. */
 export function registrationOf({
   registration,
-  askedBy,
-}: Pick<InstanceRow, 'registration' | 'askedBy'>): Registration | undefined {
+  requestedBy,
+}: Pick<InstanceRow, 'registration' | 'requestedBy'>): Registration | undefined {
   if (registration) return registration;
-  if (!askedBy || askedBy.dialect === 'native' || askedBy.registrationId === undefined) return undefined;
-  return { dialect: askedBy.dialect, registrationId: askedBy.registrationId };
+  if (!requestedBy || requestedBy.dialect === 'native' || requestedBy.registrationId === undefined)
+    return undefined;
+  return { dialect: requestedBy.dialect, registrationId: requestedBy.registrationId };
 }
 
 /** Does a tenant wait for the reconciler, which has not looked at its row yet? */

@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { OnboardingError } from '../model/errors.ts';
 import { exactNumber, type InstanceKey } from '../model/instance.ts';
 import type { RowChange } from '../model/result-events.ts';
+import { fromStored } from '../model/table.ts';
 import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
@@ -89,8 +90,8 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
     const { SequenceNumber: sequenceNumber, OldImage, NewImage } = dynamodb;
     try {
       return consumer.parse({
-        before: OldImage && unmarshall(OldImage, { wrapNumbers: exactNumber }),
-        after: NewImage && unmarshall(NewImage, { wrapNumbers: exactNumber }),
+        before: OldImage && fieldsOf(OldImage),
+        after: NewImage && fieldsOf(NewImage),
       });
     } catch (error) {
       measureOutcome({ error: new OnboardingError('internal', 'a record that cannot be read') });
@@ -117,3 +118,6 @@ function withoutPlace(image: StreamRecord['dynamodb']['NewImage']) {
   const { checkAt: _checkAt, unsettled: _unsettled, ...others } = image ?? {};
   return others;
 }
+
+const fieldsOf = (image: z.infer<typeof itemSchema>): Record<string, unknown> =>
+  fromStored(unmarshall(image, { wrapNumbers: exactNumber }));

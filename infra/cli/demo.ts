@@ -64,9 +64,9 @@ const application = createClient({
   cloudElements: { baseUrl: stack.cloudElementsUrl, secrets: stack.runtimeSecretName },
 });
 await step('The application calls an element with the token: the client builds the header', 200, {
-  asked: 'GET /elements/api-v2/instances/configuration',
-  sent: { authorization: 'User …, Organization …, Element …' },
-  ask: async () => {
+  shown: 'GET /elements/api-v2/instances/configuration',
+  body: { authorization: 'User …, Organization …, Element …' },
+  send: async () => {
     const response = await application.fetch('globex', 'taxify')('/instances/configuration');
     return {
       status: response.status,
@@ -84,14 +84,14 @@ print(
 );
 
 type Answer = { status: number; received: unknown };
-type Act = { asked: string; sent?: object; ask: () => Promise<Answer> };
+type Act = { shown: string; body?: object; send: () => Promise<Answer> };
 
-async function step(title: string, expectedStatus: number, { asked, sent, ask }: Act): Promise<void> {
+async function step(title: string, expectedStatus: number, { shown, body, send }: Act): Promise<void> {
   print(`\n${bold(`${++steps}. ${title}`)}`);
-  print(`   ${dim('→')} ${accent(asked)}`);
-  if (sent) print(indented(sent));
+  print(`   ${dim('→')} ${accent(shown)}`);
+  if (body) print(indented(body));
   const startedAt = performance.now();
-  const { status, received } = await ask();
+  const { status, received } = await send();
   const tookMs = Math.round(performance.now() - startedAt);
 
   print(`   ${dim('←')} ${coloredStatus(status)} ${dim(`in ${tookMs} ms`)}`);
@@ -104,17 +104,20 @@ function note(text: string): void {
 }
 
 function get(path: string): Act {
-  return { asked: `GET ${path}`, ask: () => send(path) };
+  return { shown: `GET ${path}`, send: () => call(path) };
 }
 
 function post(tenantId: string, body: object): Act {
   const path = `/tenants/${tenantId}/instances`;
   const headers = { 'content-type': 'application/json' };
-  const ask = () => send(path, { method: 'POST', headers, body: JSON.stringify(body) });
-  return { asked: `POST ${path}`, sent: body, ask };
+  return {
+    shown: `POST ${path}`,
+    body,
+    send: () => call(path, { method: 'POST', headers, body: JSON.stringify(body) }),
+  };
 }
 
-async function send(path: string, request: RequestInit = {}): Promise<Answer> {
+async function call(path: string, request: RequestInit = {}): Promise<Answer> {
   const response = await fetch(`${stack.apiUrl}${path}`, request);
   return { status: response.status, received: JSON.parse(await response.text(), hideToken) };
 }
@@ -122,7 +125,7 @@ async function send(path: string, request: RequestInit = {}): Promise<Answer> {
 function onboardByEvent(tenantId: string): Act {
   const path = `/tenants/${tenantId}/instances/taxify`;
   const entry = { Source: 'crm', DetailType: 'TenantOnboarded', Detail: JSON.stringify({ tenantId }) };
-  const ask = async () => {
+  const send = async () => {
     const client = new EventBridgeClient({
       endpoint: stack.awsUrl,
       region: 'us-east-1',
@@ -131,9 +134,9 @@ function onboardByEvent(tenantId: string): Act {
     await client.send(new PutEventsCommand({ Entries: [{ EventBusName: stack.busName, ...entry }] }));
     client.destroy();
     await stack.idle();
-    return send(path);
+    return call(path);
   };
-  return { asked: `PutEvents, then GET ${path}`, sent: entry, ask };
+  return { shown: `PutEvents, then GET ${path}`, body: entry, send };
 }
 
 /** Tokens are not printed, even those of the simulator. */

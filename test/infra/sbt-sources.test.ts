@@ -107,8 +107,8 @@ describe('with both sources set', () => {
   test.each(['', 'sbt_aws_'])(
     'a request %sonboardingRequest is answered from the source set',
     async (prefix) => {
-      const asked = request('com.example.control', `${prefix}onboardingRequest`);
-      expect(await resultsOf(asked)).toEqual([
+      const requested = request('com.example.control', `${prefix}onboardingRequest`);
+      expect(await resultsOf(requested)).toEqual([
         `com.example.control ${prefix}onboardingRequest`,
         'element-onboarding InstanceProvisioned',
         `com.example.application ${prefix}provisionSuccess`,

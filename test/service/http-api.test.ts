@@ -669,9 +669,9 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
     ['an own value for each stored one and the address', { ...own, 'partner.key': 'y' }],
     ['a mask in place of the key and the address', { 'api.key': '********', 'base.url': address }],
     ['where to send events', { 'event.notification.callback.url': address }],
-  ])('PATCH of %s is refused beside the stored key, and PATCH {} still works', async (_what, asked) => {
+  ])('PATCH of %s is refused beside the stored key, and PATCH {} still works', async (_what, requested) => {
     const tenantId = await newTenantFromSecret();
-    expect(await service.patch(pathOf(tenantId), { configuration: asked })).toMatchObject({
+    expect(await service.patch(pathOf(tenantId), { configuration: requested })).toMatchObject({
       status: 400,
       json: { code: 'invalid-request' },
     });
@@ -687,8 +687,8 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
   test('an instance that a caller has configured never gets the stored key', async () => {
     const tenantId = await newTenantFromRequest(own);
     expect(await service.post(tenantId, trusted)).toEqual(problem(409, 'settings-conflict'));
-    const harmless = { configuration: { 'pagination.max': 5 } };
-    expect((await service.patch(pathOf(tenantId), harmless)).status).toBe(200);
+    const allowListed = { configuration: { 'pagination.max': 5 } };
+    expect((await service.patch(pathOf(tenantId), allowListed)).status).toBe(200);
     // The recipe for a new key in the secret.
     await service.putTenantSecret(tenantId, { ...stored, 'api.key': 'stored-key-for-tests-2' });
     expect(await service.patch(pathOf(tenantId), { configuration: {} })).toEqual(

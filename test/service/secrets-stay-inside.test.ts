@@ -72,10 +72,10 @@ afterAll(() => service[Symbol.asyncDispose]());
 async function expectAnswer(
   what: string,
   status: number,
-  asked: Promise<Answer>,
+  requested: Promise<Answer>,
   code?: string,
 ): Promise<void> {
-  const answer = await asked;
+  const answer = await requested;
   expect({ what, status: answer.status, code: Object(answer.json).code }).toEqual({ what, status, code });
   answers.push({ what, answer });
   await keepTable();
@@ -318,8 +318,8 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
   for (const [what, write] of tenants) {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, write(plantKey(what)));
-    const asked = service.post(tenantId, { element: { key: 'taxify' } });
-    await expectAnswer(what, 503, asked, 'tenant-credentials-unusable');
+    const requested = service.post(tenantId, { element: { key: 'taxify' } });
+    await expectAnswer(what, 503, requested, 'tenant-credentials-unusable');
     await service.putEvents(tenantOnboarded(tenantId));
     await service.idle();
     await keepTable();
@@ -362,10 +362,10 @@ async function failuresOfAws(): Promise<void> {
     }),
   );
   const path = `/tenants/${tenantId}/instances`;
-  const asked = [service.post(tenantId, taxify(plantKey('of a row that is not understood')))];
+  const requested = [service.post(tenantId, taxify(plantKey('of a row that is not understood')))];
   for (const readingPath of [path, `${path}/taxify`, `${path}/taxify/token`])
-    asked.push(service.get(readingPath));
-  for (const answer of await Promise.all(asked)) answers.push({ what: 'odd row', answer });
+    requested.push(service.get(readingPath));
+  for (const answer of await Promise.all(requested)) answers.push({ what: 'odd row', answer });
   expect(answers.slice(-4).map(({ answer }) => answer.status)).toEqual([500, 500, 500, 500]);
 }
 

@@ -35,6 +35,7 @@ import { startDynamoDb } from '../../infra/local/aws/dynamodb.ts';
 import { createFaults } from '../../infra/local/faults.ts';
 import { createKms } from '../../infra/local/aws/kms.ts';
 import { createSecretsManager } from '../../infra/local/aws/secrets-manager.ts';
+import { toStored } from '../../functions/model/table.ts';
 
 const tableName = 'instances';
 const platformSecretId = 'tests/platform';
@@ -175,7 +176,7 @@ export async function startServers() {
     const leaseExpiresAt = Date.now() + 1_000;
     const asKilled = {
       ...row,
-      contested: false,
+      inDoubt: false,
       lastError: undefined,
       leaseExpiresAt,
       checkAt: leaseExpiresAt,
@@ -207,7 +208,7 @@ export async function startServers() {
   /** Writes a row with a number in it that no double holds. */
   async function putOdd(row: InstanceRow, unsettled?: 'first' | 'later'): Promise<void> {
     const Item = {
-      ...marshall({ ...row, unsettled }, { removeUndefinedValues: true }),
+      ...marshall(toStored({ ...row, unsettled }), { removeUndefinedValues: true }),
       sendDeadline: { N: '12345678901234567890.5' },
     };
     await dynamoDbClient.send(new PutItemCommand({ TableName: tableName, Item }));
@@ -221,7 +222,7 @@ export async function startServers() {
   /** Writes a row with another number in one attribute. */
   async function putNumber(row: InstanceRow, attribute: string, number: string): Promise<void> {
     await putItem({
-      ...marshall({ ...row, unsettled: 'first' }, { removeUndefinedValues: true }),
+      ...marshall(toStored({ ...row, unsettled: 'first' }), { removeUndefinedValues: true }),
       [attribute]: { N: number },
     });
   }
@@ -322,7 +323,7 @@ export const newTenant = (): string => `tenant-${++tenants}`;
 
 export function taxify(
   tenantId: string,
-  asked: Parameters<typeof settingsOf>[1] = { configuration: { 'api.key': 'taxify-key-for-tests' } },
+  requested: Parameters<typeof settingsOf>[1] = { configuration: { 'api.key': 'taxify-key-for-tests' } },
 ): InstanceSettings {
-  return settingsOf({ tenantId, elementKey: 'taxify' }, asked);
+  return settingsOf({ tenantId, elementKey: 'taxify' }, requested);
 }

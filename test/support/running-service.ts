@@ -15,6 +15,7 @@ import { startLocalStack, type LocalStack, type LocalStackOptions } from '../../
 import { startDeployedStack } from '../service/deployed/deployed-stack.ts';
 import { isDeployed } from '../service/deployed/endpoint.ts';
 import { sharedBundle } from './shared-bundle.ts';
+import { fromStored } from '../../functions/model/table.ts';
 
 export type Answer = {
   status: number;
@@ -98,7 +99,7 @@ export function serviceOf(stack: Stack) {
 
   async function rowOf(tenantId: string, elementKey = 'taxify') {
     return (await items())
-      .map((item) => unmarshall(item))
+      .map((item) => fromStored(unmarshall(item)))
       .find((row) => row['tenantId'] === tenantId && row['elementKey'] === elementKey);
   }
 

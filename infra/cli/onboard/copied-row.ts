@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { defaultElementKey, isHarmless } from '../../../functions/model/catalog.ts';
+import { defaultElementKey, isAllowListed } from '../../../functions/model/catalog.ts';
 import { isRepeatable } from '../../../functions/model/validation.ts';
 
 /**
@@ -29,7 +29,7 @@ export function copiedCells(given: Readonly<Record<string, string>>): Record<str
   return Object.fromEntries(
     Object.entries(given).map(([column, text]) => {
       const entry = configurationColumn.exec(column)?.[1];
-      const isCopied = text === '' || entry === undefined || isHarmless(elementKey, entry, text);
+      const isCopied = text === '' || entry === undefined || isAllowListed(elementKey, entry, text);
       return [column, isCopied ? text : notCopied];
     }),
   );
@@ -48,7 +48,7 @@ export function copiedFields(given: Readonly<Record<string, unknown>>): Record<s
     cachingEnabled: valid(flagSchema),
     retrieveObjectsAfterInstantiation: valid(flagSchema),
     configuration: fields((key, value) =>
-      isHarmless(elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
+      isAllowListed(elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
     ),
   };
   return named(given, (key, value) => (Object.hasOwn(copiers, key) ? copiers[key]?.(value) : notCopied));

@@ -3,7 +3,8 @@ import { unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import type { ErrorCode } from '../../../functions/model/errors.ts';
 import { exactNumber, instanceRowSchema, type InstanceKey } from '../../../functions/model/instance.ts';
-import type { Ask } from './manifest.ts';
+import type { TenantRequest } from './manifest.ts';
+import { fromStored, storedName } from '../../../functions/model/table.ts';
 
 /** How a row of the manifest ended. `unknown`: no final state was seen in time; the row may still succeed or fail. */
 export type End = {
@@ -21,7 +22,7 @@ const stateSchema = z.pick(instanceRowSchema, {
   status: true,
   fingerprint: true,
   source: true,
-  askedBy: true,
+  requestedBy: true,
   lastError: true,
   notices: true,
 });
@@ -67,7 +68,7 @@ export async function readStates<Key extends InstanceKey>(
     );
     const found = new Map<string, State>();
     for (const item of Responses?.[tableName] ?? []) {
-      const attributes = unmarshall(item, { wrapNumbers: exactNumber });
+      const attributes = fromStored(unmarshall(item, { wrapNumbers: exactNumber }));
       found.set(
         nameOf(keySchema.parse(attributes)),
         stateSchema.safeParse(attributes).data ?? { status: 'unreadable' },
@@ -85,45 +86,45 @@ const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
 
 /** Aliased because some names are reserved words of DynamoDB. */
-const stateAttributes = Object.keys(stateSchema.shape);
+const stateAttributes = Object.keys(stateSchema.shape).map(storedName);
 const stateOnly = {
   ProjectionExpression: stateAttributes.map((name) => `#${name}`).join(', '),
   ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
 };
 
 /** The outcome that the row shows before an event is sent; undefined when one must be sent. */
-export function endWithoutSending(ask: Ask, state: State | undefined): End | undefined {
+export function endWithoutSending(request: TenantRequest, state: State | undefined): End | undefined {
   if (state?.status === 'unreadable') return unreadable(false);
   if (state?.status !== 'active') return undefined;
-  return isSame(ask, state) ? { outcome: 'active', isSent: false } : conflict(false);
+  return isSame(request, state) ? { outcome: 'active', isSent: false } : conflict(false);
 }
 
 /** The instance has its credentials from the tenant's secret; rows of an earlier version do not record their source. */
-function isSame(ask: Ask, { fingerprint, source }: Readable): boolean {
-  return fingerprint === ask.fingerprint && source !== 'request';
+function isSame(request: TenantRequest, { fingerprint, source }: Readable): boolean {
+  return fingerprint === request.fingerprint && source !== 'request';
 }
 
 /** When the row last failed, ms since the epoch. */
 export const failedAt = (state: State | undefined): number | undefined => state?.lastError?.at;
 
 /** `failedBefore`: when the row had last failed before the event was sent. */
-type Sent = { ask: Ask; eventId: string; failedBefore: number | undefined };
+type Sent = { request: TenantRequest; eventId: string; failedBefore: number | undefined };
 
 /** The outcome of the request that the row shows; undefined while it is open. */
-export function endOf({ ask, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {
+export function endOf({ request, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {
   if (!state) return undefined;
   if (state.status === 'unreadable') return unreadable(true);
   const refusal = state.notices?.find((notice) => notice.eventId === eventId && notice.outcome === 'refused');
   if (refusal) return { outcome: 'failed', isSent: true, code: refusal.code, why: refusal.detail };
-  const isOurs = state.askedBy?.eventId === eventId;
+  const isOurs = state.requestedBy?.eventId === eventId;
   switch (state.status) {
     case 'active':
       // If our event made the instance, other settings mean a later change.
-      return isOurs || isSame(ask, state) ? { outcome: 'active', isSent: true } : conflict(true);
+      return isOurs || isSame(request, state) ? { outcome: 'active', isSent: true } : conflict(true);
     case 'failed': {
       const { lastError } = state;
       // If the same request arrived twice, the row records one of the two.
-      const isSameRequest = state.fingerprint === ask.fingerprint && lastError?.at !== failedBefore;
+      const isSameRequest = state.fingerprint === request.fingerprint && lastError?.at !== failedBefore;
       // The error is that of an earlier event, or the queue will deliver ours again.
       if (!lastError || !(isOurs || isSameRequest) || !finalCodes.has(lastError.code)) return undefined;
       const { code, detail, requestId } = lastError;

@@ -18,7 +18,7 @@ import {
 import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
 /** The request that a row stands for. */
-export type Ask = InstanceKey & {
+export type TenantRequest = InstanceKey & {
   fingerprint: string;
   /** JSON, as the event carries it. */
   detail: string;
@@ -31,13 +31,13 @@ export type Row = {
   given: Record<string, unknown>;
 } & (
   | {
-      ask: Ask;
+      request: TenantRequest;
       /** Without the tenant's secret the element's credentials are missing. */
       needsSecret: boolean;
     }
   | { faults: string[] }
 );
-export type GoodRow = Extract<Row, { ask: Ask }>;
+export type GoodRow = Extract<Row, { request: TenantRequest }>;
 export type BadRow = Extract<Row, { faults: string[] }>;
 
 export type Format = 'csv' | 'jsonl';
@@ -208,16 +208,16 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
         id: `line-${line}`,
         source: 'manifest',
         'detail-type': 'TenantOnboarded',
-        time: new Date(askedBy.sentAt).toISOString(),
+        time: new Date(requestedBy.sentAt).toISOString(),
         detail,
       },
-      askedBy.sentAt,
+      requestedBy.sentAt,
     ),
   );
   // Faults of these are among those of `settings`.
   const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
   const allowed = attempt(() =>
-    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, askedBy }),
+    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, requestedBy }),
   );
   const problems = [settings, allowed].flatMap((result) => ('problems' in result ? result.problems : []));
   if ('problems' in settings || problems.length > 0) {
@@ -229,7 +229,7 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
   // The required entries of an element outside the catalog are not known.
   const needsSecret =
     !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
-  return { line, given, ask: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
+  return { line, given, request: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
 }
 
 const credentialsSchema = z.object({
@@ -238,7 +238,7 @@ const credentialsSchema = z.object({
 });
 
 /** An event, which must not contain credentials. */
-const askedBy = { dialect: 'native', eventId: 'line', sentAt: 0 } as const;
+const requestedBy = { dialect: 'native', eventId: 'line', sentAt: 0 } as const;
 
 function attempt<T>(check: () => T): { value: T } | { problems: readonly Problem[] } {
   try {
@@ -268,7 +268,7 @@ const columnNames: ReadonlyMap<string, string> = new Map([
   ['tags', 'tags'],
 ]);
 
-const keyOf = ({ ask: { tenantId, elementKey } }: GoodRow): string => `${tenantId}/${elementKey}`;
+const keyOf = ({ request: { tenantId, elementKey } }: GoodRow): string => `${tenantId}/${elementKey}`;
 
 const maxOthersNamed = 3;
 
@@ -279,7 +279,7 @@ function withoutDoubles(rows: readonly Row[]): Row[] {
     if (!isGood(row)) return row;
     const same = byKey.get(keyOf(row)) ?? [];
     if (same.length === 1) return row;
-    const { tenantId, elementKey } = row.ask;
+    const { tenantId, elementKey } = row.request;
     // One more, because the row itself may be among the first.
     const others = same
       .slice(0, maxOthersNamed + 1)

@@ -84,8 +84,8 @@ async function runAll(
   // Only once: the second Ctrl-C ends the process at once.
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
   try {
-    const asks = manifest.rows.filter(isGood).map(({ ask }) => ask);
-    const run = createRun(asks, { ...options, target, signal: interruption.signal });
+    const requests = manifest.rows.filter(isGood).map(({ request }) => request);
+    const run = createRun(requests, { ...options, target, signal: interruption.signal });
     print(`To ${bold(plain(target.name))}, ${options.rate} per second`);
     const stoppedBy = await stopOf(run);
     print(`\n${summaryOf(run.counts(), badRows.length)}`);
@@ -133,7 +133,7 @@ async function finish(
   const ends = run.ends();
   const failed = manifest.rows.flatMap((row): FailedRow[] => {
     if (isBad(row)) return [{ row, code: 'bad-row', why: row.faults.join('; ') }];
-    const end = isGood(row) ? ends.get(row.ask) : undefined;
+    const end = isGood(row) ? ends.get(row.request) : undefined;
     return end && end.outcome !== 'active'
       ? [{ row, code: end.code ?? end.outcome, why: end.why ?? '' }]
       : [];

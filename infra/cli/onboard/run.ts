@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { endOf, endOfWaiting, endWithoutSending, failedAt, readStates, type End } from './following.ts';
-import type { Ask } from './manifest.ts';
+import type { TenantRequest } from './manifest.ts';
 import { firstBatch, maxEntries, putEvents } from './sending.ts';
 import { reasonOf, type Target } from './target.ts';
 
@@ -15,7 +15,7 @@ const tickMs = 100;
 const looksPerTick = 200;
 
 type Tracked = {
-  ask: Ask;
+  request: TenantRequest;
   standing:
     | { phase: 'unsent' }
     | { phase: 'sent'; eventId: string; sinceMs: number }
@@ -47,10 +47,13 @@ export type Run = ReturnType<typeof createRun>;
  * steady rate, and follows each in the table until it has ended. A run keeps no other state than the table, so running
  * it again continues an interrupted run.
  */
-export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signal }: RunOptions) {
+export function createRun(
+  requests: readonly TenantRequest[],
+  { target, rate, timeoutMs, signal }: RunOptions,
+) {
   const startedAt = Date.now();
-  const rows: readonly Tracked[] = asks.map((ask) => ({
-    ask,
+  const rows: readonly Tracked[] = requests.map((request) => ({
+    request,
     standing: { phase: 'unsent' },
     failedBefore: undefined,
     nextLookMs: 0,
@@ -64,14 +67,14 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
    * @throws RunStopped when the table cannot be read; resolves early when `signal` aborts
    */
   async function compare(): Promise<void> {
-    const unread = new Map(rows.map((row) => [row.ask, row]));
+    const unread = new Map(rows.map((row) => [row.request, row]));
     while (unread.size > 0 && !signal.aborted) {
-      for (const [ask, state] of await statesOf([...unread.keys()])) {
-        const row = unread.get(ask);
-        unread.delete(ask);
+      for (const [request, state] of await statesOf([...unread.keys()])) {
+        const row = unread.get(request);
+        unread.delete(request);
         if (!row) continue;
         row.failedBefore = failedAt(state);
-        const end = endWithoutSending(ask, state);
+        const end = endWithoutSending(request, state);
         if (end) row.standing = { phase: 'ended', end };
       }
       if (unread.size > 0) await rest(1_000, signal);
@@ -100,7 +103,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     let nextAt = Date.now();
     while (unsent.length > 0 && !stop.aborted) {
       const { length } = firstBatch(
-        unsent.slice(0, batchSize).map(({ ask }) => ask),
+        unsent.slice(0, batchSize).map(({ request }) => request),
         batchSize,
       );
       await send(unsent.splice(0, length), stop);
@@ -138,7 +141,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
     try {
       return await putEvents(
         target,
-        batch.map(({ ask }) => ask),
+        batch.map(({ request }) => request),
       );
     } catch (error) {
       throw new RunStopped(`EventBridge accepts no events for the bus ${target.busName}: ${reasonOf(error)}`);
@@ -153,14 +156,14 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
         .filter(({ nextLookMs }) => nextLookMs <= Date.now())
         .toSorted((a, b) => a.nextLookMs - b.nextLookMs)
         .slice(0, looksPerTick);
-      const states = await statesOf(due.map(({ ask }) => ask));
+      const states = await statesOf(due.map(({ request }) => request));
       for (const row of due) {
-        const { ask, standing, failedBefore } = row;
-        if (standing.phase !== 'sent' || !states.has(ask)) continue;
-        const state = states.get(ask);
+        const { request, standing, failedBefore } = row;
+        if (standing.phase !== 'sent' || !states.has(request)) continue;
+        const state = states.get(request);
         const waitedMs = Date.now() - standing.sinceMs;
         const end =
-          endOf({ ask, eventId: standing.eventId, failedBefore }, state) ??
+          endOf({ request, eventId: standing.eventId, failedBefore }, state) ??
           (waitedMs >= timeoutMs ? endOfWaiting(state, waitedMs) : undefined);
         if (end) row.standing = { phase: 'ended', end };
         row.lookDelayMs = Math.min(row.lookDelayMs * 2, slowestLookMs);
@@ -171,7 +174,7 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
   }
 
   /** The SDK retries before it throws. */
-  async function statesOf(some: readonly Ask[]) {
+  async function statesOf(some: readonly TenantRequest[]) {
     try {
       return await readStates(target, some);
     } catch (error) {
@@ -198,9 +201,9 @@ export function createRun(asks: readonly Ask[], { target, rate, timeoutMs, signa
   }
 
   /** The outcomes of the rows that have ended. */
-  function ends(): Map<Ask, End> {
+  function ends(): Map<TenantRequest, End> {
     return new Map(
-      rows.flatMap(({ ask, standing }) => (standing.phase === 'ended' ? [[ask, standing.end]] : [])),
+      rows.flatMap(({ request, standing }) => (standing.phase === 'ended' ? [[request, standing.end]] : [])),
     );
   }
 }

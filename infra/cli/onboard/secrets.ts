@@ -25,7 +25,7 @@ export async function findMissingSecrets(
   const rest = waiting.values();
   async function work(): Promise<void> {
     for (const row of rest) {
-      const { tenantId, elementKey } = row.ask;
+      const { tenantId, elementKey } = row.request;
       const name = `${prefix}/${tenantId}/${elementKey}`;
       const state = await stateOf(name);
       if (state) faults.set(row, `the secret ${name} of tenant ${tenantId} ${state}`);

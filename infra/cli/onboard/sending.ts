@@ -1,5 +1,5 @@
 import { PutEventsCommand, type EventBridgeClient } from '@aws-sdk/client-eventbridge';
-import type { Ask } from './manifest.ts';
+import type { TenantRequest } from './manifest.ts';
 
 /** EventBridge's limits for one call: entries, and bytes (1 MB since 2026, 256 KB before; more is not needed). */
 export const maxEntries = 10;
@@ -12,13 +12,13 @@ const detailType = 'TenantOnboarded';
 export type Answer = { eventId: string } | { reason: string; isPassing: boolean };
 
 /** The first requests, as many as fit into one call. */
-export function firstBatch(asks: readonly Ask[], limit: number): Ask[] {
-  const batch: Ask[] = [];
+export function firstBatch(requests: readonly TenantRequest[], limit: number): TenantRequest[] {
+  const batch: TenantRequest[] = [];
   let bytes = 0;
-  for (const ask of asks.slice(0, Math.min(limit, maxEntries))) {
-    bytes += Buffer.byteLength(ask.detail) + source.length + detailType.length;
+  for (const request of requests.slice(0, Math.min(limit, maxEntries))) {
+    bytes += Buffer.byteLength(request.detail) + source.length + detailType.length;
     if (bytes > maxBytes && batch.length > 0) break;
-    batch.push(ask);
+    batch.push(request);
   }
   return batch;
 }
@@ -30,11 +30,11 @@ export function firstBatch(asks: readonly Ask[], limit: number): Ask[] {
  */
 export async function putEvents(
   { eventBridge, busName }: { eventBridge: EventBridgeClient; busName: string },
-  asks: readonly Ask[],
+  requests: readonly TenantRequest[],
 ): Promise<Answer[]> {
   const { Entries: answers = [] } = await eventBridge.send(
     new PutEventsCommand({
-      Entries: asks.map(({ detail }) => ({
+      Entries: requests.map(({ detail }) => ({
         EventBusName: busName,
         Source: source,
         DetailType: detailType,
@@ -42,7 +42,7 @@ export async function putEvents(
       })),
     }),
   );
-  return asks.map((_ask, index) => {
+  return requests.map((_request, index) => {
     const { EventId, ErrorCode = 'no id', ErrorMessage = '' } = answers[index] ?? {};
     return EventId
       ? { eventId: EventId }

@@ -10,9 +10,9 @@ import { help, parseOptions, type Options } from './options.ts';
 
 /** `npm run redrive`: shows dead letters, and puts the readable ones back into their queue. See `--help`. */
 
-const asked = commandLine(help, parseOptions, { changesThings: true });
+const chosen = commandLine(help, parseOptions, { changesThings: true });
 
-process.exitCode = await main(asked).catch((error: unknown) => {
+process.exitCode = await main(chosen).catch((error: unknown) => {
   if (error instanceof TargetError) return refuse(error.message, 3);
   // An error of the SDK, with or without a response from AWS.
   if (error instanceof Error && '$metadata' in error) {

@@ -21,9 +21,9 @@ import { readTenants, TenantsError } from './tenants.ts';
 
 /** `npm run trust`: makes the tenant's secret the source of an instance's configuration. See `--help`. */
 
-const asked = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
+const chosen = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
-process.exitCode = await main(asked).catch((error: unknown) => {
+process.exitCode = await main(chosen).catch((error: unknown) => {
   if (error instanceof TenantsError) return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   if (error instanceof OnboardingError) {

@@ -2,6 +2,7 @@ import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-s
 import dynalite from 'dynalite';
 import type { DynamoDBRecord } from 'aws-lambda';
 import { createServer } from 'node:http';
+import { tableShape } from '../../../functions/model/table.ts';
 import type { RequestListener } from 'node:http';
 import { region } from './aws-protocol.ts';
 import { recordChanges } from './changes.ts';
@@ -41,6 +42,7 @@ export async function startDynamoDb({
 }
 
 async function createTable(endpoint: string, tableName: string): Promise<void> {
+  const { partitionKey, sortKey, index } = tableShape;
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new DynamoDBClient({ endpoint, region, credentials });
   try {
@@ -49,21 +51,21 @@ async function createTable(endpoint: string, tableName: string): Promise<void> {
         TableName: tableName,
         BillingMode: 'PAY_PER_REQUEST',
         AttributeDefinitions: [
-          { AttributeName: 'tenantId', AttributeType: 'S' },
-          { AttributeName: 'elementKey', AttributeType: 'S' },
-          { AttributeName: 'unsettled', AttributeType: 'S' },
-          { AttributeName: 'checkAt', AttributeType: 'N' },
+          { AttributeName: partitionKey, AttributeType: 'S' },
+          { AttributeName: sortKey, AttributeType: 'S' },
+          { AttributeName: index.partitionKey, AttributeType: 'S' },
+          { AttributeName: index.sortKey, AttributeType: 'N' },
         ],
         KeySchema: [
-          { AttributeName: 'tenantId', KeyType: 'HASH' },
-          { AttributeName: 'elementKey', KeyType: 'RANGE' },
+          { AttributeName: partitionKey, KeyType: 'HASH' },
+          { AttributeName: sortKey, KeyType: 'RANGE' },
         ],
         GlobalSecondaryIndexes: [
           {
-            IndexName: 'unsettled',
+            IndexName: index.name,
             KeySchema: [
-              { AttributeName: 'unsettled', KeyType: 'HASH' },
-              { AttributeName: 'checkAt', KeyType: 'RANGE' },
+              { AttributeName: index.partitionKey, KeyType: 'HASH' },
+              { AttributeName: index.sortKey, KeyType: 'RANGE' },
             ],
             Projection: { ProjectionType: 'KEYS_ONLY' },
           },

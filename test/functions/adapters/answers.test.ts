@@ -261,16 +261,16 @@ describe('a page of the list that is too large', () => {
   test.each([
     [50, [null, '50']],
     [10, [null, '50', '10']],
-  ])('a page that is too large is requested again with at most %d instances', async (limit, asked) => {
+  ])('a page that is too large is requested again with at most %d instances', async (limit, requested) => {
     const { id } = seed();
     refuseAbove(limit);
     expect(await client.lookUp(sought, options)).toMatchObject({ kind: 'found', instances: [{ id }] });
-    expect(sizes()).toEqual(asked);
+    expect(sizes()).toEqual(requested);
     simulator.requests.length = 0;
     expect(await client.list({ owner: 'tests', page: undefined }, options)).toMatchObject({
       instances: [{ id }],
     });
-    expect(sizes()).toEqual(asked);
+    expect(sizes()).toEqual(requested);
   });
 
   test('a page that is too large after the first one begins the look-up again', async () => {

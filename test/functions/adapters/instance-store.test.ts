@@ -33,18 +33,18 @@ const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
   elementKey: 'taxify',
   status: 'active',
   provisionId: 'provision-1',
-  attemptId: 'attempt-1',
+  claimId: 'attempt-1',
   leaseExpiresAt: 1_000,
   sendDeadline: 2_000,
-  contested: true,
+  inDoubt: true,
   origin: 'http://127.0.0.1:1',
   instanceId: 7,
   name: 'Shop',
   tags: ['eu', 'vip'],
   fingerprint: 'fingerprint',
-  harmless: { 'pagination.max': '50' },
-  askedAt: 500,
-  askedBy: { dialect: 'sbt-0.9', eventId: 'event-1', registrationId: 'registration-1', sentAt: 500 },
+  allowListed: { 'pagination.max': '50' },
+  requestedAt: 500,
+  requestedBy: { dialect: 'sbt-0.9', eventId: 'event-1', registrationId: 'registration-1', sentAt: 500 },
   token: new Uint8Array([0, 255, 128, 10, 13]),
   createdAt: 600,
   updatedAt: 700,
@@ -55,8 +55,8 @@ const fullRow = (over: Partial<InstanceRow> = {}): InstanceRow => ({
 /** A row with only the required attributes; the others are `undefined`, as the use cases leave them. */
 const bareRow = (over: Partial<InstanceRow> = {}): InstanceRow => {
   // oxlint-disable-next-line no-unused-vars -- named to be left out
-  const { token, checkAt, removedAt, expiresAt, instanceId, askedBy, lastError, ...bare } = fullRow();
-  return { ...bare, tags: [], harmless: {}, ...over };
+  const { token, checkAt, removedAt, expiresAt, instanceId, requestedBy, lastError, ...bare } = fullRow();
+  return { ...bare, tags: [], allowListed: {}, ...over };
 };
 
 /** The row's entry in the index. */
@@ -73,7 +73,7 @@ const asUndefined = {
   removedAt: undefined,
   expiresAt: undefined,
   instanceId: undefined,
-  askedBy: undefined,
+  requestedBy: undefined,
   lastError: undefined,
 };
 
@@ -115,13 +115,13 @@ describe.each([
 
   test('undefined values have no attribute, also in nested objects', async () => {
     const row = bareRow({
-      askedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1 },
+      requestedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1 },
       lastError: { code: 'x', detail: 'y', at: 1 },
     });
     await store.insert({
       ...row,
       ...asUndefined,
-      askedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1, registrationId: undefined },
+      requestedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1, registrationId: undefined },
       lastError: { code: 'x', detail: 'y', at: 1, requestId: undefined },
     });
     expect(await store.get(row)).toStrictEqual(row);
@@ -132,7 +132,7 @@ describe.each([
       for (const status of ['provisioning', 'active', 'failed', 'deleting', 'removed'] as const) {
         const row = fullRow({ status });
         await store.insert(row);
-        expect(await store.insert({ ...row, attemptId: 'rival' })).toStrictEqual({
+        expect(await store.insert({ ...row, claimId: 'rival' })).toStrictEqual({
           won: false,
           current: row,
         });
@@ -145,7 +145,7 @@ describe.each([
     test('replace writes the whole row: omitted attributes are gone', async () => {
       const row = fullRow({ checkAt: 5, removedAt: 6, expiresAt: 7 });
       await store.insert(row);
-      const next = bareRow({ tenantId: row.tenantId, status: 'failed', attemptId: 'attempt-2' });
+      const next = bareRow({ tenantId: row.tenantId, status: 'failed', claimId: 'attempt-2' });
       expect(await store.replace({ ...next, ...asUndefined }, row)).toEqual({ won: true });
       expect(await store.get(row)).toStrictEqual(next);
       const due = await store.due(Number.MAX_SAFE_INTEGER, 1_000);
@@ -156,7 +156,7 @@ describe.each([
     test.each([
       ['status', { status: 'failed' }],
       ['generation', { provisionId: 'provision-2' }],
-      ['attempt', { attemptId: 'attempt-2' }],
+      ['attempt', { claimId: 'attempt-2' }],
       ['lease', { leaseExpiresAt: 1_001 }],
     ] as const)('replace is refused on another %s and returns the row', async (_what, difference) => {
       const row = fullRow();
@@ -169,9 +169,9 @@ describe.each([
     test('replace ignores the lease when none is expected', async () => {
       const row = fullRow();
       await store.insert(row);
-      const { status, provisionId, attemptId } = row;
+      const { status, provisionId, claimId } = row;
       const next = { ...row, leaseExpiresAt: 0 };
-      expect(await store.replace(next, { status, provisionId, attemptId })).toEqual({ won: true });
+      expect(await store.replace(next, { status, provisionId, claimId })).toEqual({ won: true });
       expect(await store.get(row)).toStrictEqual(next);
     });
 
@@ -186,7 +186,7 @@ describe.each([
     test('remove removes the expected row, and no other', async () => {
       const row = fullRow();
       await store.insert(row);
-      expect(await store.remove(row, { ...row, attemptId: 'rival' })).toStrictEqual({
+      expect(await store.remove(row, { ...row, claimId: 'rival' })).toStrictEqual({
         won: false,
         current: row,
       });

@@ -59,10 +59,10 @@ async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Prom
   return { ...row, ...attributes };
 }
 
-const askedBefore = ({ askedAt, askedTimes, askedBy, createdAt }: InstanceRow) => ({
-  askedAt,
-  askedTimes,
-  askedBy,
+const requestedBefore = ({ requestedAt, requestedTimes, requestedBy, createdAt }: InstanceRow) => ({
+  requestedAt,
+  requestedTimes,
+  requestedBy,
   createdAt,
 });
 
@@ -203,7 +203,7 @@ describe('an instance that failed for its key', () => {
     servers.clock.aheadMs = 3_600_000;
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'provisioned', ...isFinished });
     const row = await servers.expectOneActiveInstance(tenantId);
-    expect(askedBefore(row)).toEqual(askedBefore(before));
+    expect(requestedBefore(row)).toEqual(requestedBefore(before));
     expect(row).toMatchObject({
       name: 'Shop',
       fingerprint: before.fingerprint,
@@ -235,7 +235,7 @@ describe('an instance that failed for its key', () => {
     ['it failed for another reason', { lastError: { code: 'instance-unusable', detail: '', at: 1 } }],
     ['a request has configured it', { source: 'request' }],
     ['its source is not known', { source: undefined }],
-    ['the allow-list no longer names its entries', { harmless: { 'site.path': 'x' } }],
+    ['the allow-list no longer names its entries', { allowListed: { 'site.path': 'x' } }],
   ] as const)('nothing is created when %s', async (_what, attributes) => {
     const tenantId = await failedForKey();
     await rewrite(tenantId, attributes);
@@ -278,7 +278,7 @@ describe('an instance that failed for its key', () => {
       ...isFinished,
     });
     expect(servers.posts()).toBe(0);
-    expect(await servers.rowOf(tenantId)).toEqual({ ...before, attemptId: expect.any(String) });
+    expect(await servers.rowOf(tenantId)).toEqual({ ...before, claimId: expect.any(String) });
   });
 
   test('the row of a retry whose secret is still empty stays as it was', async () => {
@@ -286,7 +286,7 @@ describe('an instance that failed for its key', () => {
     const before = await servers.rowOf(tenantId);
     servers.putTenantSecret(tenantId, '{}');
     for (const deliveries of [1, 10]) await servers.applySecret(tenantId, { deliveries });
-    expect(await servers.rowOf(tenantId)).toEqual({ ...before, attemptId: expect.any(String) });
+    expect(await servers.rowOf(tenantId)).toEqual({ ...before, claimId: expect.any(String) });
     putKey(tenantId, 'later');
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'provisioned' });
   });
@@ -380,9 +380,9 @@ describe('without an instance', () => {
     async (source) => {
       const tenantId = newTenant();
       servers.simulator.latencyMs = 100;
-      const asked = source === 'request' ? taxify(tenantId) : settingsOf(keyOf(tenantId), {});
+      const requested = source === 'request' ? taxify(tenantId) : settingsOf(keyOf(tenantId), {});
       putKey(tenantId, 'key');
-      const provisioned = servers.provision(asked);
+      const provisioned = servers.provision(requested);
       await expect.poll(() => servers.rowOf(tenantId)).toBeDefined();
       if (source === undefined) await rewrite(tenantId, { source });
       expect(await servers.applySecret(tenantId)).toMatchObject({ retry: source !== 'request' });

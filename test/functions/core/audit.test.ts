@@ -50,7 +50,7 @@ const named = (kind: string) =>
   servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.tenantId] : []));
 const generationsOf = (kind: string) =>
   servers.observed.flatMap(({ observation, of }) => (observation.kind === kind ? [of.provisionId] : []));
-const pagesAsked = () =>
+const pagesRequested = () =>
   servers.simulator.requests.filter(({ operation }) => operation === 'GET /instances').length;
 
 describe('the audit', () => {
@@ -59,7 +59,7 @@ describe('the audit', () => {
     await servers.remove(keyOf('tenant-7'));
     servers.reset();
     expect(await servers.audit()).toEqual({ ...nothing, ours: 209, theirs: 209 });
-    expect(pagesAsked()).toBe(2);
+    expect(pagesRequested()).toBe(2);
   }, 30_000);
 
   test('the audit of an empty service reports nothing', async () => {
@@ -143,7 +143,7 @@ describe('an instance is not lost', () => {
     servers.simulator.faultFor = ({ operation }) => {
       if (operation === 'GET /instances/{id}') {
         servers.simulator.latencyMs = 150;
-        written ??= servers.store.replace({ ...row, attemptId: 'another claim' }, row);
+        written ??= servers.store.replace({ ...row, claimId: 'another claim' }, row);
       }
       return undefined;
     };
@@ -323,7 +323,7 @@ describe('the end of an audit', () => {
     await provisioned('acme');
     servers.simulator.faultFor = () => listAnswer([], 'the same again');
     expect(await servers.audit()).toMatchObject({ complete: false });
-    expect(pagesAsked()).toBe(2);
+    expect(pagesRequested()).toBe(2);
   });
 
   test('an audit continues after a page that fails once', async () => {
@@ -343,7 +343,7 @@ describe('the end of an audit', () => {
     servers.simulator.faultFor = ({ operation }) =>
       operation === 'GET /instances' ? pages.shift() : undefined;
     expect(await servers.audit()).toMatchObject({ complete: true, theirs: 1, lost: 1 });
-    expect(pagesAsked()).toBe(3);
+    expect(pagesRequested()).toBe(3);
   });
 
   test('an audit ends when page tokens are refused again and again', async () => {
@@ -353,7 +353,7 @@ describe('the end of an audit', () => {
         ? { effect: 'none', outcome: { kind: 'status', status: 400 } }
         : listAnswer([], 'never good');
     expect(await servers.audit()).toMatchObject({ complete: false, lost: 0 });
-    expect(pagesAsked()).toBe(6);
+    expect(pagesRequested()).toBe(6);
   });
 
   test('an audit out of time leaves reads by id to the next one, which begins with them', async () => {

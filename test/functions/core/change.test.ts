@@ -80,9 +80,11 @@ describe('a change', () => {
   test('a repeat of a create with the changed settings is the same request', async () => {
     const tenantId = await provisioned();
     await servers.change(keyOf(tenantId), { name: 'Store', configuration: { 'pagination.max': 7 } });
-    const asked = { tags: ['eu'], configuration: { 'api.key': 'k', 'pagination.max': '7' } };
-    expect((await servers.provision(taxify(tenantId, { ...asked, name: 'Store' }))).outcome).toBe('replayed');
-    const old = servers.provision(taxify(tenantId, { ...asked, name: 'Shop' }));
+    const requested = { tags: ['eu'], configuration: { 'api.key': 'k', 'pagination.max': '7' } };
+    expect((await servers.provision(taxify(tenantId, { ...requested, name: 'Store' }))).outcome).toBe(
+      'replayed',
+    );
+    const old = servers.provision(taxify(tenantId, { ...requested, name: 'Shop' }));
     expect((await errorOf(old)).code).toBe('settings-conflict');
   });
 
@@ -153,7 +155,7 @@ describe('a change', () => {
     servers.simulator.faultFor = ({ method }) =>
       method === 'PATCH' ? { effect: 'none', outcome: { kind: 'status', status } } : undefined;
     expect((await errorOf(servers.change(keyOf(tenantId), { name: 'Store' }))).code).toBe(code);
-    expect(await servers.rowOf(tenantId)).toEqual({ ...before, attemptId: expect.any(String) });
+    expect(await servers.rowOf(tenantId)).toEqual({ ...before, claimId: expect.any(String) });
   });
 });
 
@@ -472,7 +474,7 @@ describe('entries of the allow-list', () => {
       const { source } = (await servers.rowOf(tenantId)) ?? {};
       await patch(tenantId, { 'pagination.max': 7 });
       expect(configurationAt(tenantId)).toEqual({ ...configuration, 'pagination.max': 7 });
-      expect(await servers.rowOf(tenantId)).toMatchObject({ harmless: { 'pagination.max': '7' } });
+      expect(await servers.rowOf(tenantId)).toMatchObject({ allowListed: { 'pagination.max': '7' } });
       expect((await servers.rowOf(tenantId))?.source).toBe(source);
     },
   );
@@ -481,9 +483,9 @@ describe('entries of the allow-list', () => {
     const tenantId = await provisioned();
     await rewrite(tenantId, unknown);
     await patch(tenantId, { 'pagination.max': 7 });
-    const asked = { name: 'Shop', tags: ['eu'] };
+    const requested = { name: 'Shop', tags: ['eu'] };
     for (const configuration of [{ 'api.key': 'k', 'pagination.max': '7' }, { 'pagination.max': 7 }]) {
-      const repeated = servers.provision(taxify(tenantId, { ...asked, configuration }));
+      const repeated = servers.provision(taxify(tenantId, { ...requested, configuration }));
       expect((await repeated).outcome).toBe('replayed');
     }
   });
@@ -504,7 +506,7 @@ test('PATCH refuses an allowed entry whose value may be a credential, and sends 
       },
     });
     expect(patches()).toBe(0);
-    expect((await servers.rowOf(tenantId))?.harmless).toEqual({});
+    expect((await servers.rowOf(tenantId))?.allowListed).toEqual({});
   }
 });
 
@@ -559,9 +561,9 @@ describe('the doubt about an update that a request has configured', () => {
 
   test('after an update of unknown outcome no request is the same one, until an update is done', async () => {
     const tenantId = await provisioned();
-    const asked = { name: 'Shop', tags: ['eu'] };
+    const requested = { name: 'Shop', tags: ['eu'] };
     const conflictOf = async (configuration: Configuration) =>
-      (await errorOf(servers.provision(taxify(tenantId, { ...asked, configuration })))).code;
+      (await errorOf(servers.provision(taxify(tenantId, { ...requested, configuration })))).code;
     failPatch(10, { kind: 'reset' });
     await errorOf(patch(tenantId, all));
     servers.reset();
@@ -569,7 +571,7 @@ describe('the doubt about an update that a request has configured', () => {
     expect(await conflictOf(all)).toBe('settings-conflict');
     await patch(tenantId, all);
     expect(await conflictOf({ 'api.key': 'old' })).toBe('settings-conflict');
-    const repeated = servers.provision(taxify(tenantId, { ...asked, configuration: all }));
+    const repeated = servers.provision(taxify(tenantId, { ...requested, configuration: all }));
     expect((await repeated).outcome).toBe('replayed');
   });
 
@@ -577,8 +579,8 @@ describe('the doubt about an update that a request has configured', () => {
     const tenantId = await provisioned();
     failPatch(1, { kind: 'status', status: 400 });
     await errorOf(patch(tenantId, all));
-    const asked = { name: 'Shop', tags: ['eu'], configuration: { 'api.key': 'old' } };
-    expect((await servers.provision(taxify(tenantId, asked))).outcome).toBe('replayed');
+    const requested = { name: 'Shop', tags: ['eu'], configuration: { 'api.key': 'old' } };
+    expect((await servers.provision(taxify(tenantId, requested))).outcome).toBe('replayed');
   });
 
   test.each([

@@ -9,10 +9,10 @@ const nowMs = Date.parse('2026-11-23T12:00:00Z');
 const key = { tenantId: 'acme', elementKey: 'taxify' };
 const refused = new OnboardingError('missing-configuration', 'api.key is missing');
 
-function claimant(attemptId: string, eventId: string): Claimant {
-  const askedBy: EventOrigin = { dialect: 'native', eventId, sentAt: nowMs };
-  const settings = settingsOf(key, {}, askedBy);
-  return { settings, origin: 'https://one.example', attemptId, nowMs, sendDeadline: nowMs + 1_000 };
+function claimant(claimId: string, eventId: string): Claimant {
+  const requestedBy: EventOrigin = { dialect: 'native', eventId, sentAt: nowMs };
+  const settings = settingsOf(key, {}, requestedBy);
+  return { settings, origin: 'https://one.example', claimId, nowMs, sendDeadline: nowMs + 1_000 };
 }
 
 /** A row that failed for one event, and its claim by the same event's redelivery, all within one millisecond. */
@@ -27,7 +27,7 @@ const typesOf = (before: InstanceRow | undefined, after: InstanceRow) =>
 test('a released claim leaves its row as it was, but for the fencing token and the revision', () => {
   const { failed, taken } = failedAndTaken();
   const restored = restore({ ...taken, revision: (taken.revision ?? 0) + 1 }, failed);
-  expect(restored).toEqual({ ...failed, attemptId: 'b', revision: (failed.revision ?? 0) + 1 });
+  expect(restored).toEqual({ ...failed, claimId: 'b', revision: (failed.revision ?? 0) + 1 });
 });
 
 test('a second failure in the same millisecond is a result, and a released claim is none', () => {

@@ -62,20 +62,23 @@ describe('a native event', () => {
 describe.each([
   ['of the toolkit', ofToolkit],
   ['of our own', ofOurOwn],
-])('an event %s', (_whose, asked) => {
+])('an event %s', (_whose, requested) => {
   test('an event that meets an unusable secret waits until the secret is corrected', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, 'not JSON');
-    expect(await servers.onboard(asked(tenantId))).toEqual({ outcome: 'waiting-for-secret', retry: true });
+    expect(await servers.onboard(requested(tenantId))).toEqual({
+      outcome: 'waiting-for-secret',
+      retry: true,
+    });
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
-    expect((await servers.onboard(asked(tenantId))).outcome).toBe('created');
+    expect((await servers.onboard(requested(tenantId))).outcome).toBe('created');
   });
 
   test('an event that meets an unusable secret at its last delivery is refused', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, 'not JSON');
     const last = { deliveries: queueMaxReceiveCount };
-    expect(await servers.onboard(asked(tenantId), last)).toEqual({ outcome: 'refused', retry: false });
+    expect(await servers.onboard(requested(tenantId), last)).toEqual({ outcome: 'refused', retry: false });
     const { lastError, status } = (await servers.rowOf(tenantId)) ?? {};
     expect({ status, code: lastError?.code }).toEqual({
       status: 'failed',

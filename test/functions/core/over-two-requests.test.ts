@@ -210,8 +210,8 @@ test('an empty look-up at one Cloud Elements proves nothing about instances at a
   await offboard(tenantId, { sentAtS: -600, detail: ofTaxify });
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  const contested: InstanceRow = { ...row, origin: elsewhere, contested: true, checkAt: Date.now() + 60_000 };
-  await servers.store.replace(contested, row);
+  const inDoubt: InstanceRow = { ...row, origin: elsewhere, inDoubt: true, checkAt: Date.now() + 60_000 };
+  await servers.store.replace(inDoubt, row);
   // The base URL is this one now.
   await post(tenantId);
   servers.clock.aheadMs = 120_000;
@@ -256,7 +256,7 @@ test('the audit refills no token of a leased row', async () => {
 
 const ofEarlierVersion = (row: InstanceRow, over: Partial<InstanceRow>): InstanceRow => ({
   ...row,
-  askedTimes: undefined,
+  requestedTimes: undefined,
   removedTimes: undefined,
   removedBy: undefined,
   revision: undefined,
@@ -270,10 +270,10 @@ describe('a row of the version before, whose event was stamped years ahead', () 
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     const row = await servers.rowOf(tenantId);
-    if (!row?.askedBy) throw new Error('no row');
+    if (!row?.requestedBy) throw new Error('no row');
     const sentAt = yearsAhead();
     await servers.store.replace(
-      ofEarlierVersion(row, { askedAt: sentAt, askedBy: { ...row.askedBy, sentAt } }),
+      ofEarlierVersion(row, { requestedAt: sentAt, requestedBy: { ...row.requestedBy, sentAt } }),
       row,
     );
     servers.clock.aheadMs = 60_000;
@@ -287,8 +287,8 @@ describe('a row of the version before, whose event was stamped years ahead', () 
     const row = await servers.rowOf(tenantId);
     if (!row?.removedBy) throw new Error('no row');
     const sentAt = yearsAhead();
-    const askedBy = { ...row.removedBy, sentAt };
-    await servers.store.replace(ofEarlierVersion(row, { removedAt: sentAt, askedBy }), row);
+    const requestedBy = { ...row.removedBy, sentAt };
+    await servers.store.replace(ofEarlierVersion(row, { removedAt: sentAt, requestedBy }), row);
     servers.clock.aheadMs = 60_000;
     expect((await onboard(tenantId, { sentAtS: 60 })).outcome).toBe('created');
   });
@@ -327,7 +327,7 @@ describe('a late duplicate where the list leaves out all tags', () => {
     servers.clock.aheadMs = 2_000;
     await servers.reconcile();
     const row = await servers.expectOneActiveInstance(tenantId);
-    expect(row.contested).toBe(true);
+    expect(row.inDoubt).toBe(true);
     await servers.duplicate(row);
     if (changes) await servers.change(keyOf(tenantId), changes);
     servers.simulator.listShape = { tags: 'absent' };

@@ -42,7 +42,7 @@ describe('a fresh provisioning', () => {
     ]);
     expect(servers.simulator.requests.map(({ operation }) => operation)).toEqual(['POST /instances']);
     const row = await expectOneActiveInstance(tenantId);
-    expect(row).toMatchObject({ contested: false, origin: servers.simulator.url });
+    expect(row).toMatchObject({ inDoubt: false, origin: servers.simulator.url });
   });
 
   test('a create sends the documented body with marker tags and no Element part in the header', async () => {
@@ -137,7 +137,7 @@ describe('asking again', () => {
       Array.from({ length: 20 }, (_, index) =>
         servers.provision({
           ...taxify(tenantId, {}),
-          askedBy: { dialect: 'native', eventId: `event-${index}`, sentAt: 0 },
+          requestedBy: { dialect: 'native', eventId: `event-${index}`, sentAt: 0 },
         }),
       ),
     );
@@ -196,7 +196,7 @@ describe('a create whose outcome is unknown', () => {
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(1);
     expect(kinds()).toEqual(['outcome-unknown', 'adopted']);
-    expect(await expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
+    expect(await expectOneActiveInstance(tenantId)).toMatchObject({ inDoubt: true });
   });
 
   test.each(unknown)(
@@ -210,7 +210,7 @@ describe('a create whose outcome is unknown', () => {
       });
       expect(await rowOf(tenantId)).toMatchObject({
         status: 'provisioning',
-        contested: true,
+        inDoubt: true,
         leaseExpiresAt: 0,
         lastError: { code: 'outcome-unknown' },
       });
@@ -301,7 +301,7 @@ describe('a create that was not sent', () => {
     await errorOf(provision(taxify(tenantId), { recordRefusal: true }));
     expect(await rowOf(tenantId)).toMatchObject({
       status: 'failed',
-      contested: false,
+      inDoubt: false,
       lastError: { code: 'cloud-elements-unreachable', detail: 'Cloud Elements cannot be reached' },
     });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
@@ -323,7 +323,7 @@ describe('429', () => {
     failPost({ effect: 'none', times: 2, outcome: { kind: 'status', status: 429 } });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(3);
-    expect(await expectOneActiveInstance(tenantId)).toMatchObject({ contested: false });
+    expect(await expectOneActiveInstance(tenantId)).toMatchObject({ inDoubt: false });
   });
 
   test.each([
@@ -459,7 +459,7 @@ describe('a refusal by Cloud Elements', () => {
     failPost({ effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>Forbidden</html>' } });
     const error = await errorOf(servers.provision(taxify(tenantId)));
     expect(error).toMatchObject({ code: 'cloud-elements-unreadable', status: 502, retryable: true });
-    expect(await rowOf(tenantId)).toMatchObject({ status: 'failed', contested: false });
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'failed', inDoubt: false });
   });
 });
 
@@ -497,7 +497,7 @@ describe('taking over a claim that was never ended', () => {
     const provisioned = servers.provision(taxify(tenantId));
     await expect.poll(() => servers.simulator.requests.length).toBe(1);
     const row = await rowOf(tenantId);
-    expect(row?.attemptId).not.toBe(killed.attemptId);
+    expect(row?.claimId).not.toBe(killed.claimId);
     expect(row?.sendDeadline).toBe(killed.sendDeadline);
     expect((await provisioned).outcome).toBe('in-progress');
   });
@@ -668,7 +668,7 @@ describe('taking over a claim that was never ended', () => {
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(kinds()).toContain('surplus-left');
-    expect(await rowOf(tenantId)).toMatchObject({ status: 'active', contested: true });
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'active', inDoubt: true });
   });
 
   test('a take-over by a request with other settings is refused', async () => {
@@ -692,7 +692,7 @@ describe('taking over a claim that was never ended', () => {
   test('a take-over of a failed row in doubt removes existing instances before it creates', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
-    await servers.store.replace({ ...killed, status: 'failed', contested: true, leaseExpiresAt: 0 }, killed);
+    await servers.store.replace({ ...killed, status: 'failed', inDoubt: true, leaseExpiresAt: 0 }, killed);
     const other = taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
     expect((await servers.provision(other)).outcome).toBe('in-progress');
     expect(instancesOf(tenantId)).toHaveLength(1);
@@ -772,7 +772,7 @@ describe('a commit', () => {
     const error = await errorOf(first);
     expect(error).toMatchObject({ code: 'not-saved', status: 503, retryable: true });
     const instanceId = instancesOf(tenantId)[0]?.id;
-    expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', contested: true, instanceId });
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', inDoubt: true, instanceId });
 
     // With a known id, it is found even if the list does not show it yet.
     servers.simulator.listLagMs = 60_000;
@@ -883,7 +883,7 @@ describe('configuration', () => {
     const error = await errorOf(servers.provision(settings, { recordRefusal: true }));
     expect(error.code).toBe('invalid-request');
     const row = await rowOf(tenantId);
-    expect(row).toMatchObject({ status: 'failed', askedBy: { dialect: 'native', eventId: 'event-1' } });
+    expect(row).toMatchObject({ status: 'failed', requestedBy: { dialect: 'native', eventId: 'event-1' } });
     expect(JSON.stringify(row)).not.toContain('has-no-place-here');
   });
 

@@ -45,7 +45,7 @@ describe('the reconciler', () => {
     await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
-    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ contested: true });
+    expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ inDoubt: true });
   });
 
   test('the reconciler keeps Cloud Elements’ reason for a create that failed', async () => {
@@ -126,7 +126,7 @@ describe('the reconciler', () => {
       const killed = await servers.killedWhileCreating(tenantId, 'applied');
       servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
       await settle(tenantId);
-      expect(await servers.rowOf(tenantId)).toMatchObject({ status, contested: true });
+      expect(await servers.rowOf(tenantId)).toMatchObject({ status, inDoubt: true });
       const keptId = servers.instancesOf(tenantId)[0]?.id;
 
       await servers.duplicate(killed);
@@ -217,7 +217,7 @@ describe('the reconciler', () => {
     const { row } = await servers.provision(taxify(tenantId));
     const { instanceId: _id, token: _token, ...left } = row;
     // As the README says, for a row of any status at the time of the backup.
-    const open = { contested: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
+    const open = { inDoubt: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
     await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: row.instanceId });
@@ -331,7 +331,7 @@ describe('the order of the reconciler’s work', () => {
     const claimant = {
       settings,
       origin: 'https://cloud-elements.test',
-      attemptId: 'a',
+      claimId: 'a',
       nowMs: nowMs - hourMs,
       sendDeadline: nowMs,
     };

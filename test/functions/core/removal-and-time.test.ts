@@ -163,8 +163,8 @@ describe('an onboarding', () => {
     const other = { sentAtS: -50, detail: { name: 'Other' } };
     expect((await errorOf(onboard(tenantId, other))).code).toBe('settings-conflict');
     const after = await servers.rowOf(tenantId);
-    const { attemptId: _a, revision: _r, notices, ...rest } = after ?? {};
-    const { attemptId: _b, revision: _s, ...restBefore } = before ?? {};
+    const { claimId: _a, revision: _r, notices, ...rest } = after ?? {};
+    const { claimId: _b, revision: _s, ...restBefore } = before ?? {};
     expect(rest).toEqual(restBefore);
     expect(notices).toMatchObject([{ eventId: 'TenantOnboarded@-50', code: 'settings-conflict' }]);
     expect(resultOf({ before, after }).events).toMatchObject([

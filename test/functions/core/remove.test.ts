@@ -227,7 +227,7 @@ describe('events about a tenant that leaves', () => {
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
     await onboard(tenantId, '2026-11-23T12:00:01Z');
     expect((await onboard(tenantId, '2026-11-23T12:00:09Z')).outcome).toBe('replayed');
-    expect(await servers.rowOf(tenantId)).toMatchObject({ askedBy: { eventId: '2026-11-23T12:00:09Z' } });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ requestedBy: { eventId: '2026-11-23T12:00:09Z' } });
     expect(await offboardAt(tenantId, '2026-11-23T12:00:05Z')).toBe('outdated');
   });
 

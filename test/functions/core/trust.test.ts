@@ -120,7 +120,7 @@ describe('trust is refused', () => {
 
   test('an instance of an earlier version is trusted with the entries that the allow-list named then', async () => {
     const tenantId = await withOwnKey();
-    const earlier = { source: undefined, requestEntries: undefined, harmless: { 'site.path': 'any' } };
+    const earlier = { source: undefined, requestEntries: undefined, allowListed: { 'site.path': 'any' } };
     await rewrite(tenantId, earlier);
     expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'trusted', entries: ['site.path'] });
   });

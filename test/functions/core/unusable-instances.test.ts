@@ -29,7 +29,7 @@ describe('a create that makes an unusable instance', () => {
     expect(servers.instancesOf(tenantId)).toEqual([]);
     expect(await servers.rowOf(tenantId)).toMatchObject({
       status: 'failed',
-      contested: false,
+      inDoubt: false,
       leaseExpiresAt: 0,
       lastError: { code: 'instance-unusable' },
     });
@@ -58,7 +58,7 @@ describe('a create that makes an unusable instance', () => {
     });
     const error = await errorOf(servers.provision(taxify(tenantId)));
     const row = await servers.rowOf(tenantId);
-    expect(row).toMatchObject({ status: 'failed', contested: true });
+    expect(row).toMatchObject({ status: 'failed', inDoubt: true });
     expect(error.message).toContain(`Delete it at Cloud Elements (tag provision:${row?.provisionId})`);
     expect(servers.instancesOf(tenantId)).toHaveLength(1);
 
@@ -115,7 +115,7 @@ describe('a create of unknown outcome that has made an unusable instance', () =>
     servers.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
     expect((await errorOf(servers.provision(taxify(tenantId)))).code).toBe('instance-unusable');
     expect(servers.instancesOf(tenantId)).toEqual([]);
-    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed', contested: true });
+    expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed', inDoubt: true });
     expect(servers.posts()).toBe(1);
   });
 

@@ -15,7 +15,7 @@ import {
 } from '../../../functions/model/instance.ts';
 import { problemsOf } from '../../../functions/model/validation.ts';
 
-const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
+const requestedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
 const settings = (configuration: Configuration, elementKey = 'taxify') =>
   settingsOf({ tenantId: 'acme', elementKey }, { configuration });
 /** The values by which two requests are compared. */
@@ -47,7 +47,7 @@ describe('the source of a configuration', () => {
 
   test('the source of an event is the secret, and its allow-listed entries are not remembered', () => {
     const configuration = { 'api.key': 'k', 'pagination.max': 5 };
-    expect(provenanceOf({ elementKey: 'taxify', configuration, askedBy })).toEqual({
+    expect(provenanceOf({ elementKey: 'taxify', configuration, requestedBy })).toEqual({
       source: 'secret',
       requestEntries: ['pagination.max'],
     });
@@ -55,14 +55,14 @@ describe('the source of a configuration', () => {
 });
 
 function configurationWithoutSecret(more: object) {
-  const asked = {
+  const requested = {
     tenantId: 'acme',
     elementKey: 'taxify',
     configuration: {},
     source: 'secret',
     ...more,
   } as const;
-  return configurationFor(asked, async () => ({ name: 'the-secret', configuration: undefined }));
+  return configurationFor(requested, async () => ({ name: 'the-secret', configuration: undefined }));
 }
 
 describe('a missing entry', () => {
@@ -73,7 +73,7 @@ describe('a missing entry', () => {
   });
 
   test('an event without an entry is offered the only way to supply it', async () => {
-    await expect(configurationWithoutSecret({ askedBy })).rejects.toThrow(
+    await expect(configurationWithoutSecret({ requestedBy })).rejects.toThrow(
       /without api\.key: put it into the secret the-secret \(/,
     );
   });
@@ -84,11 +84,11 @@ describe('an allowed entry whose value may be a credential', () => {
 
   test.each([
     ['a request', undefined],
-    ['an event', askedBy],
+    ['an event', requestedBy],
   ])(
     'an allowed entry whose value may be a credential is refused in %s, named, and not repeated',
     async (_what, by) => {
-      const refusal = configurationWithoutSecret({ configuration: misplaced, askedBy: by });
+      const refusal = configurationWithoutSecret({ configuration: misplaced, requestedBy: by });
       await expect(refusal).rejects.toThrow(
         'The configuration is not valid: pagination.max expected a whole number of at most 6 digits; ' +
           'filter.response.nulls expected true or false.',
@@ -97,14 +97,14 @@ describe('an allowed entry whose value may be a credential', () => {
   );
 
   test('an allowed entry whose value may be a credential is not stored', () => {
-    expect(settings(misplaced).harmless).toEqual({});
+    expect(settings(misplaced).allowListed).toEqual({});
   });
 
   test.each([
     { 'pagination.max': '100', 'filter.response.nulls': 'true' },
     { 'pagination.max': 100, 'filter.response.nulls': false },
   ])('documented values are accepted: %j', (configuration) => {
-    expect(Object.keys(settings(configuration).harmless)).toHaveLength(2);
+    expect(Object.keys(settings(configuration).allowListed)).toHaveLength(2);
   });
 });
 
@@ -277,7 +277,7 @@ describe('a configuration value', () => {
   });
 
   test('a list is no value of an allowed entry, whose text may be stored', () => {
-    expect(settings({ 'pagination.max': [50] }).harmless).toEqual({});
+    expect(settings({ 'pagination.max': [50] }).allowListed).toEqual({});
     expect(() => assertAllowed({ elementKey: 'taxify', configuration: { 'pagination.max': [50] } })).toThrow(
       'pagination.max expected a whole number',
     );

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   areRemovalsCarriedOut,
   areRemovalsOutdated,
-  isAskedAfter,
+  isRequestedAfter,
   isLater,
   isRequestOutdated,
   latest,
@@ -31,8 +31,8 @@ describe('a request is after a removal', () => {
     ['by two clocks, ours later by more than five seconds', own(15_001), event(10_000), true],
     ['by two clocks, ours later by five seconds', own(15_000), event(10_000), false],
     ['by two clocks: earlier', own(5_000), event(10_000), false],
-  ])('a request compared with a removal %s', (_how, asked, removal, isAfter) => {
-    expect(isAskedAfter(asked, removal)).toBe(isAfter);
+  ])('a request compared with a removal %s', (_how, requested, removal, isAfter) => {
+    expect(isRequestedAfter(requested, removal)).toBe(isAfter);
   });
 });
 

@@ -13,7 +13,7 @@ import {
 } from '../../../functions/model/instance.ts';
 import {
   activate,
-  askAgain,
+  requestAgain,
   beginRemoval,
   bury,
   claim,
@@ -34,6 +34,7 @@ import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
 import { isDeployed } from '../../service/deployed/endpoint.ts';
 import { newTenant } from '../../support/real-servers.ts';
 import { eventOf, startService, tenantOnboarded, type Service } from '../../support/running-service.ts';
+import { toStored } from '../../../functions/model/table.ts';
 
 const key = { tenantId: 'acme', elementKey: 'taxify' };
 const origin = 'https://cloud-elements.example';
@@ -49,18 +50,19 @@ beforeEach(() => {
   nowMs = Date.parse('2026-11-23T12:00:00Z');
 });
 
-function claimant(askedBy?: EventOrigin) {
+function claimant(requestedBy?: EventOrigin) {
   nowMs += 1_000;
   const settings = settingsOf(
     key,
     { name: 'Acme', tags: ['eu'], configuration: { 'api.key': 'its-key' } },
-    askedBy,
+    requestedBy,
   );
-  return { settings, origin, attemptId: randomUUID(), nowMs, sendDeadline: nowMs + 1_000 };
+  return { settings, origin, claimId: randomUUID(), nowMs, sendDeadline: nowMs + 1_000 };
 }
 
-const claimed = (askedBy?: EventOrigin) => claim(claimant(askedBy), randomUUID(), timing);
-const taken = (row: InstanceRow, askedBy?: EventOrigin) => takeOver(row, claimant(askedBy), true, timing);
+const claimed = (requestedBy?: EventOrigin) => claim(claimant(requestedBy), randomUUID(), timing);
+const taken = (row: InstanceRow, requestedBy?: EventOrigin) =>
+  takeOver(row, claimant(requestedBy), true, timing);
 const leased = (row: InstanceRow) => lease(row, claimant(), timing);
 
 function activated(row: InstanceRow): InstanceRow {
@@ -80,7 +82,7 @@ function buried(row: InstanceRow, by?: EventOrigin): InstanceRow {
 }
 
 function wholeTenantRemoved(by: EventOrigin): InstanceRow {
-  const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
+  const ids = { provisionId: randomUUID(), claimId: randomUUID() };
   const tenant = { tenantId: key.tenantId, elementKey: wholeTenant };
   return tenantTombstone({
     key: tenant,
@@ -93,7 +95,7 @@ function wholeTenantRemoved(by: EventOrigin): InstanceRow {
 }
 
 function neverWas(by?: EventOrigin): InstanceRow {
-  const ids = { provisionId: randomUUID(), attemptId: randomUUID() };
+  const ids = { provisionId: randomUUID(), claimId: randomUUID() };
   return tombstone({ key, removal: { times: { event: nowMs }, by }, ids, origin, nowMs, timing });
 }
 
@@ -112,7 +114,7 @@ describe('results of writes to rows', () => {
       'InstanceProvisioned',
       () => {
         const row = activated(claimed(native('e-1')));
-        return [row, askAgain(row, native('e-2'), claimant())];
+        return [row, requestAgain(row, native('e-2'), claimant())];
       },
     ],
     [
@@ -120,7 +122,7 @@ describe('results of writes to rows', () => {
       'InstanceProvisioned',
       () => {
         const row = activated(claimed());
-        return [row, askAgain(row, native('e-1'), claimant())];
+        return [row, requestAgain(row, native('e-1'), claimant())];
       },
     ],
     [
@@ -168,7 +170,7 @@ describe('results of writes to rows', () => {
       'InstanceFailed',
       () => {
         const row = failed(claimed(native('e-1')));
-        return [row, askAgain(row, native('e-2'), claimant())];
+        return [row, requestAgain(row, native('e-2'), claimant())];
       },
     ],
     [
@@ -416,10 +418,10 @@ describe.each([
   { dialect: 'sbt-0.5' as const, source: 'applicationPlaneEventSource', prefix: '' },
   { dialect: 'sbt-0.9' as const, source: 'sbt.application.plane', prefix: 'sbt_aws_' },
 ])('an answer to the toolkit ($dialect)', ({ dialect, source, prefix }) => {
-  const askedBy: EventOrigin = { dialect, eventId: 'e-1', sentAt: 0, registrationId };
+  const requestedBy: EventOrigin = { dialect, eventId: 'e-1', sentAt: 0, registrationId };
 
   test('a toolkit response to a success has the id as text', () => {
-    expect(answerOf(eventsOf(activated(claimed(askedBy))))).toEqual({
+    expect(answerOf(eventsOf(activated(claimed(requestedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionSuccess`,
       detail: {
@@ -434,7 +436,7 @@ describe.each([
   });
 
   test('a toolkit response to a failure has the envelope of a success', () => {
-    expect(answerOf(eventsOf(failed(claimed(askedBy))))).toEqual({
+    expect(answerOf(eventsOf(failed(claimed(requestedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionFailure`,
       detail: {
@@ -446,7 +448,7 @@ describe.each([
   });
 
   test('a toolkit response to a removal comes from the tenant’s tombstone, when that is removed', () => {
-    const removing = wholeTenantRemoved(askedBy);
+    const removing = wholeTenantRemoved(requestedBy);
     expect(resultOf({ before: undefined, after: removing }).events).toEqual([]);
     expect(answerOf(eventsOf(bury(removing, nowMs, timing), removing))).toEqual({
       source,
@@ -462,22 +464,27 @@ describe.each([
   test.each(['taxify', 'freshdeskv2'])(
     'a toolkit response to a removal does not come from an instance of %s',
     (elementKey) => {
-      expect(eventsOf({ ...neverWas(askedBy), elementKey })).toHaveLength(1);
+      expect(eventsOf({ ...neverWas(requestedBy), elementKey })).toHaveLength(1);
     },
   );
 
   test('a removal over HTTP gives no toolkit response', () => {
-    const row = activated(claimed(askedBy));
+    const row = activated(claimed(requestedBy));
     expect(eventsOf(buried(row), row)).toHaveLength(1);
   });
 
   test('a toolkit response to a success is repeated when a request provisions the removed instance again', () => {
-    const again = claim(claimant(), randomUUID(), timing, buried(activated(claimed(askedBy)), askedBy));
+    const again = claim(
+      claimant(),
+      randomUUID(),
+      timing,
+      buried(activated(claimed(requestedBy)), requestedBy),
+    );
     expect(answerOf(eventsOf(activated(again), again))?.detailType).toBe(`${prefix}provisionSuccess`);
   });
 
   test('a native event that repairs a failed instance gives a toolkit response of success', () => {
-    const mended = taken(failed(claimed(askedBy)), native('e-2'));
+    const mended = taken(failed(claimed(requestedBy)), native('e-2'));
     expect(answerOf(eventsOf(activated(mended), mended))?.detail).toMatchObject({
       tenantRegistrationId: registrationId,
     });
@@ -506,7 +513,7 @@ describe('images', () => {
   test('images enter an event by named fields, so that no other data gets there', () => {
     const row = activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId }));
     const text = JSON.stringify(resultOf({ before: undefined, after: row }));
-    for (const value of [row.fingerprint, row.provisionId, row.attemptId, origin, 'its-key', 'ciphertext']) {
+    for (const value of [row.fingerprint, row.provisionId, row.claimId, origin, 'its-key', 'ciphertext']) {
       expect(text).not.toContain(value);
     }
     expect(Object.keys(JSON.parse(text).events[0].detail)).toEqual([
@@ -653,7 +660,7 @@ describe('the handler of a stream', () => {
 
   function record(name: string) {
     const row: InstanceRow = { ...activated(claimed()), name };
-    const item = marshall(row, { removeUndefinedValues: true });
+    const item = marshall(toStored(row), { removeUndefinedValues: true });
     return {
       eventID: name,
       dynamodb: { SequenceNumber: `at-${name}`, NewImage: name === bad ? { status: { S: 'active' } } : item },

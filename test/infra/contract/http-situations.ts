@@ -2,19 +2,20 @@ import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import type { Mishap, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { Answer, Service } from '../../support/running-service.ts';
+import { storedName, toStored } from '../../../functions/model/table.ts';
 
 type Path = { tenantId: string; elementKey: string; status?: string };
 type Body = object | string | Buffer;
 
 /** Sends a request to an operation, with the path parameters that it has. */
-export type Ask = (
+export type SendRequest = (
   operationId: string,
   path: Path,
-  request?: { body?: Body; contentType?: string },
+  content?: { body?: Body; contentType?: string },
 ) => Promise<Answer>;
 
-const request = { element: { key: 'taxify' }, configuration: { 'api.key': 'any' } };
-const another = { ...request, name: 'Another' };
+const settings = { element: { key: 'taxify' }, configuration: { 'api.key': 'any' } };
+const another = { ...settings, name: 'Another' };
 const withoutKey = { element: { key: 'taxify' } };
 const changes = { name: 'Changed' };
 const secretAnew = { configuration: {} };
@@ -39,9 +40,9 @@ let count = 0;
 const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'taxify' });
 
 /** Brings a service into situations that give each of its responses. */
-export function createSituations(service: Service, ask: Ask) {
-  const post = (path: Path, body: Body = request) => ask('provisionInstance', path, { body });
-  const patch = (path: Path, body: Body = changes) => ask('changeInstance', path, { body });
+export function createSituations(service: Service, request: SendRequest) {
+  const post = (path: Path, body: Body = settings) => request('provisionInstance', path, { body });
+  const patch = (path: Path, body: Body = changes) => request('changeInstance', path, { body });
 
   return {
     meetEveryRoutes,
@@ -70,7 +71,7 @@ export function createSituations(service: Service, ask: Ask) {
           ...(set.length > 0 ? [`SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}`] : []),
           ...(removed.length > 0 ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
         ].join(' '),
-        ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, name])),
+        ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, storedName(name)])),
         ...(set.length > 0 && {
           ExpressionAttributeValues: marshall(
             Object.fromEntries(set.map(([name, value]) => [`:${name}`, value])),
@@ -100,25 +101,25 @@ export function createSituations(service: Service, ask: Ask) {
   }
 
   async function meetEveryRoutes(operationId: string): Promise<void> {
-    const body = { provisionInstance: request, changeInstance: changes }[operationId];
+    const body = { provisionInstance: settings, changeInstance: changes }[operationId];
     const usual = body && { body };
-    for (const tenantId of ['', '%zz', '-']) await ask(operationId, { ...nobody(), tenantId }, usual);
+    for (const tenantId of ['', '%zz', '-']) await request(operationId, { ...nobody(), tenantId }, usual);
     for (const bytes of [65_537, 10 * 1024 * 1024 + 1]) {
-      await ask(operationId, nobody(), { body: Buffer.alloc(bytes) });
+      await request(operationId, nobody(), { body: Buffer.alloc(bytes) });
     }
-    await ask(operationId, nobody(), { body: '{}', contentType: 'text/plain' });
-    await failingAws(/^DynamoDB/, () => ask(operationId, nobody(), usual));
+    await request(operationId, nobody(), { body: '{}', contentType: 'text/plain' });
+    await failingAws(/^DynamoDB/, () => request(operationId, nobody(), usual));
     // A row as a later version may write it.
-    await ask(operationId, await somebody({ v: 2, status: 'resting' }), usual);
+    await request(operationId, await somebody({ v: 2, status: 'resting' }), usual);
   }
 
   async function meetReaders(): Promise<void> {
-    await ask('listAllInstances', nobody());
-    await ask('listAllInstances', { ...nobody(), status: 'of a later version' });
+    await request('listAllInstances', nobody());
+    await request('listAllInstances', { ...nobody(), status: 'of a later version' });
     for (const operationId of ['listInstances', 'getInstance', 'readToken']) {
-      await ask(operationId, nobody());
-      await ask(operationId, await somebody());
-      await ask(operationId, await somebody({ status: 'failed' }));
+      await request(operationId, nobody());
+      await request(operationId, await somebody());
+      await request(operationId, await somebody({ status: 'failed' }));
     }
   }
 
@@ -197,13 +198,15 @@ export function createSituations(service: Service, ask: Ask) {
     await service.dynamoDb.send(
       new PutItemCommand({
         TableName: service.stack.tableName,
-        Item: marshall({
-          ...row,
-          ...path,
-          ...fromTheSecret,
-          leaseExpiresAt: 0,
-          origin: service.stack.cloudElementsUrl,
-        }),
+        Item: marshall(
+          toStored({
+            ...row,
+            ...path,
+            ...fromTheSecret,
+            leaseExpiresAt: 0,
+            origin: service.stack.cloudElementsUrl,
+          }),
+        ),
       }),
     );
     const shown = { id: row['instanceId'], element: { key: 'taxify' } };
@@ -224,10 +227,10 @@ export function createSituations(service: Service, ask: Ask) {
   }
 
   async function meetRemoving(): Promise<void> {
-    await ask('removeInstance', await somebody());
-    await ask('removeInstance', await somebody(leased()));
-    await ask('removeInstance', await somebody(elsewhere));
+    await request('removeInstance', await somebody());
+    await request('removeInstance', await somebody(leased()));
+    await request('removeInstance', await somebody(elsewhere));
     const path = await somebody();
-    await failing('DELETE /instances/{id}', refusal(500), () => ask('removeInstance', path));
+    await failing('DELETE /instances/{id}', refusal(500), () => request('removeInstance', path));
   }
 }

@@ -6,7 +6,7 @@ import { isDeployed } from '../../service/deployed/endpoint.ts';
 import { startService, type Answer, type Service } from '../../support/running-service.ts';
 import { mediaTypeOf, methods, readContract, type Operation } from './http-contract.ts';
 import { edgeRequestsBy, requestsBy, type FuzzRequest } from './http-fuzz.ts';
-import { createSituations, type Ask } from './http-situations.ts';
+import { createSituations, type SendRequest } from './http-situations.ts';
 import { countsOtherwise } from './known-differences.ts';
 
 const contract = readContract();
@@ -62,7 +62,7 @@ test.skipIf(isDeployed)(
     const undescribed: unknown[] = [];
 
     const asking =
-      (from: Service): Ask =>
+      (from: Service): SendRequest =>
       async (operationId, path, { body, contentType = 'application/json' } = {}) => {
         const operation = contract.operationOf(operationId);
         const answer = await from.request({

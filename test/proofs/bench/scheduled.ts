@@ -20,7 +20,7 @@ const key = (index: number) => ({ tenantId: `bulk-${index}`, elementKey: 'taxify
 function claimed(site: OpenSite, index: number): InstanceRow {
   const nowMs = Date.now() - 3_600_000;
   const settings = settingsOf(key(index), { tags: ['eu'], configuration: { 'api.key': 'any' } });
-  const claimant = { settings, origin: site.simulator.url, attemptId: crypto.randomUUID(), nowMs };
+  const claimant = { settings, origin: site.simulator.url, claimId: crypto.randomUUID(), nowMs };
   return {
     ...claim({ ...claimant, sendDeadline: nowMs }, crypto.randomUUID(), defaultTiming),
     leaseExpiresAt: 0,

@@ -19,6 +19,7 @@ import { createEventBus } from '../../../infra/local/aws/event-bus.ts';
 import { createFaults } from '../../../infra/local/faults.ts';
 import { createKms } from '../../../infra/local/aws/kms.ts';
 import { createSecretsManager } from '../../../infra/local/aws/secrets-manager.ts';
+import { toStored } from '../../../functions/model/table.ts';
 
 export type Site = Awaited<ReturnType<typeof startSite>>;
 
@@ -124,7 +125,7 @@ export async function startSite() {
     async putRows(rows: readonly object[]): Promise<void> {
       for (let start = 0; start < rows.length; start += 25) {
         const some = rows.slice(start, start + 25).map((row) => ({
-          PutRequest: { Item: marshall(row, { removeUndefinedValues: true }) },
+          PutRequest: { Item: marshall(toStored(row), { removeUndefinedValues: true }) },
         }));
         await client.send(new BatchWriteItemCommand({ RequestItems: { [resources.tableName]: some } }));
       }

@@ -7,13 +7,14 @@ import { instanceRowSchema, type InstanceRow } from '../../../functions/model/in
 import type { EventEnvelope } from '../../../infra/local/aws/event-bus.ts';
 import type { Instance } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { Life } from './tenant.ts';
+import { fromStored } from '../../../functions/model/table.ts';
 
 export async function readRows(client: DynamoDBClient, TableName: string): Promise<InstanceRow[]> {
   const rows: InstanceRow[] = [];
   let ExclusiveStartKey: Record<string, AttributeValue> | undefined;
   do {
     const page = await client.send(new ScanCommand({ TableName, ExclusiveStartKey }));
-    rows.push(...(page.Items ?? []).map((item) => instanceRowSchema.parse(unmarshall(item))));
+    rows.push(...(page.Items ?? []).map((item) => instanceRowSchema.parse(fromStored(unmarshall(item)))));
     ExclusiveStartKey = page.LastEvaluatedKey;
   } while (ExclusiveStartKey);
   return rows;

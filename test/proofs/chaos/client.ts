@@ -34,8 +34,8 @@ export function createClient({
       const answer = await askOnce(method, path, body);
       if (answer && isFinal(answer)) return answer;
       const backOffMs = Math.min(100 * 2 ** tries, 800);
-      const askedForMs = Number(answer?.retryAfter ?? 0) * scaledSecondMs;
-      await pause(Math.max(askedForMs, random.between(backOffMs / 2, backOffMs)), `${method} ${path}`);
+      const retryAfterMs = Number(answer?.retryAfter ?? 0) * scaledSecondMs;
+      await pause(Math.max(retryAfterMs, random.between(backOffMs / 2, backOffMs)), `${method} ${path}`);
     }
   }
 

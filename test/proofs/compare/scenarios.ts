@@ -21,12 +21,12 @@ export const isRight = ({ instances, token }: Result): boolean => instances === 
 /** The actions of a scenario on a contender. Each scenario has a tenant of its own. */
 type Stage = {
   /** One delivery, with any outcome. */
-  ask: () => Promise<void>;
+  request: () => Promise<void>;
   /** The next delivery of the same message, once it is visible again in the queue. */
-  askAgain: () => Promise<void>;
-  askAtOnce: (times: number) => Promise<void>;
+  retry: () => Promise<void>;
+  requestAtOnce: (times: number) => Promise<void>;
   /** A delivery whose invocation is ended as soon as its create has taken effect. */
-  askAndEnd: () => Promise<void>;
+  requestAndEnd: () => Promise<void>;
   passTime: (ms: number) => Promise<void>;
   /** The next creates take effect, with this fault in place of their response. */
   breakAnswer: (outcome: Fault['outcome'], times?: number) => void;
@@ -41,61 +41,61 @@ export type Scenario = { title: string; play: (stage: Stage) => Promise<void> };
 export const scenarios: readonly Scenario[] = [
   {
     title: 'asked twice',
-    play: async ({ ask, askAgain }) => {
-      await ask();
-      await askAgain();
+    play: async ({ request, retry }) => {
+      await request();
+      await retry();
     },
   },
   {
     title: 'asked ten times at once',
-    play: ({ askAtOnce }) => askAtOnce(10),
+    play: ({ requestAtOnce }) => requestAtOnce(10),
   },
   {
     title: 'created, the answer lost; asked again',
-    play: async ({ breakAnswer, ask, askAgain }) => {
+    play: async ({ breakAnswer, request, retry }) => {
       breakAnswer({ kind: 'reset' });
-      await ask();
-      await askAgain();
+      await request();
+      await retry();
     },
   },
   {
     title: 'created, no answer in time, twice; asked again',
-    play: async ({ breakAnswer, ask, askAgain }) => {
+    play: async ({ breakAnswer, request, retry }) => {
       breakAnswer({ kind: 'stall' }, 2);
-      await ask();
-      await askAgain();
-      await askAgain();
+      await request();
+      await retry();
+      await retry();
     },
   },
   {
     title: 'created, then 502; delivered five times',
-    play: async ({ breakAnswer, ask, askAgain }) => {
+    play: async ({ breakAnswer, request, retry }) => {
       breakAnswer({ kind: 'status', status: 502, body: '<html>Bad gateway</html>' }, 5);
-      await ask();
-      for (let deliveries = 1; deliveries < 5; deliveries++) await askAgain();
+      await request();
+      for (let deliveries = 1; deliveries < 5; deliveries++) await retry();
     },
   },
   {
     title: 'function ended after the create; asked again',
-    play: async ({ askAndEnd, askAgain }) => {
-      await askAndEnd();
-      await askAgain();
+    play: async ({ requestAndEnd, retry }) => {
+      await requestAndEnd();
+      await retry();
     },
   },
   {
     title: 'token not saved; asked again',
-    play: async ({ failSecondWrite, ask, askAgain }) => {
+    play: async ({ failSecondWrite, request, retry }) => {
       failSecondWrite();
-      await ask();
-      await askAgain();
+      await request();
+      await retry();
     },
   },
   {
     title: 'asked again after a month, record expired',
-    play: async ({ ask, passTime }) => {
-      await ask();
+    play: async ({ request, passTime }) => {
+      await request();
       await passTime(monthMs);
-      await ask();
+      await request();
     },
   },
 ];
@@ -119,25 +119,25 @@ export async function openTheatre(name: ContenderName) {
   };
 
   function stageFor(tenantId: string): Stage {
-    async function ask(): Promise<void> {
+    async function request(): Promise<void> {
       using container = contender.open(site);
       // A failed delivery is normal for a queue, which will deliver the message again.
       await container.onboard(tenantId).catch(() => {});
     }
     return {
-      ask,
+      request,
       passTime,
-      async askAgain() {
+      async retry() {
         // Longer than a function may run, so that every lock of an invocation has expired.
         await passTime(queueVisibilityMs);
-        await ask();
+        await request();
       },
-      async askAtOnce(times) {
+      async requestAtOnce(times) {
         // So that no delivery ends before all have begun.
         simulator.latencyMs = 100;
-        await Promise.all(Array.from({ length: times }, ask));
+        await Promise.all(Array.from({ length: times }, request));
       },
-      async askAndEnd() {
+      async requestAndEnd() {
         const { promise: created, resolve } = Promise.withResolvers<void>();
         simulator.faultFor = ({ operation }) => {
           if (operation !== 'POST /instances') return undefined;

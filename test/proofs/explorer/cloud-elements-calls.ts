@@ -55,15 +55,15 @@ export function cloudElementsCallsOf(
     world.later({ label: `${invocation.name}: ${label}`, detail, withinMs, apply });
 
   return {
-    create(asked, { timeoutMs }) {
-      const { create, sent } = witness.createBegins(invocation, asked, timeoutMs);
+    create(requested, { timeoutMs }) {
+      const { create, sent } = witness.createBegins(invocation, requested, timeoutMs);
       const answered = (outcome: CreateOutcome) => {
         create.isAnswered = true;
         return Promise.resolve(outcome);
       };
       const act = ({ isListed = true } = {}): CreateOutcome => {
         sent();
-        const instance = model.create(asked, { isListed });
+        const instance = model.create(requested, { isListed });
         const { id, token, createdDate } = instance;
         if (!isListed) {
           later(`instance ${id} is listed`, '', latestCreateMs, () => {
@@ -75,17 +75,17 @@ export function cloudElementsCallsOf(
       const actLater = (): void => {
         sent();
         create.isLate = true;
-        later('create', `${asked.name} ${asked.tags.join()}`, latestCreateMs, () => {
+        later('create', `${requested.name} ${requested.tags.join()}`, latestCreateMs, () => {
           create.isLate = false;
-          model.create(asked, { isListed: true });
+          model.create(requested, { isListed: true });
         });
       };
       const overdue: Way<CreateOutcome> = {
         label: 'done later than supposed, no answer',
         cost: 'fault',
         tell: () => {
-          later('create', `${asked.name} ${asked.tags.join()}`, overdueMs, () => {
-            model.create(asked, { isListed: true });
+          later('create', `${requested.name} ${requested.tags.join()}`, overdueMs, () => {
+            model.create(requested, { isListed: true });
           });
           return answered(unknown);
         },

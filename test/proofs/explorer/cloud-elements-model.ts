@@ -23,11 +23,11 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   const find = (id: number | undefined) => instances.find((instance) => instance.id === id);
 
   function create(
-    asked: { elementKey: string; name: string; tags: readonly string[]; configuration: object },
+    requested: { elementKey: string; name: string; tags: readonly string[]; configuration: object },
     { isListed }: { isListed: boolean },
   ): ModelInstance {
     const id = idOf(instances.length + 1);
-    const { elementKey, name, tags, configuration } = asked;
+    const { elementKey, name, tags, configuration } = requested;
     const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
     const instance = {
       id,

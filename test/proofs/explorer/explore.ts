@@ -18,7 +18,7 @@ Options
 
 Exit status: 0 no promise is broken · 1 one is · 2 wrong command line.`;
 
-const asked = commandLine(help, (args) => {
+const options = commandLine(help, (args) => {
   const { values } = parseOptions({
     args,
     options: {
@@ -56,17 +56,17 @@ function replayOf(text: string) {
   }
 }
 
-if (asked.replay) {
-  const { text, scenario, choices } = asked.replay;
+if (options.replay) {
+  const { text, scenario, choices } = options.replay;
   const { violation = 'No violation.', steps } = await replay(scenario, choices);
   print(narrate({ replay: text, violation, steps }));
-} else if (asked.all) {
-  for (const scenario of asked.chosen) {
+} else if (options.all) {
+  for (const scenario of options.chosen) {
     await report(scenario.name, 'every schedule', (onProgress) => exploreAll(scenario, { onProgress }));
   }
 } else {
-  const { seed, chosen } = asked;
-  const count = Math.ceil(asked.count / chosen.length);
+  const { seed, chosen } = options;
+  const count = Math.ceil(options.count / chosen.length);
   for (const scenario of chosen) {
     await report(scenario.name, `at random, seed ${seed}`, (onProgress) =>
       exploreAtRandom(scenario, { seed, count, onProgress }),

@@ -77,23 +77,23 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${element
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
 
 const matching =
-  ({ status, provisionId, attemptId, leaseExpiresAt }: Expected) =>
+  ({ status, provisionId, claimId, leaseExpiresAt }: Expected) =>
   (row?: InstanceRow): boolean =>
     row !== undefined &&
     row.status === status &&
     row.provisionId === provisionId &&
-    row.attemptId === attemptId &&
+    row.claimId === claimId &&
     (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
 
 /** Copies a row, because the store shares no object with its callers. Undefined attributes are dropped. */
 function copyOf(row: InstanceRow): InstanceRow {
-  const { token, tags, harmless, askedBy, removedBy, lastError, notices, formers, ...plain } = row;
+  const { token, tags, allowListed, requestedBy, removedBy, lastError, notices, formers, ...plain } = row;
   return {
     ...withoutUndefined(plain),
     tags: [...tags],
-    harmless: { ...harmless },
+    allowListed: { ...allowListed },
     ...(token && { token: token.slice() }),
-    ...(askedBy && { askedBy: withoutUndefined(askedBy) }),
+    ...(requestedBy && { requestedBy: withoutUndefined(requestedBy) }),
     ...(removedBy && { removedBy: withoutUndefined(removedBy) }),
     ...(lastError && { lastError: withoutUndefined(lastError) }),
     ...(notices && { notices: notices.map(withoutUndefined) }),

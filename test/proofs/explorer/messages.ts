@@ -4,7 +4,7 @@ import { beginning } from './world.ts';
 /** An event, in seconds since the beginning, by the true time. */
 export type SentEvent = {
   id: string;
-  asksFor: 'onboarding' | 'offboarding';
+  requestsFor: 'onboarding' | 'offboarding';
   tenantId?: string;
   /** Absent in the offboarding of a whole tenant. */
   elementKey?: string;
@@ -27,7 +27,7 @@ export type Stamp = { clock: 'sender' | 'queue' | 'host'; at: number };
 const onTheWayMs = 200;
 
 export function messageOf(event: SentEvent): Message {
-  const { id, asksFor, tenantId = 'acme', elementKey, registration, sentAtS, aheadS = 0 } = event;
+  const { id, requestsFor, tenantId = 'acme', elementKey, registration, sentAtS, aheadS = 0 } = event;
   const arrivedAt = arrivalOf(event);
   const sentAt = toTheSecond(beginning + (sentAtS + aheadS) * 1_000);
   const element = elementKey === undefined ? {} : { element: { key: elementKey } };
@@ -38,7 +38,7 @@ export function messageOf(event: SentEvent): Message {
     time: new Date(sentAt).toISOString(),
     detail:
       registration === undefined
-        ? { tenantId, ...element, ...(asksFor === 'onboarding' && { name: 'Shop' }) }
+        ? { tenantId, ...element, ...(requestsFor === 'onboarding' && { name: 'Shop' }) }
         : { tenantId, tenantRegistrationId: registration },
   };
   // A sender may claim any time, but not one after the arrival.
@@ -55,7 +55,7 @@ export const arrivalOf = ({ sentAtS, arrivesAtS = sentAtS }: SentEvent): number 
 
 /** The message as `npm run redrive` puts it back from the dead letters, or undefined if it is refused. */
 export function redriven({ event, body, arrivedAt, stamp }: Message, nowMs: number): Message | undefined {
-  const queue: QueueName = event.asksFor === 'onboarding' ? 'onboard-tenants' : 'offboard-tenants';
+  const queue: QueueName = event.requestsFor === 'onboarding' ? 'onboard-tenants' : 'offboard-tenants';
   const letter = { messageId: event.id, arrivedAtMs: arrivedAt, body: JSON.stringify(body) };
   const read = readDeadLetter(queue, letter, nowMs);
   if (read.fault !== undefined) return undefined;
@@ -68,9 +68,9 @@ export function redriven({ event, body, arrivedAt, stamp }: Message, nowMs: numb
   };
 }
 
-function detailTypeOf({ asksFor, registration }: SentEvent): string {
-  if (registration !== undefined) return `sbt_aws_${asksFor}Request`;
-  return asksFor === 'onboarding' ? 'TenantOnboarded' : 'TenantOffboarded';
+function detailTypeOf({ requestsFor, registration }: SentEvent): string {
+  if (registration !== undefined) return `sbt_aws_${requestsFor}Request`;
+  return requestsFor === 'onboarding' ? 'TenantOnboarded' : 'TenantOffboarded';
 }
 
 const toTheSecond = (ms: number): number => Math.floor(ms / 1_000) * 1_000;

@@ -3,7 +3,7 @@ import type { Message, Stamp } from './messages.ts';
 import type { Invocation, World } from './world.ts';
 
 /** The request behind an invocation, as far as the promises depend on it. */
-export type Asked = {
+export type Requested = {
   kind: 'provision' | 'remove' | 'change' | 'reconcile' | 'audit';
   tenantId: string;
   /** Absent for a removal of the whole tenant. */
@@ -75,10 +75,10 @@ export function createRemovalWitness({
   const requests = new Map<string, Request>();
   const removals = new Map<string, Removal>();
 
-  function begins(invocation: Invocation, asked: Asked): void {
-    const { kind, tenantId, elementKey, message } = asked;
-    const id = idOf(invocation, asked);
-    const stamp: Stamp = message?.stamp ?? { clock: 'host', at: asked.beganAt };
+  function begins(invocation: Invocation, requested: Requested): void {
+    const { kind, tenantId, elementKey, message } = requested;
+    const id = idOf(invocation, requested);
+    const stamp: Stamp = message?.stamp ?? { clock: 'host', at: requested.beganAt };
     if (kind === 'remove') {
       const known = removals.get(id) ?? { stamps: [], isAccepted: false, hasWritten: false };
       removals.set(id, { ...known, id, tenantId, elementKey, stamps: withStamp(known.stamps, stamp) });
@@ -103,29 +103,29 @@ export function createRemovalWitness({
     before: InstanceRow | undefined,
     after: InstanceRow | undefined,
     invocation: Invocation,
-    asked: Asked | undefined,
+    requested: Requested | undefined,
   ): void {
-    if (!asked) return;
+    if (!requested) return;
     const isClaimed =
       after?.status === 'provisioning' &&
-      (before?.status !== 'provisioning' || before.attemptId !== after.attemptId);
-    if (isClaimed && asked.kind === 'provision' && isMemorable) claims(key, invocation, asked);
+      (before?.status !== 'provisioning' || before.claimId !== after.claimId);
+    if (isClaimed && requested.kind === 'provision' && isMemorable) claims(key, invocation, requested);
     // A changed secret retries a refused request.
-    if (isClaimed && asked.kind === 'change') retries(key);
-    const removal = removals.get(idOf(invocation, asked));
+    if (isClaimed && requested.kind === 'change') retries(key);
+    const removal = removals.get(idOf(invocation, requested));
     if (removal) removal.hasWritten = true;
     if (after?.status === 'active' && before?.status !== 'active') isWanted(key);
     if (after?.status === 'deleting' && before && before.status !== 'deleting')
-      isUnwanted(key, asked, removal);
+      isUnwanted(key, requested, removal);
   }
 
-  function claims(key: InstanceKey, invocation: Invocation, asked: Asked): void {
+  function claims(key: InstanceKey, invocation: Invocation, requested: Requested): void {
     const isAtWork = ({ id }: Removal) => [...world.invocations].some(({ name }) => name === id);
     const all = [...removals.values()].filter((removal) => isOf(removal, key));
     const after = new Set(all.flatMap(({ id, isAccepted }) => (isAccepted ? id : [])));
-    const id = idOf(invocation, asked);
+    const id = idOf(invocation, requested);
     const event = requests.get(id);
-    if (event && asked.message) {
+    if (event && requested.message) {
       requests.set(id, { ...event, after });
       return;
     }
@@ -135,7 +135,7 @@ export function createRemovalWitness({
       ...fresh,
       id,
       key: nameOf(key),
-      stamps: [asked.beganAt, world.now() + invocation.aheadMs].map((at) => ({ clock: 'host', at })),
+      stamps: [requested.beganAt, world.now() + invocation.aheadMs].map((at) => ({ clock: 'host', at })),
       after,
       beside: new Set(beside.map((each) => each.id)),
     });
@@ -193,7 +193,7 @@ export function createRemovalWitness({
   }
 
   /** A row begins to be removed. */
-  function isUnwanted(key: InstanceKey, { message }: Asked, removal: Removal | undefined): void {
+  function isUnwanted(key: InstanceKey, { message }: Requested, removal: Removal | undefined): void {
     // An HTTP request removes any existing instance.
     if (removal && !message) return;
     const these =
@@ -208,24 +208,24 @@ export function createRemovalWitness({
     if (isUndone) report(`a request for ${nameOf(key)} was answered and is undone by an older removal`);
   }
 
-  function ends(invocation: Invocation, asked: Asked, told: Told): void {
-    const removal = removals.get(idOf(invocation, asked));
+  function ends(invocation: Invocation, requested: Requested, told: Told): void {
+    const removal = removals.get(idOf(invocation, requested));
     if (removal && 'outcome' in told) {
       // An ignored removal has no effect: the previous request still holds.
       removal.isAccepted ||= told.outcome !== 'outdated' || removal.elementKey === undefined;
       for (const row of rows()) if (row.status === 'active' && isOf(removal, row)) isWanted(row, [removal]);
     }
-    const request = requests.get(idOf(invocation, asked));
+    const request = requests.get(idOf(invocation, requested));
     if (!request) return;
     if ('code' in told) request.isRefused = !told.isRetryable || refusals.has(told.code);
     if (!('outcome' in told)) return;
     // A redelivery of a refused event is a repeat of the refusal.
     const isRepeat = told.outcome === 'replayed' && !request.wasRefused;
     if (told.outcome === 'created' || isRepeat) request.isTold = true;
-    if (told.outcome === 'outdated') isRightlyIgnored(request, asked);
+    if (told.outcome === 'outdated') isRightlyIgnored(request, requested);
   }
 
-  function isRightlyIgnored({ id, key }: Request, { tenantId, elementKey = '', message }: Asked): void {
+  function isRightlyIgnored({ id, key }: Request, { tenantId, elementKey = '', message }: Requested): void {
     const request = requests.get(id);
     const isRemoved = [...removals.values()].some(
       (removal) => isOf(removal, { tenantId, elementKey }) && request && !isSurelyAfter(request, removal),
@@ -268,7 +268,7 @@ export function createRemovalWitness({
 }
 
 /** The same event is the same request, however often it is delivered. */
-const idOf = ({ name }: Invocation, { message }: Asked): string => message?.event.id ?? name;
+const idOf = ({ name }: Invocation, { message }: Requested): string => message?.event.id ?? name;
 
 /** The facts of a request; HTTP requests are interchangeable. */
 function factsOf(request: Request): string {

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { resultOf, type Result } from '../../../functions/model/result-events.ts';
 import { triggers } from '../../../functions/triggers.ts';
-import type { Asked, Told } from './removal-witness.ts';
+import type { Requested, Told } from './removal-witness.ts';
 
 /** The used fields of a result's detail, native or of the toolkit. */
 const detailSchema = z.object({
@@ -59,13 +59,13 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
     return isRemoval;
   }
 
-  function begins({ kind, message }: Asked): void {
+  function begins({ kind, message }: Requested): void {
     const registration = message?.event.registration;
     if (kind === 'remove' && registration !== undefined) offboardings.add(registration);
   }
 
   /** An event whose message does not come again has its answer; an ignored one has none. */
-  function ends({ kind, message }: Asked, told: Told): void {
+  function ends({ kind, message }: Requested, told: Told): void {
     if (!message) return;
     if ('code' in told ? told.isRetryable : isWithoutAnswer(told.outcome)) return;
     acknowledged.add(message.event.id);

@@ -8,16 +8,19 @@ const remove: Task = { do: 'remove' };
 const change: Task = { do: 'change', name: 'Renamed' };
 const reconcile: Task = { do: 'reconcile' };
 type Sent = Partial<SentEvent> & Pick<SentEvent, 'id' | 'sentAtS'>;
-const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { asksFor: 'onboarding', ...sent } });
+const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { requestsFor: 'onboarding', ...sent } });
 const offboard = (sent: Sent): Task => offboardTenant({ elementKey: 'taxify', ...sent });
 
 const second = 'freshdeskv2';
-const offboardTenant = (sent: Sent): Task => ({ do: 'deliver', event: { asksFor: 'offboarding', ...sent } });
+const offboardTenant = (sent: Sent): Task => ({
+  do: 'deliver',
+  event: { requestsFor: 'offboarding', ...sent },
+});
 const putSecret = (key: string): Task => ({ do: 'put-secret', key });
 const applySecret: Task = { do: 'apply-secret' };
 const redriven = (sent: Sent): Task => ({
   do: 'deliver',
-  event: { asksFor: 'onboarding', ...sent },
+  event: { requestsFor: 'onboarding', ...sent },
   isRedriven: true,
 });
 const away = (task: Task): Task => ({ ...task, isElsewhere: true });
@@ -296,7 +299,7 @@ const anyClock = [slow, 0, fast];
 
 const early = { id: 'on-1', sentAtS: -60 };
 const aheadOn = { id: 'on-1', sentAtS: 0, aheadS: 90 };
-const aheadOff: Sent = { id: 'off-2', sentAtS: 4, aheadS: 3_600, asksFor: 'offboarding' };
+const aheadOff: Sent = { id: 'off-2', sentAtS: 4, aheadS: 3_600, requestsFor: 'offboarding' };
 
 /** Too large for every schedule: explored at random. */
 export const largeBounds: readonly Scenario[] = [

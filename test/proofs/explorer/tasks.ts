@@ -21,7 +21,7 @@ import { cloudElementsCallsOf } from './cloud-elements-calls.ts';
 import { createCloudElementsModel, type CloudElementsModel } from './cloud-elements-model.ts';
 import { createInMemoryStore } from './in-memory-store.ts';
 import { messageOf, redriven, type Message, type SentEvent } from './messages.ts';
-import type { Asked, Told } from './removal-witness.ts';
+import type { Requested, Told } from './removal-witness.ts';
 import { createWitness } from './witness.ts';
 import type { Invocation, World } from './world.ts';
 
@@ -81,9 +81,9 @@ export function createOutside(
   function perform(invocation: Invocation, task: Task): void {
     const message = task.do === 'deliver' ? receive(task) : undefined;
     const [change] = changes;
-    const asked = askedBy(task, message, world.now() + invocation.aheadMs);
-    witness.begins(invocation, asked);
-    const run = message ? deliver(invocation, task, message) : runTask(invocation, task, asked);
+    const requested = requestedBy(task, message, world.now() + invocation.aheadMs);
+    witness.begins(invocation, requested);
+    const run = message ? deliver(invocation, task, message) : runTask(invocation, task, requested);
     run
       .catch((error: unknown): { told: Told } => {
         if (!(error instanceof OnboardingError)) {
@@ -123,7 +123,7 @@ export function createOutside(
     { event, body, arrivedAt }: Message,
   ): Promise<Ended> {
     const { deadlineAt, parts } = partsOf(invocation, task);
-    if (event.asksFor === 'offboarding') {
+    if (event.requestsFor === 'offboarding') {
       const offboarding = offboardingFromEvent(body, arrivedAt);
       const outcome = await createOffboarding(parts).offboard(offboarding, { deadlineAt });
       return { told: { outcome } };
@@ -142,7 +142,7 @@ export function createOutside(
     return { told: { outcome }, row };
   }
 
-  async function runTask(invocation: Invocation, task: Task, asked: Asked): Promise<Ended> {
+  async function runTask(invocation: Invocation, task: Task, requested: Requested): Promise<Ended> {
     const { deadlineAt, parts } = partsOf(invocation, task);
     const key = keyOf(task);
     switch (task.do) {
@@ -156,7 +156,7 @@ export function createOutside(
         return { told: { outcome }, row };
       }
       case 'remove': {
-        const removal = { times: { own: asked.beganAt }, by: undefined };
+        const removal = { times: { own: requested.beganAt }, by: undefined };
         const { outcome } = await createRemoving(parts).remove(key, removal, { deadlineAt });
         return { told: { outcome } };
       }
@@ -244,13 +244,13 @@ function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey 
   return { tenantId, elementKey };
 }
 
-function askedBy(task: Task, message: Message | undefined, beganAt: number): Asked {
+function requestedBy(task: Task, message: Message | undefined, beganAt: number): Requested {
   if (!message) {
     const isOther = task.do === 'deliver' || task.do === 'put-secret' || task.do === 'apply-secret';
     return { ...keyOf(task), kind: isOther ? 'change' : task.do, message, beganAt };
   }
-  const { asksFor, tenantId = 'acme', elementKey } = message.event;
-  const isRemoval = asksFor === 'offboarding';
+  const { requestsFor, tenantId = 'acme', elementKey } = message.event;
+  const isRemoval = requestsFor === 'offboarding';
   return {
     kind: isRemoval ? 'remove' : 'provision',
     tenantId,
@@ -268,7 +268,7 @@ const isAppliedBy = (told: Told): boolean =>
 
 /** Whether the task may remove an instance. */
 export const isRemoval = (task: Task): boolean =>
-  task.do === 'remove' || (task.do === 'deliver' && task.event.asksFor === 'offboarding');
+  task.do === 'remove' || (task.do === 'deliver' && task.event.requestsFor === 'offboarding');
 
 /** As deployed. */
 export const lastsMs = functionTimeoutMs;

@@ -1,6 +1,6 @@
 import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
 import type { CloudElementsModel, ModelInstance } from './cloud-elements-model.ts';
-import { createRemovalWitness, nameOf, type Asked, type Told } from './removal-witness.ts';
+import { createRemovalWitness, nameOf, type Requested, type Told } from './removal-witness.ts';
 import type { Secret } from './aws-calls.ts';
 import { createResultsWitness } from './results-witness.ts';
 import type { Invocation, World } from './world.ts';
@@ -14,8 +14,8 @@ export type Create = {
   isLate: boolean;
 };
 
-const fenceOf = ({ status, provisionId, attemptId, leaseExpiresAt }: InstanceRow): string =>
-  `${status} ${provisionId} ${attemptId} ${leaseExpiresAt}`;
+const fenceOf = ({ status, provisionId, claimId, leaseExpiresAt }: InstanceRow): string =>
+  `${status} ${provisionId} ${claimId} ${leaseExpiresAt}`;
 
 /** Checks the promises of the service, and records the first that is broken. */
 export function createWitness({
@@ -37,7 +37,7 @@ export function createWitness({
 }) {
   let violation: string | undefined;
   const creates: Create[] = [];
-  const asked = new Map<string, Asked>();
+  const requested = new Map<string, Requested>();
   /** By the row's key: instances that were active, so callers may know them or their tokens. */
   const everActive = new Map<string, Set<number>>();
 
@@ -95,7 +95,7 @@ export function createWitness({
       const isOnItsWayOut = after?.status === 'deleting' && after.provisionId === before.provisionId;
       if (!isStill && !isOnItsWayOut) report(`instance ${before.instanceId} was active and lost its row`);
     }
-    removals.rowChanged(key, before, after, invocation, asked.get(invocation.name));
+    removals.rowChanged(key, before, after, invocation, requested.get(invocation.name));
     if (results.rowChanged(before, after)) removals.isGone(key.tenantId, whatIsThere(key.tenantId));
   }
 
@@ -123,9 +123,9 @@ export function createWitness({
   const origins = () => [...new Set(rows().map(({ origin }) => origin))];
 
   /** The holder of a live claim of the row. During a removal there may be two. */
-  function holderOf({ status, attemptId, leaseExpiresAt }: InstanceRow): Invocation | undefined {
+  function holderOf({ status, claimId, leaseExpiresAt }: InstanceRow): Invocation | undefined {
     if (leaseExpiresAt === 0 || status === 'deleting' || status === 'removed') return undefined;
-    return [...world.invocations].find(({ name }) => attemptId.startsWith(`${name}.`));
+    return [...world.invocations].find(({ name }) => claimId.startsWith(`${name}.`));
   }
 
   /** A create is about to be sent. */
@@ -162,8 +162,8 @@ export function createWitness({
     if (isInUse) report(`instance ${id} is removed while it is in use`);
   }
 
-  function begins(invocation: Invocation, what: Asked): void {
-    asked.set(invocation.name, what);
+  function begins(invocation: Invocation, what: Requested): void {
+    requested.set(invocation.name, what);
     removals.begins(invocation, what);
     results.begins(what);
   }
@@ -175,7 +175,7 @@ export function createWitness({
     row?: Pick<InstanceRow, keyof InstanceKey | 'status' | 'instanceId'>,
   ): void {
     if (invocation.pending.length > 0) report(`${invocation.name} has returned and is still at work`);
-    const what = asked.get(invocation.name);
+    const what = requested.get(invocation.name);
     if (!what) return;
     if (row && 'outcome' in told) answers(told.outcome, row);
     keysAreKept();

@@ -30,7 +30,7 @@ Options
 Exit status: 0 nothing was lost, duplicated, leaked or answered otherwise than documented · 1 something was · 2 command line
 wrong, or no emulator.`;
 
-const asked = commandLine(help, (args) => {
+const chosen = commandLine(help, (args) => {
   const { values } = parseOptions({
     args,
     options: {
@@ -51,7 +51,7 @@ const asked = commandLine(help, (args) => {
     limitMs: wholeNumber('limit-minutes', values['limit-minutes']) * 60_000,
   };
 });
-const { events, requests, inputs, seed, limitMs } = asked;
+const { events, requests, inputs, seed, limitMs } = chosen;
 
 const endpoint = endpointOrExit();
 
@@ -96,7 +96,7 @@ print(`\n${bold('Deploying to')} ${endpoint}`);
 await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`], { directory: tmpdir() });
 const stack = await startDeployedStack(
   { queue: { visibilityTimeoutMs, maxReceiveCount }, platformSecret: startSecrets },
-  { ...(asked.directory !== undefined && { directory: asked.directory }) },
+  { ...(chosen.directory !== undefined && { directory: chosen.directory }) },
 );
 stack.simulator.rotateSecrets(startSecrets);
 const limit = new AbortController();

@@ -12,6 +12,16 @@ export type Guard = {
   tests: readonly string[];
 };
 
+/** Finds a guard in a file, however the formatter has broken its lines. */
+export const patternOf = (guard: string): RegExp =>
+  new RegExp(
+    guard
+      .trim()
+      .split(/\s+/)
+      .map((word) => word.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`))
+      .join('\\s+'),
+  );
+
 const provision = 'functions/core/provision.ts';
 const lifecycle = 'functions/core/lifecycle.ts';
 const settle = 'functions/core/settle.ts';
@@ -30,29 +40,29 @@ export const guards: readonly Guard[] = [
   {
     name: 'the removal that outdates an onboarding',
     file: lifecycle,
-    guard: 'if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {',
-    without: 'if (askedBy && row.attemptId === askedBy.eventId) {',
+    guard: 'if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {',
+    without: 'if (requestedBy && row.claimId === requestedBy.eventId) {',
     tests: ['removal-and-time.test'],
   },
   {
     name: 'the onboarding that outdates a removal',
     file: remove,
-    guard: 'if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {',
-    without: 'if (areRemovalsOutdated({}, {}) && row.attemptId === key.tenantId) {',
+    guard: 'if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {',
+    without: 'if (areRemovalsOutdated({}, {}) && row.claimId === key.tenantId) {',
     tests: ['removal-and-time.test'],
   },
   {
     name: 'the removal that was carried out before',
     file: remove,
     guard: 'if (isCarriedOut(row, removal)) {',
-    without: 'if (row.attemptId === key.tenantId) {',
+    without: 'if (row.claimId === key.tenantId) {',
     tests: ['removal-and-time.test'],
   },
   {
     name: 'the tombstone of a tenant that an event reads after its claim',
     file: provision,
-    guard: 'if (asked && (await isOutdatedByTenant(claimed, asked))) {',
-    without: 'if (asked && claimed.row.attemptId === settings.tenantId) {',
+    guard: 'if (requested && (await isOutdatedByTenant(claimed, requested))) {',
+    without: 'if (requested && claimed.row.claimId === settings.tenantId) {',
     tests: ['removal-and-time.test'],
   },
   {
@@ -65,10 +75,10 @@ export const guards: readonly Guard[] = [
   {
     name: 'the fence of the commit',
     file: settle,
-    guard: `export const heldBy = ({ status, provisionId, attemptId }: InstanceRow): Expected => ({
+    guard: `export const heldBy = ({ status, provisionId, claimId }: InstanceRow): Expected => ({
   status,
   provisionId,
-  attemptId,
+  claimId,
 });`,
     without: `export const heldBy = ({ status, provisionId }: InstanceRow): Expected =>
   ({ status, provisionId }) as Expected;`,
@@ -99,14 +109,14 @@ export const guards: readonly Guard[] = [
   {
     name: 'the look-up after a claim that died',
     file: lifecycle,
-    guard: "return row.contested || row.status === 'provisioning';",
-    without: 'return row.contested;',
+    guard: "return row.inDoubt || row.status === 'provisioning';",
+    without: 'return row.inDoubt;',
     tests: ['provision.test'],
   },
   {
     name: 'the look-up for a row in doubt',
     file: lifecycle,
-    guard: "return row.contested || row.status === 'provisioning';",
+    guard: "return row.inDoubt || row.status === 'provisioning';",
     without: "return row.status === 'provisioning';",
     tests: ['provision.test', 'remove.test'],
   },
@@ -148,7 +158,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'comparing tags here',
     file: cloudElements,
-    guard: "if (!hasTag(shown, tag)) return { kind: 'unasked' };",
+    guard: "if (!hasTag(shown, tag)) return { kind: 'unrequested' };",
     without: '',
     tests: ['cloud-elements-search.test'],
   },
@@ -197,7 +207,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'recognizing one’s own write',
     file: settle,
-    guard: 'return write.won || write.current?.attemptId === row.attemptId;',
+    guard: 'return write.won || write.current?.claimId === row.claimId;',
     without: 'return write.won;',
     tests: ['provision.test'],
   },
@@ -225,8 +235,9 @@ export const guards: readonly Guard[] = [
   {
     name: 'taking no credential from an event',
     file: configuration,
-    guard: 'if (outside.length > 0 && askedBy !== undefined) return notAllowed(elementKey, outside, faults);',
-    without: 'if (outside.length > 0 && askedBy !== undefined) return undefined;',
+    guard:
+      'if (outside.length > 0 && requestedBy !== undefined) return notAllowed(elementKey, outside, faults);',
+    without: 'if (outside.length > 0 && requestedBy !== undefined) return undefined;',
     tests: ['provenance/sequences'],
   },
   {
@@ -337,8 +348,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'acknowledging only a repeat that is recorded',
     file: provision,
-    guard: "if (write.won) return { outcome: 'replayed', row: asked };",
-    without: "return { outcome: 'replayed', row: asked };",
+    guard: "if (write.won) return { outcome: 'replayed', row: requested };",
+    without: "return { outcome: 'replayed', row: requested };",
     tests: ['explorer.test'],
   },
   {
@@ -445,8 +456,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'a registration of an instance that was removed',
     file: lifecycle,
-    guard: '(isOfRegistration(row, askedBy) && !isOfFormer)',
-    without: 'isOfRegistration(row, askedBy)',
+    guard: '(isOfRegistration(row, requestedBy) && !isOfFormer)',
+    without: 'isOfRegistration(row, requestedBy)',
     tests: ['provenance.test'],
   },
   {
@@ -480,22 +491,22 @@ export const guards: readonly Guard[] = [
   {
     name: 'the recheck of abandoned generations',
     file: lifecycle,
-    guard: 'return contested || formers?.length ? nowMs + recheckMs : undefined;',
-    without: 'return contested ? nowMs + recheckMs : undefined;',
+    guard: 'return inDoubt || formers?.length ? nowMs + recheckMs : undefined;',
+    without: 'return inDoubt ? nowMs + recheckMs : undefined;',
     tests: ['provenance/provenance'],
   },
   {
     name: 'the conflict of a toolkit request with an instance that a request has configured',
     file: lifecycle,
-    guard: "askedBy.dialect !== 'native' && row.source !== 'request'",
-    without: "askedBy.dialect !== 'native'",
+    guard: "requestedBy.dialect !== 'native' && row.source !== 'request'",
+    without: "requestedBy.dialect !== 'native'",
     tests: ['provenance/provenance'],
   },
   {
     name: 'recognizing an event that was answered',
     file: lifecycle,
-    guard: '(isAnswered(row, askedBy) || isAnyContent(row, askedBy))',
-    without: 'isAnyContent(row, askedBy)',
+    guard: '(isAnswered(row, requestedBy) || isAnyContent(row, requestedBy))',
+    without: 'isAnyContent(row, requestedBy)',
     tests: ['provenance/provenance'],
   },
   {
@@ -550,7 +561,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the new fence of a row that is trusted',
     file: trust,
-    guard: `    attemptId,
+    guard: `    claimId,
     source: 'secret',`,
     without: "    source: 'secret',",
     tests: ['core/trust'],

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import { commandLine, parseOptions, UsageError } from '../../../infra/cli/command.ts';
 import { bad, bold, dim, good, print } from '../../../infra/cli/terminal.ts';
-import { guards, type Guard } from './guards.ts';
+import { guards, patternOf, type Guard } from './guards.ts';
 
 const help = `Takes the guards of the protocol out of a copy of the code, one at a time, and runs the tests that must notice. A
 guard whose absence no test notices either needs a test or is not needed.
@@ -61,10 +61,11 @@ process.exitCode = missed.length === 0 ? 0 : 1;
 async function withoutGuard({ name, file, guard, without, tests }: Guard): Promise<string | undefined> {
   const path = join(directory, file);
   const source = readFileSync(path, 'utf8');
-  if (source.split(guard).length !== 2) throw new Error(`${name}: not exactly once in ${file}: ${guard}`);
+  const pattern = patternOf(guard);
+  if (source.split(pattern).length !== 2) throw new Error(`${name}: not exactly once in ${file}: ${guard}`);
   writeFileSync(
     path,
-    source.replace(guard, () => without),
+    source.replace(pattern, () => without),
   );
   try {
     return await firstFailure(tests);

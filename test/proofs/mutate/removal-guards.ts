@@ -18,33 +18,33 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the tombstone against late onboardings',
     file: lifecycle,
-    guard: 'if (askedBy && isRequestOutdated(momentOf(askedBy), removedTimesOf(row))) {',
-    without: 'if (askedBy && row.revision === -1) {',
+    guard: 'if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {',
+    without: 'if (requestedBy && row.revision === -1) {',
     tests: ['explorer.test'],
   },
   {
     name: 'the age of an offboarding',
     file: remove,
-    guard: 'if (areRemovalsOutdated(removal.times, askedTimesOf(row))) {',
+    guard: 'if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {',
     without: 'if (row.revision === -1) {',
     tests: ['explorer.test'],
   },
   {
     name: 'the new fence of a row that is requested again',
     file: lifecycle,
-    guard: `    ...askedAt(row, momentOf(askedBy)),
-    attemptId,
-    askedBy,`,
-    without: `    ...askedAt(row, momentOf(askedBy)),
-    askedBy,`,
+    guard: `    ...requestedAt(row, momentOf(requestedBy)),
+    claimId,
+    requestedBy,`,
+    without: `    ...requestedAt(row, momentOf(requestedBy)),
+    requestedBy,`,
     tests: ['explorer.test'],
   },
   {
     name: 'the time of the latest onboarding',
     file: lifecycle,
-    guard: `    ...askedAt(row, momentOf(askedBy)),
-    attemptId,`,
-    without: '    attemptId,',
+    guard: `    ...requestedAt(row, momentOf(requestedBy)),
+    claimId,`,
+    without: '    claimId,',
     tests: ['explorer.test'],
   },
   {
@@ -79,15 +79,15 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'five seconds between two clocks',
     file: moments,
-    guard: 'if (asked.clock !== removal.clock) return asked.at - removal.at > clockSkewMs;',
-    without: 'if (asked.clock !== removal.clock) return asked.at > removal.at;',
+    guard: 'if (requested.clock !== removal.clock) return requested.at - removal.at > clockSkewMs;',
+    without: 'if (requested.clock !== removal.clock) return requested.at > removal.at;',
     tests: ['explorer.test'],
   },
   {
     name: 'the removal within one second',
     file: moments,
-    guard: 'return Math.floor(asked.at / 1_000) > Math.floor(removal.at / 1_000);',
-    without: 'return Math.floor(asked.at / 1_000) >= Math.floor(removal.at / 1_000);',
+    guard: 'return Math.floor(requested.at / 1_000) > Math.floor(removal.at / 1_000);',
+    without: 'return Math.floor(requested.at / 1_000) >= Math.floor(removal.at / 1_000);',
     tests: ['moments.test'],
   },
   {
@@ -156,8 +156,8 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the age of an onboarding',
     file: onboard,
-    guard: 'if (askedBy && now() - askedBy.sentAt > timing.oldestOnboardingMs) {',
-    without: 'if (askedBy?.sentAt === -1) {',
+    guard: 'if (requestedBy && now() - requestedBy.sentAt > timing.oldestOnboardingMs) {',
+    without: 'if (requestedBy?.sentAt === -1) {',
     tests: ['explorer.test'],
   },
   {
@@ -180,15 +180,15 @@ export const removalGuards: readonly Guard[] = [
       ? await claimFailed(retryOf, claimant, deadlineAt)
       : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
-    if (asked && (await isOutdatedByTenant(claimed, asked))) {`,
-    without: `    const asked = retryOf ? askedTimesOf(retryOf) : askedBy && momentsOf(momentOf(askedBy));
-    const isRemoved = asked && (await isTenantRemovedSince(store, settings.tenantId, asked));
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    if (requested && (await isOutdatedByTenant(claimed, requested))) {`,
+    without: `    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    const isRemoved = requested && (await isTenantRemovedSince(store, settings.tenantId, requested));
     const claimed = retryOf
       ? await claimFailed(retryOf, claimant, deadlineAt)
       : await claimRow(claimant, deadlineAt);
     if ('outcome' in claimed) return claimed;
-    if (asked && isRemoved) {`,
+    if (requested && isRemoved) {`,
     tests: ['explorer.test'],
   },
   {
@@ -215,7 +215,7 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the answer to a removal that was carried out',
     file: remove,
-    guard: 'const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, attemptId));',
+    guard: 'const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, claimId));',
     without: 'const isDone = true;',
     tests: ['explorer.test'],
   },
@@ -229,7 +229,7 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the notice of a conflict',
     file: provision,
-    guard: 'if (!askedBy || isAnswered(row, askedBy)) return conflict;',
+    guard: 'if (!requestedBy || isAnswered(row, requestedBy)) return conflict;',
     without: 'if (conflict) return conflict;',
     tests: ['explorer.test'],
   },
@@ -244,7 +244,7 @@ export const removalGuards: readonly Guard[] = [
     name: 'the tombstone before the reconciler fails a claim',
     file: reconcile,
     guard:
-      'row.askedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, askedTimesOf(row)));',
+      'row.requestedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, requestedTimesOf(row)));',
     without: 'false;',
     tests: ['removal-and-time.test'],
   },
@@ -293,14 +293,14 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the toolkit’s answer from the whole tenant alone',
     file: results,
-    guard: 'const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;',
-    without: 'const registration = registrationOf({ askedBy: by });',
+    guard: 'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
+    without: 'const registration = registrationOf({ requestedBy: by });',
     tests: ['explorer.test'],
   },
   {
     name: 'the toolkit’s answer to its own removals alone',
     file: results,
-    guard: 'const registration = isOfTenant ? registrationOf({ askedBy: by }) : undefined;',
+    guard: 'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
     without: 'const registration = registrationOf(row);',
     tests: ['explorer.test'],
   },

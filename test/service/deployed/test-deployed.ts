@@ -18,7 +18,7 @@ Options
 
 Exit status: 0 all passed · 1 some failed · 2 command line wrong, or no emulator.`;
 
-const asked = commandLine(
+const requested = commandLine(
   help,
   (args) => parseOptions({ args, options: { previous: { type: 'string', default: 'HEAD~1' } } }).values,
 );
@@ -38,7 +38,7 @@ const endpoint = endpointOrExit();
 
 print(`\n${bold('Deploying to')} ${endpoint}\n`);
 await cdk(['bootstrap', `aws://000000000000/${environment.AWS_REGION}`]);
-const previous = checkOut(asked.previous);
+const previous = checkOut(requested.previous);
 try {
   process.exitCode = await runTests(previous);
   print(

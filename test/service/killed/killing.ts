@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../../functions/model/timing.ts';
 import type { FunctionName } from '../../../functions/triggers.ts';
 import { startService, type Service } from '../../support/running-service.ts';
+import { fromStored, storedName } from '../../../functions/model/table.ts';
 
 /**
  * A function's process is killed with SIGKILL at each request that it makes to any server, one after the other: before
@@ -26,9 +27,9 @@ type Scenario = {
   /** Time between the preparation and the request. */
   waitMs?: number;
   /** The request whose function is killed. */
-  ask: (tenantId: string) => Promise<unknown>;
+  request: (tenantId: string) => Promise<unknown>;
   /** Repeats the request; true once it has succeeded. */
-  askAgain: (tenantId: string) => Promise<boolean>;
+  retry: (tenantId: string) => Promise<boolean>;
   /** A request at which the function must have been killed. */
   strikes: string;
   /** Creates sent for a tenant (default 1), and one more if the function was killed before it took effect. */
@@ -41,8 +42,8 @@ const scenarios: Scenario[] = [
   {
     what: 'provisions',
     victim: 'provision-instance',
-    ask: provision,
-    askAgain: isDone(provision),
+    request: provision,
+    retry: isDone(provision),
     strikes: 'TrentService.Encrypt',
     leaves: oneInstance,
   },
@@ -51,8 +52,8 @@ const scenarios: Scenario[] = [
     victim: 'provision-instance',
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
     waitMs: leaseMs,
-    ask: provision,
-    askAgain: isDone(provision),
+    request: provision,
+    retry: isDone(provision),
     strikes: 'GET /instances',
     leaves: oneInstance,
   },
@@ -62,8 +63,8 @@ const scenarios: Scenario[] = [
     prepare: async (tenantIds) => {
       for (const tenantId of tenantIds) await service.putTenantSecret(tenantId, { 'api.key': 'k' });
     },
-    ask: (tenantId) => sendEvent('onboard-tenants', 'TenantOnboarded', tenantId),
-    askAgain: isDelivered('onboard-tenants'),
+    request: (tenantId) => sendEvent('onboard-tenants', 'TenantOnboarded', tenantId),
+    retry: isDelivered('onboard-tenants'),
     strikes: 'POST /instances',
     leaves: oneInstance,
   },
@@ -71,8 +72,8 @@ const scenarios: Scenario[] = [
     what: 'changes',
     victim: 'change-instance',
     prepare: provisionAll,
-    ask: change,
-    askAgain: isDone(change),
+    request: change,
+    retry: isDone(change),
     strikes: 'PATCH /instances/{id}',
     leaves: async (tenantId) => {
       await oneInstance(tenantId);
@@ -84,8 +85,8 @@ const scenarios: Scenario[] = [
     what: 'removes',
     victim: 'remove-instance',
     prepare: provisionAll,
-    ask: remove,
-    askAgain: isDone(remove),
+    request: remove,
+    retry: isDone(remove),
     strikes: 'DELETE /instances/{id}',
     leaves: nothing,
   },
@@ -93,8 +94,8 @@ const scenarios: Scenario[] = [
     what: 'offboards by event',
     victim: 'offboard-tenants',
     prepare: provisionAll,
-    ask: (tenantId) => sendEvent('offboard-tenants', 'TenantOffboarded', tenantId),
-    askAgain: isDelivered('offboard-tenants'),
+    request: (tenantId) => sendEvent('offboard-tenants', 'TenantOffboarded', tenantId),
+    retry: isDelivered('offboard-tenants'),
     strikes: 'DELETE /instances/{id}',
     leaves: nothing,
   },
@@ -103,8 +104,8 @@ const scenarios: Scenario[] = [
     victim: 'reconcile-instances',
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
     waitMs: leaseMs,
-    ask: reconcile,
-    askAgain: reconcileAgain,
+    request: reconcile,
+    retry: reconcileAgain,
     strikes: 'TrentService.Encrypt',
     leaves: oneInstance,
   },
@@ -113,8 +114,8 @@ const scenarios: Scenario[] = [
     victim: 'reconcile-instances',
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'none'),
     waitMs: leaseMs + quiescenceMs,
-    ask: reconcile,
-    askAgain: reconcileAgain,
+    request: reconcile,
+    retry: reconcileAgain,
     strikes: 'GET /instances',
     creates: 2,
     leaves: async (tenantId) => {
@@ -137,8 +138,8 @@ const scenarios: Scenario[] = [
       for (const { status } of await Promise.all(tenantIds.map(remove))) expect(status).toBe(202);
     },
     waitMs: reconcileAgainMs,
-    ask: reconcile,
-    askAgain: reconcileAgain,
+    request: reconcile,
+    retry: reconcileAgain,
     strikes: 'DELETE /instances/{id}',
     leaves: nothing,
   },
@@ -152,8 +153,8 @@ const scenarios: Scenario[] = [
       await Promise.all(tenantIds.map(createAgain));
     },
     waitMs: recheckMs,
-    ask: reconcile,
-    askAgain: reconcileAgain,
+    request: reconcile,
+    retry: reconcileAgain,
     strikes: 'DELETE /instances/{id}',
     creates: 2,
     leaves: oneInstance,
@@ -188,8 +189,8 @@ export function describeKills(isVictim: (name: FunctionName) => boolean): void {
             ordinal: struck.length + 1 - remembered,
             moment,
           });
-          const asked = scenario.ask(tenantId);
-          await Promise.race([asked, strike.happened]);
+          const requested = scenario.request(tenantId);
+          await Promise.race([requested, strike.happened]);
           const request = strike.callOff();
           if (request === undefined) {
             survivor = tenantId;
@@ -198,9 +199,9 @@ export function describeKills(isVictim: (name: FunctionName) => boolean): void {
           struck.push(request);
 
           await makeOlder(tenantId, leaseMs);
-          await until(scenario.askAgain, tenantId, quiescenceMs);
+          await until(scenario.retry, tenantId, quiescenceMs);
           await until(isSettled, tenantId, recheckMs);
-          await asked;
+          await requested;
           await scenario.leaves(tenantId);
           const isCreateLost = request === 'POST /instances' && moment === 'before it takes effect';
           expect(service.postsFor(tenantId)).toBe((scenario.creates ?? 1) + (isCreateLost ? 1 : 0));
@@ -280,7 +281,7 @@ async function rowOf(tenantId: string): Promise<Record<string, unknown> | undefi
   const { Item } = await service.dynamoDb.send(
     new GetItemCommand({ TableName: service.stack.tableName, Key: keyOf(tenantId), ConsistentRead: true }),
   );
-  return Item && unmarshall(Item);
+  return Item && fromStored(unmarshall(Item));
 }
 
 /** Makes a row older: its leases and deadlines come nearer and pass. */
@@ -290,7 +291,7 @@ async function makeOlder(tenantId: string, ms: number): Promise<void> {
     'leaseExpiresAt',
     'sendDeadline',
     'checkAt',
-    'askedAt',
+    'requestedAt',
     'removedAt',
     'createdAt',
     'updatedAt',
@@ -303,8 +304,8 @@ async function makeOlder(tenantId: string, ms: number): Promise<void> {
       new UpdateItemCommand({
         TableName: service.stack.tableName,
         Key: keyOf(tenantId),
-        UpdateExpression: `SET ${present.map((name) => `${name} = ${name} - :ms`).join(', ')}`,
-        ConditionExpression: present.map((name) => `${name} = :${name}`).join(' AND '),
+        UpdateExpression: `SET ${present.map((name) => `${storedName(name)} = ${storedName(name)} - :ms`).join(', ')}`,
+        ConditionExpression: present.map((name) => `${storedName(name)} = :${name}`).join(' AND '),
         ExpressionAttributeValues: marshall({ ...asRead, ':ms': ms }),
       }),
     );
@@ -333,8 +334,8 @@ function remove(tenantId: string): Promise<Response> {
 }
 
 /** 202: not yet. */
-function isDone(ask: (tenantId: string) => Promise<Response>) {
-  return async (tenantId: string) => [200, 201, 204].includes((await ask(tenantId)).status);
+function isDone(request: (tenantId: string) => Promise<Response>) {
+  return async (tenantId: string) => [200, 201, 204].includes((await request(tenantId)).status);
 }
 
 function queueOf(name: FunctionName) {
@@ -393,11 +394,11 @@ async function dieWhileCreating(tenantIds: readonly string[], effect: 'applied' 
     effect,
     outcome: { kind: 'stall' },
   });
-  const asked = tenantIds.map(provision);
+  const requested = tenantIds.map(provision);
   const posts = () => tenantIds.reduce((sum, tenantId) => sum + service.postsFor(tenantId), 0);
   await expect.poll(posts, { interval: 5, timeout: 5_000 }).toBe(tenantIds.length);
   service.stack.kill('provision-instance');
-  for (const { status } of await Promise.all(asked)) expect(status).toBe(500);
+  for (const { status } of await Promise.all(requested)) expect(status).toBe(500);
 }
 
 async function provisionAll(tenantIds: readonly string[]): Promise<void> {

@@ -141,8 +141,8 @@ async function expectUnknownSource(service: Service, row: EarlierRow): Promise<v
   });
   const own = { 'api.key': 'x', 'base.url': 'https://elsewhere.example' };
   expect(await service.patch(pathOf(row), { configuration: own })).toMatchObject({ status: 409 });
-  const harmless = { configuration: { 'pagination.max': 7 } };
-  expect(await service.patch(pathOf(row), harmless)).toMatchObject({ status: 200 });
+  const allowListed = { configuration: { 'pagination.max': 7 } };
+  expect(await service.patch(pathOf(row), allowListed)).toMatchObject({ status: 200 });
   const [instance] = service.instancesOf(row.tenantId);
   expect(instance?.configuration).toEqual({ 'api.key': 'key-of-before', 'pagination.max': 7 });
 }
@@ -170,7 +170,7 @@ async function expectShown(service: Service, row: EarlierRow): Promise<void> {
     json: {
       status: shownStatus(kind),
       name: settings.name ?? `taxify-${tenantId}`,
-      createdDate: new Date(row.askedAt).toISOString(),
+      createdDate: new Date(row.requestedAt).toISOString(),
     },
   });
   expect(list.json).toEqual([one.json]);
@@ -240,7 +240,7 @@ const cases: Case[] = [
     kind: 'active from a request',
     title: 'an offboarding from well before the request is ignored',
     async check(service, row) {
-      const sentAt = row.askedAt - 60_000;
+      const sentAt = row.requestedAt - 60_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
       await expectKept(service, row);
     },
@@ -249,7 +249,7 @@ const cases: Case[] = [
     kind: 'active from a request',
     title: 'an offboarding by a clock three seconds slow removes it',
     async check(service, row) {
-      const sentAt = row.askedAt - 3_000;
+      const sentAt = row.requestedAt - 3_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
       await expectRemoved(service, row);
     },
@@ -258,7 +258,7 @@ const cases: Case[] = [
     kind: 'active by an event',
     title: 'an offboarding sent three seconds before that event is ignored',
     async check(service, row) {
-      const sentAt = row.askedAt - 3_000;
+      const sentAt = row.requestedAt - 3_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
       await expectKept(service, row);
     },
@@ -268,7 +268,7 @@ const cases: Case[] = [
     title: 'the same event is a repeat, whatever its settings, and gives no second result',
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'onboarding', id: onboardingId, sentAt: row.askedAt } as const;
+      const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
       const answers = await heard(service, row, async () => {
         expect(await deliver(service, row, again)).toBe('replayed');
       });
@@ -482,7 +482,7 @@ const cases: Case[] = [
       expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const { registrationId, askedAt: sentAt } = row;
+      const { registrationId, requestedAt: sentAt } = row;
       const again = { kind: 'onboarding', id: onboardingId, sentAt, registrationId } as const;
       expect(await deliver(service, row, again)).toBe('outdated');
       expect(service.instancesOf(row.tenantId)).toEqual([]);
@@ -499,7 +499,7 @@ const cases: Case[] = [
       await expectRemoved(service, row);
       expect(answers).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
       const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
       expect(await deliver(service, row, again)).toBe('already-gone');
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
@@ -525,7 +525,7 @@ const cases: Case[] = [
     title: 'an onboarding by a clock three seconds fast is too late, and a new request is not',
     async check(service, row) {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const sentAt = row.removalAskedAt + 3_000;
+      const sentAt = row.removalRequestedAt + 3_000;
       expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       await service.expectOneActiveInstance(row.tenantId);
@@ -537,7 +537,7 @@ const cases: Case[] = [
     title: 'an onboarding sent before that event is too late, and one sent after it is not',
     async check(service, row) {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const { removalAskedAt: sentAt } = row;
+      const { removalRequestedAt: sentAt } = row;
       const before = { kind: 'onboarding', sentAt: sentAt - 2_000 } as const;
       expect(await deliver(service, row, before)).toBe('outdated');
       const after = { kind: 'onboarding', sentAt: sentAt + 2_000 } as const;
@@ -551,7 +551,7 @@ const cases: Case[] = [
     title: 'the same event is a repeat that changes nothing',
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
       const answers = await heard(service, row, async () => {
         expect(await deliver(service, row, again)).toBe('already-gone');
       });
@@ -564,10 +564,10 @@ const cases: Case[] = [
     title: 'a late onboarding is ignored, and a repeated removal leaves the instance of a new request',
     async check(service, row) {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const sentAt = row.removalAskedAt - 2_000;
+      const sentAt = row.removalRequestedAt - 2_000;
       expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalAskedAt } as const;
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
       expect(await deliver(service, row, again)).toBe('carried-out');
       await service.expectOneActiveInstance(row.tenantId);
     },

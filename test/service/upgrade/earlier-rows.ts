@@ -15,9 +15,9 @@ import type { Service } from '../../support/running-service.ts';
 /** The events of the row, by the row's clock: ms since the epoch, of whole seconds. */
 type Moments = {
   /** Ten minutes ago. */
-  askedAt: number;
+  requestedAt: number;
   /** Five minutes ago. */
-  removalAskedAt: number;
+  removalRequestedAt: number;
 };
 
 /** The attributes of a kind of row beside `rowOf`, and its instances at Cloud Elements. */
@@ -45,7 +45,7 @@ const toolkit = (
 const failure = (code: string, at: number) => ({ code, detail: 'The detail of before.', at });
 const active = { instances: 1, isRecorded: true, hasToken: true };
 const anHour = 3_600_000;
-const leaseEnd = ({ askedAt }: Moments) => askedAt + 34_000;
+const leaseEnd = ({ requestedAt }: Moments) => requestedAt + 34_000;
 /** No row is due before its test: the previous version would settle it. */
 const later = () => Date.now() + anHour;
 const forgottenAt = (removedAt: number) => Math.ceil(removedAt / 1_000) + 20 * 24 * 3_600;
@@ -54,16 +54,16 @@ export const kinds = {
   'active from a request': {
     ...active,
     // A request's time has milliseconds, an event's has not.
-    row: ({ askedAt }) => ({ askedAt: askedAt + 123 }),
+    row: ({ requestedAt }) => ({ askedAt: requestedAt + 123 }),
   },
   'active by an event': {
     ...active,
-    row: ({ askedAt }) => ({ askedBy: native(onboardingId, askedAt) }),
+    row: ({ requestedAt }) => ({ askedBy: native(onboardingId, requestedAt) }),
   },
   'active by a request of the toolkit': {
     ...active,
     isOfToolkit: true,
-    row: ({ askedAt: sentAt, registrationId }) => ({
+    row: ({ requestedAt: sentAt, registrationId }) => ({
       askedBy: toolkit('sbt-0.9', onboardingId, { sentAt, registrationId }),
     }),
   },
@@ -71,20 +71,20 @@ export const kinds = {
     instances: 2,
     isRecorded: true,
     hasToken: true,
-    row: ({ askedAt }) => ({ askedAt: askedAt + 123, contested: true, checkAt: later() }),
+    row: ({ requestedAt }) => ({ askedAt: requestedAt + 123, contested: true, checkAt: later() }),
   },
   failed: {
     instances: 0,
-    row: ({ askedAt }) => ({
-      askedAt: askedAt + 123,
+    row: ({ requestedAt }) => ({
+      askedAt: requestedAt + 123,
       status: 'failed',
-      lastError: failure('refused-by-cloud-elements', askedAt + 1_000),
+      lastError: failure('refused-by-cloud-elements', requestedAt + 1_000),
     }),
   },
   'failed for a request of the toolkit': {
     instances: 0,
     isOfToolkit: true,
-    row: ({ askedAt: sentAt, registrationId }) => ({
+    row: ({ requestedAt: sentAt, registrationId }) => ({
       askedBy: toolkit('sbt-0.5', onboardingId, { sentAt, registrationId }),
       status: 'failed',
       sendDeadline: 0,
@@ -93,18 +93,18 @@ export const kinds = {
   },
   'failed after a create of unknown outcome': {
     instances: 1,
-    row: ({ askedAt }) => ({
-      askedAt: askedAt + 123,
+    row: ({ requestedAt }) => ({
+      askedAt: requestedAt + 123,
       status: 'failed',
       contested: true,
-      lastError: failure('not-created', askedAt + 1_000),
+      lastError: failure('not-created', requestedAt + 1_000),
       checkAt: later(),
     }),
   },
   'claimed by a request that died after its create': {
     instances: 1,
     row: (moments) => ({
-      askedAt: moments.askedAt + 123,
+      askedAt: moments.requestedAt + 123,
       status: 'provisioning',
       leaseExpiresAt: leaseEnd(moments),
       checkAt: later(),
@@ -114,7 +114,7 @@ export const kinds = {
     instances: 0,
     isOfToolkit: true,
     row: (moments) => ({
-      askedBy: toolkit('sbt-0.9', onboardingId, { sentAt: moments.askedAt, ...moments }),
+      askedBy: toolkit('sbt-0.9', onboardingId, { sentAt: moments.requestedAt, ...moments }),
       status: 'provisioning',
       leaseExpiresAt: leaseEnd(moments),
       checkAt: later(),
@@ -124,23 +124,23 @@ export const kinds = {
     instances: 1,
     isRecorded: true,
     isOfToolkit: true,
-    row: ({ askedAt: sentAt, removalAskedAt, registrationId }) => ({
+    row: ({ requestedAt: sentAt, removalRequestedAt, registrationId }) => ({
       // A request is no event: this event had requested the instance.
       askedBy: toolkit('sbt-0.9', onboardingId, { sentAt, registrationId }),
-      removedAt: removalAskedAt + 456,
+      removedAt: removalRequestedAt + 456,
       status: 'deleting',
-      lastError: failure('outcome-unknown', removalAskedAt + 1_000),
+      lastError: failure('outcome-unknown', removalRequestedAt + 1_000),
       checkAt: later(),
     }),
   },
   'being deleted for an event': {
     instances: 1,
     isRecorded: true,
-    row: ({ removalAskedAt }) => ({
-      askedBy: native(offboardingId, removalAskedAt),
-      removedAt: removalAskedAt,
+    row: ({ removalRequestedAt }) => ({
+      askedBy: native(offboardingId, removalRequestedAt),
+      removedAt: removalRequestedAt,
       status: 'deleting',
-      lastError: failure('outcome-unknown', removalAskedAt + 1_000),
+      lastError: failure('outcome-unknown', removalRequestedAt + 1_000),
       checkAt: later(),
     }),
   },
@@ -148,7 +148,7 @@ export const kinds = {
     instances: 1,
     isRecorded: true,
     isOfToolkit: true,
-    row: ({ removalAskedAt: sentAt, registrationId }) => ({
+    row: ({ removalRequestedAt: sentAt, registrationId }) => ({
       askedBy: toolkit('sbt-0.9', offboardingId, { sentAt, registrationId }),
       removedAt: sentAt,
       updatedAt: sentAt + 1_000,
@@ -158,40 +158,40 @@ export const kinds = {
   },
   'removed by a request': {
     instances: 0,
-    row: ({ askedAt, removalAskedAt }) => ({
-      askedBy: native(onboardingId, askedAt),
-      removedAt: removalAskedAt + 456,
+    row: ({ requestedAt, removalRequestedAt }) => ({
+      askedBy: native(onboardingId, requestedAt),
+      removedAt: removalRequestedAt + 456,
       status: 'removed',
       instanceId: 4711,
-      expiresAt: forgottenAt(removalAskedAt),
+      expiresAt: forgottenAt(removalRequestedAt),
     }),
   },
   'removed by an event': {
     instances: 0,
-    row: ({ removalAskedAt }) => ({
-      askedBy: native(offboardingId, removalAskedAt),
-      removedAt: removalAskedAt,
-      updatedAt: removalAskedAt + 1_000,
+    row: ({ removalRequestedAt }) => ({
+      askedBy: native(offboardingId, removalRequestedAt),
+      removedAt: removalRequestedAt,
+      updatedAt: removalRequestedAt + 1_000,
       status: 'removed',
       instanceId: 4711,
-      expiresAt: forgottenAt(removalAskedAt),
+      expiresAt: forgottenAt(removalRequestedAt),
     }),
   },
   'removed before it ever was': {
     instances: 0,
-    row: ({ removalAskedAt }) => ({
+    row: ({ removalRequestedAt }) => ({
       name: '',
       tags: [],
       fingerprint: '',
       harmless: {},
       sendDeadline: 0,
-      askedAt: removalAskedAt,
-      askedBy: native(offboardingId, removalAskedAt),
-      removedAt: removalAskedAt,
-      createdAt: removalAskedAt + 1_000,
-      updatedAt: removalAskedAt + 1_000,
+      askedAt: removalRequestedAt,
+      askedBy: native(offboardingId, removalRequestedAt),
+      removedAt: removalRequestedAt,
+      createdAt: removalRequestedAt + 1_000,
+      updatedAt: removalRequestedAt + 1_000,
       status: 'removed',
-      expiresAt: forgottenAt(removalAskedAt),
+      expiresAt: forgottenAt(removalRequestedAt),
     }),
   },
 } as const satisfies Record<string, Kind>;
@@ -216,7 +216,7 @@ export async function writeEarlierRow(service: Service, name: KindName): Promise
   const tenantId = newTenant();
   const key = { tenantId, elementKey: 'taxify' };
   const nowMs = Math.floor(Date.now() / 1_000) * 1_000;
-  const moments = { askedAt: nowMs - 600_000, removalAskedAt: nowMs - 300_000 };
+  const moments = { requestedAt: nowMs - 600_000, removalRequestedAt: nowMs - 300_000 };
   const registrationId = randomUUID();
   const provisionId = randomUUID();
   const settings = kind.isOfToolkit
@@ -240,16 +240,16 @@ export async function writeEarlierRow(service: Service, name: KindName): Promise
     provisionId,
     attemptId: randomUUID(),
     leaseExpiresAt: 0,
-    sendDeadline: moments.askedAt + 25_000,
+    sendDeadline: moments.requestedAt + 25_000,
     contested: false,
     origin: service.simulator.url,
     ...made,
     fingerprint: earlierFingerprint({ ...key, ...made }),
-    askedAt: moments.askedAt,
+    askedAt: moments.requestedAt,
     instanceId: recorded?.id,
     token: kind.hasToken && recorded ? await service.encryptToken(recorded.token, key) : undefined,
-    createdAt: moments.askedAt,
-    updatedAt: moments.askedAt + 1_000,
+    createdAt: moments.requestedAt,
+    updatedAt: moments.requestedAt + 1_000,
     ...kind.row({ ...moments, registrationId }),
   };
   const inIndex = row['checkAt'] === undefined ? {} : { unsettled: 'yes' };

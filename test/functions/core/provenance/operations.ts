@@ -47,17 +47,17 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       await createChanging(parts)(key, changes, { deadlineAt });
       return 'changed';
     });
-  const provision = (who: string, configuration: Configuration, askedBy?: EventOrigin) =>
+  const provision = (who: string, configuration: Configuration, requestedBy?: EventOrigin) =>
     world.invoke(`${who} asks with ${JSON.stringify(configuration)}`, async (parts, deadlineAt) => {
       const name = random.chance(0.2) ? 'Store' : 'Shop';
       const settings = settingsOf(
         key,
-        askedBy?.dialect === 'sbt-0.9' ? {} : { name, configuration },
-        askedBy,
+        requestedBy?.dialect === 'sbt-0.9' ? {} : { name, configuration },
+        requestedBy,
       );
       const { outcome } = await createProvisioning(parts)(settings, {
         deadlineAt,
-        recordRefusal: askedBy !== undefined,
+        recordRefusal: requestedBy !== undefined,
       });
       return outcome;
     });
@@ -78,7 +78,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
           return await parts.store.replace(row, expected);
         } finally {
           // Also when the response is lost.
-          if (world.find(key)?.attemptId === row.attemptId) world.vouchFor(row.instanceId);
+          if (world.find(key)?.claimId === row.claimId) world.vouchFor(row.instanceId);
         }
       };
       const trusted = await createTrusting({ ...parts, store: { ...parts.store, replace } })(key, {
@@ -100,10 +100,10 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       return JSON.stringify(tally);
     });
 
-  function remove(askedBy?: EventOrigin): Promise<void> {
-    return world.invoke(askedBy ? 'an offboarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
-      const moment = askedBy ? momentOf(askedBy) : { clock: 'own' as const, at: world.now() };
-      const removal = { times: momentsOf(moment), by: askedBy };
+  function remove(requestedBy?: EventOrigin): Promise<void> {
+    return world.invoke(requestedBy ? 'an offboarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
+      const moment = requestedBy ? momentOf(requestedBy) : { clock: 'own' as const, at: world.now() };
+      const removal = { times: momentsOf(moment), by: requestedBy };
       return (await createRemoving(parts).remove(key, removal, { deadlineAt })).outcome;
     });
   }

@@ -16,7 +16,7 @@ const own = { 'api.key': 'own' };
 const address = { ...own, 'base.url': 'https://elsewhere.example/path' };
 const event = (
   tenantId: string,
-  { eventId = 'event-1', ...asked }: { eventId?: string; name?: string } = {},
+  { eventId = 'event-1', ...requested }: { eventId?: string; name?: string } = {},
 ) =>
   settingsFromEvent(
     {
@@ -24,7 +24,7 @@ const event = (
       source: 'tests',
       'detail-type': 'TenantOnboarded',
       time: new Date().toISOString(),
-      detail: { tenantId, ...asked },
+      detail: { tenantId, ...requested },
     },
     Date.now(),
   );
@@ -52,10 +52,10 @@ const ofEarlierVersion = (row: InstanceRow): InstanceRow => {
 
 const other = (tenantId: string) => taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
 const formerOf = ({ provisionId, name, createdAt }: InstanceRow) => ({ provisionId, name, createdAt });
-const failedAndQuiet = async (contested = true) => {
+const failedAndQuiet = async (inDoubt = true) => {
   const tenantId = newTenant();
   const killed = await servers.killedWhileCreating(tenantId, 'none');
-  const failed = { ...killed, status: 'failed', contested, leaseExpiresAt: 0 } as const;
+  const failed = { ...killed, status: 'failed', inDoubt, leaseExpiresAt: 0 } as const;
   await servers.store.replace(failed, killed);
   servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
   return { tenantId, failed };
@@ -199,7 +199,7 @@ describe('a claim over a failed row', () => {
     const row = await servers.rowOf(tenantId);
     expect(row?.provisionId).not.toBe(failed.provisionId);
     expect(row).toMatchObject({
-      contested: false,
+      inDoubt: false,
       createdAt: failed.createdAt,
       formers: [formerOf(failed)],
       checkAt: expect.any(Number),
@@ -237,7 +237,7 @@ describe('a claim over a failed row', () => {
     const { tenantId, failed } = await failedAndQuiet();
     await servers.provision(taxify(tenantId));
     const row = await servers.expectOneActiveInstance(tenantId);
-    expect(row).toMatchObject({ provisionId: failed.provisionId, contested: true });
+    expect(row).toMatchObject({ provisionId: failed.provisionId, inDoubt: true });
     expect(row.formers).toBeUndefined();
   });
 

@@ -117,8 +117,8 @@ export function createWorld(random: Random) {
     }
   }
 
-  function create(asked: Asked): ModelInstance {
-    const { tenantId, elementKey, tags, configuration } = asked;
+  function create(requested: Asked): ModelInstance {
+    const { tenantId, elementKey, tags, configuration } = requested;
     const id = instances.length + 1;
     const createdDate = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
     const instance: ModelInstance = {
@@ -139,14 +139,14 @@ export function createWorld(random: Random) {
 
   function cloudElementsFor(invocation: Invocation): CloudElements {
     return {
-      create: (asked) =>
+      create: (requested) =>
         outside(invocation, 1_000, (): CreateOutcome | Promise<CreateOutcome> => {
           const way = isQuiet ? 0 : random.fraction();
-          if (way < 0.55) return { kind: 'created', instance: create(asked) };
-          if (way < 0.65) create(asked);
-          else if (way < 0.75) later('create', slowestCreateMs, () => void create(asked));
+          if (way < 0.55) return { kind: 'created', instance: create(requested) };
+          if (way < 0.65) create(requested);
+          else if (way < 0.75) later('create', slowestCreateMs, () => void create(requested));
           // Later than assumed, but before the recheck.
-          else if (way < 0.85) later('overdue create', recheckMs / 2, () => void create(asked));
+          else if (way < 0.85) later('overdue create', recheckMs / 2, () => void create(requested));
           else if (way > 0.92) return mishap();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
         }),

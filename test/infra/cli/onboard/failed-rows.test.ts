@@ -42,7 +42,7 @@ async function failedRowsOf(name: string, content: string): Promise<{ file: stri
 
 const standsFor = async (file: string) => {
   const { rows } = await readManifest(file);
-  return rows.map((row) => (isGood(row) ? JSON.parse(row.ask.detail) : 'bad'));
+  return rows.map((row) => (isGood(row) ? JSON.parse(row.request.detail) : 'bad'));
 };
 
 test('documented flags of a bad row are kept, and nothing else beside them', async () => {

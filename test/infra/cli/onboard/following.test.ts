@@ -4,13 +4,14 @@ import { expect, test } from 'vitest';
 import { settingsOf, type Configuration } from '../../../../functions/model/instance.ts';
 import { endOf, endWithoutSending, readStates } from '../../../../infra/cli/onboard/following.ts';
 import { startDynamoDb } from '../../../../infra/local/aws/dynamodb.ts';
+import { toStored } from '../../../../functions/model/table.ts';
 
 const key = { tenantId: 'acme', elementKey: 'taxify' };
 const settings = (configuration: Configuration) => settingsOf(key, { configuration });
 const { fingerprint } = settings({ 'pagination.max': 5 });
-const ask = { ...key, detail: '{}', fingerprint };
+const request = { ...key, detail: '{}', fingerprint };
 
-const sent = { ask, eventId: 'event-1', failedBefore: undefined };
+const sent = { request, eventId: 'event-1', failedBefore: undefined };
 
 const own = settings({ 'pagination.max': 5, 'api.key': 'own', 'base.url': 'https://elsewhere.example' });
 const named = settingsOf(key, { name: 'Other', configuration: { 'pagination.max': 5 } });
@@ -30,7 +31,7 @@ test.each([
   ],
 ] as const)('an active instance %s', (_what, row, outcome) => {
   const state = { ...key, status: 'active' as const, ...row };
-  expect(endWithoutSending(ask, state)).toMatchObject({ outcome, isSent: false });
+  expect(endWithoutSending(request, state)).toMatchObject({ outcome, isSent: false });
   expect(endOf(sent, state)).toMatchObject({ outcome, isSent: true });
 });
 
@@ -72,25 +73,28 @@ test('an unreadable row ends as failed, alone, and the others of its call are re
   const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
   const dynamoDb = new DynamoDBClient({ endpoint: server.url, region: 'us-east-1', credentials });
   try {
-    const odd = { ...ask, tenantId: 'odd' };
-    const strange = { ...ask, tenantId: 'strange' };
+    const odd = { ...request, tenantId: 'odd' };
+    const strange = { ...request, tenantId: 'strange' };
     const number = { N: '12345678901234567890.5' };
     const active = { status: 'active', source: 'secret', fingerprint };
     for (const Item of [
-      marshall({ ...key, ...active }),
+      marshall(toStored({ ...key, ...active })),
       marshall({ ...key, ...active, tenantId: 'odd', status: 'of a later version' }),
       // An attribute that is not read may have any value.
       { ...marshall({ ...key, ...active, tenantId: 'strange' }), sendDeadline: number },
     ]) {
       await dynamoDb.send(new PutItemCommand({ TableName: tableName, Item }));
     }
-    const states = await readStates({ dynamoDb, tableName }, [ask, odd, strange]);
+    const states = await readStates({ dynamoDb, tableName }, [request, odd, strange]);
     expect([...states.values()].map((state) => state?.status)).toEqual(['active', 'unreadable', 'active']);
     expect(endWithoutSending(odd, states.get(odd))).toMatchObject({
       outcome: 'failed',
       code: 'row-unreadable',
     });
-    expect(endOf({ ...sent, ask: odd }, states.get(odd))).toMatchObject({ outcome: 'failed', isSent: true });
+    expect(endOf({ ...sent, request: odd }, states.get(odd))).toMatchObject({
+      outcome: 'failed',
+      isSent: true,
+    });
   } finally {
     dynamoDb.destroy();
     await server.stop();

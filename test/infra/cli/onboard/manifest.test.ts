@@ -25,7 +25,7 @@ async function faultsOf(name: string, content: string) {
 
 async function detailsOf(name: string, content: string) {
   const { rows } = await read(name, content);
-  return rows.filter(isGood).map(({ line, ask }) => ({ line, detail: JSON.parse(ask.detail) }));
+  return rows.filter(isGood).map(({ line, request }) => ({ line, detail: JSON.parse(request.detail) }));
 }
 
 test('a row of CSV becomes the detail of an event, without empty cells', async () => {

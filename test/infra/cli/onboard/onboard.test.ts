@@ -113,7 +113,7 @@ async function expectOneActiveInstance(tenantId: string): Promise<void> {
   expect(instancesOf(tenantId)).toHaveLength(1);
 }
 
-const asksFor = (tenantId: string) =>
+const requestsFor = (tenantId: string) =>
   stack.events.filter(
     (event) => event['detail-type'] === 'TenantOnboarded' && event.detail['tenantId'] === tenantId,
   ).length;
@@ -136,7 +136,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(stderr).toContain(`${file}:4: name expected a value in place of the placeholder`);
     expect(stderr).toContain('Nothing was sent');
     expect(stdout).toContain('3 rows, 2 of them bad');
-    expect(asksFor(tenantId)).toBe(0);
+    expect(requestsFor(tenantId)).toBe(0);
     expect(existsSync(failedFile)).toBe(false);
   });
 
@@ -154,7 +154,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(stdout).not.toContain('\u001b');
     expect(stdout).not.toContain('\r');
     expect(stdout).toMatch(/26 rows\n23 active\n 2 failed\n 1 bad row, not sent/);
-    for (const tenantId of [...good, lacking, refused]) expect(asksFor(tenantId)).toBe(1);
+    for (const tenantId of [...good, lacking, refused]) expect(requestsFor(tenantId)).toBe(1);
     for (const tenantId of good) await expectOneActiveInstance(tenantId);
     expect(readFileSync(failedFile, 'utf8').split('\n')).toEqual([
       'line,code,why,tenantId,name,tags',
@@ -174,7 +174,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     // The cause is removed.
     for (const tenantId of [lacking, refused]) putTenantSecret(tenantId, { 'api.key': 'mended' });
     expect((await run('--skip-bad')).stdout).toMatch(/25 active\n 1 bad row,/);
-    expect([lacking, refused, ...good].map(asksFor)).toEqual([3, 3, ...good.map(() => 1)]);
+    expect([lacking, refused, ...good].map(requestsFor)).toEqual([3, 3, ...good.map(() => 1)]);
   });
 
   test('the file of failed rows is a manifest once it is corrected', async () => {
@@ -190,7 +190,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     const second = onboarding(failed.replace('<b>', 'Shop'), 'jsonl');
     expect(await second.run()).toMatchObject({ status: 0 });
     await expectOneActiveInstance(bad);
-    expect([good, bad].map(asksFor)).toEqual([1, 1]);
+    expect([good, bad].map(requestsFor)).toEqual([1, 1]);
   });
 
   test('active tenants are not sent, and those with other settings fail', async () => {
@@ -206,7 +206,7 @@ describe.concurrent('onboarding by manifest', patience, () => {
     expect(status).toBe(1);
     expect(stdout).toContain('Already active: 1, 1 cannot be sent; to send: 0');
     expect(readFileSync(failedFile, 'utf8')).toContain('3,settings-conflict,');
-    expect([same, other].map(asksFor)).toEqual([0, 0]);
+    expect([same, other].map(requestsFor)).toEqual([0, 0]);
   });
 
   test('a row without an outcome in time is reported, and sent again by the next run', async () => {
@@ -240,7 +240,7 @@ describe.concurrent('a run that was interrupted', patience, () => {
       const first = start('--rate', '50');
       let puts = 0;
       if (moment === 'by Ctrl-C' || moment === 'by SIGKILL while it followed them') {
-        await until(() => tenants.some((tenantId) => asksFor(tenantId) > 0));
+        await until(() => tenants.some((tenantId) => requestsFor(tenantId) > 0));
         first.child.kill(moment === 'by Ctrl-C' ? 'SIGINT' : 'SIGKILL');
       } else {
         meet((target) => {
@@ -274,7 +274,7 @@ describe.concurrent('when AWS fails', patience, () => {
     let puts = 0;
     meet((target) => (target === putEvents && ++puts === 1 ? { loseAnswer: true } : undefined));
     expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual(tenants.map((_, index) => (index < 10 ? 2 : 1)));
+    expect(tenants.map(requestsFor)).toEqual(tenants.map((_, index) => (index < 10 ? 2 : 1)));
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
   });
 
@@ -297,14 +297,14 @@ describe.concurrent('when AWS fails', patience, () => {
     const { status, stderr } = await run();
     expect(status).toBe(3);
     expect(stderr).toContain('AccessDeniedException: not you');
-    expect(tenants.map(asksFor)).toEqual([0, 0, 0]);
+    expect(tenants.map(requestsFor)).toEqual([0, 0, 0]);
 
     let puts = 0;
     meet((target) =>
       target === putEvents && ++puts === 1 ? { status: 400, type: 'ThrottlingException' } : undefined,
     );
     expect(await run()).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual([1, 1, 1]);
+    expect(tenants.map(requestsFor)).toEqual([1, 1, 1]);
   });
 
   test('only entries that EventBridge does not accept are sent again', async () => {
@@ -340,14 +340,14 @@ describe.concurrent('when AWS fails', patience, () => {
     const run = startCommand(command, { AWS_ENDPOINT_URL_EVENTBRIDGE: proxy.url });
     expect(await run.ended).toMatchObject({ status: 1, stdout: expect.stringContaining(' 9 active') });
     expect(calls).toBe(2);
-    expect(tenants.map(asksFor)).toEqual(tenants.map((tenantId) => (tenantId === never ? 0 : 1)));
+    expect(tenants.map(requestsFor)).toEqual(tenants.map((tenantId) => (tenantId === never ? 0 : 1)));
     expect(readFileSync(failedFile, 'utf8')).toContain(
       '2,not-sent,EventBridge did not accept the event: MalformedDetail',
     );
 
     // It was never requested, and so is now.
     expect(await startCommand(command).ended).toMatchObject({ status: 0 });
-    expect(tenants.map(asksFor)).toEqual(tenants.map(() => 1));
+    expect(tenants.map(requestsFor)).toEqual(tenants.map(() => 1));
   });
 
   test('a missing table is reported before anything is sent', async () => {
@@ -358,7 +358,7 @@ describe.concurrent('when AWS fails', patience, () => {
       status: 3,
       stderr: expect.stringContaining('not-there'),
     });
-    expect(tenants.map(asksFor)).toEqual([0]);
+    expect(tenants.map(requestsFor)).toEqual([0]);
   });
 });
 
@@ -366,16 +366,16 @@ describe.concurrent('the command', patience, () => {
   test('the command finds bus and table of a deployed stage by the outputs of its stack', async () => {
     const [tenantId = ''] = newTenants(1);
     const { startCommand, file } = onboarding([tenantId]);
-    const asked: string[] = [];
+    const requested: string[] = [];
     await using cloudFormation = await startServer(async (request, response) => {
-      asked.push(new URLSearchParams(await text(request)).get('StackName') ?? '');
+      requested.push(new URLSearchParams(await text(request)).get('StackName') ?? '');
       response.setHeader('content-type', 'text/xml');
       response.end(stackWith(output('EventBusName', stack.busName) + output('TableName', stack.tableName)));
     });
     const environment = { AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation.url };
     const { status } = await startCommand([file, '--stage', 'prod'], environment).ended;
     expect(status).toBe(0);
-    expect(asked).toEqual(['element-onboarding-prod']);
+    expect(requested).toEqual(['element-onboarding-prod']);
     await expectOneActiveInstance(tenantId);
   });
 
@@ -439,7 +439,7 @@ describe.concurrent('--check', patience, () => {
     ]);
     expect(stdout).toContain('3 rows without a usable secret');
     expect(calls).toEqual(new Set(['secretsmanager.DescribeSecret']));
-    expect(tenants.map(asksFor)).toEqual([0, 0, 0, 0]);
+    expect(tenants.map(requestsFor)).toEqual([0, 0, 0, 0]);
   });
 
   test('a check of a stage ends with 0 when each secret exists', async () => {
