@@ -1,5 +1,5 @@
 import { concernsNoTenantSecret, secretChangeFromEvent } from './model/secret-events.ts';
-import { openApplying } from './runtime/provisioning.ts';
+import { openApplying } from './runtime/use-cases.ts';
 import { queueHandler } from './runtime/queue.ts';
 
 /** New values of tenants' secrets, by queue. A message comes again until Cloud Elements surely has the value. */

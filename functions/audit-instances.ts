@@ -1,5 +1,5 @@
 import { measureAudit } from './runtime/metrics.ts';
-import { openAuditing } from './runtime/provisioning.ts';
+import { openAuditing } from './runtime/use-cases.ts';
 import { scheduleHandler } from './runtime/schedule.ts';
 
 /** Counts where the table and Cloud Elements differ. */

@@ -1,5 +1,5 @@
 import { instanceChangesSchema, instanceView } from './model/instance.ts';
-import { openChanging } from './runtime/provisioning.ts';
+import { openChanging } from './runtime/use-cases.ts';
 import { httpHandler, instancePath, jsonAnswer } from './runtime/http.ts';
 
 /** `PATCH /tenants/{tenantId}/instances/{elementKey}` */

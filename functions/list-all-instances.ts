@@ -1,6 +1,6 @@
 import { listAllInstances } from './core/list-all.ts';
 import { overviewQuerySchema } from './model/overview.ts';
-import { openStore } from './runtime/dependencies.ts';
+import { openStore } from './runtime/ports.ts';
 import { httpHandler, jsonAnswer, noBody } from './runtime/http.ts';
 
 /** `GET /instances?status=&element=&limit=&cursor=`: instances of all tenants, a page at a time. */

@@ -1,6 +1,6 @@
 import { instanceView } from './model/instance.ts';
 import { listInstances } from './core/read.ts';
-import { openStore } from './runtime/dependencies.ts';
+import { openStore } from './runtime/ports.ts';
 import { httpHandler, jsonAnswer, noBody, tenantPath } from './runtime/http.ts';
 
 /** `GET /tenants/{tenantId}/instances` */

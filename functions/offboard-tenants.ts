@@ -1,5 +1,5 @@
 import { concernsNoTenant, offboardingFromEvent } from './model/events.ts';
-import { openOffboarding } from './runtime/provisioning.ts';
+import { openOffboarding } from './runtime/use-cases.ts';
 import { queueHandler } from './runtime/queue.ts';
 
 /** Offboarding events, by queue. The message of a removal that is not complete yet comes again. */

@@ -1,5 +1,5 @@
 import { instanceRequestSchema, instanceView, settingsOf } from './model/instance.ts';
-import { openProvisioning } from './runtime/provisioning.ts';
+import { openProvisioning } from './runtime/use-cases.ts';
 import { httpHandler, jsonAnswer, retryAfter, tenantPath } from './runtime/http.ts';
 
 /** `POST /tenants/{tenantId}/instances` */

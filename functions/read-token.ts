@@ -1,5 +1,5 @@
 import { readToken } from './core/read.ts';
-import { openCipher, openStore } from './runtime/dependencies.ts';
+import { openCipher, openStore } from './runtime/ports.ts';
 import { httpHandler, instancePath, jsonAnswer, noBody } from './runtime/http.ts';
 
 /** `GET /tenants/{tenantId}/instances/{elementKey}/token`. The request's log line names the caller. */
@@ -7,8 +7,8 @@ export const handler = httpHandler({
   open: (environment) => ({ store: openStore(environment), cipher: openCipher(environment) }),
   path: instancePath,
   body: noBody,
-  handle: async ({ path }, tools) => {
-    const { instanceId, token } = await readToken(tools, path);
+  handle: async ({ path }, ports) => {
+    const { instanceId, token } = await readToken(ports, path);
     const { tenantId, elementKey } = path;
     return jsonAnswer(
       200,

@@ -1,5 +1,5 @@
 import { measureReconciliation } from './runtime/metrics.ts';
-import { openReconciling } from './runtime/provisioning.ts';
+import { openReconciling } from './runtime/use-cases.ts';
 import { scheduleHandler } from './runtime/schedule.ts';
 
 /** Settles the rows that requests have left open; a row that one run does not reach is due at the next. */

@@ -1,4 +1,4 @@
-import { openRemoving } from './runtime/provisioning.ts';
+import { openRemoving } from './runtime/use-cases.ts';
 import { httpHandler, instancePath, noBody, retryAfter } from './runtime/http.ts';
 
 /** `DELETE /tenants/{tenantId}/instances/{elementKey}` */

@@ -6,7 +6,7 @@ import type {
   ElementInstance,
   ListWalk,
   LookUp,
-  Mishap,
+  Failure,
   ReadOutcome,
   Sought,
   UnusableInstance,
@@ -103,7 +103,7 @@ export function createCloudElements({
       );
       const made = successOf(reply, createdSchema);
       if (made && reply.kind === 'answer') return outcomeOfCreate(made, reply);
-      return mishapOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
+      return failureOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
     async change({ tenantId, elementKey, instanceId }, changes, { timeoutMs }) {
@@ -120,7 +120,7 @@ export function createCloudElements({
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
       if (String(successOf(reply, changedSchema)?.id) === String(instanceId)) return { kind: 'changed' };
       if (isAbsent(reply)) return { kind: 'absent' };
-      return mishapOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
+      return failureOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
     async read(instance, { timeoutMs }) {
@@ -196,17 +196,17 @@ export function createCloudElements({
         { timeoutMs },
       );
       const what = `remove instance ${loggableId(instanceId)} (${elementKey}) of tenant ${tenantId}`;
-      const mishap = mishapOf(reply, what, now());
+      const failure = failureOf(reply, what, now());
       // Unlike a create, of which 409 says nothing certain: the platform keeps an instance that is in use.
       const keepsIt = reply.kind === 'answer' && reply.status === 409 && reply.refusal !== undefined;
-      const isRefused = mishap.kind === 'refused' && mishap.error.code === 'refused-by-cloud-elements';
+      const isRefused = failure.kind === 'refused' && failure.error.code === 'refused-by-cloud-elements';
       if (reply.kind === 'answer' && !isAbsent(reply) && (keepsIt || isRefused)) {
         const { requestId } = reply;
         const error = new OnboardingError('deletion-refused', refusalIn(reply, what), { requestId });
         return { kind: 'refused', error };
       }
       if (isAbsent(reply) || isDeletion(reply)) return { kind: 'removed' };
-      return isSuccess(reply) ? { kind: 'unknown', reason: describe(reply) } : mishap;
+      return isSuccess(reply) ? { kind: 'unknown', reason: describe(reply) } : failure;
     },
   };
 
@@ -325,11 +325,11 @@ export function createCloudElements({
     const shown = isSuccess(reply) ? shownIn(reply.json, reply) : undefined;
     // Another instance than the one asked for is no answer.
     if (shown?.id === instanceId) return shown;
-    const mishap = mishapOf(reply, `show instance ${loggableId(instanceId)}`, now());
+    const failure = failureOf(reply, `show instance ${loggableId(instanceId)}`, now());
     return {
       kind: 'unknown',
       reason: describe(reply),
-      ...(mishap.kind !== 'unknown' && { error: mishap.error }),
+      ...(failure.kind !== 'unknown' && { error: failure.error }),
     };
   }
 }
@@ -514,7 +514,7 @@ const markedOf = (shown: Shown) => ({ elementKey: shown.element.key, tags: tagsO
 const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
 
 /** @param what the attempted action: "make the … instance of tenant …" */
-function mishapOf(reply: Reply, what: string, nowMs: number): Mishap {
+function failureOf(reply: Reply, what: string, nowMs: number): Failure {
   if (reply.kind === 'no-credentials') return { kind: 'not-done', error: reply.error };
   if (reply.kind === 'broken') {
     if (reply.sent) return { kind: 'unknown', reason: reply.reason };

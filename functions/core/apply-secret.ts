@@ -1,6 +1,6 @@
 import { isSecretInDoubt, type Change } from './change.ts';
 import { isLeased } from './lifecycle.ts';
-import type { Observe, Parts } from './ports.ts';
+import type { Observe, Ports } from './ports.ts';
 import type { Provision } from './provision.ts';
 import { outsideAllowList, requestEntriesOf, tenantSecretName } from '../model/configuration.ts';
 import { OnboardingError, type ErrorCode } from '../model/errors.ts';
@@ -73,7 +73,7 @@ export function createApplying({
   observe,
   maxDeliveries = queueMaxReceiveCount,
   now = Date.now,
-}: Pick<Parts, 'store' | 'now'> & {
+}: Pick<Ports, 'store' | 'now'> & {
   change: Change;
   provision: Provision;
   tenantSecretsPrefix: string;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { AuditProgressStore, ListedInstance, ListWalk, Parts } from './ports.ts';
+import type { AuditProgressStore, ListedInstance, ListWalk, Ports } from './ports.ts';
 import type { Ownership } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
@@ -90,7 +90,7 @@ export function createAuditing({
   sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
 }: Pick<
-  Parts,
+  Ports,
   'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep' | 'newId'
 > & { progress: AuditProgressStore }) {
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {
@@ -207,14 +207,19 @@ export function createAuditing({
       row.isSeen = true;
       const owned = ownershipOf(instance, { ...row, owner: stage });
       isOwned ||= owned !== 'not-ours';
-      await judge(run, row, owned, instance.token);
+      await classify(run, row, owned, instance.token);
     }
     tellState(run.result, instance, rows[0] ?? { ...keyIn(instance), instanceId: instance.id });
     if (isOfStage && !isOwned) await attempt(run, keyIn(instance), () => tellOrphan(run.result, instance));
   }
 
   /** What an instance shows against a row that records it. */
-  async function judge(run: Run, row: Recorded, owned: Ownership, token: string | undefined): Promise<void> {
+  async function classify(
+    run: Run,
+    row: Recorded,
+    owned: Ownership,
+    token: string | undefined,
+  ): Promise<void> {
     if (owned === 'not-ours') {
       run.result.notOurs += 1;
       observe({ kind: 'not-ours', instanceId: row.instanceId }, nameOf(row));
@@ -322,7 +327,7 @@ export function createAuditing({
     const found = await readRecorded(row);
     if (found.kind === 'read') {
       tellState(run.result, found, row);
-      await judge(run, row, found.owned, found.token);
+      await classify(run, row, found.owned, found.token);
       return 'visible';
     }
     if (found.kind === 'unknown') return 'unknown';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { ChangeOutcome, Parts, ReadOutcome } from './ports.ts';
+import type { ChangeOutcome, Ports, ReadOutcome } from './ports.ts';
 import {
   changedConfiguration,
   digestInDoubt,
@@ -64,7 +64,7 @@ export function createChanging({
   sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
 }: Pick<
-  Parts,
+  Ports,
   | 'store'
   | 'cloudElements'
   | 'readTenantSecret'
@@ -105,7 +105,7 @@ export function createChanging({
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      await giveBack(ended);
+      await releaseClaim(ended);
       throw outcome.error;
     }
     // While an earlier update may still take effect over this one, the value is not surely there.
@@ -145,7 +145,7 @@ export function createChanging({
   /** Repeats a call that has failed while that may help and time is left. */
   async function repeatedly<T>(
     call: (timeoutMs: number) => Promise<T>,
-    failureOf: (outcome: T) => Failure | undefined,
+    failureOf: (outcome: T) => FailedCall | undefined,
     { row, callMs, untilMs }: { row: InstanceRow; callMs: number; untilMs: number },
   ): Promise<{ outcome: T; error?: never } | { outcome?: never; error: OnboardingError }> {
     let error: OnboardingError | undefined;
@@ -202,10 +202,10 @@ export function createChanging({
       (timeoutMs) => cloudElements.change(who, wanted, { timeoutMs }),
       (outcome) => {
         if (outcome.kind === 'changed') return undefined;
-        const isNoVerdict = outcome.kind === 'unknown' || isUnreadable(outcome);
-        if (isNoVerdict) isCertain = false;
+        const isInconclusive = outcome.kind === 'unknown' || isUnreadable(outcome);
+        if (isInconclusive) isCertain = false;
         const isWorthRepeating =
-          isNoVerdict || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
+          isInconclusive || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
         return { error: errorOf(row, outcome), isWorthRepeating };
       },
       { row, callMs: timing.createTimeoutMs, untilMs },
@@ -213,7 +213,7 @@ export function createChanging({
     return { error, isCertain };
   }
 
-  async function giveBack(leased: InstanceRow): Promise<void> {
+  async function releaseClaim(leased: InstanceRow): Promise<void> {
     try {
       await store.replace(release(leased, leased.checkAt), heldBy(leased));
     } catch (error) {
@@ -293,13 +293,13 @@ const isUnreadable = (outcome: object): boolean =>
   outcome.error instanceof OnboardingError &&
   outcome.error.code === 'cloud-elements-unreadable';
 
-type Failure = { error: OnboardingError; isWorthRepeating: boolean };
+type FailedCall = { error: OnboardingError; isWorthRepeating: boolean };
 
 /** Nothing has been sent yet. */
 function unreadable(
   { tenantId, elementKey }: InstanceRow,
   { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
-): Failure {
+): FailedCall {
   if (error) {
     const isWorthRepeating = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
     return { error, isWorthRepeating };

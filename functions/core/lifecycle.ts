@@ -128,7 +128,7 @@ export const provenanceIn = ({
 });
 
 /** What a claim may do about a row that is already there. */
-export type Verdict =
+export type Decision =
   | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
   /** The event is not later than the removal of its instance. `isRepeat`: it was answered before that. */
   | { kind: 'outdated'; isRepeat: boolean }
@@ -146,11 +146,11 @@ export type Verdict =
       mayCreate: boolean;
     };
 
-export function judge(
+export function decide(
   row: InstanceRow,
   { settings, origin, nowMs }: Pick<Claimant, 'settings' | 'origin' | 'nowMs'>,
   { quiescenceMs }: Timing,
-): Verdict {
+): Decision {
   const { requestedBy } = settings;
   const sameSettings = isSameRequest(row, settings);
   if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {
@@ -172,8 +172,8 @@ export function judge(
   // An instance of the failed row that appears late must not be taken for one with the claim's configuration.
   const isOfOthers = row.status === 'failed' && (row.source === undefined || !sameSettings);
   if (!isUncertain(row)) {
-    const verdict = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;
-    return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
+    const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;
+    return isOfOthers ? inNewGeneration(row, decision, nowMs) : decision;
   }
 
   // An empty look-up at one Cloud Elements says nothing about another.
@@ -183,8 +183,8 @@ export function judge(
     return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
   // The requester got a failure as answer, and the settings may have changed since.
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
-  const verdict = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
-  return isOfOthers ? inNewGeneration(row, verdict, nowMs) : verdict;
+  const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
+  return isOfOthers ? inNewGeneration(row, decision, nowMs) : decision;
 }
 
 /** A source that is not known, as in rows of earlier versions, may be that of any request. */
@@ -208,16 +208,16 @@ function isAnyContent(row: InstanceRow, requestedBy: EventOrigin): boolean {
 /** The claim begins a generation of its own; while the row remembers too many earlier ones it waits for their recheck. */
 function inNewGeneration(
   row: InstanceRow,
-  verdict: Extract<Verdict, { kind: 'take-over' }>,
+  decision: Extract<Decision, { kind: 'take-over' }>,
   nowMs: number,
-): Verdict {
+): Decision {
   const { provisionId, createdAt, origin } = row;
   const name = row.createdName ?? row.name;
   const formers = [...(row.formers ?? [])];
   // A tombstone without `checkAt` has been looked at again already.
   if (row.inDoubt && (row.status !== 'removed' || row.checkAt !== undefined))
     formers.push({ provisionId, name, createdAt, origin });
-  if (formers.length <= maxFormers) return { ...verdict, formers };
+  if (formers.length <= maxFormers) return { ...decision, formers };
   // A tombstone is no answer.
   if (row.status === 'removed') return { kind: 'being-deleted' };
   return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
@@ -379,7 +379,7 @@ export function fail(
 }
 
 /** May exist: the next claim, or the reconciler, looks for it. */
-export function park(
+export function leaveInDoubt(
   row: InstanceRow,
   error: OnboardingError,
   nowMs: number,
@@ -440,7 +440,7 @@ function removedAt(row: InstanceRow, { times, by }: Removal) {
 }
 
 /** Nothing is left of it but the memory that it was removed. */
-export function bury(row: InstanceRow, nowMs: number, timing: Timing): InstanceRow {
+export function markRemoved(row: InstanceRow, nowMs: number, timing: Timing): InstanceRow {
   return {
     ...release(row, recheckAt(row, nowMs, timing)),
     status: 'removed',
@@ -461,7 +461,7 @@ export function rememberRemoval(
   timing: Timing,
 ): InstanceRow {
   const { checkAt } = row;
-  return { ...bury(row, nowMs, timing), ...removedAt(row, removal), claimId, checkAt };
+  return { ...markRemoved(row, nowMs, timing), ...removedAt(row, removal), claimId, checkAt };
 }
 
 type NewTombstone = {
@@ -476,7 +476,7 @@ type NewTombstone = {
 /** The tombstone of an instance that never was: an onboarding event that comes after its removal finds it. */
 export function tombstone({ removal, timing, ...by }: NewTombstone): InstanceRow {
   const row = withoutInstance(by);
-  return bury({ ...row, ...removedAt(row, removal) }, by.nowMs, timing);
+  return markRemoved({ ...row, ...removedAt(row, removal) }, by.nowMs, timing);
 }
 
 /** The tombstone of a whole tenant as long as its instances are being removed. */

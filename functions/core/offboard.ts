@@ -1,9 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './ports.ts';
+import type { Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { Offboarding } from '../model/events.ts';
 import { wholeTenant, type InstanceRow } from '../model/instance.ts';
-import { beginRemoval, bury, release, rememberRemoval, tenantTombstone, withError } from './lifecycle.ts';
+import {
+  beginRemoval,
+  markRemoved,
+  release,
+  rememberRemoval,
+  tenantTombstone,
+  withError,
+} from './lifecycle.ts';
 import { removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { createRemoving, isCarriedOut, type Removed } from './remove.ts';
@@ -27,13 +34,13 @@ const maxTries = 5;
  * `removed` from then on, which answers the event. Nothing clears it; it is compared by time and ends by TTL.
  */
 export function createOffboarding(
-  parts: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>,
+  ports: Pick<Ports, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>,
 ): {
   offboard: Offboard;
   finishTenant: (row: InstanceRow, deadlineAt: number) => Promise<Removed['outcome']>;
 } {
-  const { store, origin, observe, timing = defaultTiming, now = Date.now, newId = randomUUID } = parts;
-  const { remove } = createRemoving(parts);
+  const { store, origin, observe, timing = defaultTiming, now = Date.now, newId = randomUUID } = ports;
+  const { remove } = createRemoving(ports);
 
   return { offboard, finishTenant };
 
@@ -103,8 +110,8 @@ export function createOffboarding(
       if (failure) throw failure.reason;
       return 'in-progress';
     }
-    const buried = bury(row, now(), timing);
-    if (!wonBy(await store.replace(buried, heldBy(row)), buried)) return 'in-progress';
+    const tombstoned = markRemoved(row, now(), timing);
+    if (!wonBy(await store.replace(tombstoned, heldBy(row)), tombstoned)) return 'in-progress';
     const outcomes = new Set(settled.map((each) => each.status === 'fulfilled' && each.value.outcome));
     return (['removed', 'outdated'] as const).find((outcome) => outcomes.has(outcome)) ?? 'already-gone';
   }

@@ -95,7 +95,7 @@ export type ListedInstance = {
 };
 
 /** What else than success a request that changes something can come to. */
-export type Mishap =
+export type Failure =
   /** It may have taken effect, or may in a while. */
   | { kind: 'unknown'; reason: string; requestId?: string | undefined; said?: string | undefined }
   /** Cloud Elements has decided: it had no effect, and will have none as it is. */
@@ -106,13 +106,13 @@ export type Mishap =
 export type CreateOutcome =
   | { kind: 'created'; instance: ElementInstance }
   | { kind: 'unusable'; instance: UnusableInstance }
-  | Mishap;
+  | Failure;
 
 /** `absent`: there is no such instance any more. */
-export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Mishap;
+export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Failure;
 
 /** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, because it is in use for instance. */
-export type RemoveOutcome = { kind: 'removed' } | Mishap;
+export type RemoveOutcome = { kind: 'removed' } | Failure;
 
 /** An instance by its id. `token`: absent in some views. */
 export type ReadOutcome =
@@ -227,8 +227,8 @@ export type Observation =
   /** The row records it, but it shows that it belongs to another tenant, stage or element. */
   | { kind: 'not-ours'; instanceId: number }
   /** It should never have been: a double, or one that came after all. */
-  | { kind: 'surplus-removed'; instanceId: InstanceId }
-  | { kind: 'surplus-left'; instanceId: InstanceId; reason: string }
+  | { kind: 'duplicate-removed'; instanceId: InstanceId }
+  | { kind: 'duplicate-left'; instanceId: InstanceId; reason: string }
   | { kind: 'claim-left'; reason: string }
   /** Active here, but Cloud Elements denies that there is such an instance. */
   | { kind: 'instance-lost'; instanceId: number }
@@ -248,8 +248,8 @@ export type Observation =
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;
 
-/** The dependencies of the use cases; each picks its own. Those with defaults are replaced in tests only. */
-export type Parts = {
+/** The ports of the use cases; each picks its own. Those with defaults are replaced in tests only. */
+export type Ports = {
   store: InstanceStore;
   cloudElements: CloudElements;
   cipher: TokenCipher;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Mishap, Parts, UnusableInstance, Write } from './ports.ts';
+import type { Failure, Ports, UnusableInstance, Write } from './ports.ts';
 import { assertAllowedFor, configurationFor } from '../model/configuration.ts';
 import { OnboardingError } from '../model/errors.ts';
 import {
@@ -19,16 +19,16 @@ import {
   isAnswered,
   isEventAnswered,
   isLeased,
-  judge,
+  decide,
   lease,
-  park,
+  leaveInDoubt,
   provenanceIn,
   restore,
   succeed,
   takeOver,
   withNotice,
   type Claimant,
-  type Verdict,
+  type Decision,
 } from './lifecycle.ts';
 import { requestedTimesOf, registrationOf } from '../model/row-history.ts';
 import { momentsOf, type Moments } from '../model/moments.ts';
@@ -70,7 +70,7 @@ const mostClaimTries = 5;
 const unknownRetryAfterMs = 5_000;
 
 /** A claim that is held: the row as written, and the one it took over. */
-type Held = Pick<Extract<Verdict, { kind: 'take-over' }>, 'earlier' | 'mayCreate'> & {
+type Held = Pick<Extract<Decision, { kind: 'take-over' }>, 'earlier' | 'mayCreate'> & {
   row: InstanceRow;
   before: InstanceRow | undefined;
 };
@@ -112,7 +112,7 @@ export function createProvisioning({
   sleep = (delayMs) => setTimeout(delayMs),
   newId = randomUUID,
 }: Pick<
-  Parts,
+  Ports,
   | 'store'
   | 'cloudElements'
   | 'cipher'
@@ -125,7 +125,7 @@ export function createProvisioning({
   | 'sleep'
   | 'newId'
 >): Provision {
-  const { lookUp, adopt, commit, removeSurplus, removeUnusable, endClaim } = createSettling({
+  const { lookUp, adopt, commit, removeDuplicate, removeUnusable, endClaim } = createSettling({
     store,
     cloudElements,
     cipher,
@@ -151,7 +151,7 @@ export function createProvisioning({
     if ('outcome' in claimed) return claimed;
     const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
     if (requested && (await isOutdatedByTenant(claimed, requested))) {
-      await endClaim(claimed.row, () => putBack(claimed));
+      await endClaim(claimed.row, () => restoreRow(claimed));
       observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
       return { outcome: 'outdated', row: claimed.row };
     }
@@ -161,7 +161,7 @@ export function createProvisioning({
       const settled = found && (await settleFound(claimed.row, found, deadlineAt));
       if (settled) return answerSettled(settled, claimant);
       if (!found || !claimed.mayCreate) {
-        await endClaim(claimed.row, () => putBack(claimed));
+        await endClaim(claimed.row, () => restoreRow(claimed));
         return waitFor(claimed.row);
       }
     }
@@ -238,21 +238,21 @@ export function createProvisioning({
     provisionId: string,
     deadlineAt: number,
   ): Promise<Held | Provisioned | undefined> {
-    const verdict = judge(before, request, timing);
-    if (verdict.kind !== 'take-over') return answer(verdict, before, request);
+    const decision = decide(before, request, timing);
+    if (decision.kind !== 'take-over') return answer(decision, before, request);
     const by = withFreshId(request);
-    const { formers } = verdict;
+    const { formers } = decision;
     const begun = formers && { provisionId, formers };
-    if (verdict.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
+    if (decision.earlier === 'to-remove') return takeOverCleaned(before, by, begun, deadlineAt);
 
-    const row = begun ? succeed(before, by, begun, timing) : takeOver(before, by, verdict.mayCreate, timing);
+    const row = begun ? succeed(before, by, begun, timing) : takeOver(before, by, decision.mayCreate, timing);
     const taken = await store.replace(row, asRead(before));
     if (wonBy(taken, row)) {
       observe({ kind: 'taken-over', from: before.status }, row);
-      return { ...verdict, row, before };
+      return { ...decision, row, before };
     }
     const rival = currentOf(taken);
-    const standing = rival && judge(rival, request, timing);
+    const standing = rival && decide(rival, request, timing);
     // A rival that has given the row back leaves it for the next.
     return standing && standing.kind !== 'take-over' ? answer(standing, rival, request) : undefined;
   }
@@ -262,7 +262,7 @@ export function createProvisioning({
     const { requestedBy } = by.settings;
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
-      if (judge(current, by, timing).kind !== 'replay') break;
+      if (decide(current, by, timing).kind !== 'replay') break;
       if (!requestedBy || isEventAnswered(current, requestedBy)) {
         return { outcome: 'replayed', row: current };
       }
@@ -296,7 +296,7 @@ export function createProvisioning({
 
     const found = await lookUp(leased);
     const removed =
-      found && (await Promise.all(idsOf(found).map((id) => removeSurplus(leased, id, deadlineAt))));
+      found && (await Promise.all(idsOf(found).map((id) => removeDuplicate(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
     const next = begun ? succeed(leased, by, begun, timing) : takeOver(leased, by, true, timing);
     const row = isClean ? next : restore(leased, before);
@@ -349,9 +349,9 @@ export function createProvisioning({
       const settled = found && (await settleFound(inDoubt, found, deadlineAt));
       if (settled) return answerSettled(settled, by);
     }
-    const parked = park(inDoubt, outcomeUnknown(row, unknown), now(), timing);
-    await endClaim(row, () => store.replace(parked, heldBy(row)));
-    return waitFor(parked);
+    const leftInDoubt = leaveInDoubt(inDoubt, outcomeUnknown(row, unknown), now(), timing);
+    await endClaim(row, () => store.replace(leftInDoubt, heldBy(row)));
+    return waitFor(leftInDoubt);
   }
 
   /** @returns undefined when nothing was found */
@@ -393,7 +393,7 @@ export function createProvisioning({
   ): Promise<never> {
     const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
     if (error instanceof OnboardingError && isRecorded(error)) throw await recorded(held, error, true);
-    await endClaim(held.row, () => putBack(held));
+    await endClaim(held.row, () => restoreRow(held));
     throw error;
   }
 
@@ -410,7 +410,7 @@ export function createProvisioning({
     return isRecorded || !mustBe || error.retryable ? error : notRecorded(row, error);
   }
 
-  function putBack({ row, before }: Held): Promise<Write> {
+  function restoreRow({ row, before }: Held): Promise<Write> {
     return before ? store.replace(restore(row, before), heldBy(row)) : store.remove(row, heldBy(row));
   }
 
@@ -422,7 +422,7 @@ export function createProvisioning({
         return waitFor(settled.row);
       case 'superseded':
         if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);
-        return answer(judge(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
+        return answer(decide(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
     }
   }
 
@@ -455,7 +455,7 @@ export function createProvisioning({
     };
     let current: InstanceRow | undefined = row;
     for (let tries = 0; current && tries < mostRecordTries; tries++) {
-      if (judge(current, by, timing).kind !== 'settings-conflict' || isLeased(current, now())) break;
+      if (decide(current, by, timing).kind !== 'settings-conflict' || isLeased(current, now())) break;
       const answered = withNotice(current, notice, newId());
       const write = await store.replace(answered, asRead(current));
       if (wonBy(write, answered)) return conflict;
@@ -464,20 +464,20 @@ export function createProvisioning({
     return new OnboardingError('busy', `${nameOf(row)} is being worked on. Retry later.`);
   }
 
-  async function answer(verdict: Verdict, row: InstanceRow, by: Requester): Promise<Provisioned> {
+  async function answer(decision: Decision, row: InstanceRow, by: Requester): Promise<Provisioned> {
     const who = nameOf(row);
-    switch (verdict.kind) {
+    switch (decision.kind) {
       case 'replay':
         return (await ignoredWithTenant(row, by)) ?? replay(row, by);
       case 'outdated':
-        if (!verdict.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
+        if (!decision.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
         return { outcome: 'outdated', row };
       case 'in-progress':
         // A lease lasts half a minute, most creates a second or two.
         return {
           outcome: 'in-progress',
           row,
-          retryAfterMs: Math.min(verdict.retryAfterMs, unknownRetryAfterMs),
+          retryAfterMs: Math.min(decision.retryAfterMs, unknownRetryAfterMs),
         };
       case 'take-over':
         return waitFor(row);
@@ -503,7 +503,7 @@ export function createProvisioning({
   }
 }
 
-type Unknown = Extract<Mishap, { kind: 'unknown' }>;
+type Unknown = Extract<Failure, { kind: 'unknown' }>;
 
 function waitFor(row: InstanceRow): Provisioned {
   return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };

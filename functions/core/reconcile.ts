@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { DueInstance, Parts } from './ports.ts';
+import type { DueInstance, Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { wholeTenant, type InstanceKey, type InstanceRow } from '../model/instance.ts';
-import { bury, fail, isLeased, lease, park, release } from './lifecycle.ts';
+import { markRemoved, fail, isLeased, lease, leaveInDoubt, release } from './lifecycle.ts';
 import { requestedTimesOf } from '../model/row-history.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
@@ -44,13 +44,13 @@ export function createReconciling({
   now = Date.now,
   newId = randomUUID,
 }: Pick<
-  Parts,
+  Ports,
   'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
 >) {
-  const collaborators = { store, cloudElements, cipher, stage, observe, timing, now };
-  const { lookUp, read, adopt, removeSurplus, removeUnusable, endClaim } = createSettling(collaborators);
-  const { finish } = createRemoving({ ...collaborators, origin, newId });
-  const { finishTenant } = createOffboarding({ ...collaborators, origin, newId });
+  const ports = { store, cloudElements, cipher, stage, observe, timing, now };
+  const { lookUp, read, adopt, removeDuplicate, removeUnusable, endClaim } = createSettling(ports);
+  const { finish } = createRemoving({ ...ports, origin, newId });
+  const { finishTenant } = createOffboarding({ ...ports, origin, newId });
 
   return { reconcile, settle };
 
@@ -170,14 +170,14 @@ export function createReconciling({
       return (await store.replace(failed, heldBy(row))).won ? 'failed' : 'skipped';
     }
     if (lookedAt < row.sendDeadline + timing.quiescenceMs) {
-      await endClaim(row, () => store.replace(park(row, neverSeen(row), now(), timing), heldBy(row)));
+      await endClaim(row, () => store.replace(leaveInDoubt(row, neverSeen(row), now(), timing), heldBy(row)));
       return 'still-open';
     }
     const isUnwanted =
       row.requestedBy !== undefined &&
       (await isTenantRemovedSince(store, row.tenantId, requestedTimesOf(row)));
     const ended = isUnwanted
-      ? bury(row, now(), timing)
+      ? markRemoved(row, now(), timing)
       : fail(row, row.sendDeadline, notCreated(row), now(), timing);
     if (!(await store.replace(ended, heldBy(row))).won) return 'skipped';
     return isUnwanted ? 'removed' : 'failed';
@@ -200,9 +200,9 @@ export function createReconciling({
       );
       return check(row, now() + timing.recheckMs);
     }
-    const surplus = idsOf(found).filter((id) => id !== keptId);
-    const removed = await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
-    if (!removed.every(Boolean)) return leaveOpen(row, 'surplus not removed');
+    const duplicates = idsOf(found).filter((id) => id !== keptId);
+    const removed = await Promise.all(duplicates.map((id) => removeDuplicate(row, id, deadlineAt)));
+    if (!removed.every(Boolean)) return leaveOpen(row, 'duplicates not removed');
     const formers = await removeFormers(row, keptId, deadlineAt);
     if (!formers) return leaveOpen(row, 'an earlier generation may be left');
     // An uncertain look-up is repeated.
@@ -233,8 +233,8 @@ export function createReconciling({
       const sought = { ...row, provisionId, name, createdAt, createdName: undefined, instanceId: undefined };
       const found = await lookUp(sought, { ...within(deadlineAt), besides: keptId });
       if (!found) return undefined;
-      const surplus = idsOf(found).filter((id) => id !== keptId);
-      const removed = await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
+      const duplicates = idsOf(found).filter((id) => id !== keptId);
+      const removed = await Promise.all(duplicates.map((id) => removeDuplicate(row, id, deadlineAt)));
       if (!removed.every(Boolean)) return undefined;
       areCertain &&= found.isCertain;
     }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { Parts } from './ports.ts';
+import type { Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { EventOrigin, InstanceKey, InstanceRow } from '../model/instance.ts';
 import {
   beginRemoval,
-  bury,
+  markRemoved,
   isLeased,
   release,
   rememberRemoval,
@@ -51,13 +51,13 @@ export function createRemoving({
   timing = defaultTiming,
   now = Date.now,
   newId = randomUUID,
-}: Pick<Parts, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>): {
+}: Pick<Ports, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>): {
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
-  const parts = { cloudElements, stage, observe, timing, now };
-  const { lookUp, removeInstance, endClaim } = createCleaning(parts);
-  const removeRecorded = createRecordedRemoval(parts);
+  const ports = { cloudElements, stage, observe, timing, now };
+  const { lookUp, removeInstance, endClaim } = createCleaning(ports);
+  const removeRecorded = createRecordedRemoval(ports);
 
   return { remove, finish };
 
@@ -73,8 +73,8 @@ export function createRemoving({
       const nowMs = now();
       if (!row) {
         const ids = { provisionId: newId(), claimId };
-        const buried = tombstone({ key, removal, ids, origin, nowMs, timing });
-        if (wonBy(await store.insert(buried), buried)) return { outcome: 'already-gone' };
+        const tombstoned = tombstone({ key, removal, ids, origin, nowMs, timing });
+        if (wonBy(await store.insert(tombstoned), tombstoned)) return { outcome: 'already-gone' };
         continue;
       }
       if (row.status === 'removed') {
@@ -151,7 +151,7 @@ export function createRemoving({
     const quietMs = row.inDoubt ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
     if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
 
-    const write = await store.replace(bury(row, now(), timing), heldBy(row));
+    const write = await store.replace(markRemoved(row, now(), timing), heldBy(row));
     if (write.won) return { outcome: 'removed', by: row.removedBy?.eventId };
     const current = currentOf(write);
     if (current?.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };

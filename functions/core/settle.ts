@@ -2,7 +2,7 @@ import type {
   CloudElements,
   ElementInstance,
   LookUp,
-  Mishap,
+  Failure,
   Expected,
   InstanceStore,
   Observe,
@@ -13,7 +13,7 @@ import type {
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
-import { activate, park } from './lifecycle.ts';
+import { activate, leaveInDoubt } from './lifecycle.ts';
 import type { Timing } from '../model/timing.ts';
 
 export type Settled =
@@ -59,7 +59,7 @@ export const idsOf = ({ instances, unusable = [] }: Found): InstanceId[] =>
 /** What became of the instance that a row records; `left` says why, in words for the row's `lastError`. */
 export type RecordedRemoval = { kind: 'removed' } | { kind: 'left'; error: OnboardingError };
 
-export type CleaningParts = {
+export type CleaningPorts = {
   cloudElements: CloudElements;
   stage: string;
   observe: Observe;
@@ -67,12 +67,12 @@ export type CleaningParts = {
   now: () => number;
 };
 
-export type SettlingParts = CleaningParts & { store: InstanceStore; cipher: TokenCipher };
+export type SettlingPorts = CleaningPorts & { store: InstanceStore; cipher: TokenCipher };
 
 /** Steps that several use cases share: look up instances, delete duplicates, end a claim. */
-export function createCleaning(parts: CleaningParts) {
-  const { cloudElements, stage, observe, timing } = parts;
-  return { lookUp, read, removeInstance, removeSurplus, endClaim };
+export function createCleaning(ports: CleaningPorts) {
+  const { cloudElements, stage, observe, timing } = ports;
+  return { lookUp, read, removeInstance, removeDuplicate, endClaim };
 
   /** All instances of the row's generation that show to be its own; undefined when that is unknown. */
   async function lookUp(
@@ -106,12 +106,12 @@ export function createCleaning(parts: CleaningParts) {
     row: InstanceRow,
     id: InstanceId,
     deadlineAt: number,
-    as: 'instance' | 'surplus' = 'instance',
+    as: 'instance' | 'duplicate' = 'instance',
   ): Promise<boolean> {
     const instanceId = loggableId(id);
     const outcome = await cloudElements.remove(
       { ...row, instanceId: id },
-      { timeoutMs: timeoutBefore(deadlineAt, parts) },
+      { timeoutMs: timeoutBefore(deadlineAt, ports) },
     );
     const isRemoved = outcome.kind === 'removed';
     observe(
@@ -124,8 +124,8 @@ export function createCleaning(parts: CleaningParts) {
   }
 
   /** Removes an instance whose token was never handed out. */
-  function removeSurplus(row: InstanceRow, instanceId: InstanceId, deadlineAt: number): Promise<boolean> {
-    return removeInstance(row, instanceId, deadlineAt, 'surplus');
+  function removeDuplicate(row: InstanceRow, instanceId: InstanceId, deadlineAt: number): Promise<boolean> {
+    return removeInstance(row, instanceId, deadlineAt, 'duplicate');
   }
 
   /** A claim whose end cannot be written ends by itself when its lease does: the caller's answer stands. */
@@ -140,14 +140,14 @@ export function createCleaning(parts: CleaningParts) {
 }
 
 /** Removes the instance that a row records, if any, unless that shows to be another's. */
-export function createRecordedRemoval(parts: CleaningParts) {
-  const { cloudElements, observe } = parts;
-  const { read } = createCleaning(parts);
+export function createRecordedRemoval(ports: CleaningPorts) {
+  const { cloudElements, observe } = ports;
+  const { read } = createCleaning(ports);
 
   return async function removeRecorded(row: InstanceRow, deadlineAt: number): Promise<RecordedRemoval> {
     const { instanceId } = row;
     if (instanceId === undefined) return { kind: 'removed' };
-    const found = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt, parts) });
+    const found = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt, ports) });
     if (found.kind === 'absent') return { kind: 'removed' };
     if (found.kind === 'unknown') {
       observe({ kind: 'instance-left', instanceId, reason: found.reason }, row);
@@ -159,7 +159,7 @@ export function createRecordedRemoval(parts: CleaningParts) {
     }
     const outcome = await cloudElements.remove(
       { ...row, instanceId },
-      { timeoutMs: timeoutBefore(deadlineAt, parts) },
+      { timeoutMs: timeoutBefore(deadlineAt, ports) },
     );
     if (outcome.kind === 'removed') {
       observe({ kind: 'instance-removed', instanceId }, row);
@@ -172,10 +172,10 @@ export function createRecordedRemoval(parts: CleaningParts) {
 }
 
 /** Brings an instance at Cloud Elements together with its row. */
-export function createSettling({ store, cipher, ...parts }: SettlingParts) {
-  const { observe, timing, now } = parts;
-  const { lookUp, read, removeSurplus, endClaim } = createCleaning(parts);
-  return { lookUp, read, adopt, commit, removeSurplus, removeUnusable, endClaim };
+export function createSettling({ store, cipher, ...ports }: SettlingPorts) {
+  const { observe, timing, now } = ports;
+  const { lookUp, read, removeDuplicate, endClaim } = createCleaning(ports);
+  return { lookUp, read, adopt, commit, removeDuplicate, removeUnusable, endClaim };
 
   /**
    * Removes instances that cannot be kept.
@@ -187,7 +187,7 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
     deadlineAt: number,
   ): Promise<{ error: OnboardingError; isLeft: boolean }> {
     const ids = unusable.flatMap(({ id }) => id ?? []);
-    const removed = await Promise.all(ids.map((id) => removeSurplus(row, id, deadlineAt)));
+    const removed = await Promise.all(ids.map((id) => removeDuplicate(row, id, deadlineAt)));
     const isLeft = removed.filter(Boolean).length < unusable.length;
     return { error: instanceUnusable(row, unusable[0], isLeft), isLeft };
   }
@@ -203,9 +203,9 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
     const settled = await commit(row, kept, deadlineAt);
     if (settled.kind !== 'committed') return settled;
     observe({ kind: 'adopted', instanceId: kept.id }, row);
-    const surplus = [...found, ...unusable].flatMap(({ id }) => (id === kept.id ? [] : (id ?? [])));
-    if (surplus.length > 0 && (await isStored(row, kept.id))) {
-      await Promise.all(surplus.map((id) => removeSurplus(row, id, deadlineAt)));
+    const duplicates = [...found, ...unusable].flatMap(({ id }) => (id === kept.id ? [] : (id ?? [])));
+    if (duplicates.length > 0 && (await isStored(row, kept.id))) {
+      await Promise.all(duplicates.map((id) => removeDuplicate(row, id, deadlineAt)));
     }
     return settled;
   }
@@ -245,7 +245,7 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
         { cause: { name: error.name, message: error.message } },
       );
       await endClaim(row, () =>
-        store.replace(park({ ...row, instanceId }, notSaved, now(), timing), heldBy(row)),
+        store.replace(leaveInDoubt({ ...row, instanceId }, notSaved, now(), timing), heldBy(row)),
       );
       throw notSaved;
     }
@@ -266,17 +266,17 @@ export function createSettling({ store, cipher, ...parts }: SettlingParts) {
         return { kind: 'left-to-another', row: current };
       }
     }
-    await removeSurplus(row, instanceId, deadlineAt);
+    await removeDuplicate(row, instanceId, deadlineAt);
     return { kind: 'superseded', row: current };
   }
 }
 
-const timeoutBefore = (deadlineAt: number, { timing, now }: CleaningParts): number =>
+const timeoutBefore = (deadlineAt: number, { timing, now }: CleaningPorts): number =>
   Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
 
 /** Why something was not done, for the log. */
-const reasonOf = (mishap: Mishap): string =>
-  mishap.kind === 'unknown' ? mishap.reason : mishap.error.message;
+const reasonOf = (failure: Failure): string =>
+  failure.kind === 'unknown' ? failure.reason : failure.error.message;
 
 function notKnown({ tenantId, elementKey, instanceId }: InstanceRow, reason: string): OnboardingError {
   return new OnboardingError(

@@ -44,18 +44,18 @@ export const noBody = z.optional(z.strictObject({}, 'no body'));
  * problem details (RFC 9457), and writes one log line per request.
  * @param open makes what `handle` works with, at the first request
  */
-export function httpHandler<Tools, Path extends object, Body>(route: {
-  open: (environment: NodeJS.ProcessEnv) => Tools;
+export function httpHandler<Ports, Path extends object, Body>(route: {
+  open: (environment: NodeJS.ProcessEnv) => Ports;
   path: z.ZodMiniType<Path>;
   /** `path` is the schema of the query string's parameters, too; otherwise a query is ignored. */
   readsQuery?: boolean;
   body: z.ZodMiniType<Body>;
   handle: (
     request: { path: Path; body: Body; deadlineAt: number; note: (noted: Noted) => void },
-    tools: Tools,
+    ports: Ports,
   ) => Promise<HttpAnswer>;
 }) {
-  const tools = lazily(route.open);
+  const ports = lazily(route.open);
 
   return async (rawEvent: unknown, context: LambdaContext): Promise<HttpAnswer> => {
     const startedAt = Date.now();
@@ -71,7 +71,7 @@ export function httpHandler<Tools, Path extends object, Body>(route: {
       const note = (noted: Noted) => {
         facts = { ...facts, ...noted };
       };
-      answer = await route.handle({ path, body, deadlineAt, note }, tools());
+      answer = await route.handle({ path, body, deadlineAt, note }, ports());
       measureOutcome({ isPending: answer.statusCode === 202 });
     } catch (error) {
       answer = problemAnswer(error);

@@ -80,7 +80,7 @@ const messageOf = (error: Error): string =>
 const warnings = new Set([
   'outcome-unknown',
   'look-up-failed',
-  'surplus-left',
+  'duplicate-left',
   'instance-left',
   'not-ours',
   'claim-left',

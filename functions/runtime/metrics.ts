@@ -35,8 +35,8 @@ const ofObservations: Partial<Record<Observation['kind'], MetricName>> = {
   'outcome-unknown': 'OutcomesUnknown',
   'taken-over': 'TakeOvers',
   adopted: 'Adoptions',
-  'surplus-removed': 'DuplicatesRemoved',
-  'surplus-left': 'DuplicatesLeft',
+  'duplicate-removed': 'DuplicatesRemoved',
+  'duplicate-left': 'DuplicatesLeft',
   'event-ignored': 'EventsIgnored',
 };
 

@@ -31,17 +31,17 @@ export type MessageOutcome = { outcome: string; retry: boolean; provisionId?: st
  * often, to the dead-letter queue; one that is refused for good is acknowledged.
  */
 export function queueHandler<
-  Tools,
+  Ports,
   Message extends { tenantId: string; elementKey: string | undefined },
 >(consumer: {
-  open: (environment: NodeJS.ProcessEnv) => Tools;
+  open: (environment: NodeJS.ProcessEnv) => Ports;
   /** Such a message is done without being parsed. */
   isNotOurs: (body: unknown) => boolean;
   /** `arrivedAt`: when the message first came into the queue, ms since the epoch. */
   parse: (body: unknown, arrivedAt: number) => Message;
-  handle: (message: Message, delivery: Delivery, tools: Tools) => Promise<MessageOutcome>;
+  handle: (message: Message, delivery: Delivery, ports: Ports) => Promise<MessageOutcome>;
 }) {
-  const tools = lazily(consumer.open);
+  const ports = lazily(consumer.open);
 
   return async (rawEvent: unknown, context: LambdaContext) => {
     const deadlineAt = Date.now() + context.getRemainingTimeInMillis();
@@ -88,7 +88,7 @@ export function queueHandler<
     }
     const { tenantId, elementKey } = message;
     try {
-      const handled = await consumer.handle(message, delivery, tools());
+      const handled = await consumer.handle(message, delivery, ports());
       measureOutcome({ isPending: handled.retry });
       return { tenantId, elementKey, ...handled };
     } catch (error) {

@@ -3,13 +3,13 @@ import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 
 /** A Lambda handler for a schedule: one log line per run. A failed run fails its invocation, and the next one comes anyway. */
-export function scheduleHandler<Tools, Facts extends Record<string, unknown>>(job: {
-  open: (environment: NodeJS.ProcessEnv) => Tools;
-  run: (deadlineAt: number, tools: Tools) => Promise<Facts>;
+export function scheduleHandler<Ports, Facts extends Record<string, unknown>>(job: {
+  open: (environment: NodeJS.ProcessEnv) => Ports;
+  run: (deadlineAt: number, ports: Ports) => Promise<Facts>;
   /** Of a run that has not failed. */
   measure: (facts: Facts) => void;
 }) {
-  const tools = lazily(job.open);
+  const ports = lazily(job.open);
 
   return async (_event: unknown, context: LambdaContext): Promise<void> => {
     const startedAt = Date.now();
@@ -18,7 +18,7 @@ export function scheduleHandler<Tools, Facts extends Record<string, unknown>>(jo
     logRequestId(context);
     let failed = false;
     try {
-      const facts = await job.run(deadlineAt, tools());
+      const facts = await job.run(deadlineAt, ports());
       log.info('run', { awsRequestId, outcome: 'done', ...facts, durationMs: Date.now() - startedAt });
       job.measure(facts);
       measureOutcome({});

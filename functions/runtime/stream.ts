@@ -31,13 +31,13 @@ type StreamRecord = z.infer<typeof streamEventSchema>['Records'][number];
  * A Lambda handler for the table's stream, whose records come in order. What comes before a record that cannot be read
  * is handled first; from there on, or from the first one when handling fails, they come again.
  */
-export function streamHandler<Tools, Change extends InstanceKey & { outcome: string }>(consumer: {
-  open: (environment: NodeJS.ProcessEnv) => Tools;
+export function streamHandler<Ports, Change extends InstanceKey & { outcome: string }>(consumer: {
+  open: (environment: NodeJS.ProcessEnv) => Ports;
   parse: (change: RowChange) => Change;
   /** Of several changes, in order; may be handed those again that it has handled. */
-  handle: (changes: Change[], tools: Tools) => Promise<void>;
+  handle: (changes: Change[], ports: Ports) => Promise<void>;
 }) {
-  const tools = lazily(consumer.open);
+  const ports = lazily(consumer.open);
 
   return async (rawEvent: unknown, context: LambdaContext) => {
     logRequestId(context);
@@ -68,7 +68,7 @@ export function streamHandler<Tools, Change extends InstanceKey & { outcome: str
       if (change !== 'no change') changes.push(change);
     }
     try {
-      await consumer.handle(changes, tools());
+      await consumer.handle(changes, ports());
     } catch (error) {
       measureOutcome({ error });
       log.error('changes', {

@@ -5,7 +5,7 @@ import { sendError, signerOf } from './aws/aws-protocol.ts';
  * An injected fault: an error response, a stall before the request takes effect, a connection reset before it takes
  * effect, or a response that is lost with the connection, or never ends, after it took effect.
  */
-export type Mishap =
+export type InjectedFault =
   | { status: number; type: string; message?: string }
   | { stallMs: number }
   | { reset: true }
@@ -14,23 +14,23 @@ export type Mishap =
   | { stallMidBody: true };
 
 /** A fault for the next `times` (default 1) requests with this `x-amz-target`. */
-export type Fault = Mishap & { target: string; times?: number };
+export type Fault = InjectedFault & { target: string; times?: number };
 
 /** Called for every request without a pending `fail`. `signer`: the access key, which is the function's name. */
-export type MishapFor = (request: { target: string; signer: string | undefined }) => Mishap | undefined;
+export type FaultFor = (request: { target: string; signer: string | undefined }) => InjectedFault | undefined;
 
-const none: MishapFor = () => undefined;
+const none: FaultFor = () => undefined;
 
 /** Counts the requests of AWS-like servers and makes chosen ones fail. */
 export function createFaults() {
   const requests: string[] = [];
   const pending: { fault: Fault; timesLeft: number }[] = [];
-  let mishapFor = none;
+  let faultFor = none;
 
-  function take(target: string, signer: string | undefined): Mishap | undefined {
+  function take(target: string, signer: string | undefined): InjectedFault | undefined {
     const index = pending.findIndex(({ fault }) => fault.target === target);
     const entry = pending[index];
-    if (!entry) return mishapFor({ target, signer });
+    if (!entry) return faultFor({ target, signer });
     entry.timesLeft -= 1;
     if (entry.timesLeft <= 0) pending.splice(index, 1);
     return entry.fault;
@@ -41,8 +41,8 @@ export function createFaults() {
   }
 
   /** Sets the function that decides about each later request. */
-  function failEach(decide: MishapFor): void {
-    mishapFor = decide;
+  function failEach(decide: FaultFor): void {
+    faultFor = decide;
   }
 
   function guard(listener: RequestListener): RequestListener {
@@ -87,7 +87,7 @@ export function createFaults() {
     reset(): void {
       requests.length = 0;
       pending.length = 0;
-      mishapFor = none;
+      faultFor = none;
     },
     guard,
   };

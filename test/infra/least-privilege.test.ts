@@ -5,7 +5,7 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { wholeTenant } from '../../functions/model/instance.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
-import type { Mishap, ReceivedRequest } from '../../infra/local/cloud-elements/simulator.ts';
+import type { InjectedFault, ReceivedRequest } from '../../infra/local/cloud-elements/simulator.ts';
 import { startLocalStack, type LocalStack } from '../../infra/local/stack.ts';
 import { newTenant } from '../support/real-servers.ts';
 import { sharedBundle } from '../support/shared-bundle.ts';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   dynamoDb = new DynamoDBClient({ ...client, endpoint: stack.dynamodbUrl });
   eventBridge = new EventBridgeClient({ ...client, endpoint: stack.awsUrl });
   secretsManager = new SecretsManagerClient({ ...client, endpoint: stack.awsUrl });
-  stack.simulator.faultFor = mishapOf;
+  stack.simulator.faultFor = faultFor;
   await Promise.all([
     requests(),
     claims(),
@@ -102,7 +102,7 @@ async function send(source: string, type: string, detail: object, agoMs = 0): Pr
  */
 const doubled = new Set<string>();
 
-function mishapOf({ operation, path, headers, body }: ReceivedRequest): Mishap | undefined {
+function faultFor({ operation, path, headers, body }: ReceivedRequest): InjectedFault | undefined {
   if (operation !== 'POST /instances') return undefined;
   const tenantId = [...doubled].find((each) => JSON.stringify(body).includes(`"tenant:${each}"`));
   if (tenantId === undefined) return undefined;

@@ -70,7 +70,7 @@ export async function readManifest(file: string): Promise<Manifest> {
   return { format, columns, rows: withoutDoubles(rows) };
 }
 
-export const isGood = (row: Row): row is GoodRow => 'ask' in row;
+export const isGood = (row: Row): row is GoodRow => 'request' in row;
 export const isBad = (row: Row): row is BadRow => 'faults' in row;
 
 /**

@@ -137,7 +137,7 @@ export function linesOf(letters: readonly DeadLetter[]): string[] {
         tenantId,
         elementKey ?? (letter.fault === undefined ? '(all)' : '?'),
       ],
-      verdict:
+      decision:
         letter.fault === undefined
           ? good(letter.isCut ? 'readable, its time cut to its arrival' : 'readable')
           : `${bad(letter.fault)} (message ${messageId})`,
@@ -150,7 +150,7 @@ export function linesOf(letters: readonly DeadLetter[]): string[] {
     columns.map((text, index) => text.padEnd(widths[index] ?? 0)).join('  ');
   return [
     bold(aligned(head).trimEnd()),
-    ...cells.map(({ columns, verdict }) => `${aligned(columns)}  ${verdict}`),
+    ...cells.map(({ columns, decision }) => `${aligned(columns)}  ${decision}`),
   ];
 }
 

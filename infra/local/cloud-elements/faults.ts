@@ -23,10 +23,10 @@ export type ReceivedRequest = {
 };
 
 /** An injected fault. `applied`: the request takes effect first. A GET has no effect and gets a response either way. */
-export type Mishap = { readonly effect: 'none' | 'applied'; readonly outcome: Outcome };
+export type InjectedFault = { readonly effect: 'none' | 'applied'; readonly outcome: Outcome };
 
 /** A fault for the next `times` (1) requests of the operation `on`. */
-export type Fault = Mishap & { readonly on: Operation; readonly times?: number };
+export type Fault = InjectedFault & { readonly on: Operation; readonly times?: number };
 
 /**
  * "The response" is the correct one, or a 500 in the platform's form if the request did not take effect.
@@ -63,15 +63,15 @@ export type Outcome =
 
 /** Injects a fault into a request. `perform` applies the request's effect and returns the correct response. */
 export async function misbehave(options: {
-  mishap: Mishap;
+  injectedFault: InjectedFault;
   received: ReceivedRequest;
   response: ServerResponse;
   perform: () => Answer;
   pause: (ms: number) => Promise<unknown>;
   latencyMs: number;
 }): Promise<void> {
-  const { mishap, received, response, perform, pause, latencyMs } = options;
-  const { effect, outcome } = mishap;
+  const { injectedFault, received, response, perform, pause, latencyMs } = options;
+  const { effect, outcome } = injectedFault;
   const happens = outcome.kind !== 'late-effect' && (effect === 'applied' || received.method === 'GET');
   const answer = happens ? perform() : refuse(500, 'Something went wrong on the Cloud Elements server');
   await pause(latencyMs);

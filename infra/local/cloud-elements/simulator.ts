@@ -4,14 +4,14 @@ import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerHtml, refuse, send, type Answer } from './answers.ts';
-import { misbehave, type Fault, type Mishap, type ReceivedRequest } from './faults.ts';
+import { misbehave, type Fault, type InjectedFault, type ReceivedRequest } from './faults.ts';
 import type { Listing } from './instances.ts';
 import { createOperations, invalidSecrets } from './operations.ts';
 import { findRoute, isKnownPath, prefix } from './routes.ts';
 import type { Instance } from './shown.ts';
 import { closeServer, listenOnLoopback, withoutForeigners } from '../loopback.ts';
 
-export type { Fault, Mishap, Outcome, ReceivedRequest } from './faults.ts';
+export type { Fault, InjectedFault, Outcome, ReceivedRequest } from './faults.ts';
 export type { Operation } from './routes.ts';
 export type { Instance } from './shown.ts';
 
@@ -28,7 +28,7 @@ export type CloudElementsOptions = PlatformSecrets & {
 };
 
 /** Called for every request to a known operation without a pending `fail`. */
-export type FaultFor = (request: ReceivedRequest) => Mishap | undefined;
+export type FaultFor = (request: ReceivedRequest) => InjectedFault | undefined;
 
 /** Settings that a test may change at any time. */
 type Settings = Listing & {
@@ -120,7 +120,7 @@ export async function startCloudElements({
     return secret === otherUserSecret ? 2 : undefined;
   }
 
-  function takeMishap(request: ReceivedRequest): Mishap | undefined {
+  function takeFault(request: ReceivedRequest): InjectedFault | undefined {
     if (!request.operation) return undefined;
     const waiting = faults.find(({ fault, timesLeft }) => timesLeft > 0 && fault.on === request.operation);
     if (!waiting) return settings.faultFor(request);
@@ -140,10 +140,17 @@ export async function startCloudElements({
     const connection = connections.get(request.socket) ?? 0;
     const received = { ...describeRequest(request, await text(request)), at, connection };
     requests.push(received);
-    const mishap = takeMishap(received);
+    const injectedFault = takeFault(received);
     const { latencyMs } = settings;
-    if (mishap) {
-      return misbehave({ mishap, received, response, perform: () => perform(received), pause, latencyMs });
+    if (injectedFault) {
+      return misbehave({
+        injectedFault,
+        received,
+        response,
+        perform: () => perform(received),
+        pause,
+        latencyMs,
+      });
     }
     const answer = perform(received);
     await pause(latencyMs);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
-import type { Mishap } from '../../../infra/local/cloud-elements/simulator.ts';
+import type { InjectedFault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { errorOf, keyOf, startServers, taxify } from '../../support/real-servers.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
@@ -336,7 +336,7 @@ describe('the end of an audit', () => {
     await provisioned('acme', 'gone');
     await servers.removeAtCloudElements(instanceOf('gone').id);
     const first = { id: instanceOf('acme').id, element: { key: 'taxify' }, tags: instanceOf('acme').tags };
-    const pages: Mishap[] = [
+    const pages: InjectedFault[] = [
       listAnswer([first], 'expires'),
       { effect: 'none', outcome: { kind: 'status', status: 400 } },
     ];

@@ -626,7 +626,7 @@ describe('taking over a claim that was never ended', () => {
     await duplicate(killed);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).row.instanceId).toBe(oldest?.id);
-    expect(kinds().filter((kind) => kind === 'surplus-removed')).toHaveLength(2);
+    expect(kinds().filter((kind) => kind === 'duplicate-removed')).toHaveLength(2);
     await expectOneActiveInstance(tenantId);
   });
 
@@ -667,7 +667,7 @@ describe('taking over a claim that was never ended', () => {
     });
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
-    expect(kinds()).toContain('surplus-left');
+    expect(kinds()).toContain('duplicate-left');
     expect(await rowOf(tenantId)).toMatchObject({ status: 'active', inDoubt: true });
   });
 

@@ -15,11 +15,11 @@ import {
   activate,
   requestAgain,
   beginRemoval,
-  bury,
+  markRemoved,
   claim,
   fail,
   lease,
-  park,
+  leaveInDoubt,
   release,
   restore,
   takeOver,
@@ -76,9 +76,9 @@ function failed(row: InstanceRow, detail = 'Put the key into the secret.'): Inst
   return fail(row, 0, error, nowMs, timing);
 }
 
-function buried(row: InstanceRow, by?: EventOrigin): InstanceRow {
+function tombstoned(row: InstanceRow, by?: EventOrigin): InstanceRow {
   const removal = { times: { event: nowMs }, by };
-  return bury(beginRemoval(row, removal, claimant(), timing), nowMs, timing);
+  return markRemoved(beginRemoval(row, removal, claimant(), timing), nowMs, timing);
 }
 
 function wholeTenantRemoved(by: EventOrigin): InstanceRow {
@@ -177,8 +177,13 @@ describe('results of writes to rows', () => {
       'a claim in doubt that has made nothing is published as failed',
       'InstanceFailed',
       () => {
-        const parked = park(claimed(), new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing);
-        const row = leased(parked);
+        const leftInDoubt = leaveInDoubt(
+          claimed(),
+          new OnboardingError('outcome-unknown', 'Unknown.'),
+          nowMs,
+          timing,
+        );
+        const row = leased(leftInDoubt);
         return [row, failed(row)];
       },
     ],
@@ -192,7 +197,7 @@ describe('results of writes to rows', () => {
           claimant(),
           timing,
         );
-        return [row, bury(row, nowMs, timing)];
+        return [row, markRemoved(row, nowMs, timing)];
       },
     ],
     [
@@ -204,7 +209,7 @@ describe('results of writes to rows', () => {
       'a removed instance that another event removes is published as removed again',
       'InstanceRemoved',
       () => {
-        const row = buried(activated(claimed()), native('e-1'));
+        const row = tombstoned(activated(claimed()), native('e-1'));
         return [row, { ...row, removedBy: native('e-2') }];
       },
     ],
@@ -292,7 +297,7 @@ describe('writes to rows without a result', () => {
       'a create in doubt has no result',
       () => {
         const row = claimed(native('e-1'));
-        return [row, park(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing)];
+        return [row, leaveInDoubt(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing)];
       },
     ],
     [
@@ -304,12 +309,12 @@ describe('writes to rows without a result', () => {
     ],
     [
       'a tombstone that is claimed for a new instance has no result',
-      () => [buried(activated(claimed())), claimed(native('e-1'))],
+      () => [tombstoned(activated(claimed())), claimed(native('e-1'))],
     ],
     [
       'a claim over a tombstone that is released has no result',
       () => {
-        const before = buried(activated(claimed(native('e-1'))), native('e-2'));
+        const before = tombstoned(activated(claimed(native('e-1'))), native('e-2'));
         const row = claimed();
         return [row, restore(row, before)];
       },
@@ -317,14 +322,14 @@ describe('writes to rows without a result', () => {
     [
       'a tombstone that is rechecked has no result',
       () => {
-        const row = leased(buried(activated(claimed()), native('e-1')));
+        const row = leased(tombstoned(activated(claimed()), native('e-1')));
         return [row, release(row, undefined)];
       },
     ],
     [
       'a removed instance that an HTTP request removes again has no result',
       () => {
-        const row = buried(activated(claimed()), native('e-1'));
+        const row = tombstoned(activated(claimed()), native('e-1'));
         return [row, { ...row, removedAt: nowMs + 5_000 }];
       },
     ],
@@ -390,7 +395,7 @@ describe('a native event', () => {
       claimant(),
       timing,
     );
-    expect(eventsOf(bury(row, nowMs, timing), row)).toMatchObject([
+    expect(eventsOf(markRemoved(row, nowMs, timing), row)).toMatchObject([
       { detailType: 'InstanceRemoved', detail: { id: 4711, name: 'Acme', request: { eventId: 'e-2' } } },
     ]);
   });
@@ -450,7 +455,7 @@ describe.each([
   test('a toolkit response to a removal comes from the tenant’s tombstone, when that is removed', () => {
     const removing = wholeTenantRemoved(requestedBy);
     expect(resultOf({ before: undefined, after: removing }).events).toEqual([]);
-    expect(answerOf(eventsOf(bury(removing, nowMs, timing), removing))).toEqual({
+    expect(answerOf(eventsOf(markRemoved(removing, nowMs, timing), removing))).toEqual({
       source,
       detailType: `${prefix}deprovisionSuccess`,
       detail: {
@@ -470,7 +475,7 @@ describe.each([
 
   test('a removal over HTTP gives no toolkit response', () => {
     const row = activated(claimed(requestedBy));
-    expect(eventsOf(buried(row), row)).toHaveLength(1);
+    expect(eventsOf(tombstoned(row), row)).toHaveLength(1);
   });
 
   test('a toolkit response to a success is repeated when a request provisions the removed instance again', () => {
@@ -478,7 +483,7 @@ describe.each([
       claimant(),
       randomUUID(),
       timing,
-      buried(activated(claimed(requestedBy)), requestedBy),
+      tombstoned(activated(claimed(requestedBy)), requestedBy),
     );
     expect(answerOf(eventsOf(activated(again), again))?.detailType).toBe(`${prefix}provisionSuccess`);
   });

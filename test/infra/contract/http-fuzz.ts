@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import type { Mishap } from '../../../infra/local/cloud-elements/simulator.ts';
+import type { InjectedFault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { damaged, edgesOf, valuesOf } from './arbitrary-json.ts';
 import type { Contract, Operation } from './http-contract.ts';
 
@@ -10,7 +10,7 @@ export type FuzzRequest = {
   body: string | undefined;
   contentType: string;
   /** Cloud Elements' fault for all calls of this request. */
-  mishap: Mishap | undefined;
+  injectedFault: InjectedFault | undefined;
 };
 
 /** These repeat, so that requests meet the rows of others. */
@@ -43,7 +43,7 @@ const oddNames = fc.constantFrom(
 );
 
 /** Only faults that end quickly: an unknown outcome is looked up for as long as there is time. */
-const mishaps = fc.constantFrom<Mishap>(
+const injectedFaults = fc.constantFrom<InjectedFault>(
   { effect: 'none', outcome: { kind: 'status', status: 400 } },
   { effect: 'none', outcome: { kind: 'status', status: 401 } },
   { effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>403</html>' } },
@@ -77,7 +77,7 @@ export function requestsBy(contract: Contract): fc.Arbitrary<FuzzRequest> {
         path: pathsOf(operation),
         body: schema ? bodiesOf(valuesOf(schema)) : bodiesWhereNoneBelongs,
         contentType: contentTypes,
-        mishap: fc.option(mishaps, { freq: 5, nil: undefined }),
+        injectedFault: fc.option(injectedFaults, { freq: 5, nil: undefined }),
       });
     }),
   );
@@ -92,7 +92,7 @@ export function edgeRequestsBy(contract: Contract): FuzzRequest[] {
       path: { tenantId: 'edge', elementKey: 'taxify' },
       body: JSON.stringify(body),
       contentType: 'application/json',
-      mishap: { effect: 'none', outcome: { kind: 'status', status: 400 } },
+      injectedFault: { effect: 'none', outcome: { kind: 'status', status: 400 } },
     }));
   });
 }

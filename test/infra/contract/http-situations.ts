@@ -1,6 +1,6 @@
 import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
-import type { Mishap, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
+import type { InjectedFault, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { Answer, Service } from '../../support/running-service.ts';
 import { storedName, toStored } from '../../../functions/model/table.ts';
 
@@ -21,14 +21,17 @@ const changes = { name: 'Changed' };
 const secretAnew = { configuration: {} };
 const fromTheSecret = { source: 'secret', requestEntries: [] };
 
-const refusal = (status: number): Mishap => ({ effect: 'none', outcome: { kind: 'status', status } });
-const fromAProxy: Mishap = { effect: 'none', outcome: { kind: 'status', status: 403, body: '<html>' } };
-const withoutUsableToken: Mishap = {
+const refusal = (status: number): InjectedFault => ({ effect: 'none', outcome: { kind: 'status', status } });
+const fromAProxy: InjectedFault = {
+  effect: 'none',
+  outcome: { kind: 'status', status: 403, body: '<html>' },
+};
+const withoutUsableToken: InjectedFault = {
   effect: 'none',
   outcome: { kind: 'status', status: 200, body: { id: 7, token: 'not for a header, surely' } },
 };
-const reset: Mishap = { effect: 'none', outcome: { kind: 'reset' } };
-const patience: Mishap = {
+const reset: InjectedFault = { effect: 'none', outcome: { kind: 'reset' } };
+const patience: InjectedFault = {
   effect: 'none',
   outcome: { kind: 'status', status: 429, headers: { 'retry-after': '3600' } },
 };
@@ -84,11 +87,11 @@ export function createSituations(service: Service, request: SendRequest) {
 
   async function failing(
     on: Operation,
-    mishap: Mishap,
+    injectedFault: InjectedFault,
     act: () => Promise<unknown>,
     times = 1,
   ): Promise<void> {
-    service.simulator.fail({ on, ...mishap, times });
+    service.simulator.fail({ on, ...injectedFault, times });
     await act();
   }
 
@@ -136,8 +139,8 @@ export function createSituations(service: Service, request: SendRequest) {
     await post(await somebody({ status: 'provisioning', ...leased() }), another);
     await post(await somebody({ status: 'deleting' }));
     await post(await somebody({ status: 'provisioning', ...elsewhere }));
-    for (const mishap of [refusal(400), refusal(401), fromAProxy, patience, withoutUsableToken]) {
-      await failing('POST /instances', mishap, () => post(nobody()));
+    for (const injectedFault of [refusal(400), refusal(401), fromAProxy, patience, withoutUsableToken]) {
+      await failing('POST /instances', injectedFault, () => post(nobody()));
     }
     await failingAws(/Encrypt$/, () => post(nobody()));
     const withBrokenSecret = nobody();
@@ -151,10 +154,15 @@ export function createSituations(service: Service, request: SendRequest) {
     await patch(await somebody({ status: 'failed' }));
     await patch(await somebody(leased()));
     await patch(await somebody(elsewhere));
-    for (const mishap of [refusal(400), refusal(401), refusal(404), fromAProxy, patience]) {
+    for (const injectedFault of [refusal(400), refusal(401), refusal(404), fromAProxy, patience]) {
       const path = await somebody();
       // An answer of a proxy is no verdict, and the update is sent again.
-      await failing('PATCH /instances/{id}', mishap, () => patch(path), mishap === fromAProxy ? 5 : 1);
+      await failing(
+        'PATCH /instances/{id}',
+        injectedFault,
+        () => patch(path),
+        injectedFault === fromAProxy ? 5 : 1,
+      );
     }
     const withBrokenSecret = await somebody(fromTheSecret);
     await service.putTenantSecret(withBrokenSecret.tenantId, 'not JSON');

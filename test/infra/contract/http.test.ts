@@ -24,22 +24,22 @@ test.skipIf(isDeployed)(
     const edges = edgeRequestsBy(contract).map((request): [FuzzRequest] => [request]);
     await fc.assert(
       fc.asyncProperty(requestsBy(contract), async (request) => {
-        const { operationId, path, body, contentType, mishap } = request;
-        service.simulator.faultFor = () => mishap;
+        const { operationId, path, body, contentType, injectedFault } = request;
+        service.simulator.faultFor = () => injectedFault;
         const operation = contract.operationOf(operationId);
         const answer = await service.request({
           method: operation.method,
           path: pathTo(operation, path),
           ...(body !== undefined && { body, headers: { 'content-type': contentType } }),
         });
-        const verdict = verdictOf(request);
-        kinds.add(`${operationId}: ${verdict.kind}`);
+        const classification = classificationOf(request);
+        kinds.add(`${operationId}: ${classification.kind}`);
         const observed = {
-          verdict,
+          classification,
           answer: answer.text,
           undescribed: contract.faultsOfAnswer(operation, answer),
         };
-        expect({ ...observed, isKept: isKept(verdict, request, answer) }).toMatchObject({
+        expect({ ...observed, isKept: isKept(classification, request, answer) }).toMatchObject({
           undescribed: [],
           isKept: true,
         });
@@ -183,9 +183,9 @@ function codesOf(schema: unknown): string[] {
 }
 
 /** The document's verdict on a request. */
-type Verdict = { kind: 'allowed' | 'no-route' | 'not-json' | 'invalid'; faults: readonly string[] };
+type Classification = { kind: 'allowed' | 'no-route' | 'not-json' | 'invalid'; faults: readonly string[] };
 
-function verdictOf({ operationId, path, body = '', contentType }: FuzzRequest): Verdict {
+function classificationOf({ operationId, path, body = '', contentType }: FuzzRequest): Classification {
   const operation = contract.operationOf(operationId);
   const isInPath = (name: string) =>
     operation.object.parameters.some((each) => each.name === name && each.in === 'path');
@@ -208,9 +208,9 @@ const problemSchema = z.object({
   errors: z.optional(z.array(z.object({ detail: z.string() }))),
 });
 
-function isKept(verdict: Verdict, { path, body = '' }: FuzzRequest, answer: Answer): boolean {
+function isKept(classification: Classification, { path, body = '' }: FuzzRequest, answer: Answer): boolean {
   const { code, errors = [] } = problemSchema.safeParse(answer.json).data ?? {};
-  switch (verdict.kind) {
+  switch (classification.kind) {
     case 'no-route':
       return answer.status === 404 && mediaTypeOf(answer.headers) === 'application/json';
     case 'not-json':

@@ -43,7 +43,7 @@ export function summaryOf(trial: Trial, { tenants, seed }: { tenants: number; se
         ['outcomes unknown', observed.unknownOutcomes],
         ['claims taken over', observed.takeOvers],
         ['instances adopted', observed.adoptions],
-        ['duplicates removed', observed.surplus.length],
+        ['duplicates removed', observed.duplicates.length],
         ['reconciler runs', tally.runs],
         [
           'time',

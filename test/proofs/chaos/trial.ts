@@ -10,7 +10,7 @@ import { seededRandom } from '../../support/seeded-random.ts';
 import { audit, isUnsettled, readRows } from './audit.ts';
 import { bundleWithShortTiming } from './bundles.ts';
 import { createClient } from './client.ts';
-import { lateCreate } from './mishaps.ts';
+import { lateCreate } from './faults.ts';
 import { drawPlan, live, type Life, type Plan } from './tenant.ts';
 import { functionTimeoutMs } from './timing.ts';
 import { makeTrouble } from './trouble.ts';
@@ -162,7 +162,7 @@ export async function runTrial({
   const cipher = createTokenCipher({ client: kms, keyId: stack.tokenKeyId });
   const observed = observedIn(stack);
   const found = {
-    doubled: observed.surplus.slice(trouble.faults.get(lateCreate) ?? 0),
+    doubled: observed.duplicates.slice(trouble.faults.get(lateCreate) ?? 0),
     ...(await audit({ lives, rows, instances: simulator.instances, events: stack.events, cipher })),
   };
   for (const client of [eventBridge, dynamoDb, kms]) client.destroy();
@@ -202,7 +202,7 @@ function observedIn({ logs, simulator }: LocalStack) {
     if (!line.startsWith('{')) continue;
     const { message, provisionId, instanceId } = lineSchema.parse(JSON.parse(line));
     times.set(message, (times.get(message) ?? 0) + 1);
-    const isRemoved = message === 'surplus-removed' || message === 'instance-removed';
+    const isRemoved = message === 'duplicate-removed' || message === 'instance-removed';
     if (isRemoved && provisionId !== undefined && instanceId !== undefined) seen(provisionId, instanceId);
   }
   for (const { id, tags } of simulator.instances) {
@@ -214,7 +214,7 @@ function observedIn({ logs, simulator }: LocalStack) {
     takeOvers: times.get('taken-over') ?? 0,
     adoptions: times.get('adopted') ?? 0,
     /** The generation of each duplicate instance. */
-    surplus: [...instances].flatMap(([provisionId, ids]) =>
+    duplicates: [...instances].flatMap(([provisionId, ids]) =>
       Array.from({ length: ids.size - 1 }, () => provisionId),
     ),
   };

@@ -1,7 +1,7 @@
 import { triggers, type FunctionName } from '../../../functions/triggers.ts';
 import type { LocalStack } from '../../../infra/local/stack.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { awsMishaps, createMishaps, lateList, mishaps } from './mishaps.ts';
+import { awsFaults, createFaults, lateList, injectedFaults } from './faults.ts';
 import { longestListLagMs } from './timing.ts';
 
 /** The share of failing calls to Cloud Elements. */
@@ -51,10 +51,10 @@ export function makeTrouble(stack: LocalStack, seed: number) {
       simulator.listLagMs = longestListLagMs;
       return undefined;
     }
-    const kinds = operation === 'POST /instances' ? createMishaps : mishaps;
-    const { name, mishap } = atCloudElements.oneOf(kinds);
+    const kinds = operation === 'POST /instances' ? createFaults : injectedFaults;
+    const { name, injectedFault } = atCloudElements.oneOf(kinds);
     count(name);
-    return mishap(atCloudElements);
+    return injectedFault(atCloudElements);
   };
   stack.failEach(({ signer }) => {
     if (fate.chance(fatalShare)) {
@@ -63,9 +63,9 @@ export function makeTrouble(stack: LocalStack, seed: number) {
       return { reset: true };
     }
     if (!atAws.chance(failingAwsShare)) return undefined;
-    const { name, mishap } = atAws.oneOf(awsMishaps);
+    const { name, injectedFault } = atAws.oneOf(awsFaults);
     count(name);
-    return mishap;
+    return injectedFault;
   });
 
   return {

@@ -3,7 +3,7 @@ import type {
   CloudElements,
   CreateOutcome,
   LookUp,
-  Mishap,
+  Failure,
   ReadOutcome,
   RemoveOutcome,
 } from '../../../functions/core/ports.ts';
@@ -18,10 +18,10 @@ const latestEffectMs = 60_000;
 /** Longer than the slowest create should take, and yet before the recheck. */
 const overdueMs = 30 * 60_000;
 
-const unknown: Mishap = { kind: 'unknown', reason: 'no answer' };
+const unknown: Failure = { kind: 'unknown', reason: 'no answer' };
 const tellUnknown = () => Promise.resolve(unknown);
 
-const mishaps: [string, () => Mishap][] = [
+const failures: [string, () => Failure][] = [
   ['refused', () => ({ kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') })],
   [
     'not sent',
@@ -124,10 +124,10 @@ export function cloudElementsCallsOf(
           { label: 'not done, no answer', cost: 'fault', tell: () => answered(unknown) },
           ...(world.doubts.doubleCreates ? [doneTwice] : []),
           ...(world.doubts.overdueCreates ? [overdue] : []),
-          ...mishaps.map(([label, mishap]) => ({
+          ...failures.map(([label, failure]) => ({
             label,
             cost: 'fault' as const,
-            tell: () => answered(mishap()),
+            tell: () => answered(failure()),
           })),
         ],
         remains: [
@@ -171,10 +171,10 @@ export function cloudElementsCallsOf(
             },
           },
           { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
-          ...mishaps.map(([label, mishap]) => ({
+          ...failures.map(([label, failure]) => ({
             label,
             cost: 'fault' as const,
-            tell: () => Promise.resolve(mishap()),
+            tell: () => Promise.resolve(failure()),
           })),
         ],
         remains: [

@@ -1,6 +1,6 @@
 import { createApplying } from '../../../functions/core/apply-secret.ts';
 import { createChanging } from '../../../functions/core/change.ts';
-import type { Parts } from '../../../functions/core/ports.ts';
+import type { Ports } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { tenantSecretName } from '../../../functions/model/configuration.ts';
@@ -122,16 +122,16 @@ export function createOutside(
     task: Task,
     { event, body, arrivedAt }: Message,
   ): Promise<Ended> {
-    const { deadlineAt, parts } = partsOf(invocation, task);
+    const { deadlineAt, ports } = portsOf(invocation, task);
     if (event.requestsFor === 'offboarding') {
       const offboarding = offboardingFromEvent(body, arrivedAt);
-      const outcome = await createOffboarding(parts).offboard(offboarding, { deadlineAt });
+      const outcome = await createOffboarding(ports).offboard(offboarding, { deadlineAt });
       return { told: { outcome } };
     }
     let row: InstanceRow | undefined;
-    const provision = createProvisioning(parts);
+    const provision = createProvisioning(ports);
     const onboard = createOnboarding({
-      ...parts,
+      ...ports,
       provision: async (settings, options) => {
         const provisioned = await provision(settings, options);
         ({ row } = provisioned);
@@ -143,13 +143,13 @@ export function createOutside(
   }
 
   async function runTask(invocation: Invocation, task: Task, requested: Requested): Promise<Ended> {
-    const { deadlineAt, parts } = partsOf(invocation, task);
+    const { deadlineAt, ports } = portsOf(invocation, task);
     const key = keyOf(task);
     switch (task.do) {
       case 'provision': {
         const { name = 'Shop', configuration } = task;
         const settings = settingsOf(key, { name, configuration });
-        const { outcome, row } = await createProvisioning(parts)(settings, {
+        const { outcome, row } = await createProvisioning(ports)(settings, {
           deadlineAt,
           recordRefusal: false,
         });
@@ -157,7 +157,7 @@ export function createOutside(
       }
       case 'remove': {
         const removal = { times: { own: requested.beganAt }, by: undefined };
-        const { outcome } = await createRemoving(parts).remove(key, removal, { deadlineAt });
+        const { outcome } = await createRemoving(ports).remove(key, removal, { deadlineAt });
         return { told: { outcome } };
       }
       case 'put-secret': {
@@ -169,9 +169,9 @@ export function createOutside(
       case 'apply-secret': {
         const { arrivedAt = world.now() } = changes[0] ?? {};
         const apply = createApplying({
-          ...parts,
-          change: createChanging(parts),
-          provision: createProvisioning(parts),
+          ...ports,
+          change: createChanging(ports),
+          provision: createProvisioning(ports),
           tenantSecretsPrefix: 'test',
         });
         const secretName = tenantSecretName('test', key);
@@ -180,11 +180,11 @@ export function createOutside(
       }
       case 'change': {
         const { name } = task;
-        const changed = await createChanging(parts)(key, { name, tags: [name] }, { deadlineAt });
+        const changed = await createChanging(ports)(key, { name, tags: [name] }, { deadlineAt });
         return { told: { outcome: `changed to ${changed.name}` } };
       }
       case 'reconcile': {
-        const { tally } = await createReconciling(parts).reconcile({ deadlineAt });
+        const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
         return { told: { outcome: JSON.stringify(tally) } };
       }
       case 'deliver':
@@ -192,10 +192,10 @@ export function createOutside(
     }
   }
 
-  function partsOf(invocation: Invocation, { isElsewhere = false }: Task) {
+  function portsOf(invocation: Invocation, { isElsewhere = false }: Task) {
     let ids = 0;
     const model = modelAt(isElsewhere ? elsewhere : origin);
-    const parts = {
+    const ports = {
       ...awsCallsOf(invocation, { world, witness, store, find, rows, secret }),
       cloudElements: cloudElementsCallsOf(invocation, { world, witness, model, latestCreateMs }),
       origin: model.origin,
@@ -205,8 +205,8 @@ export function createOutside(
       now: () => world.now() + invocation.aheadMs,
       sleep: (delayMs: number) => world.sleep(invocation, delayMs),
       newId: () => `${invocation.name}.${++ids}`,
-    } satisfies Parts;
-    return { parts, deadlineAt: invocation.endsAt + invocation.aheadMs };
+    } satisfies Ports;
+    return { ports, deadlineAt: invocation.endsAt + invocation.aheadMs };
   }
 
   /** Allows Cloud Elements to delete every instance again. */

@@ -15,7 +15,7 @@ const refusalsByGateway = new Set([400, 403, 404, 405, 413, 414, 415, 429, 431])
 export const codeOf = ({ json }: Answer): string | undefined => problemSchema.safeParse(json).data?.code;
 
 /** The kind of the response, or its difference from every documented one. */
-export function judgeAnswer(answer: Answer, { isHead = false } = {}): AnswerKind | { wrong: string } {
+export function checkResponse(answer: Answer, { isHead = false } = {}): AnswerKind | { wrong: string } {
   const { status, headers, text, json } = answer;
   const type = String(headers['content-type'] ?? '');
   if (type.startsWith('application/problem+json')) {

@@ -1,7 +1,7 @@
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
 import type { Answer, Service } from '../../support/running-service.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { judgeAnswer } from './answers.ts';
+import { checkResponse } from './answers.ts';
 import { compare, waitForRest } from './audit.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -105,9 +105,9 @@ export async function burst(
     const sentAt = Date.now();
     const answer = await send(operation, tenantId);
     largestMs = Math.max(largestMs, Date.now() - sentAt);
-    const judged = judgeAnswer(answer);
+    const check = checkResponse(answer);
     const expected: readonly number[] = operations[operation].statuses;
-    if (typeof judged === 'object') undocumented.push(`${operation}: ${judged.wrong}`);
+    if (typeof check === 'object') undocumented.push(`${operation}: ${check.wrong}`);
     else if (![...expected, ...anywhere].includes(answer.status)) {
       undocumented.push(`${operation}: ${answer.status} ${answer.text.slice(0, 200)}`);
     }

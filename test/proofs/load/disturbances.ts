@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Mishap, PlatformSecrets } from '../../../infra/local/cloud-elements/simulator.ts';
+import type { InjectedFault, PlatformSecrets } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { killProcesses } from './processes.ts';
@@ -9,20 +9,20 @@ import { killProcesses } from './processes.ts';
 const failingShare = 0.05;
 
 /** A look-up after each `502` takes seconds and holds up its batch, so there are fewer of these. */
-const mishaps: readonly [Fault, ...Fault[]] = [
-  { name: 'done, then reset', share: 0.5, mishap: { effect: 'applied', outcome: { kind: 'reset' } } },
+const kindsOfFault: readonly [KindOfFault, ...KindOfFault[]] = [
+  { name: 'done, then reset', share: 0.5, injected: { effect: 'applied', outcome: { kind: 'reset' } } },
   {
     name: '429, not done',
     share: 0.35,
-    mishap: { effect: 'none', outcome: { kind: 'status', status: 429 } },
+    injected: { effect: 'none', outcome: { kind: 'status', status: 429 } },
   },
   {
     name: '502, not done',
     share: 0.15,
-    mishap: { effect: 'none', outcome: { kind: 'status', status: 502 } },
+    injected: { effect: 'none', outcome: { kind: 'status', status: 502 } },
   },
 ];
-type Fault = { name: string; share: number; mishap: Mishap };
+type KindOfFault = { name: string; share: number; injected: InjectedFault };
 
 /** Between Cloud Elements' new secret and its arrival in Secrets Manager. */
 const rotationLagMs = 3_000;
@@ -31,7 +31,7 @@ const rotationLagMs = 3_000;
 const revokedMs = 45_000;
 
 /** The request takes effect, without a response: its function is dead by then. */
-const answerLost: Mishap = { effect: 'applied', outcome: { kind: 'stall' } };
+const answerLost: InjectedFault = { effect: 'applied', outcome: { kind: 'stall' } };
 
 /** Times of the disturbances, as shares of provisioned tenants. */
 const rotatedAt = 0.25;
@@ -53,7 +53,7 @@ export function disturb(
 ) {
   const { simulator } = stack;
   const random = seededRandom(seed);
-  const faults = new Map(mishaps.map(({ name }) => [name, 0]));
+  const faults = new Map(kindsOfFault.map(({ name }) => [name, 0]));
   const refusing: { what: 'rotated' | 'revoked'; from: number; to: number }[] = [];
   const share = (): number => simulator.instances.length / tenants;
   const kills = Math.min(mostKills, Math.max(2, Math.floor(tenants / tenantsPerKill)));
@@ -78,9 +78,9 @@ export function disturb(
     if (!random.chance(failingShare)) return undefined;
     const drawn = random.fraction();
     let sum = 0;
-    const fault = mishaps.find((each) => (sum += each.share) > drawn) ?? mishaps[0];
+    const fault = kindsOfFault.find((each) => (sum += each.share) > drawn) ?? kindsOfFault[0];
     faults.set(fault.name, (faults.get(fault.name) ?? 0) + 1);
-    return fault.mishap;
+    return fault.injected;
   };
 
   const ended = new AbortController();

@@ -3,7 +3,7 @@ import { readRows } from '../chaos/audit.ts';
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
 import type { Answer, Service } from '../../support/running-service.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { codeOf, judgeAnswer } from './answers.ts';
+import { codeOf, checkResponse } from './answers.ts';
 import { hostileInputs, type HostileInput } from './hostile-inputs.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -53,10 +53,10 @@ export async function fuzz(
     const what = `${kind}: ${method} ${path.slice(0, 100)} ${String(body ?? '').slice(0, 100)}`;
     try {
       const answer = await service.request({ method, path, headers, body });
-      const judged = judgeAnswer(answer, { isHead: method === 'HEAD' });
-      if (typeof judged === 'object') unexpected.push(`${what} → ${judged.wrong}`);
+      const check = checkResponse(answer, { isHead: method === 'HEAD' });
+      if (typeof check === 'object') unexpected.push(`${what} → ${check.wrong}`);
       if (crash.test(answer.text)) crashes.push(`${what} → ${answer.text.slice(0, 200)}`);
-      add(tally, `${answer.status} ${typeof judged === 'object' ? 'undocumented' : judged}`);
+      add(tally, `${answer.status} ${typeof check === 'object' ? 'undocumented' : check}`);
       // Some hostile paths are valid, so an earlier request may have made an instance there.
       checkAnswer(answer, method === 'GET' && /\/token([?#]|$)/.test(path));
       if (answer.status < 300 || answer.status >= 500 || codeOf(answer) === recordedRefusal) {

@@ -8,7 +8,7 @@ export type Guard = {
   /** Occurs in the file exactly once. */
   guard: string;
   without: string;
-  /** Files (parts of their names) in which a test must fail. */
+  /** Files (ports of their names) in which a test must fail. */
   tests: readonly string[];
 };
 
@@ -193,8 +193,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'reading the commit before duplicates are removed',
     file: settle,
-    guard: 'if (surplus.length > 0 && (await isStored(row, kept.id))) {',
-    without: 'if (surplus.length > 0) {',
+    guard: 'if (duplicates.length > 0 && (await isStored(row, kept.id))) {',
+    without: 'if (duplicates.length > 0) {',
     tests: ['provision.test'],
   },
   {
@@ -221,8 +221,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'cleaning a failed row before it is taken over',
     file: lifecycle,
-    guard: "const verdict = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;",
-    without: "const verdict = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;",
+    guard: "const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;",
+    without: "const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;",
     tests: ['provision.test'],
   },
   {
@@ -533,7 +533,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'the doubt about an update that is sent again',
     file: change,
-    guard: 'if (isNoVerdict) isCertain = false;',
+    guard: 'if (isInconclusive) isCertain = false;',
     without: '',
     tests: ['provenance/sequences'],
   },

@@ -53,8 +53,8 @@ try {
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
-const verdict = missed.length === 0 ? good('all noticed') : bad(`${missed.length} not noticed`);
-print(`\n${chosen.length === 1 ? '1 guard' : `${chosen.length} guards`} taken out, ${verdict}\n`);
+const conclusion = missed.length === 0 ? good('all noticed') : bad(`${missed.length} not noticed`);
+print(`\n${chosen.length === 1 ? '1 guard' : `${chosen.length} guards`} taken out, ${conclusion}\n`);
 process.exitCode = missed.length === 0 ? 0 : 1;
 
 /** The first test that fails without the guard, if one does. */

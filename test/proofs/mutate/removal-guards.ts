@@ -168,7 +168,7 @@ export const removalGuards: readonly Guard[] = [
     const outcome = await finishTenant(row, deadlineAt);`,
     without: `    const listed = await store.list(tenantId);
     const row = await remember(tenantId, removal);
-    const early = createOffboarding({ ...parts, store: { ...store, list: async () => listed } });
+    const early = createOffboarding({ ...ports, store: { ...store, list: async () => listed } });
     if (row.status === 'removed') return 'already-gone';
     const outcome = await early.finishTenant(row, deadlineAt);`,
     tests: ['explorer.test'],
@@ -201,8 +201,8 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the fence of a tenant’s tombstone',
     file: offboard,
-    guard: "if (!wonBy(await store.replace(buried, heldBy(row)), buried)) return 'in-progress';",
-    without: 'await store.replace(buried, heldBy(row));',
+    guard: "if (!wonBy(await store.replace(tombstoned, heldBy(row)), tombstoned)) return 'in-progress';",
+    without: 'await store.replace(tombstoned, heldBy(row));',
     tests: ['explorer.test'],
   },
   {

@@ -43,19 +43,19 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   };
 
   const change = (who: string, changes: Changes) =>
-    world.invoke(`${who} PATCHes ${JSON.stringify(changes)}`, async (parts, deadlineAt) => {
-      await createChanging(parts)(key, changes, { deadlineAt });
+    world.invoke(`${who} PATCHes ${JSON.stringify(changes)}`, async (ports, deadlineAt) => {
+      await createChanging(ports)(key, changes, { deadlineAt });
       return 'changed';
     });
   const provision = (who: string, configuration: Configuration, requestedBy?: EventOrigin) =>
-    world.invoke(`${who} asks with ${JSON.stringify(configuration)}`, async (parts, deadlineAt) => {
+    world.invoke(`${who} asks with ${JSON.stringify(configuration)}`, async (ports, deadlineAt) => {
       const name = random.chance(0.2) ? 'Store' : 'Shop';
       const settings = settingsOf(
         key,
         requestedBy?.dialect === 'sbt-0.9' ? {} : { name, configuration },
         requestedBy,
       );
-      const { outcome } = await createProvisioning(parts)(settings, {
+      const { outcome } = await createProvisioning(ports)(settings, {
         deadlineAt,
         recordRefusal: requestedBy !== undefined,
       });
@@ -72,16 +72,16 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   }
 
   const trust = () =>
-    world.invoke('the operator trusts', async (parts) => {
-      const replace: typeof parts.store.replace = async (row, expected) => {
+    world.invoke('the operator trusts', async (ports) => {
+      const replace: typeof ports.store.replace = async (row, expected) => {
         try {
-          return await parts.store.replace(row, expected);
+          return await ports.store.replace(row, expected);
         } finally {
           // Also when the response is lost.
           if (world.find(key)?.claimId === row.claimId) world.vouchFor(row.instanceId);
         }
       };
-      const trusted = await createTrusting({ ...parts, store: { ...parts.store, replace } })(key, {
+      const trusted = await createTrusting({ ...ports, store: { ...ports.store, replace } })(key, {
         lookedAtMs: Infinity,
       });
       return 'reason' in trusted ? trusted.reason : trusted.kind;
@@ -95,16 +95,16 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   }
 
   const reconcile = () =>
-    world.invoke('the reconciler', async (parts, deadlineAt) => {
-      const { tally } = await createReconciling(parts).reconcile({ deadlineAt });
+    world.invoke('the reconciler', async (ports, deadlineAt) => {
+      const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
       return JSON.stringify(tally);
     });
 
   function remove(requestedBy?: EventOrigin): Promise<void> {
-    return world.invoke(requestedBy ? 'an offboarding' : 'a caller DELETEs', async (parts, deadlineAt) => {
+    return world.invoke(requestedBy ? 'an offboarding' : 'a caller DELETEs', async (ports, deadlineAt) => {
       const moment = requestedBy ? momentOf(requestedBy) : { clock: 'own' as const, at: world.now() };
       const removal = { times: momentsOf(moment), by: requestedBy };
-      return (await createRemoving(parts).remove(key, removal, { deadlineAt })).outcome;
+      return (await createRemoving(ports).remove(key, removal, { deadlineAt })).outcome;
     });
   }
 

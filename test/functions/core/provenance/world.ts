@@ -5,8 +5,8 @@ import type {
   CloudElements,
   CreateOutcome,
   InstanceStore,
-  Mishap,
-  Parts as CoreParts,
+  Failure,
+  Ports as CorePorts,
   Write,
 } from '../../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../../functions/model/errors.ts';
@@ -40,7 +40,7 @@ type Asked = Parameters<CloudElements['create']>[0];
 export type Invocation = { name: string; endsAt: number; die: () => void };
 
 /** The ports of a use case. */
-export type Parts = Required<Omit<CoreParts, 'timing'>>;
+export type Ports = Required<Omit<CorePorts, 'timing'>>;
 
 const beginning = Date.UTC(2026, 10, 25);
 
@@ -147,7 +147,7 @@ export function createWorld(random: Random) {
           else if (way < 0.75) later('create', slowestCreateMs, () => void create(requested));
           // Later than assumed, but before the recheck.
           else if (way < 0.85) later('overdue create', recheckMs / 2, () => void create(requested));
-          else if (way > 0.92) return mishap();
+          else if (way > 0.92) return failure();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
         }),
       change: ({ instanceId }, { configuration = {}, name, tags }) =>
@@ -167,7 +167,7 @@ export function createWorld(random: Random) {
           }
           if (way < 0.65) merge();
           else if (way < 0.85) later(`change of ${instanceId}`, slowestCreateMs, merge);
-          else if (way > 0.9) return mishap();
+          else if (way > 0.9) return failure();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
         }),
       read: ({ instanceId }) =>
@@ -200,7 +200,7 @@ export function createWorld(random: Random) {
     };
   }
 
-  function mishap(): Mishap {
+  function failure(): Failure {
     return random.chance(0.5)
       ? { kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') }
       : {
@@ -235,7 +235,7 @@ export function createWorld(random: Random) {
   }
 
   let ids = 0;
-  function partsFor(invocation: Invocation): Parts {
+  function portsFor(invocation: Invocation): Ports {
     return {
       store: storeFor(invocation),
       cloudElements: cloudElementsFor(invocation),
@@ -257,12 +257,12 @@ export function createWorld(random: Random) {
   /** Runs an operation of a function to its end, its deadline or its death. */
   async function invoke(
     name: string,
-    run: (parts: Parts, deadlineAt: number) => Promise<string>,
+    run: (ports: Ports, deadlineAt: number) => Promise<string>,
   ): Promise<void> {
     const { promise: died, resolve: die } = Promise.withResolvers<string>();
     const invocation = { name, endsAt: nowMs + functionTimeoutMs, die: () => die('no end') };
     tell(`${name} begins`);
-    const told = run(partsFor(invocation), invocation.endsAt).catch((error: unknown) => {
+    const told = run(portsFor(invocation), invocation.endsAt).catch((error: unknown) => {
       if (error instanceof OnboardingError) return error.code;
       throw error;
     });

@@ -37,10 +37,10 @@ test.each([
 
 const lastError = { code: 'missing-configuration', detail: 'api.key is missing', at: 7 };
 const failed = { ...key, status: 'failed', source: 'secret', fingerprint, lastError } as const;
-const askedBy = { dialect: 'native', eventId: 'event-1', sentAt: 1 } as const;
+const requestedBy = { dialect: 'native', eventId: 'event-1', sentAt: 1 } as const;
 
 test.each([
-  ['of the row’s event is the row’s outcome', { askedBy }, 7],
+  ['of the row’s event is the row’s outcome', { requestedBy }, 7],
   ['of another event with the same request is the row’s outcome, if it is new', {}, 3],
 ])('a failure %s', (_what, row, failedBefore) => {
   const end = { outcome: 'failed', isSent: true, code: 'missing-configuration', why: 'api.key is missing' };
@@ -52,7 +52,7 @@ test.each([
   ['of another request', { ...failed, lastError: { ...lastError, at: 9 }, fingerprint: named.fingerprint }],
   [
     'that the queue delivers again',
-    { ...failed, askedBy, lastError: { ...lastError, code: 'aws-unavailable' } },
+    { ...failed, requestedBy, lastError: { ...lastError, code: 'aws-unavailable' } },
   ],
 ])('a failure %s is no outcome', (_what, row) => {
   expect(endOf({ ...sent, failedBefore: 7 }, row)).toBeUndefined();

@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
-import type { Mishap } from '../../../../infra/local/faults.ts';
+import type { InjectedFault } from '../../../../infra/local/faults.ts';
 import { startLocalStack, type LocalStack } from '../../../../infra/local/stack.ts';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
 import { newTenant } from '../../../support/real-servers.ts';
@@ -21,14 +21,14 @@ let stack: LocalStack;
 let directory: string;
 const children: ChildProcess[] = [];
 /** Injected faults by access key: each command of these tests has its own. */
-const mishaps = new Map<string, (target: string) => Mishap | undefined>();
+const injectedFaults = new Map<string, (target: string) => InjectedFault | undefined>();
 
 beforeAll(async () => {
   stack = await startLocalStack({
     bundle: sharedBundle,
     queue: { visibilityTimeoutMs: 300, maxReceiveCount: 100 },
   });
-  stack.failEach(({ target, signer = '' }) => mishaps.get(signer)?.(target));
+  stack.failEach(({ target, signer = '' }) => injectedFaults.get(signer)?.(target));
   directory = mkdtempSync(join(tmpdir(), 'onboard-'));
   // The first invocation bundles and starts the function, which should not count as a test's time.
   await stack.invoke('onboard-tenants', { Records: [] });
@@ -98,7 +98,7 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
     startCommand,
     run: (...args: string[]) => start(...args).ended,
     /** Sets the function that decides about each later request of the command. */
-    meet: (mishapFor: (target: string) => Mishap | undefined) => mishaps.set(id, mishapFor),
+    meet: (faultFor: (target: string) => InjectedFault | undefined) => injectedFaults.set(id, faultFor),
   };
 }
 

@@ -13,7 +13,7 @@ import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
-import { openAuditProgress, openCipher, openStore } from './dependencies.ts';
+import { openAuditProgress, openCipher, openStore } from './ports.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 import { logCall, observe } from './log.ts';
 import { measureCall, measureObservation } from './metrics.ts';
@@ -44,15 +44,15 @@ export function openChanging(environment: NodeJS.ProcessEnv) {
 
 export function openApplying(environment: NodeJS.ProcessEnv) {
   // One of each for both: connections, and the platform secret that is cached.
-  const parts = {
+  const ports = {
     ...openCloudElements(environment),
     cipher: openCipher(environment),
     readTenantSecret: openTenantSecrets(environment),
   };
   return createApplying({
-    store: parts.store,
-    change: createChanging(parts),
-    provision: createProvisioning(parts),
+    store: ports.store,
+    change: createChanging(ports),
+    provision: createProvisioning(ports),
     tenantSecretsPrefix: tenantSecretsPrefixIn(environment),
     observe: observeAndMeasure,
   });
