@@ -7,5 +7,5 @@ export const handler = queueHandler({
   open: openApplying,
   isNotOurs: concernsNoTenantSecret,
   parse: secretChangeFromEvent,
-  handle: (change, delivery, apply) => apply(change, delivery),
+  handle: (secretChange, delivery, apply) => apply(secretChange, delivery),
 });

@@ -77,7 +77,7 @@ const shownSchema = z.object({
 /** `fault`: why it cannot be kept; then it shows no token. */
 type Shown = z.infer<typeof shownSchema> & { fault?: string | undefined };
 
-const changedSchema = z.object({ id: z.union([z.number(), z.string()]) });
+const updatedSchema = z.object({ id: z.union([z.number(), z.string()]) });
 
 const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
 
@@ -106,7 +106,7 @@ export function createCloudElements({
       return failureOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
-    async change({ tenantId, elementKey, instanceId }, changes, { timeoutMs }) {
+    async update({ tenantId, elementKey, instanceId }, changes, { timeoutMs }) {
       const reply = await call(
         {
           method: 'PATCH',
@@ -118,7 +118,7 @@ export function createCloudElements({
         { timeoutMs },
       );
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
-      if (String(successOf(reply, changedSchema)?.id) === String(instanceId)) return { kind: 'changed' };
+      if (String(successOf(reply, updatedSchema)?.id) === String(instanceId)) return { kind: 'updated' };
       if (isAbsent(reply)) return { kind: 'absent' };
       return failureOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },

@@ -1,4 +1,4 @@
-import { isSecretInDoubt, type Change } from './change.ts';
+import { isSecretInDoubt, type Update } from './update.ts';
 import { isLeased } from './lifecycle.ts';
 import type { Observe, Ports } from './ports.ts';
 import type { Provision } from './provision.ts';
@@ -34,7 +34,7 @@ export type AppliedSecret = {
 };
 
 export type ApplySecret = (
-  change: SecretChange,
+  secretChange: SecretChange,
   options: {
     deadlineAt: number;
     /** How often the message has been delivered, this time included. */
@@ -67,14 +67,14 @@ const lacksSecret = ({ code }: OnboardingError): boolean =>
  */
 export function createApplying({
   store,
-  change,
+  update,
   provision,
   tenantSecretsPrefix,
   observe,
   maxDeliveries = queueMaxReceiveCount,
   now = Date.now,
 }: Pick<Ports, 'store' | 'now'> & {
-  change: Change;
+  update: Update;
   provision: Provision;
   tenantSecretsPrefix: string;
   observe: Observe;
@@ -144,7 +144,7 @@ export function createApplying({
         if (row.source !== 'secret') return done('not-from-secret');
         if (isLeased(row, now())) return again('in-progress');
         if (hasSent(row, arrivedAt)) return done('up-to-date');
-        return update(key, deadlineAt);
+        return sendSecret(key, deadlineAt);
     }
   }
 
@@ -156,9 +156,9 @@ export function createApplying({
     );
   }
 
-  async function update(key: InstanceKey, deadlineAt: number): Promise<Outcome> {
+  async function sendSecret(key: InstanceKey, deadlineAt: number): Promise<Outcome> {
     const beganAt = now();
-    const { secretReadAt = 0 } = await change(key, { configuration: {} }, { deadlineAt });
+    const { secretReadAt = 0 } = await update(key, { configuration: {} }, { deadlineAt });
     return secretReadAt >= beganAt ? done('updated') : again('in-doubt');
   }
 

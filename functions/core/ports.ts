@@ -109,7 +109,7 @@ export type CreateOutcome =
   | Failure;
 
 /** `absent`: there is no such instance any more. */
-export type ChangeOutcome = { kind: 'changed' } | { kind: 'absent' } | Failure;
+export type UpdateOutcome = { kind: 'updated' } | { kind: 'absent' } | Failure;
 
 /** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, because it is in use for instance. */
 export type RemoveOutcome = { kind: 'removed' } | Failure;
@@ -167,11 +167,11 @@ export type CloudElements = {
     options: { timeoutMs: number },
   ): Promise<CreateOutcome>;
   /** Sets the given fields and nothing else; idempotent. */
-  change(
+  update(
     instance: InstanceKey & { instanceId: number },
     changes: { name?: string; tags?: string[]; configuration?: Configuration } & InstanceOptions,
     options: { timeoutMs: number },
-  ): Promise<ChangeOutcome>;
+  ): Promise<UpdateOutcome>;
   read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
   /** Finds only instances that show tenant, owner, element and generation. */
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;

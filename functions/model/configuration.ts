@@ -190,7 +190,7 @@ export async function configurationFor(
  * @throws OnboardingError `invalid-request`, `missing-configuration`, `configuration-from-request`,
  * `configuration-unknown`
  */
-export async function changedConfiguration(
+export async function updatedConfiguration(
   row: Configured,
   configuration: Configuration,
   readTenantSecret: () => Promise<TenantSecret>,

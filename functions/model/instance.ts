@@ -128,7 +128,7 @@ export const instanceRequestSchema = z.strictObject({
 export const unchangingFields = ['id', 'element', 'providerData'] as const;
 
 /** Body of `PATCH /tenants/{tenantId}/instances/{elementKey}`: an absent field stays unchanged. */
-export const instanceChangesSchema = z
+export const instanceUpdateSchema = z
   .strictObject({
     id: z.optional(z.int('the id of this instance')),
     element: z.optional(namedElement),

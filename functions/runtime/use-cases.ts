@@ -6,7 +6,7 @@ import { createCloudElements } from '../adapters/cloud-elements.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
 import { createApplying } from '../core/apply-secret.ts';
 import { createAuditing } from '../core/audit.ts';
-import { createChanging } from '../core/change.ts';
+import { createUpdating } from '../core/update.ts';
 import type { Observe } from '../core/ports.ts';
 import { createOffboarding } from '../core/offboard.ts';
 import { createOnboarding } from '../core/onboard.ts';
@@ -35,8 +35,8 @@ export function openOnboarding(environment: NodeJS.ProcessEnv) {
   return createOnboarding({ provision: openProvisioning(environment), observe: observeAndMeasure });
 }
 
-export function openChanging(environment: NodeJS.ProcessEnv) {
-  return createChanging({
+export function openUpdating(environment: NodeJS.ProcessEnv) {
+  return createUpdating({
     ...openCloudElements(environment),
     readTenantSecret: openTenantSecrets(environment),
   });
@@ -51,7 +51,7 @@ export function openApplying(environment: NodeJS.ProcessEnv) {
   };
   return createApplying({
     store: ports.store,
-    change: createChanging(ports),
+    update: createUpdating(ports),
     provision: createProvisioning(ports),
     tenantSecretsPrefix: tenantSecretsPrefixIn(environment),
     observe: observeAndMeasure,

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import type { ElementToken, Instance, InstanceChanges, InstanceRequest, Problem } from './client-types.ts';
+import type { ElementToken, Instance, InstanceUpdate, InstanceRequest, Problem } from './client-types.ts';
 
 export type AwsCredentials = {
   accessKeyId: string;
@@ -93,7 +93,7 @@ export function createClient(options: ClientOptions) {
   async function call(
     method: string,
     segments: readonly string[],
-    body?: InstanceRequest | InstanceChanges,
+    body?: InstanceRequest | InstanceUpdate,
   ): Promise<Reply> {
     const url = new URL(apiUrl);
     url.pathname = [url.pathname.replace(/\/+$/, ''), ...segments.map(encoded)].join('/');
@@ -200,7 +200,7 @@ export function createClient(options: ClientOptions) {
     /** The element token, from memory for some minutes. `util.inspect` does not show it; `JSON.stringify` does. */
     token: cachedToken,
     /** Changes name, tags or configuration; id and token stay. */
-    async update(tenantId: string, elementKey: string, changes: InstanceChanges): Promise<Instance> {
+    async update(tenantId: string, elementKey: string, changes: InstanceUpdate): Promise<Instance> {
       return parsed((await call('PATCH', pathOf(tenantId, elementKey), changes)).text);
     },
     /** Removes the instance; `deleting` means that the deletion completes in the background. */

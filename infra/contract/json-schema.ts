@@ -3,7 +3,7 @@ import * as entryName from '../../functions/model/entry-name.ts';
 import {
   elementKeySchema,
   entryNameSchema,
-  instanceChangesSchema,
+  instanceUpdateSchema,
   reservedTagPrefixes,
   tagSchema,
   unchangingFields,
@@ -17,7 +17,7 @@ export type NamedSchema = { schema: z.core.$ZodType; notes?: SchemaNotes };
 /** JSON Schemas of refinements, which zod knows as code only. A test sends both sides of each to the functions. */
 const refinements = new Map<z.core.$ZodType, JsonSchema>([
   // JSON has no `undefined`: a present field has a value. Some fields change nothing.
-  [instanceChangesSchema, { not: { propertyNames: { enum: [...unchangingFields] } } }],
+  [instanceUpdateSchema, { not: { propertyNames: { enum: [...unchangingFields] } } }],
   [entryNameSchema, entryNames()],
   [elementKeySchema, elementKeys()],
   [tagSchema, { not: { pattern: `^\\s*(${reservedTagPrefixes.map(inAnyCase).join('|')})\\s*:` } }],

@@ -1,7 +1,7 @@
 import { errorCodes, type ErrorCode } from '../../functions/model/errors.ts';
 import {
   elementKeySchema,
-  instanceChangesSchema,
+  instanceUpdateSchema,
   instanceRequestSchema,
   tenantIdSchema,
 } from '../../functions/model/instance.ts';
@@ -91,8 +91,8 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
       ],
     },
   },
-  InstanceChanges: {
-    schema: instanceChangesSchema,
+  InstanceUpdate: {
+    schema: instanceUpdateSchema,
     notes: { examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
   },
   Instance: {

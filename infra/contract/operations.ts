@@ -4,7 +4,7 @@ import { triggers, type FunctionName } from '../../functions/triggers.ts';
 /** Schemas that are defined once and referred to. */
 export type SchemaName =
   | 'InstanceRequest'
-  | 'InstanceChanges'
+  | 'InstanceUpdate'
   | 'Instance'
   | 'Instances'
   | 'Overview'
@@ -133,7 +133,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     summary: 'Change an instance',
     description:
       "Omitted fields keep their values, and so do id and token; `id` and `element` may be sent along if they are those of the instance. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Allow-listed entries may always be set. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
-    body: 'InstanceChanges',
+    body: 'InstanceUpdate',
     answers: { 200: { means: 'The instance after the change', body: 'Instance' } },
     errors: [
       ...errorsOfCloudElements,

@@ -20,7 +20,7 @@ import {
 } from '../../functions/model/instance.ts';
 import { createApplying } from '../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../functions/core/audit.ts';
-import { createChanging, type Changes } from '../../functions/core/change.ts';
+import { createUpdating, type Changes } from '../../functions/core/update.ts';
 import { OnboardingError } from '../../functions/model/errors.ts';
 import type { Removal } from '../../functions/model/events.ts';
 import { createOffboarding } from '../../functions/core/offboard.ts';
@@ -126,11 +126,11 @@ export async function startServers() {
   const { remove } = createRemoving(container);
   const { offboard } = createOffboarding(container);
   const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
-  const change = createChanging(container);
+  const update = createUpdating(container);
   /** The secret of a tenant has a new value; the message has come `arrivedAt`. */
   const applySecret = createApplying({
     ...container,
-    change,
+    update,
     provision: createProvisioning(container),
     tenantSecretsPrefix: 'tests',
   });
@@ -249,8 +249,8 @@ export async function startServers() {
     offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
     onboard: (settings: InstanceSettings, { deliveries = 1 } = {}) =>
       onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
-    change: (key: InstanceKey, changes: Changes, { invocationMs = 3_000 } = {}) =>
-      change(key, changes, { deadlineAt: now() + invocationMs }),
+    update: (key: InstanceKey, changes: Changes, { invocationMs = 3_000 } = {}) =>
+      update(key, changes, { deadlineAt: now() + invocationMs }),
     applySecret: (
       tenantId: string,
       { arrivedAt = now(), deliveries = 1, invocationMs = 3_000, secretName = secretNameOf(tenantId) } = {},

@@ -82,7 +82,7 @@ const list = (owner: string, pageToken?: string) => client.list({ owner, page: p
 const sizes = () => simulator.requests.map(({ query }) => query.get('pageSize'));
 const requestIdOf = async (body: object, headers?: Record<string, string>) => {
   fail('PATCH /instances/{id}', say(400, body, headers));
-  await client.change({ ...key, instanceId: 7 }, { name: 'Other' }, options);
+  await client.update({ ...key, instanceId: 7 }, { name: 'Other' }, options);
   return calls.at(-1)?.requestId;
 };
 const header = (id: string) => ({ 'elements-request-id': id });
@@ -107,7 +107,7 @@ describe('JSON of a proxy, without a request id, is no verdict of Cloud Elements
       fail('DELETE /instances/{id}', say(status, body));
       const outcomes = [
         await create(),
-        await client.change({ ...key, instanceId: 7 }, { name: 'Other' }, options),
+        await client.update({ ...key, instanceId: 7 }, { name: 'Other' }, options),
         await client.remove({ ...key, instanceId: 7 }, options),
       ];
       expect(outcomes.map(codeIn)).toEqual(Array(3).fill('cloud-elements-unreadable'));

@@ -28,7 +28,7 @@ const create = (elementKey = 'taxify', tag = 'tenant:acme') =>
     },
     options,
   );
-const rename = () => cloudElements.change({ ...key, instanceId }, { name: 'Other' }, options);
+const rename = () => cloudElements.update({ ...key, instanceId }, { name: 'Other' }, options);
 
 beforeAll(async () => {
   simulator = await startCloudElements(secrets);

@@ -130,7 +130,7 @@ describe('an active instance', () => {
     const tenantId = await active();
     servers.simulator.faultFor = ({ method }) =>
       method === 'PATCH' ? { effect: 'none', outcome: { kind: 'reset' } } : undefined;
-    await errorOf(servers.change(keyOf(tenantId), { configuration: {} }));
+    await errorOf(servers.update(keyOf(tenantId), { configuration: {} }));
     servers.simulator.reset();
     putKey(tenantId, 'new');
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'in-doubt', ...comesAgain });

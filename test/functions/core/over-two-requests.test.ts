@@ -245,7 +245,7 @@ test('the audit refills no token of a leased row', async () => {
     if (operation === 'PATCH /instances/{id}') audit ??= servers.audit();
     return undefined;
   };
-  const changed = await servers.change(keyOf(tenantId), { name: 'Renamed' }).then(
+  const changed = await servers.update(keyOf(tenantId), { name: 'Renamed' }).then(
     ({ name }) => name,
     ({ code }: { code: string }) => code,
   );
@@ -329,7 +329,7 @@ describe('a late duplicate where the list leaves out all tags', () => {
     const row = await servers.expectOneActiveInstance(tenantId);
     expect(row.inDoubt).toBe(true);
     await servers.duplicate(row);
-    if (changes) await servers.change(keyOf(tenantId), changes);
+    if (changes) await servers.update(keyOf(tenantId), changes);
     servers.simulator.listShape = { tags: 'absent' };
     servers.simulator.ignoreTagFilter = true;
     servers.clock.aheadMs = 70_000;
@@ -398,7 +398,7 @@ test('a proxy’s success for a PATCH is no proof of the update', async () => {
   await post(tenantId);
   const outcome = { kind: 'status' as const, status: 202, body: { message: 'accepted' } };
   servers.simulator.fail({ on: 'PATCH /instances/{id}', effect: 'none', outcome, times: 10 });
-  await servers.change(keyOf(tenantId), { name: 'Renamed' }).catch(() => undefined);
+  await servers.update(keyOf(tenantId), { name: 'Renamed' }).catch(() => undefined);
   expect(servers.instancesOf(tenantId)[0]?.name).not.toBe('Renamed');
   expect((await servers.rowOf(tenantId))?.name).not.toBe('Renamed');
 });

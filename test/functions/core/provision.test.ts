@@ -120,11 +120,11 @@ describe('asking again', () => {
     ['another name', { name: 'Another' }],
     ['other tags', { tags: ['more'] }],
     ['other harmless configuration', { configuration: { 'api.key': 'k', 'pagination.max': '7' } }],
-  ])('a repeat with %s is a conflict that changes nothing', async (_what, change) => {
+  ])('a repeat with %s is a conflict that changes nothing', async (_what, update) => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const before = await rowOf(tenantId);
-    const other = taxify(tenantId, { configuration: { 'api.key': 'k' }, ...change });
+    const other = taxify(tenantId, { configuration: { 'api.key': 'k' }, ...update });
     expect((await errorOf(servers.provision(other))).code).toBe('settings-conflict');
     expect(await rowOf(tenantId)).toEqual(before);
   });

@@ -290,7 +290,7 @@ test('the times of a removal outlive every later state, and no live row expires'
   await errorOf(servers.provision(taxify(tenantId)));
   expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'failed', removedTimes });
   await servers.provision(taxify(tenantId));
-  await servers.change(keyOf(tenantId), { name: 'Renamed' });
+  await servers.update(keyOf(tenantId), { name: 'Renamed' });
   const row = await servers.rowOf(tenantId);
   expect(row).toMatchObject({ status: 'active', removedTimes });
   expect(row).not.toHaveProperty('expiresAt');

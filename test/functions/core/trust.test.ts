@@ -31,7 +31,7 @@ async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Prom
 }
 
 const configurationOf = (tenantId: string) => servers.instancesOf(tenantId)[0]?.configuration;
-const rotate = (tenantId: string) => servers.change(keyOf(tenantId), { configuration: {} });
+const rotate = (tenantId: string) => servers.update(keyOf(tenantId), { configuration: {} });
 const doIt = { lookedAtMs: Infinity };
 
 describe('an operator vouches for the configuration at Cloud Elements', () => {
@@ -102,7 +102,7 @@ describe('trust is refused', () => {
     const lookedAtMs = Date.now();
     servers.clock.aheadMs = 1_000;
     const elsewhere = { 'api.key': 'own', 'base.url': 'https://elsewhere.example' };
-    await servers.change(keyOf(tenantId), { configuration: elsewhere });
+    await servers.update(keyOf(tenantId), { configuration: elsewhere });
     const refused = { kind: 'refused', reason: expect.stringContaining('since you looked') };
     expect(await trust(keyOf(tenantId), { lookedAtMs })).toMatchObject(refused);
     expect(await trust(keyOf(tenantId), { lookedAtMs: lookedAtMs + 60_000 })).toMatchObject({
@@ -158,8 +158,8 @@ describe('trust is refused', () => {
       effect: 'none',
       outcome: { kind: 'reset' },
     });
-    const change = servers.change(keyOf(tenantId), { configuration: late });
-    expect((await errorOf(change)).code).toBe('update-outcome-unknown');
+    const update = servers.update(keyOf(tenantId), { configuration: late });
+    expect((await errorOf(update)).code).toBe('update-outcome-unknown');
     servers.reset();
     expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'refused' });
     const until = (await servers.rowOf(tenantId))?.updateInDoubtUntil ?? 0;
@@ -172,10 +172,10 @@ describe('trust is refused', () => {
   test('a change that has read the row before trust sends nothing', async () => {
     const tenantId = await withOwnKey();
     servers.simulator.latencyMs = 150;
-    const change = servers.change(keyOf(tenantId), { configuration: own });
+    const update = servers.update(keyOf(tenantId), { configuration: own });
     await expect.poll(() => servers.simulator.requests.length).toBe(1);
     expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'trusted' });
-    expect((await errorOf(change)).code).toBe('busy');
+    expect((await errorOf(update)).code).toBe('busy');
     expect(servers.simulator.requests.map(({ operation }) => operation)).toEqual(['GET /instances/{id}']);
     expect(await servers.rowOf(tenantId)).toMatchObject({ source: 'secret' });
   });
@@ -187,7 +187,7 @@ describe('trust is refused', () => {
         ...servers.store,
         async get(key) {
           const row = await servers.store.get(key);
-          await servers.change(keyOf(tenantId), { name: 'Store' });
+          await servers.update(keyOf(tenantId), { name: 'Store' });
           return row;
         },
       },

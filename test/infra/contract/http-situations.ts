@@ -45,13 +45,13 @@ const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'tax
 /** Brings a service into situations that give each of its responses. */
 export function createSituations(service: Service, request: SendRequest) {
   const post = (path: Path, body: Body = settings) => request('provisionInstance', path, { body });
-  const patch = (path: Path, body: Body = changes) => request('changeInstance', path, { body });
+  const patch = (path: Path, body: Body = changes) => request('updateInstance', path, { body });
 
   return {
     meetEveryRoutes,
     meetReaders,
     meetProvisioning,
-    meetChanging,
+    meetUpdating,
     meetRemoving,
     meetBrokenCredentials,
     meetUnreachableWhenProvisioning,
@@ -104,7 +104,7 @@ export function createSituations(service: Service, request: SendRequest) {
   }
 
   async function meetEveryRoutes(operationId: string): Promise<void> {
-    const body = { provisionInstance: settings, changeInstance: changes }[operationId];
+    const body = { provisionInstance: settings, updateInstance: changes }[operationId];
     const usual = body && { body };
     for (const tenantId of ['', '%zz', '-']) await request(operationId, { ...nobody(), tenantId }, usual);
     for (const bytes of [65_537, 10 * 1024 * 1024 + 1]) {
@@ -148,7 +148,7 @@ export function createSituations(service: Service, request: SendRequest) {
     await post(withBrokenSecret, withoutKey);
   }
 
-  async function meetChanging(): Promise<void> {
+  async function meetUpdating(): Promise<void> {
     await patch(nobody());
     await patch(await somebody());
     await patch(await somebody({ status: 'failed' }));

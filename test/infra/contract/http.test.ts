@@ -83,7 +83,7 @@ test.skipIf(isDeployed)(
     for (const { object } of contract.operations) await situations.meetEveryRoutes(object.operationId);
     await situations.meetReaders();
     await situations.meetProvisioning();
-    await situations.meetChanging();
+    await situations.meetUpdating();
     await situations.meetRemoving();
     const row = (await service.items())
       .map((item) => unmarshall(item))

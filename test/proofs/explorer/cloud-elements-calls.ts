@@ -1,5 +1,5 @@
 import type {
-  ChangeOutcome,
+  UpdateOutcome,
   CloudElements,
   CreateOutcome,
   LookUp,
@@ -140,20 +140,20 @@ export function cloudElementsCallsOf(
       });
     },
 
-    change({ instanceId }, { name, tags, configuration }, { timeoutMs }) {
-      const changes = {
+    update({ instanceId }, { name, tags, configuration }, { timeoutMs }) {
+      const updates = {
         ...(name !== undefined && { name }),
         ...(tags && { tags }),
         ...(configuration && { configuration }),
       };
-      const act = () => model.change(instanceId, changes);
+      const act = () => model.update(instanceId, updates);
       const actLater = () =>
-        later(`change ${instanceId}`, JSON.stringify(changes), latestEffectMs, () => void act());
-      return world.call<ChangeOutcome>(invocation, {
+        later(`change ${instanceId}`, JSON.stringify(updates), latestEffectMs, () => void act());
+      return world.call<UpdateOutcome>(invocation, {
         label: `change ${instanceId}`,
         timeoutMs,
         ways: [
-          { label: '', tell: () => Promise.resolve({ kind: act() ? 'changed' : 'absent' }) },
+          { label: '', tell: () => Promise.resolve({ kind: act() ? 'updated' : 'absent' }) },
           {
             label: 'done, no answer',
             cost: 'fault',

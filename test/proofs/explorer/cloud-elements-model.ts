@@ -46,16 +46,16 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   }
 
   /** @returns whether the instance exists */
-  function change(
+  function update(
     id: number,
-    changes: { name?: string; tags?: readonly string[]; configuration?: object },
+    updates: { name?: string; tags?: readonly string[]; configuration?: object },
   ): boolean {
     const instance = find(id);
     if (!instance?.isAlive) return false;
-    if (changes.name !== undefined) instance.name = changes.name;
-    if (changes.tags) instance.tags = changes.tags;
-    if (changes.configuration)
-      instance.configuration = { ...instance.configuration, ...changes.configuration };
+    if (updates.name !== undefined) instance.name = updates.name;
+    if (updates.tags) instance.tags = updates.tags;
+    if (updates.configuration)
+      instance.configuration = { ...instance.configuration, ...updates.configuration };
     return true;
   }
 
@@ -95,7 +95,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
       )
       .join('\n');
 
-  return { origin, create, change, remove, list, read, find, living, instances, state };
+  return { origin, create, update, remove, list, read, find, living, instances, state };
 }
 export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
 

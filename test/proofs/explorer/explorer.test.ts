@@ -24,7 +24,7 @@ const schedulesOf: Record<string, number> = {
   'removal-of-unfinished': 5_000,
   tight: 4_000,
   'tight-claim': 5_000,
-  changes: 500,
+  updates: 500,
   reordered: 200,
   removals: 1_000,
   'overdue-once': 500,

@@ -4,7 +4,7 @@ import type { Invocation, World } from './world.ts';
 
 /** The request behind an invocation, as far as the promises depend on it. */
 export type Requested = {
-  kind: 'provision' | 'remove' | 'change' | 'reconcile' | 'audit';
+  kind: 'provision' | 'remove' | 'update' | 'reconcile' | 'audit';
   tenantId: string;
   /** Absent for a removal of the whole tenant. */
   elementKey: string | undefined;
@@ -111,7 +111,7 @@ export function createRemovalWitness({
       (before?.status !== 'provisioning' || before.claimId !== after.claimId);
     if (isClaimed && requested.kind === 'provision' && isMemorable) claims(key, invocation, requested);
     // A changed secret retries a refused request.
-    if (isClaimed && requested.kind === 'change') retries(key);
+    if (isClaimed && requested.kind === 'update') retries(key);
     const removal = removals.get(idOf(invocation, requested));
     if (removal) removal.hasWritten = true;
     if (after?.status === 'active' && before?.status !== 'active') isWanted(key);

@@ -5,7 +5,7 @@ import type { Task } from './tasks.ts';
 const ask: Task = { do: 'provision' };
 const askForOther: Task = { do: 'provision', name: 'Other' };
 const remove: Task = { do: 'remove' };
-const change: Task = { do: 'change', name: 'Renamed' };
+const update: Task = { do: 'update', name: 'Renamed' };
 const reconcile: Task = { do: 'reconcile' };
 type Sent = Partial<SentEvent> & Pick<SentEvent, 'id' | 'sentAtS'>;
 const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { requestsFor: 'onboarding', ...sent } });
@@ -94,11 +94,11 @@ export const smallBounds: readonly Scenario[] = [
     periods: { createTimeoutMs: 25_000, slowestCreateMs: 8_000, quiescenceMs: 8_000 + clocksDifferByMs },
   },
   {
-    name: 'changes',
+    name: 'updates',
     before: [ask],
     actors: [
-      { name: 'P', tasks: [change], aheadMs: [slow] },
-      { name: 'Q', tasks: [{ do: 'change', name: 'Again' }], aheadMs: [fast] },
+      { name: 'P', tasks: [update], aheadMs: [slow] },
+      { name: 'Q', tasks: [{ do: 'update', name: 'Again' }], aheadMs: [fast] },
       { name: 'R', tasks: [reconcile], aheadMs: [fast] },
     ],
     budget: { fault: 1, crash: 0, delay: 0 },
@@ -110,7 +110,7 @@ export const smallBounds: readonly Scenario[] = [
     actors: [
       { name: 'A', tasks: [onboard({ id: 'on-2', sentAtS: -40 })], aheadMs: [slow] },
       { name: 'D', tasks: [offboard({ id: 'off-1', sentAtS: -50 })], aheadMs: [fast] },
-      { name: 'P', tasks: [change], aheadMs: [fast] },
+      { name: 'P', tasks: [update], aheadMs: [fast] },
     ],
     budget: { fault: 0, crash: 0, delay: 0 },
   },
@@ -311,7 +311,7 @@ export const largeBounds: readonly Scenario[] = [
       { name: 'C', tasks: [askForOther, ask], aheadMs: anyClock },
       { name: 'D', tasks: [remove, remove], aheadMs: anyClock },
       { name: 'E', tasks: [remove], aheadMs: anyClock },
-      { name: 'P', tasks: [change, change], aheadMs: anyClock },
+      { name: 'P', tasks: [update, update], aheadMs: anyClock },
       { name: 'R', tasks: [reconcile, reconcile, reconcile], aheadMs: anyClock },
       { name: 'S', tasks: [reconcile, reconcile], aheadMs: anyClock },
     ],
@@ -342,7 +342,7 @@ export const largeBounds: readonly Scenario[] = [
         aheadMs: anyClock,
       },
       { name: 'H', tasks: [remove, ask], aheadMs: anyClock },
-      { name: 'P', tasks: [change], aheadMs: anyClock },
+      { name: 'P', tasks: [update], aheadMs: anyClock },
       { name: 'R', tasks: [reconcile, reconcile], aheadMs: anyClock },
       { name: 'S', tasks: [reconcile], aheadMs: anyClock },
     ],
@@ -473,7 +473,7 @@ export const largeBounds: readonly Scenario[] = [
       },
       { name: 'D', tasks: [away(remove), remove], aheadMs: anyClock },
       { name: 'E', tasks: [away(offboardTenant({ id: 'off-1', sentAtS: -50 }))], aheadMs: anyClock },
-      { name: 'P', tasks: [away(change)], aheadMs: anyClock },
+      { name: 'P', tasks: [away(update)], aheadMs: anyClock },
       { name: 'R', tasks: [reconcile, away(reconcile), reconcile], aheadMs: anyClock },
     ],
     budget: { fault: 3, crash: 1, delay: 1 },
@@ -486,7 +486,7 @@ export const largeBounds: readonly Scenario[] = [
       { name: 'A', tasks: [ask, ask], aheadMs: anyClock },
       { name: 'B', tasks: [ask, ask], aheadMs: anyClock },
       { name: 'D', tasks: [remove], aheadMs: anyClock },
-      { name: 'P', tasks: [change], aheadMs: anyClock },
+      { name: 'P', tasks: [update], aheadMs: anyClock },
       { name: 'R', tasks: [reconcile, reconcile, reconcile], aheadMs: anyClock },
     ],
     budget: { fault: 2, crash: 1, delay: 3 },

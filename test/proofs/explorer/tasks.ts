@@ -1,5 +1,5 @@
 import { createApplying } from '../../../functions/core/apply-secret.ts';
-import { createChanging } from '../../../functions/core/change.ts';
+import { createUpdating } from '../../../functions/core/update.ts';
 import type { Ports } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
@@ -42,7 +42,7 @@ export type Task = {
   | { do: 'remove' }
   /** Through the queue. `isRedriven`: from the dead letters, by an operator. */
   | { do: 'deliver'; event: SentEvent; isRedriven?: boolean }
-  | { do: 'change'; name: string }
+  | { do: 'update'; name: string }
   | { do: 'reconcile' }
 );
 
@@ -67,7 +67,7 @@ export function createOutside(
   const models = new Map<string, CloudElementsModel>();
   const witness = createWitness({ world, modelAt, rows, find, isMemorable, secret });
   /** Messages about the secret that will be redelivered. */
-  const changes: { key: string; arrivedAt: number }[] = [];
+  const updates: { key: string; arrivedAt: number }[] = [];
   /** Messages that will be redelivered. */
   const open = new Map<string, Task>();
 
@@ -80,7 +80,7 @@ export function createOutside(
   /** Starts the task; the invocation is over when it has returned, or died. */
   function perform(invocation: Invocation, task: Task): void {
     const message = task.do === 'deliver' ? receive(task) : undefined;
-    const [change] = changes;
+    const [update] = updates;
     const requested = requestedBy(task, message, world.now() + invocation.aheadMs);
     witness.begins(invocation, requested);
     const run = message ? deliver(invocation, task, message) : runTask(invocation, task, requested);
@@ -96,8 +96,8 @@ export function createOutside(
         world.note(`${invocation.name} returns: ${'code' in told ? told.code : told.outcome}`);
         if (task.do === 'apply-secret' && 'code' in told && !told.isRetryable) secret.isRefused = true;
         // Another delivery of the same message may have ended before.
-        if (task.do === 'apply-secret' && change && isAppliedBy(told) && changes.includes(change))
-          changes.splice(changes.indexOf(change), 1);
+        if (task.do === 'apply-secret' && update && isAppliedBy(told) && updates.includes(update))
+          updates.splice(updates.indexOf(update), 1);
         const isDone = 'code' in told ? !told.isRetryable : told.outcome !== 'in-progress';
         if (message && isDone) open.delete(message.event.id);
         witness.ends(invocation, told, row);
@@ -163,14 +163,14 @@ export function createOutside(
       case 'put-secret': {
         secret.key = task.key;
         secret.isRefused = false;
-        changes.push({ key: task.key, arrivedAt: world.now() + 200 });
+        updates.push({ key: task.key, arrivedAt: world.now() + 200 });
         return { told: { outcome: 'put' } };
       }
       case 'apply-secret': {
-        const { arrivedAt = world.now() } = changes[0] ?? {};
+        const { arrivedAt = world.now() } = updates[0] ?? {};
         const apply = createApplying({
           ...ports,
-          change: createChanging(ports),
+          update: createUpdating(ports),
           provision: createProvisioning(ports),
           tenantSecretsPrefix: 'test',
         });
@@ -178,9 +178,9 @@ export function createOutside(
         const { outcome } = await apply({ ...key, secretName, arrivedAt }, { deadlineAt, deliveries: 1 });
         return { told: { outcome } };
       }
-      case 'change': {
+      case 'update': {
         const { name } = task;
-        const changed = await createChanging(ports)(key, { name, tags: [name] }, { deadlineAt });
+        const changed = await createUpdating(ports)(key, { name, tags: [name] }, { deadlineAt });
         return { told: { outcome: `changed to ${changed.name}` } };
       }
       case 'reconcile': {
@@ -226,12 +226,12 @@ export function createOutside(
       JSON.stringify(rows()),
       witness.state(),
       [...open.keys()].join(),
-      JSON.stringify([secret.key, changes]),
+      JSON.stringify([secret.key, updates]),
     ].join('\n');
 
   /** Whether a stack with another Cloud Elements has run, or whether the given origin is that one. */
   const isElsewhere = (at?: string): boolean => (at === undefined ? models.has(elsewhere) : at === elsewhere);
-  const undelivered = (): Task[] => [...open.values(), ...changes.map((): Task => ({ do: 'apply-secret' }))];
+  const undelivered = (): Task[] => [...open.values(), ...updates.map((): Task => ({ do: 'apply-secret' }))];
 
   return { perform, witness, rows, timing, state, letGo, expire, isElsewhere, undelivered };
 }
@@ -247,7 +247,7 @@ function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey 
 function requestedBy(task: Task, message: Message | undefined, beganAt: number): Requested {
   if (!message) {
     const isOther = task.do === 'deliver' || task.do === 'put-secret' || task.do === 'apply-secret';
-    return { ...keyOf(task), kind: isOther ? 'change' : task.do, message, beganAt };
+    return { ...keyOf(task), kind: isOther ? 'update' : task.do, message, beganAt };
   }
   const { requestsFor, tenantId = 'acme', elementKey } = message.event;
   const isRemoval = requestsFor === 'offboarding';

@@ -26,7 +26,7 @@ const provision = 'functions/core/provision.ts';
 const lifecycle = 'functions/core/lifecycle.ts';
 const settle = 'functions/core/settle.ts';
 const remove = 'functions/core/remove.ts';
-const change = 'functions/core/change.ts';
+const update = 'functions/core/update.ts';
 const reconcile = 'functions/core/reconcile.ts';
 const configuration = 'functions/model/configuration.ts';
 const instance = 'functions/model/instance.ts';
@@ -255,18 +255,18 @@ export const guards: readonly Guard[] = [
     tests: ['remove.test'],
   },
   {
-    name: 'the lease before a change',
-    file: change,
+    name: 'the lease before a update',
+    file: update,
     guard: 'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
     without: '',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
-    name: 'marker tags in a change',
-    file: change,
+    name: 'marker tags in a update',
+    file: update,
     guard: '[...new Set(tags), ...markerTags(row, stage)]',
     without: '[...new Set(tags)]',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'the reconciler’s own lease',
@@ -395,21 +395,21 @@ export const guards: readonly Guard[] = [
     file: configuration,
     guard: 'if (remembered.length > 0) throw configurationFromRequest(row, remembered);',
     without: '',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'changing all entries that requests have set together',
     file: configuration,
     guard: 'const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();',
     without: 'const missing: string[] = [];',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'every required entry in a secret that is sent',
     file: configuration,
     guard: 'if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;',
     without: 'return configuration;',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'a request’s own configuration, without the secret’s',
@@ -444,14 +444,14 @@ export const guards: readonly Guard[] = [
     file: configuration,
     guard: '  if (faults.length > 0) {\n    if (outside',
     without: '  if (faults.length > names.length) {\n    if (outside',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'the doubt about an update’s entries',
-    file: 'functions/core/change.ts',
+    file: 'functions/core/update.ts',
     guard: '...(isOutside && { requestDigest: digestInDoubt }),',
     without: '...(isOutside && {}),',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'a registration of an instance that was removed',
@@ -511,35 +511,35 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'remembering names before they are sent',
-    file: change,
+    file: update,
     guard: 'requestEntries: withRequestEntries(row, configuration),',
     without: '',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'the doubt about an update before it is sent',
-    file: change,
+    file: update,
     guard: 'updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),',
     without: '',
     tests: ['provenance/sequences'],
   },
   {
     name: 'the quiescence in the doubt about an update',
-    file: change,
+    file: update,
     guard: 'const endsAt = untilMs + timing.quiescenceMs;',
     without: 'const endsAt = untilMs;',
     tests: ['provenance/sequences'],
   },
   {
     name: 'the doubt about an update that is sent again',
-    file: change,
+    file: update,
     guard: 'if (isInconclusive) isCertain = false;',
     without: '',
     tests: ['provenance/sequences'],
   },
   {
     name: 'the doubt about the previous update',
-    file: change,
+    file: update,
     guard: 'requestDigest } = outcome.isCertain ? row :',
     without: 'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
     tests: ['provenance/sequences'],
@@ -567,18 +567,18 @@ export const guards: readonly Guard[] = [
     tests: ['core/trust'],
   },
   {
-    name: 'reading an instance’s tags before it is changed',
-    file: change,
+    name: 'reading an instance’s tags before it is updated',
+    file: update,
     guard: "if (outcome.owned === 'not-ours') {",
     without: 'if (instanceId === -1) {',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'leaving the tags of an instance without markers alone',
-    file: change,
+    file: update,
     guard: 'if (tags) throw markersNotShown(row);',
     without: '',
-    tests: ['change.test'],
+    tests: ['update.test'],
   },
   {
     name: 'refusing masks',

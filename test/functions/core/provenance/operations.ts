@@ -1,4 +1,4 @@
-import { createChanging, type Changes } from '../../../../functions/core/change.ts';
+import { createUpdating, type Changes } from '../../../../functions/core/update.ts';
 import {
   settingsOf,
   type Configuration,
@@ -42,10 +42,10 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     };
   };
 
-  const change = (who: string, changes: Changes) =>
+  const update = (who: string, changes: Changes) =>
     world.invoke(`${who} PATCHes ${JSON.stringify(changes)}`, async (ports, deadlineAt) => {
-      await createChanging(ports)(key, changes, { deadlineAt });
-      return 'changed';
+      await createUpdating(ports)(key, changes, { deadlineAt });
+      return 'updated';
     });
   const provision = (who: string, configuration: Configuration, requestedBy?: EventOrigin) =>
     world.invoke(`${who} asks with ${JSON.stringify(configuration)}`, async (ports, deadlineAt) => {
@@ -87,7 +87,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       return 'reason' in trusted ? trusted.reason : trusted.kind;
     });
 
-  const rotate = () => change('the operator', { configuration: {} });
+  const rotate = () => update('the operator', { configuration: {} });
 
   async function putSecret(configuration: Configuration): Promise<void> {
     world.tell(`the secret is ${JSON.stringify(configuration)}`);
@@ -144,13 +144,13 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   const operations: readonly [number, string, () => Promise<void>][] = [
     [4, 'POST with own entries', () => provision('a caller', own())],
     [3, 'POST without', () => provision('the control plane', allowed())],
-    [3, 'PATCH with own entries', () => change('a caller', { configuration: own() })],
-    [4, 'PATCH with all entries', () => change('a caller', { configuration: chosen(callers, names) })],
-    [1, 'PATCH of the name', () => change('a caller', { name: random.oneOf(['Shop', 'Store']) })],
+    [3, 'PATCH with own entries', () => update('a caller', { configuration: own() })],
+    [4, 'PATCH with all entries', () => update('a caller', { configuration: chosen(callers, names) })],
+    [1, 'PATCH of the name', () => update('a caller', { name: random.oneOf(['Shop', 'Store']) })],
     [
       1,
       'PATCH of allow-listed entries',
-      () => change('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
+      () => update('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
     ],
     [5, 'rotation', rotate],
     [2, 'secret with a key', secretOf([first])],

@@ -1,7 +1,7 @@
 import { allowedKeys } from '../../../../functions/model/catalog.ts';
 import * as entryValue from '../../../../functions/model/entry-value.ts';
 import type {
-  ChangeOutcome,
+  UpdateOutcome,
   CloudElements,
   CreateOutcome,
   InstanceStore,
@@ -150,8 +150,8 @@ export function createWorld(random: Random) {
           else if (way > 0.92) return failure();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
         }),
-      change: ({ instanceId }, { configuration = {}, name, tags }) =>
-        outside(invocation, 1_000, (): ChangeOutcome | Promise<ChangeOutcome> => {
+      update: ({ instanceId }, { configuration = {}, name, tags }) =>
+        outside(invocation, 1_000, (): UpdateOutcome | Promise<UpdateOutcome> => {
           const instance = instances.find(({ id }) => id === instanceId);
           if (!instance?.isAlive) return { kind: 'absent' };
           const merge = () => {
@@ -163,7 +163,7 @@ export function createWorld(random: Random) {
           const way = isQuiet ? 0 : random.fraction();
           if (way < 0.55) {
             merge();
-            return { kind: 'changed' };
+            return { kind: 'updated' };
           }
           if (way < 0.65) merge();
           else if (way < 0.85) later(`change of ${instanceId}`, slowestCreateMs, merge);

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { ChangeOutcome, Ports, ReadOutcome } from './ports.ts';
+import type { UpdateOutcome, Ports, ReadOutcome } from './ports.ts';
 import {
-  changedConfiguration,
+  updatedConfiguration,
   digestInDoubt,
   outsideAllowList,
   updatedDigest,
@@ -38,7 +38,7 @@ export type Changes = Pick<InstanceOptions, 'eventsEnabled' | 'cachingEnabled'> 
   configuration?: Configuration | undefined;
 };
 
-export type Change = (
+export type Update = (
   key: InstanceKey,
   changes: Changes,
   options: { deadlineAt: number },
@@ -52,7 +52,7 @@ const retryDelaysMs = [200, 400, 800, 1_600];
  * and the token can be read all the while. Sent twice a change comes to the same, so one whose outcome is unknown is
  * simply sent again.
  */
-export function createChanging({
+export function createUpdating({
   store,
   cloudElements,
   readTenantSecret,
@@ -75,8 +75,8 @@ export function createChanging({
   | 'now'
   | 'sleep'
   | 'newId'
->): Change {
-  return async function change(key, changes, { deadlineAt }) {
+>): Update {
+  return async function update(key, changes, { deadlineAt }) {
     const row = await store.get(key);
     // Before the secret: a value that is put from here on may be missed.
     const readAt = now();
@@ -88,7 +88,7 @@ export function createChanging({
     assertMeant(row, changes);
     const configuration =
       changes.configuration &&
-      (await changedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
+      (await updatedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
     const untilMs = deadlineAt - timing.commitReserveMs;
     await assertOurs(row, row.instanceId, changes, untilMs);
 
@@ -110,10 +110,10 @@ export function createChanging({
     }
     // While an earlier update may still take effect over this one, the value is not surely there.
     const isSure = isOfSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
-    const changed = withChanges({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
-    const written = await store.replace(changed, heldBy(leased));
-    if (!wonBy(written, changed)) throw busy((!written.won && written.current) || leased, now());
-    return changed;
+    const updated = withUpdate({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
+    const written = await store.replace(updated, heldBy(leased));
+    if (!wonBy(written, updated)) throw busy((!written.won && written.current) || leased, now());
+    return updated;
   };
 
   /**
@@ -199,9 +199,9 @@ export function createChanging({
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
     let isCertain = true;
     const { error } = await repeatedly(
-      (timeoutMs) => cloudElements.change(who, wanted, { timeoutMs }),
+      (timeoutMs) => cloudElements.update(who, wanted, { timeoutMs }),
       (outcome) => {
-        if (outcome.kind === 'changed') return undefined;
+        if (outcome.kind === 'updated') return undefined;
         const isInconclusive = outcome.kind === 'unknown' || isUnreadable(outcome);
         if (isInconclusive) isCertain = false;
         const isWorthRepeating =
@@ -243,13 +243,13 @@ function assertMeant({ instanceId, elementKey }: InstanceRow, { id, element }: C
   if (problems.length > 0) throw invalidRequest('the request', problems);
 }
 
-function withChanges(
+function withUpdate(
   row: InstanceRow,
   { name, tags, configuration, ...others }: Changes,
   nowMs: number,
 ): InstanceRow {
   const options = optionsOf({ ...row.options, ...optionsOf(others) });
-  const changed = {
+  const updated = {
     ...release(row, row.checkAt),
     name: name ?? row.name,
     createdName: row.createdName ?? (name === undefined || name === row.name ? undefined : row.name),
@@ -263,10 +263,10 @@ function withChanges(
     revision: revised(row, nowMs),
     updatedAt: nowMs,
   };
-  return { ...changed, fingerprint: fingerprintOf(changed) };
+  return { ...updated, fingerprint: fingerprintOf(updated) };
 }
 
-function errorOf(row: InstanceRow, outcome: Exclude<ChangeOutcome, { kind: 'changed' }>): OnboardingError {
+function errorOf(row: InstanceRow, outcome: Exclude<UpdateOutcome, { kind: 'updated' }>): OnboardingError {
   const who = `${row.elementKey} instance of tenant ${row.tenantId}`;
   switch (outcome.kind) {
     case 'absent':

@@ -45,14 +45,14 @@ const unknown = { source: undefined, requestEntries: undefined, requestDigest: u
 const patches = () => servers.simulator.requests.filter(({ method }) => method === 'PATCH').length;
 const configurationAt = (tenantId: string) => instanceOf(tenantId)?.configuration;
 const patch = (tenantId: string, configuration: Configuration, elementKey = 'taxify') =>
-  servers.change({ tenantId, elementKey }, { configuration });
+  servers.update({ tenantId, elementKey }, { configuration });
 const instanceOf = (tenantId: string) => servers.instancesOf(tenantId)[0];
 
 describe('a change', () => {
   test('a change of name and tags keeps id, token and marker tags', async () => {
     const tenantId = await provisioned();
     const before = await readToken(servers, keyOf(tenantId));
-    const row = await servers.change(keyOf(tenantId), { name: 'Store', tags: ['us', 'us'] });
+    const row = await servers.update(keyOf(tenantId), { name: 'Store', tags: ['us', 'us'] });
     expect(row).toMatchObject({ name: 'Store', tags: ['us'], status: 'active' });
     expect(instanceOf(tenantId)).toMatchObject({
       name: 'Store',
@@ -66,7 +66,7 @@ describe('a change', () => {
   test('a change is published once as InstanceUpdated, with a revision of its own', async () => {
     const tenantId = await provisioned();
     const before = await servers.rowOf(tenantId);
-    const after = await servers.change(keyOf(tenantId), { name: 'Store' });
+    const after = await servers.update(keyOf(tenantId), { name: 'Store' });
     const { events } = resultOf({ before, after });
     expect(events).toMatchObject([
       {
@@ -79,7 +79,7 @@ describe('a change', () => {
 
   test('a repeat of a create with the changed settings is the same request', async () => {
     const tenantId = await provisioned();
-    await servers.change(keyOf(tenantId), { name: 'Store', configuration: { 'pagination.max': 7 } });
+    await servers.update(keyOf(tenantId), { name: 'Store', configuration: { 'pagination.max': 7 } });
     const requested = { tags: ['eu'], configuration: { 'api.key': 'k', 'pagination.max': '7' } };
     expect((await servers.provision(taxify(tenantId, { ...requested, name: 'Store' }))).outcome).toBe(
       'replayed',
@@ -90,7 +90,7 @@ describe('a change', () => {
 
   test('a change of the API key is sent, and stored nowhere', async () => {
     const tenantId = await provisioned();
-    await servers.change(keyOf(tenantId), { configuration: { 'api.key': 'brand-new' } });
+    await servers.update(keyOf(tenantId), { configuration: { 'api.key': 'brand-new' } });
     expect(instanceOf(tenantId)?.configuration).toMatchObject({ 'api.key': 'brand-new' });
     expect(JSON.stringify(await servers.rowOf(tenantId))).not.toContain('brand-new');
   });
@@ -118,15 +118,15 @@ describe('a change', () => {
     ],
   ])('a change of %s is refused', async (_what, prepare, code) => {
     const tenantId = await prepare();
-    expect((await errorOf(servers.change(keyOf(tenantId), { name: 'x' }))).code).toBe(code);
+    expect((await errorOf(servers.update(keyOf(tenantId), { name: 'x' }))).code).toBe(code);
   });
 
   test('a change or removal during another change is refused as busy', async () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 150;
-    const first = servers.change(keyOf(tenantId), { name: 'First' });
+    const first = servers.update(keyOf(tenantId), { name: 'First' });
     await expect.poll(() => patches()).toBe(1);
-    expect((await errorOf(servers.change(keyOf(tenantId), { name: 'Second' }))).code).toBe('busy');
+    expect((await errorOf(servers.update(keyOf(tenantId), { name: 'Second' }))).code).toBe('busy');
     expect((await errorOf(servers.remove(keyOf(tenantId)))).code).toBe('busy');
     expect(await first).toMatchObject({ name: 'First' });
     await servers.expectOneActiveInstance(tenantId);
@@ -137,7 +137,7 @@ describe('a change', () => {
     async (effect) => {
       const tenantId = await provisioned();
       servers.simulator.fail({ on: 'PATCH /instances/{id}', effect, outcome: { kind: 'reset' } });
-      await servers.change(keyOf(tenantId), { name: 'Store' });
+      await servers.update(keyOf(tenantId), { name: 'Store' });
       expect(instanceOf(tenantId)?.name).toBe('Store');
       expect(patches()).toBe(2);
     },
@@ -154,16 +154,16 @@ describe('a change', () => {
     const before = await servers.rowOf(tenantId);
     servers.simulator.faultFor = ({ method }) =>
       method === 'PATCH' ? { effect: 'none', outcome: { kind: 'status', status } } : undefined;
-    expect((await errorOf(servers.change(keyOf(tenantId), { name: 'Store' }))).code).toBe(code);
+    expect((await errorOf(servers.update(keyOf(tenantId), { name: 'Store' }))).code).toBe(code);
     expect(await servers.rowOf(tenantId)).toEqual({ ...before, claimId: expect.any(String) });
   });
 });
 
 /** Tags edited by hand at Cloud Elements. */
-const retag = (tenantId: string, change: (tags: readonly string[]) => readonly string[]) => {
+const retag = (tenantId: string, update: (tags: readonly string[]) => readonly string[]) => {
   const instance = instanceOf(tenantId);
   if (!instance) throw new Error('no instance');
-  instance.tags = change(instance.tags);
+  instance.tags = update(instance.tags);
   return instance;
 };
 const marked = (tenantId: string) => [`tenant:${tenantId}`, 'owner:tests'];
@@ -177,7 +177,7 @@ describe('an instance is read before it is changed', () => {
     const before = await servers.rowOf(tenantId);
     const instance = retag(tenantId, () => tags);
     for (const changes of [{ configuration: {} }, { name: 'x' }, { tags: ['x'] }]) {
-      const error = await errorOf(servers.change(keyOf(tenantId), changes));
+      const error = await errorOf(servers.update(keyOf(tenantId), changes));
       expect(error).toMatchObject({ code: 'not-ours', status: 409, retryable: false });
     }
     expect(patches()).toBe(0);
@@ -190,25 +190,25 @@ describe('an instance is read before it is changed', () => {
     const tenantId = await provisionedFromSecret();
     const instance = retag(tenantId, (tags) => tags.filter((tag) => !marked(tenantId).includes(tag)));
     const tags = [...instance.tags];
-    const error = await errorOf(servers.change(keyOf(tenantId), { name: 'Store', tags: ['gold'] }));
+    const error = await errorOf(servers.update(keyOf(tenantId), { name: 'Store', tags: ['gold'] }));
     expect(error).toMatchObject({ code: 'markers-not-shown', status: 409 });
     expect(patches()).toBe(0);
-    await servers.change(keyOf(tenantId), { name: 'Store', configuration: {} });
+    await servers.update(keyOf(tenantId), { name: 'Store', configuration: {} });
     expect(instance).toMatchObject({ name: 'Store', tags });
   });
 
   test('a failed read before a change is repeated', async () => {
     const tenantId = await provisioned();
     servers.simulator.fail({ on: 'GET /instances/{id}', effect: 'none', outcome: { kind: 'reset' } });
-    expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+    expect(await servers.update(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
   });
 
   test('a PATCH that fails five times ends without a wait after the last', async () => {
     const tenantId = await provisioned();
     servers.simulator.faultFor = ({ method }) =>
       method === 'PATCH' ? { effect: 'none', outcome: { kind: 'status', status: 500 } } : undefined;
-    const changed = servers.change(keyOf(tenantId), { name: 'Store' }, { invocationMs: 30_000 });
-    expect((await errorOf(changed)).code).toBe('update-outcome-unknown');
+    const updated = servers.update(keyOf(tenantId), { name: 'Store' }, { invocationMs: 30_000 });
+    expect((await errorOf(updated)).code).toBe('update-outcome-unknown');
     expect(patches()).toBe(5);
     expect(servers.sleeps).toEqual([200, 400, 800, 1_600]);
   });
@@ -224,14 +224,14 @@ describe('an instance is read before it is changed', () => {
     const body = { message: 'no Route matched with those values' };
     const fault = { on, effect: 'none', outcome: { kind: 'status', status, body } } as const;
     servers.simulator.fail({ ...fault, times: 2 });
-    expect(await servers.change(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
+    expect(await servers.update(keyOf(tenantId), { name: 'Store' })).toMatchObject({ name: 'Store' });
     servers.simulator.fail({ ...fault, times: 5 });
-    const changed = servers.change(
+    const updated = servers.update(
       keyOf(tenantId),
       { configuration: { 'api.key': 'k' } },
       { invocationMs: 30_000 },
     );
-    expect(await errorOf(changed)).toMatchObject({
+    expect(await errorOf(updated)).toMatchObject({
       code: 'cloud-elements-unreadable',
       status: 502,
       retryable: true,
@@ -439,11 +439,11 @@ describe('entries outside the allow-list', () => {
     });
     let whileSent: InstanceRow | undefined;
     servers.simulator.latencyMs = 100;
-    const change = errorOf(patch(tenantId, { 'api.key': 'own', 'base.url': 'https://one.example' }));
+    const update = errorOf(patch(tenantId, { 'api.key': 'own', 'base.url': 'https://one.example' }));
     await expect.poll(() => patches()).toBe(1);
     whileSent = await servers.rowOf(tenantId);
     expect(whileSent?.requestEntries).toEqual(['api.key', 'base.url']);
-    expect((await change).code).toBe('refused-by-cloud-elements');
+    expect((await update).code).toBe('refused-by-cloud-elements');
     expect((await servers.rowOf(tenantId))?.requestEntries).toEqual(['api.key', 'base.url']);
     const error = await errorOf(patch(tenantId, { 'api.key': 'new' }));
     expect(error.facts.missing).toEqual(['configuration.base.url']);
@@ -520,11 +520,11 @@ describe('the doubt about an update that a request has configured', () => {
   test('the doubt is written before an update is sent, and withdrawn when it is done', async () => {
     const tenantId = await provisioned();
     servers.simulator.latencyMs = 100;
-    const change = patch(tenantId, all);
+    const update = patch(tenantId, all);
     await expect.poll(() => patches()).toBe(1);
     // Every update is sent by the deadline, less the reserve, and takes effect within 10 s.
     expect(await doubtOf(tenantId)).toBeGreaterThan(Date.now() + 10_000);
-    await change;
+    await update;
     expect(await doubtOf(tenantId)).toBeUndefined();
   });
 
@@ -544,18 +544,18 @@ describe('the doubt about an update that a request has configured', () => {
   ] as const)('the doubt stays when the outcome is %s', async (_what, times, code) => {
     const tenantId = await provisioned();
     failPatch(times, { kind: 'reset' });
-    const change = patch(tenantId, all).then(
+    const update = patch(tenantId, all).then(
       () => 'done',
       (error: unknown) => (error instanceof OnboardingError ? error.code : error),
     );
-    expect(await change).toBe(code);
+    expect(await update).toBe(code);
     servers.reset();
     const inDoubtUntil = await doubtOf(tenantId);
     expect(inDoubtUntil).toBeGreaterThan(Date.now() + 9_000);
     // A later update with a known outcome does not resolve the doubt.
     await patch(tenantId, all);
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
-    await servers.change(keyOf(tenantId), { name: 'Store' });
+    await servers.update(keyOf(tenantId), { name: 'Store' });
     expect(await doubtOf(tenantId)).toBe(inDoubtUntil);
   });
 
@@ -589,7 +589,7 @@ describe('the doubt about an update that a request has configured', () => {
   ])('an update %s is never in doubt', async (_what, prepare, changes) => {
     const tenantId = await prepare();
     failPatch(10, { kind: 'reset' });
-    await errorOf(servers.change(keyOf(tenantId), changes));
+    await errorOf(servers.update(keyOf(tenantId), changes));
     expect(await doubtOf(tenantId)).toBeUndefined();
   });
 });
