@@ -1,6 +1,6 @@
 import { instanceUpdateSchema, instanceView } from './model/instance.ts';
 import { openUpdating } from './runtime/use-cases.ts';
-import { httpHandler, instancePath, jsonAnswer } from './runtime/http.ts';
+import { httpHandler, instancePath, jsonResponse } from './runtime/http.ts';
 
 /** `PATCH /tenants/{tenantId}/instances/{elementKey}` */
 export const handler = httpHandler({
@@ -10,6 +10,6 @@ export const handler = httpHandler({
   handle: async ({ path, body, deadlineAt, note }, update) => {
     const row = await update(path, body, { deadlineAt });
     note({ outcome: 'updated', provisionId: row.provisionId });
-    return jsonAnswer(200, instanceView(row));
+    return jsonResponse(200, instanceView(row));
   },
 });

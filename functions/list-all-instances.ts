@@ -1,7 +1,7 @@
 import { listAllInstances } from './core/list-all.ts';
 import { overviewQuerySchema } from './model/overview.ts';
 import { openStore } from './runtime/ports.ts';
-import { httpHandler, jsonAnswer, noBody } from './runtime/http.ts';
+import { httpHandler, jsonResponse, noBody } from './runtime/http.ts';
 
 /** `GET /instances?status=&element=&limit=&cursor=`: instances of all tenants, a page at a time. */
 export const handler = httpHandler({
@@ -9,5 +9,5 @@ export const handler = httpHandler({
   path: overviewQuerySchema,
   readsQuery: true,
   body: noBody,
-  handle: async ({ path: query }, store) => jsonAnswer(200, await listAllInstances(store, query)),
+  handle: async ({ path: query }, store) => jsonResponse(200, await listAllInstances(store, query)),
 });

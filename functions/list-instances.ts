@@ -1,7 +1,7 @@
 import { instanceView } from './model/instance.ts';
 import { listInstances } from './core/read.ts';
 import { openStore } from './runtime/ports.ts';
-import { httpHandler, jsonAnswer, noBody, tenantPath } from './runtime/http.ts';
+import { httpHandler, jsonResponse, noBody, tenantPath } from './runtime/http.ts';
 
 /** `GET /tenants/{tenantId}/instances` */
 export const handler = httpHandler({
@@ -11,7 +11,7 @@ export const handler = httpHandler({
   handle: async ({ path: { tenantId }, note }, store) => {
     const { instances, unreadable } = await listInstances(store, tenantId);
     if (unreadable.length > 0) note({ unreadable });
-    return jsonAnswer(
+    return jsonResponse(
       200,
       instances.map((row) => instanceView(row)),
     );

@@ -1,6 +1,6 @@
 import { instanceRequestSchema, instanceView, settingsOf } from './model/instance.ts';
 import { openProvisioning } from './runtime/use-cases.ts';
-import { httpHandler, jsonAnswer, retryAfter, tenantPath } from './runtime/http.ts';
+import { httpHandler, jsonResponse, retryAfter, tenantPath } from './runtime/http.ts';
 
 /** `POST /tenants/{tenantId}/instances` */
 export const handler = httpHandler({
@@ -17,13 +17,13 @@ export const handler = httpHandler({
     const location = { location: `/tenants/${tenantId}/instances/${element.key}` };
     switch (provisioned.outcome) {
       case 'created':
-        return jsonAnswer(201, view, location);
+        return jsonResponse(201, view, location);
       case 'replayed':
       // Only events are ever outdated.
       case 'outdated':
-        return jsonAnswer(200, view);
+        return jsonResponse(200, view);
       case 'in-progress':
-        return jsonAnswer(202, view, { ...location, ...retryAfter(provisioned.retryAfterMs) });
+        return jsonResponse(202, view, { ...location, ...retryAfter(provisioned.retryAfterMs) });
     }
   },
 });

@@ -2,7 +2,7 @@ import { Client, type Dispatcher } from 'undici';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/instance-id.ts';
-import { decompressed, parseAnswer } from './answer-body.ts';
+import { decompressed, parseBody } from './response-body.ts';
 import { createConnector } from './connect.ts';
 import { hasFormOfRequestId, relay, relayRequestId, repeats, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
@@ -11,7 +11,7 @@ import type { PlatformCredentials } from './secrets.ts';
 const apiPath = '/elements/api-v2';
 
 /** Twice the platform's own limit, decompressed. */
-const maxAnswerBytes = 16 * 1024 * 1024;
+const maxResponseBytes = 16 * 1024 * 1024;
 
 /** What the platform says when it refuses: any of the three may be missing, or null. */
 const refusalSchema = z.object({
@@ -72,8 +72,8 @@ type Subject = {
   instanceId?: InstanceId;
 };
 
-export type Answer = {
-  kind: 'answer';
+export type HttpResponse = {
+  kind: 'response';
   status: number;
   header(name: string): string | undefined;
   /** Parsed body; undefined when it is not JSON. */
@@ -89,13 +89,13 @@ export type Answer = {
   repeatsSecret: (text: string) => boolean;
 };
 
-export type Reply =
-  | Answer
+export type CallResult =
+  | HttpResponse
   /** `sent: false` only when it is certain that not one byte of the request was sent. */
   | { kind: 'broken'; sent: boolean; reason: string }
   | { kind: 'no-credentials'; error: OnboardingError };
 
-export type CallCloudElements = (request: Request, options: { timeoutMs: number }) => Promise<Reply>;
+export type CallCloudElements = (request: Request, options: { timeoutMs: number }) => Promise<CallResult>;
 
 /**
  * Calls Cloud Elements' platform API as the company's user. A call, everything included, lasts at most `timeoutMs`.
@@ -115,23 +115,23 @@ export function createCloudElementsCaller({
   onCall?: (call: CloudElementsCall) => void;
 }): CallCloudElements {
   return async (request, { timeoutMs }) => {
-    const replied = await call(request, timeoutMs);
-    onCall(accountOf(request, replied));
-    return replied.reply;
+    const timedResult = await call(request, timeoutMs);
+    onCall(accountOf(request, timedResult));
+    return timedResult.result;
   };
 
-  async function call(request: Request, timeoutMs: number): Promise<TimedReply> {
+  async function call(request: Request, timeoutMs: number): Promise<TimedResult> {
     const { signal, end } = deadlineIn(timeoutMs);
     try {
       const cached = await untilAborted(credentials.get(), signal);
       const first = await timed(send(request, cached, signal));
-      if (!mayBeUnauthorized(first.reply)) return first;
+      if (!mayBeUnauthorized(first.result)) return first;
       const renewed = await untilAborted(credentials.renew(cached), signal);
       return renewed === cached ? first : await timed(send(request, renewed, signal));
     } catch (error) {
-      if (error instanceof OnboardingError) return { reply: { kind: 'no-credentials', error } };
+      if (error instanceof OnboardingError) return { result: { kind: 'no-credentials', error } };
       if (signal.aborted) {
-        return { reply: { kind: 'broken', sent: false, reason: 'no credentials in time' } };
+        return { result: { kind: 'broken', sent: false, reason: 'no credentials in time' } };
       }
       throw error;
     } finally {
@@ -147,10 +147,10 @@ export function createCloudElementsCaller({
     { method, path, query, body, relaying = {} }: Request,
     { userSecret, organizationSecret }: PlatformCredentials,
     signal: AbortSignal,
-  ): Promise<Reply> {
+  ): Promise<CallResult> {
     const client = new Client(baseUrl, {
       allowH2: false,
-      maxResponseSize: maxAnswerBytes,
+      maxResponseSize: maxResponseBytes,
       connect: createConnector({ timeoutMs: connectTimeoutMs, signal }),
     });
     // Not one byte is written before this: not while the name is looked up, nor while TCP and TLS are set up.
@@ -177,9 +177,9 @@ export function createCloudElementsCaller({
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
       const coding = firstOf(headers, 'content-encoding');
-      const whole = await decompressed(bytes, { coding, maxBytes: maxAnswerBytes });
+      const whole = await decompressed(bytes, { coding, maxBytes: maxResponseBytes });
       const secrets = [...(relaying.secrets ?? []), userSecret, organizationSecret];
-      return answerOf(status, headers, new TextDecoder().decode(whole), { ...relaying, secrets });
+      return responseOf(status, headers, new TextDecoder().decode(whole), { ...relaying, secrets });
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
     } finally {
@@ -188,10 +188,10 @@ export function createCloudElementsCaller({
   }
 }
 
-type Exchanged = { status: number; headers: AnswerHeaders; body: Buffer<ArrayBuffer> };
-type AnswerHeaders = Record<string, string | string[] | undefined>;
+type Exchanged = { status: number; headers: ResponseHeaders; body: Buffer<ArrayBuffer> };
+type ResponseHeaders = Record<string, string | string[] | undefined>;
 
-const firstOf = (headers: AnswerHeaders, name: string): string | undefined => [headers[name]].flat()[0];
+const firstOf = (headers: ResponseHeaders, name: string): string | undefined => [headers[name]].flat()[0];
 
 /** One request and the whole of its answer. When the time is up the client goes, connected or not. */
 function exchange(
@@ -219,81 +219,83 @@ function exchange(
   return promise;
 }
 
-export const isSuccess = (reply: Reply): reply is Answer =>
-  reply.kind === 'answer' && reply.status >= 200 && reply.status < 300;
+export const isSuccess = (result: CallResult): result is HttpResponse =>
+  result.kind === 'response' && result.status >= 200 && result.status < 300;
 
 /** The body of a success, if it has this shape. */
-export function successOf<T>(reply: Reply, schema: z.ZodMiniType<T>): T | undefined {
-  return isSuccess(reply) ? schema.safeParse(reply.json).data : undefined;
+export function successOf<T>(result: CallResult, schema: z.ZodMiniType<T>): T | undefined {
+  return isSuccess(result) ? schema.safeParse(result.json).data : undefined;
 }
 
 /**
  * The platform says that there is no such thing; an empty list is a 404, too. Others answer 404 as well, gateways with
  * a `message` even, when the base URL is wrong or something is down: only the platform gives a request id.
  */
-export const isAbsent = (reply: Reply): boolean =>
-  reply.kind === 'answer' && reply.status === 404 && reply.refusal?.isNumbered === true;
+export const isAbsent = (result: CallResult): boolean =>
+  result.kind === 'response' && result.status === 404 && result.refusal?.isNumbered === true;
 
 /** The platform refuses our secrets, not the tenant's: then the vendor behind the element would have spoken. */
-export const isUnauthorized = (reply: Reply): boolean =>
-  reply.kind === 'answer' && reply.status === 401 && reply.refusal?.isVendors === false;
+export const isUnauthorized = (result: CallResult): boolean =>
+  result.kind === 'response' && result.status === 401 && result.refusal?.isVendors === false;
 
 /** Also when something else answers: then the platform secret is read once more, which harms nothing. */
-const mayBeUnauthorized = (reply: Reply): boolean =>
-  reply.kind === 'answer' && reply.status === 401 && !reply.refusal?.isVendors;
+const mayBeUnauthorized = (result: CallResult): boolean =>
+  result.kind === 'response' && result.status === 401 && !result.refusal?.isVendors;
 
 /** A page of a list is larger than the platform sends, or than is read here. */
-export const isTooLarge = (reply: Reply): boolean =>
-  reply.kind === 'answer' ? reply.isTooLarge : reply.kind === 'broken' && tooLargeToRead.has(reply.reason);
+export const isTooLarge = (result: CallResult): boolean =>
+  result.kind === 'response'
+    ? result.isTooLarge
+    : result.kind === 'broken' && tooLargeToRead.has(result.reason);
 
 const tooLargeToRead = new Set(['UND_ERR_RES_EXCEEDED_MAX_SIZE', 'ERR_BUFFER_TOO_LARGE']);
 
 /** For logs and errors: the unexpected answer, with the relayable words of the platform's message. */
-export function describe(reply: Reply): string {
-  if (reply.kind === 'no-credentials') return reply.error.message;
-  if (reply.kind === 'broken') return reply.reason;
-  const { status, refusal, requestId } = reply;
+export function describe(result: CallResult): string {
+  if (result.kind === 'no-credentials') return result.error.message;
+  if (result.kind === 'broken') return result.reason;
+  const { status, refusal, requestId } = result;
   const request = requestId ? `, request ${requestId}` : '';
   if (!refusal) {
-    return `HTTP ${status} ${reply.json === undefined ? 'without a readable' : 'with an unexpected'} body${request}`;
+    return `HTTP ${status} ${result.json === undefined ? 'without a readable' : 'with an unexpected'} body${request}`;
   }
   return `HTTP ${status} from Cloud Elements${request}${refusal.message ? `: ${refusal.message}` : ''}`;
 }
 
 /** Without a duration when nothing was tried. */
-type TimedReply = { reply: Reply; durationMs?: number };
+type TimedResult = { result: CallResult; durationMs?: number };
 
-async function timed(sending: Promise<Reply>): Promise<TimedReply> {
+async function timed(sending: Promise<CallResult>): Promise<TimedResult> {
   const startedAt = performance.now();
-  const reply = await sending;
-  return { reply, durationMs: Math.round(performance.now() - startedAt) };
+  const result = await sending;
+  return { result, durationMs: Math.round(performance.now() - startedAt) };
 }
 
-function accountOf({ method, path, about }: Request, { reply, durationMs }: TimedReply): CloudElementsCall {
+function accountOf({ method, path, about }: Request, { result, durationMs }: TimedResult): CloudElementsCall {
   const call = {
     operation: `${method} ${path.replace(/^\/instances\/.+$/, '/instances/{id}')}`,
     about,
     durationMs,
   };
-  switch (reply.kind) {
-    case 'answer': {
-      const { status, requestId } = reply;
-      return { ...call, outcome: outcomeOf(reply), status, requestId };
+  switch (result.kind) {
+    case 'response': {
+      const { status, requestId } = result;
+      return { ...call, outcome: outcomeOf(result), status, requestId };
     }
     case 'broken':
-      return { ...call, outcome: durationMs === undefined ? 'not-tried' : 'failed', reason: reply.reason };
+      return { ...call, outcome: durationMs === undefined ? 'not-tried' : 'failed', reason: result.reason };
     case 'no-credentials': {
-      const isUnusable = reply.error.code === 'platform-credentials-unusable';
+      const isUnusable = result.error.code === 'platform-credentials-unusable';
       const outcome = isUnusable ? 'credentials-rejected' : 'not-tried';
-      return { ...call, outcome, reason: reply.error.code };
+      return { ...call, outcome, reason: result.error.code };
     }
   }
 }
 
-function outcomeOf(reply: Answer): CloudElementsCall['outcome'] {
-  if (reply.status === 429) return 'throttled';
-  if (isUnauthorized(reply)) return 'credentials-rejected';
-  return reply.status === 408 || reply.status >= 500 ? 'failed' : 'answered';
+function outcomeOf(result: HttpResponse): CloudElementsCall['outcome'] {
+  if (result.status === 429) return 'throttled';
+  if (isUnauthorized(result)) return 'credentials-rejected';
+  return result.status === 408 || result.status >= 500 ? 'failed' : 'answered';
 }
 
 /**
@@ -311,9 +313,14 @@ const refusesSecrets = /^Invalid Organization or User secret\b/;
 /** Other 429s are about how many requests there are. */
 const namesSize = /\bpayload\b|\bsize\b|\btoo (large|big)\b|\b\d+(\.\d+)? ?[kmg]i?b\b|\b(mega)?bytes\b/i;
 
-function answerOf(status: number, headers: AnswerHeaders, text: string, relaying: Relaying): Answer {
+function responseOf(
+  status: number,
+  headers: ResponseHeaders,
+  text: string,
+  relaying: Relaying,
+): HttpResponse {
   const header = (name: string) => firstOf(headers, name);
-  const json = parseAnswer(text);
+  const json = parseBody(text);
   const { requestId, message, providerMessage } = refusalSchema.safeParse(json).data ?? {};
   const ids = { body: requestId ?? undefined, header: header('elements-request-id') };
   // Proxies send JSON with a `message`, too, and some a `requestId` of another form.
@@ -321,7 +328,7 @@ function answerOf(status: number, headers: AnswerHeaders, text: string, relaying
   const isVendors = providerMessage !== undefined && providerMessage !== null;
   const isPlatforms = isNumbered || isVendors || (status === 401 && refusesSecrets.test(message ?? ''));
   return {
-    kind: 'answer',
+    kind: 'response',
     status,
     header,
     json,

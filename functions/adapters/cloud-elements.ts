@@ -24,9 +24,9 @@ import {
   isTooLarge,
   isUnauthorized,
   successOf,
-  type Answer,
+  type HttpResponse,
   type CallCloudElements,
-  type Reply,
+  type CallResult,
   type Request,
 } from './cloud-elements-http.ts';
 import type { Relaying } from './relay.ts';
@@ -91,7 +91,7 @@ export function createCloudElements({
 }): CloudElements {
   return {
     async create({ tenantId, elementKey, name, tags, configuration, options }, { timeoutMs }) {
-      const reply = await call(
+      const result = await call(
         {
           method: 'POST',
           path: '/instances',
@@ -101,13 +101,13 @@ export function createCloudElements({
         },
         { timeoutMs },
       );
-      const made = successOf(reply, createdSchema);
-      if (made && reply.kind === 'answer') return outcomeOfCreate(made, reply);
-      return failureOf(reply, `make the ${elementKey} instance of tenant ${tenantId}`, now());
+      const made = successOf(result, createdSchema);
+      if (made && result.kind === 'response') return outcomeOfCreate(made, result);
+      return failureOf(result, `make the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
     async update({ tenantId, elementKey, instanceId }, changes, { timeoutMs }) {
-      const reply = await call(
+      const result = await call(
         {
           method: 'PATCH',
           path: `/instances/${instanceId}`,
@@ -118,9 +118,9 @@ export function createCloudElements({
         { timeoutMs },
       );
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
-      if (String(successOf(reply, updatedSchema)?.id) === String(instanceId)) return { kind: 'updated' };
-      if (isAbsent(reply)) return { kind: 'absent' };
-      return failureOf(reply, `change the ${elementKey} instance of tenant ${tenantId}`, now());
+      if (String(successOf(result, updatedSchema)?.id) === String(instanceId)) return { kind: 'updated' };
+      if (isAbsent(result)) return { kind: 'absent' };
+      return failureOf(result, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
 
     async read(instance, { timeoutMs }) {
@@ -154,11 +154,11 @@ export function createCloudElements({
       let { pageSize } = walk;
       for (;;) {
         const request = listRequest(`owner:${owner}`, { page, pageSize });
-        const reply = await call(request, { timeoutMs: deadlineAt - now() });
-        if (isAbsent(reply) && (page === undefined || mayEnd(walk))) {
+        const result = await call(request, { timeoutMs: deadlineAt - now() });
+        if (isAbsent(result) && (page === undefined || mayEnd(walk))) {
           return { kind: 'listed', instances: [], nextPage: undefined };
         }
-        const smaller = isTooLarge(reply) ? smallerThan(pageSize) : undefined;
+        const smaller = isTooLarge(result) ? smallerThan(pageSize) : undefined;
         // Page tokens may count pages, so that one of larger pages leads elsewhere.
         if (smaller !== undefined && page !== undefined) {
           return { kind: 'refused', walk: newWalk(smaller) };
@@ -167,11 +167,11 @@ export function createCloudElements({
           pageSize = smaller;
           continue;
         }
-        if (page !== undefined && isPageRefused(reply)) return { kind: 'refused', walk: newWalk(pageSize) };
-        const items = successOf(reply, z.array(z.unknown()));
-        if (!items) return { kind: 'unknown', reason: describe(reply) };
+        if (page !== undefined && isPageRefused(result)) return { kind: 'refused', walk: newWalk(pageSize) };
+        const items = successOf(result, z.array(z.unknown()));
+        if (!items) return { kind: 'unknown', reason: describe(result) };
         // One that is not in this form cannot be compared with anything.
-        const shown = items.flatMap((item) => shownIn(item, reply) ?? []);
+        const shown = items.flatMap((item) => shownIn(item, result) ?? []);
         const instances = shown.map(({ id, element, token, valid, disabled, ...item }) => ({
           id,
           elementKey: element.key,
@@ -180,13 +180,13 @@ export function createCloudElements({
           valid,
           disabled,
         }));
-        const nextPage = nextPageOf(reply);
-        return { kind: 'listed', instances, nextPage, walk: stepOf({ ...walk, pageSize }, items, reply) };
+        const nextPage = nextPageOf(result);
+        return { kind: 'listed', instances, nextPage, walk: stepOf({ ...walk, pageSize }, items, result) };
       }
     },
 
     async remove({ tenantId, elementKey, instanceId }, { timeoutMs }) {
-      const reply = await call(
+      const result = await call(
         {
           method: 'DELETE',
           path: `/instances/${instanceId}`,
@@ -196,17 +196,17 @@ export function createCloudElements({
         { timeoutMs },
       );
       const what = `remove instance ${loggableId(instanceId)} (${elementKey}) of tenant ${tenantId}`;
-      const failure = failureOf(reply, what, now());
+      const failure = failureOf(result, what, now());
       // Unlike a create, of which 409 says nothing certain: the platform keeps an instance that is in use.
-      const keepsIt = reply.kind === 'answer' && reply.status === 409 && reply.refusal !== undefined;
+      const keepsIt = result.kind === 'response' && result.status === 409 && result.refusal !== undefined;
       const isRefused = failure.kind === 'refused' && failure.error.code === 'refused-by-cloud-elements';
-      if (reply.kind === 'answer' && !isAbsent(reply) && (keepsIt || isRefused)) {
-        const { requestId } = reply;
-        const error = new OnboardingError('deletion-refused', refusalIn(reply, what), { requestId });
+      if (result.kind === 'response' && !isAbsent(result) && (keepsIt || isRefused)) {
+        const { requestId } = result;
+        const error = new OnboardingError('deletion-refused', refusalIn(result, what), { requestId });
         return { kind: 'refused', error };
       }
-      if (isAbsent(reply) || isDeletion(reply)) return { kind: 'removed' };
-      return isSuccess(reply) ? { kind: 'unknown', reason: describe(reply) } : failure;
+      if (isAbsent(result) || isDeletion(result)) return { kind: 'removed' };
+      return isSuccess(result) ? { kind: 'unknown', reason: describe(result) } : failure;
     },
   };
 
@@ -252,19 +252,19 @@ export function createCloudElements({
     let nextPage: string | undefined;
     for (;;) {
       const request = listRequest(tag, { page: nextPage, pageSize }, sought);
-      const reply = await call(request, { timeoutMs: deadlineAt - now() });
-      if (isAbsent(reply) && (nextPage === undefined || mayEnd(steps))) {
+      const result = await call(request, { timeoutMs: deadlineAt - now() });
+      if (isAbsent(result) && (nextPage === undefined || mayEnd(steps))) {
         // That a page is lost would look the same, unless Cloud Elements says how many items there are.
         if (nextPage !== undefined && steps.total === undefined) walk.isFiltered = false;
         return walk;
       }
-      const smaller = isTooLarge(reply) ? smallerThan(pageSize) : undefined;
+      const smaller = isTooLarge(result) ? smallerThan(pageSize) : undefined;
       if (smaller !== undefined) return { kind: 'too-large', pageSize: smaller };
-      const page = successOf(reply, z.array(z.unknown()));
-      if (!page) return { kind: 'unknown', reason: describe(reply) };
-      steps = stepOf(steps, page, reply);
+      const page = successOf(result, z.array(z.unknown()));
+      if (!page) return { kind: 'unknown', reason: describe(result) };
+      steps = stepOf(steps, page, result);
       for (const item of page) {
-        const listed = readItem(item, sought, reply);
+        const listed = readItem(item, sought, result);
         if (!listed) return { kind: 'unknown', reason: 'the list has an item that cannot be read' };
         if (listed === 'of another element') {
           walk.isFiltered = false;
@@ -283,7 +283,7 @@ export function createCloudElements({
         if (match.kind === 'match') walk.instances.push(match.instance);
         if (match.kind === 'unusable') walk.unusable.push(match.instance);
       }
-      nextPage = nextPageOf(reply);
+      nextPage = nextPageOf(result);
       if (nextPage === undefined) return walk;
       if (pagesSeen.has(nextPage)) return { kind: 'unknown', reason: 'the list repeats a page' };
       pagesSeen.add(nextPage);
@@ -317,18 +317,18 @@ export function createCloudElements({
   }
 
   async function readById(instanceId: InstanceId, deadlineAt: number): Promise<Shown | 'absent' | Unknown> {
-    const reply = await call(
+    const result = await call(
       { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId: loggableId(instanceId) } },
       { timeoutMs: deadlineAt - now() },
     );
-    if (isAbsent(reply)) return 'absent';
-    const shown = isSuccess(reply) ? shownIn(reply.json, reply) : undefined;
+    if (isAbsent(result)) return 'absent';
+    const shown = isSuccess(result) ? shownIn(result.json, result) : undefined;
     // Another instance than the one asked for is no answer.
     if (shown?.id === instanceId) return shown;
-    const failure = failureOf(reply, `show instance ${loggableId(instanceId)}`, now());
+    const failure = failureOf(result, `show instance ${loggableId(instanceId)}`, now());
     return {
       kind: 'unknown',
-      reason: describe(reply),
+      reason: describe(result),
       ...(failure.kind !== 'unknown' && { error: failure.error }),
     };
   }
@@ -358,17 +358,17 @@ type Match =
 const isSameSet = (a: Set<InstanceId>, b: Set<InstanceId>): boolean =>
   a.size === b.size && [...a].every((id) => b.has(id));
 
-function shownIn(item: unknown, reply: Reply): Shown | undefined {
+function shownIn(item: unknown, result: CallResult): Shown | undefined {
   const shown = shownSchema.safeParse(item).data;
-  if (!shown || reply.kind !== 'answer') return undefined;
-  const fault = faultOf(shown, reply);
+  if (!shown || result.kind !== 'response') return undefined;
+  const fault = faultOf(shown, result);
   return fault === undefined ? shown : { ...shown, token: undefined, fault };
 }
 
 /** Why an instance cannot be kept: reads on from "an instance …". */
 function faultOf(
   { id, token }: { id: InstanceId; token?: string | undefined },
-  { repeatsSecret }: Answer,
+  { repeatsSecret }: HttpResponse,
 ): string | undefined {
   if (typeof id !== 'number') return 'with an id that is no integer below 2^53';
   if (token === undefined) return undefined;
@@ -377,13 +377,13 @@ function faultOf(
   return repeatsSecret(token) ? 'with a token that repeats a credential' : undefined;
 }
 
-function outcomeOfCreate(made: z.infer<typeof createdSchema>, reply: Answer): CreateOutcome {
+function outcomeOfCreate(made: z.infer<typeof createdSchema>, result: HttpResponse): CreateOutcome {
   const { id, token, createdDate } = made;
-  if (reply.repeatsSecret(String(id))) {
+  if (result.repeatsSecret(String(id))) {
     const reason = 'with an id that repeats a credential';
     return { kind: 'unusable', instance: { id: undefined, reason } };
   }
-  const reason = faultOf(made, reply);
+  const reason = faultOf(made, result);
   if (reason === undefined && typeof id === 'number') {
     return { kind: 'created', instance: { id, token, createdDate } };
   }
@@ -405,8 +405,8 @@ const maxPageSize = 200;
 
 const newWalk = (pageSize?: number): ListWalk => ({ seen: 0, total: undefined, isFull: false, pageSize });
 
-function stepOf(walk: ListWalk, page: readonly unknown[], reply: Reply): ListWalk {
-  const count = (reply.kind === 'answer' && reply.header('elements-total-count')) || '';
+function stepOf(walk: ListWalk, page: readonly unknown[], result: CallResult): ListWalk {
+  const count = (result.kind === 'response' && result.header('elements-total-count')) || '';
   return {
     ...walk,
     seen: walk.seen + page.length,
@@ -422,9 +422,9 @@ const mayEnd = ({ seen, total, isFull }: ListWalk): boolean => (total === undefi
 function readItem(
   item: unknown,
   { elementKey }: Sought,
-  reply: Reply,
+  result: CallResult,
 ): Shown | 'of another element' | undefined {
-  const listed = shownIn(item, reply);
+  const listed = shownIn(item, result);
   if (listed) return listed;
   const stranger = elementOnlySchema.safeParse(item).data;
   return stranger && stranger.element.key !== elementKey ? 'of another element' : undefined;
@@ -454,16 +454,16 @@ function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome
 }
 
 /** For the page itself, not for who asks or how often. */
-const isPageRefused = (reply: Reply): boolean =>
-  reply.kind === 'answer' &&
-  reply.status >= 400 &&
-  reply.status < 500 &&
-  ![401, 408, 429].includes(reply.status) &&
-  reply.refusal !== undefined;
+const isPageRefused = (result: CallResult): boolean =>
+  result.kind === 'response' &&
+  result.status >= 400 &&
+  result.status < 500 &&
+  ![401, 408, 429].includes(result.status) &&
+  result.refusal !== undefined;
 
 /** The platform answers a deletion with 200 or 204, and with no page: a proxy's "accepted" is no deletion. */
-const isDeletion = (reply: Reply): boolean =>
-  isSuccess(reply) && (reply.status === 200 || reply.status === 204) && !reply.isPage;
+const isDeletion = (result: CallResult): boolean =>
+  isSuccess(result) && (result.status === 200 || result.status === 204) && !result.isPage;
 
 /** An entry that the catalog allows beside the tenant's credentials is none itself. */
 function relayingOf(elementKey: string, configuration: Configuration = {}): Relaying {
@@ -501,8 +501,8 @@ function generationOf(tags: readonly string[]) {
 }
 
 /** Absent and empty both mean that this was the last. */
-function nextPageOf(reply: Reply): string | undefined {
-  return (reply.kind === 'answer' && reply.header('elements-next-page-token')) || undefined;
+function nextPageOf(result: CallResult): string | undefined {
+  return (result.kind === 'response' && result.header('elements-next-page-token')) || undefined;
 }
 
 function tagsOf({ tags }: Pick<Shown, 'tags'>): string[] {
@@ -514,20 +514,20 @@ const markedOf = (shown: Shown) => ({ elementKey: shown.element.key, tags: tagsO
 const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
 
 /** @param what the attempted action: "make the … instance of tenant …" */
-function failureOf(reply: Reply, what: string, nowMs: number): Failure {
-  if (reply.kind === 'no-credentials') return { kind: 'not-done', error: reply.error };
-  if (reply.kind === 'broken') {
-    if (reply.sent) return { kind: 'unknown', reason: reply.reason };
+function failureOf(result: CallResult, what: string, nowMs: number): Failure {
+  if (result.kind === 'no-credentials') return { kind: 'not-done', error: result.error };
+  if (result.kind === 'broken') {
+    if (result.sent) return { kind: 'unknown', reason: result.reason };
     const error = new OnboardingError(
       'cloud-elements-unreachable',
-      `Cloud Elements could not be reached to ${what} (${reply.reason}). Nothing was sent; retry.`,
+      `Cloud Elements could not be reached to ${what} (${result.reason}). Nothing was sent; retry.`,
     );
     return { kind: 'not-done', error, retryAfterMs: 0 };
   }
-  const { status, requestId } = reply;
-  if (status === 429 && reply.isTooLarge) return { kind: 'unknown', reason: describe(reply), requestId };
+  const { status, requestId } = result;
+  if (status === 429 && result.isTooLarge) return { kind: 'unknown', reason: describe(result), requestId };
   if (status === 429) {
-    const retryAfterMs = retryAfterOf(reply.header('retry-after'), nowMs);
+    const retryAfterMs = retryAfterOf(result.header('retry-after'), nowMs);
     const error = new OnboardingError(
       'cloud-elements-busy',
       `Cloud Elements is rate limiting requests (429) and did not ${what}.`,
@@ -535,7 +535,7 @@ function failureOf(reply: Reply, what: string, nowMs: number): Failure {
     );
     return { kind: 'not-done', error, retryAfterMs };
   }
-  if (isUnauthorized(reply)) {
+  if (isUnauthorized(result)) {
     const error = new OnboardingError(
       'platform-credentials-refused',
       `Cloud Elements refuses the platform's user and organization secret (401) and did not ${what}. ` +
@@ -546,24 +546,24 @@ function failureOf(reply: Reply, what: string, nowMs: number): Failure {
   }
   const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 409;
   if (!isRefusal)
-    return { kind: 'unknown', reason: describe(reply), requestId, said: reply.refusal?.message };
-  if (!reply.refusal) {
+    return { kind: 'unknown', reason: describe(result), requestId, said: result.refusal?.message };
+  if (!result.refusal) {
     const error = new OnboardingError(
       'cloud-elements-unreadable',
-      `Something in front of Cloud Elements refused to ${what} (${describe(reply)}). Check the stack's base URL.`,
+      `Something in front of Cloud Elements refused to ${what} (${describe(result)}). Check the stack's base URL.`,
       { requestId },
     );
     return { kind: 'refused', error };
   }
   const error = new OnboardingError(
     'refused-by-cloud-elements',
-    `${refusalIn(reply, what)} Correct the request or the tenant's secret and retry.`,
+    `${refusalIn(result, what)} Correct the request or the tenant's secret and retry.`,
     { requestId },
   );
   return { kind: 'refused', error };
 }
 
-function refusalIn({ status, refusal }: Answer, what: string): string {
+function refusalIn({ status, refusal }: HttpResponse, what: string): string {
   const said = refusal?.message ? `: ${refusal.message}` : '';
   return `Cloud Elements refused to ${what} (${status})${said}.`;
 }

@@ -66,12 +66,12 @@ export function createEventPublisher({
 
   /** Each entry stands or falls alone, also in an answer of 200: those that fell. */
   async function put(entries: readonly Entry[]): Promise<{ entry: Entry; reason: string }[]> {
-    const { Entries: answers = [] } = await callAws(`PutEvents for ${entries.length} events`, () =>
+    const { Entries: results = [] } = await callAws(`PutEvents for ${entries.length} events`, () =>
       client.send(new PutEventsCommand({ Entries: [...entries] })),
     );
     return entries.flatMap((entry, index) => {
-      const answer = answers[index];
-      return answer?.EventId ? [] : [{ entry, reason: answer?.ErrorCode ?? 'no answer' }];
+      const result = results[index];
+      return result?.EventId ? [] : [{ entry, reason: result?.ErrorCode ?? 'no answer' }];
     });
   }
 }

@@ -27,7 +27,7 @@ export type PlatformCredentials = z.infer<typeof platformCredentialsSchema>;
 const platformTtlMs = 5 * 60_000;
 
 /**
- * The company's own credentials: `{"userSecret", "organizationSecret"}`, cached per container.
+ * The company's own credentials: `{"userSecret", "organizationSecret"}`, cached per execution environment.
  * Both functions throw `platform-credentials-unusable`, whose message names the fault for the operator.
  */
 export function createPlatformCredentials({

@@ -159,7 +159,7 @@ export function createProvisioning({
     if (claimed.earlier === 'to-adopt') {
       const found = await lookUp(claimed.row);
       const settled = found && (await settleFound(claimed.row, found, deadlineAt));
-      if (settled) return answerSettled(settled, claimant);
+      if (settled) return respondSettled(settled, claimant);
       if (!found || !claimed.mayCreate) {
         await endClaim(claimed.row, () => restoreRow(claimed));
         return waitFor(claimed.row);
@@ -176,7 +176,7 @@ export function createProvisioning({
     switch (created.kind) {
       case 'created':
         // Of a row whose source was not known this is the first certain instance.
-        return answerSettled(
+        return respondSettled(
           await commit(claimed.row, created.instance, deadlineAt, provenanceIn(settings)),
           claimant,
         );
@@ -239,7 +239,7 @@ export function createProvisioning({
     deadlineAt: number,
   ): Promise<Held | Provisioned | undefined> {
     const decision = decide(before, request, timing);
-    if (decision.kind !== 'take-over') return answer(decision, before, request);
+    if (decision.kind !== 'take-over') return respond(decision, before, request);
     const by = withFreshId(request);
     const { formers } = decision;
     const begun = formers && { provisionId, formers };
@@ -254,7 +254,7 @@ export function createProvisioning({
     const rival = currentOf(taken);
     const standing = rival && decide(rival, request, timing);
     // A rival that has given the row back leaves it for the next.
-    return standing && standing.kind !== 'take-over' ? answer(standing, rival, request) : undefined;
+    return standing && standing.kind !== 'take-over' ? respond(standing, rival, request) : undefined;
   }
 
   /** The instance as it is. An event that requests it again is recorded, so that it is answered, too. */
@@ -347,7 +347,7 @@ export function createProvisioning({
       await sleep(delayMs);
       const found = await lookUp(inDoubt, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
       const settled = found && (await settleFound(inDoubt, found, deadlineAt));
-      if (settled) return answerSettled(settled, by);
+      if (settled) return respondSettled(settled, by);
     }
     const leftInDoubt = leaveInDoubt(inDoubt, outcomeUnknown(row, unknown), now(), timing);
     await endClaim(row, () => store.replace(leftInDoubt, heldBy(row)));
@@ -414,7 +414,7 @@ export function createProvisioning({
     return before ? store.replace(restore(row, before), heldBy(row)) : store.remove(row, heldBy(row));
   }
 
-  async function answerSettled(settled: Settled, by: Requester): Promise<Provisioned> {
+  async function respondSettled(settled: Settled, by: Requester): Promise<Provisioned> {
     switch (settled.kind) {
       case 'committed':
         return { outcome: 'created', row: settled.row };
@@ -422,7 +422,7 @@ export function createProvisioning({
         return waitFor(settled.row);
       case 'superseded':
         if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);
-        return answer(decide(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
+        return respond(decide(settled.row, { ...by, nowMs: now() }, timing), settled.row, by);
     }
   }
 
@@ -437,7 +437,7 @@ export function createProvisioning({
   }
 
   /** A conflict with the settings of an active row. An event that meets it gets its answer by the table's stream. */
-  async function answeredConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
+  async function recordedConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
     const conflict = new OnboardingError(
       'settings-conflict',
       `${nameOf(row)} exists with another name, other tags or other configuration, or with configuration of ` +
@@ -464,7 +464,7 @@ export function createProvisioning({
     return new OnboardingError('busy', `${nameOf(row)} is being worked on. Retry later.`);
   }
 
-  async function answer(decision: Decision, row: InstanceRow, by: Requester): Promise<Provisioned> {
+  async function respond(decision: Decision, row: InstanceRow, by: Requester): Promise<Provisioned> {
     const who = nameOf(row);
     switch (decision.kind) {
       case 'replay':
@@ -484,7 +484,7 @@ export function createProvisioning({
       case 'settings-conflict': {
         const ignored = await ignoredWithTenant(row, by);
         if (ignored) return ignored;
-        throw await answeredConflict(row, by);
+        throw await recordedConflict(row, by);
       }
       case 'busy-with-other-settings':
         throw new OnboardingError(

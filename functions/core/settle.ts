@@ -25,7 +25,7 @@ export type Settled =
   | { kind: 'superseded'; row: InstanceRow | undefined };
 
 /** Time that the last step leaves for the answer itself. */
-const answerReserveMs = 500;
+const responseReserveMs = 500;
 
 /** A row exactly as it was read: not claimed, changed or released since. */
 export const asRead = ({ status, provisionId, claimId, leaseExpiresAt }: InstanceRow): Expected => ({
@@ -272,7 +272,7 @@ export function createSettling({ store, cipher, ...ports }: SettlingPorts) {
 }
 
 const timeoutBefore = (deadlineAt: number, { timing, now }: CleaningPorts): number =>
-  Math.min(timing.lookUpTimeoutMs, deadlineAt - answerReserveMs - now());
+  Math.min(timing.lookUpTimeoutMs, deadlineAt - responseReserveMs - now());
 
 /** Why something was not done, for the log. */
 const reasonOf = (failure: Failure): string =>

@@ -50,10 +50,10 @@ export function resultOf({ before, after }: RowChange): Result {
   const now = parseOrRefuse(imageSchema, after, 'the new image');
   const earlier = before === undefined ? undefined : parseOrRefuse(imageSchema, before, 'the old image');
   const { tenantId, elementKey } = now;
-  const answers = newNotices(earlier, now).map((notice) => answerTo(notice, now));
+  const noticeResults = newNotices(earlier, now).map((notice) => noticeResult(notice, now));
   const settled = isDue(earlier, now) ? resultNames[now.status] : undefined;
   const results = [
-    ...answers,
+    ...noticeResults,
     ...(settled ? [stateResult(settled, now)] : []),
     ...(isUpdated(earlier, now) ? [updateResult(now)] : []),
   ];
@@ -72,14 +72,14 @@ const resultNames: Partial<Record<Image['status'], ResultName>> = {
 };
 
 /** `registration`: the request of the toolkit that it answers, if any. */
-type Answer = {
+type ResultEvent = {
   name: ResultName;
   eventId: string | undefined;
   registration: Registration | undefined;
   lastError: Image['lastError'];
 };
 
-function stateResult(name: ResultName, row: Image): Answer {
+function stateResult(name: ResultName, row: Image): ResultEvent {
   const { lastError } = row;
   if (name !== 'InstanceRemoved') {
     return { name, eventId: row.requestedBy?.eventId, registration: registrationOf(row), lastError };
@@ -94,7 +94,7 @@ function stateResult(name: ResultName, row: Image): Answer {
 }
 
 /** No event has asked for it, and the toolkit knows no updates. */
-const updateResult = ({ lastError }: Image): Answer => ({
+const updateResult = ({ lastError }: Image): ResultEvent => ({
   name: 'InstanceUpdated',
   eventId: undefined,
   registration: undefined,
@@ -106,7 +106,7 @@ function newNotices(before: Image | undefined, { notices = [] }: Image): Notice[
   return notices.filter(({ eventId, at }) => !known.has(`${at} ${eventId}`));
 }
 
-function answerTo({ outcome, eventId, registration, code, detail, at }: Notice, row: Image): Answer {
+function noticeResult({ outcome, eventId, registration, code, detail, at }: Notice, row: Image): ResultEvent {
   if (outcome === 'removed')
     return { name: 'InstanceRemoved', eventId, registration, lastError: row.lastError };
   const lastError = { code: code ?? 'internal', detail: detail ?? '', at };
@@ -151,7 +151,7 @@ const isUpdated = (before: Image | undefined, after: Image): boolean =>
 
 export const eventSource = 'element-onboarding';
 
-function nativeEvent(result: Answer, row: Image): OutgoingEvent {
+function nativeEvent(result: ResultEvent, row: Image): OutgoingEvent {
   return {
     source: eventSource,
     detailType: result.name,
@@ -164,7 +164,7 @@ function nativeEvent(result: Answer, row: Image): OutgoingEvent {
 const timeOf = ({ revision, updatedAt }: Image): number => revision ?? updatedAt;
 
 /** The answer to the removal of a whole tenant names no element, as its request does not. */
-export function resultDetail({ eventId, lastError }: Omit<Answer, 'name' | 'registration'>, row: Image) {
+export function resultDetail({ eventId, lastError }: Omit<ResultEvent, 'name' | 'registration'>, row: Image) {
   return {
     tenantId: row.tenantId,
     element: row.elementKey === wholeTenant ? undefined : { key: row.elementKey },
@@ -210,7 +210,7 @@ export const toolkitResults = {
  * own jobs fail with. It writes `tenantData` to the tenant, its keys unquoted in an update expression: they must be
  * identifiers that DynamoDB has not reserved. Empty, it leaves the tenant alone.
  */
-function toolkitEvents({ name, registration }: Answer, row: Image): OutgoingEvent[] {
+function toolkitEvents({ name, registration }: ResultEvent, row: Image): OutgoingEvent[] {
   const { elementKey, instanceId } = row;
   if (name === 'InstanceUpdated') return [];
   const dialect = registration && toolkitDialects[registration.dialect];

@@ -1,4 +1,4 @@
-/** Opens what a function works with at its first request and keeps it for the container's life. */
+/** Opens what a function works with at its first request and keeps it for the life of the execution environment. */
 export function lazily<T>(open: (environment: NodeJS.ProcessEnv) => T): () => T {
   let opened: { value: T } | undefined;
   return () => {

@@ -30,7 +30,7 @@ type HttpEvent = z.infer<typeof httpEventSchema>;
 /** Logged of a request beside its path; nothing else of its body is. */
 type Noted = { elementKey?: string; provisionId?: string; outcome?: string; unreadable?: string[] };
 
-export type HttpAnswer = { statusCode: number; headers?: Record<string, string>; body?: string };
+export type HttpResponse = { statusCode: number; headers?: Record<string, string>; body?: string };
 
 /** The path parameters of the routes; each route has some of them. */
 export const tenantPath = z.object({ tenantId: tenantIdSchema });
@@ -53,16 +53,16 @@ export function httpHandler<Ports, Path extends object, Body>(route: {
   handle: (
     request: { path: Path; body: Body; deadlineAt: number; note: (noted: Noted) => void },
     ports: Ports,
-  ) => Promise<HttpAnswer>;
+  ) => Promise<HttpResponse>;
 }) {
   const ports = lazily(route.open);
 
-  return async (rawEvent: unknown, context: LambdaContext): Promise<HttpAnswer> => {
+  return async (rawEvent: unknown, context: LambdaContext): Promise<HttpResponse> => {
     const startedAt = Date.now();
     const deadlineAt = startedAt + context.getRemainingTimeInMillis();
     logRequestId(context);
     let facts: Record<string, unknown> = {};
-    let answer: HttpAnswer;
+    let response: HttpResponse;
     try {
       const event = httpEventSchema.parse(rawEvent);
       facts = { route: event.routeKey, caller: event.requestContext.authorizer?.iam?.userArn };
@@ -71,30 +71,30 @@ export function httpHandler<Ports, Path extends object, Body>(route: {
       const note = (noted: Noted) => {
         facts = { ...facts, ...noted };
       };
-      answer = await route.handle({ path, body, deadlineAt, note }, ports());
-      measureOutcome({ isPending: answer.statusCode === 202 });
+      response = await route.handle({ path, body, deadlineAt, note }, ports());
+      measureOutcome({ isPending: response.statusCode === 202 });
     } catch (error) {
-      answer = problemAnswer(error);
+      response = problemResponse(error);
       const fields = errorFields(error);
       facts = { ...facts, outcome: fields.code, error: fields };
       measureOutcome({ error });
     }
-    log[answer.statusCode < 500 ? 'info' : 'error']('request', {
+    log[response.statusCode < 500 ? 'info' : 'error']('request', {
       ...facts,
       awsRequestId: context.awsRequestId,
-      status: answer.statusCode,
+      status: response.statusCode,
       durationMs: Date.now() - startedAt,
     });
     publishMetrics();
-    return answer;
+    return response;
   };
 }
 
-export function jsonAnswer(
+export function jsonResponse(
   statusCode: number,
   body: unknown,
   headers: Record<string, string> = {},
-): HttpAnswer {
+): HttpResponse {
   return {
     statusCode,
     headers: { 'content-type': 'application/json', ...headers },
@@ -184,7 +184,7 @@ function assertReadable({
 
 const unsupported = (message: string) => new OnboardingError('unsupported-media-type', message);
 
-function problemAnswer(error: unknown): HttpAnswer {
+function problemResponse(error: unknown): HttpResponse {
   const problem =
     error instanceof OnboardingError ? error : new OnboardingError('internal', 'Something went wrong.');
   const { code, status, title, publicDetail, facts } = problem;

@@ -83,8 +83,8 @@ print(
     `${dim('To try it yourself: npm start')}\n`,
 );
 
-type Answer = { status: number; received: unknown };
-type Act = { shown: string; body?: object; send: () => Promise<Answer> };
+type ReceivedResponse = { status: number; received: unknown };
+type Act = { shown: string; body?: object; send: () => Promise<ReceivedResponse> };
 
 async function step(title: string, expectedStatus: number, { shown, body, send }: Act): Promise<void> {
   print(`\n${bold(`${++steps}. ${title}`)}`);
@@ -117,7 +117,7 @@ function post(tenantId: string, body: object): Act {
   };
 }
 
-async function call(path: string, request: RequestInit = {}): Promise<Answer> {
+async function call(path: string, request: RequestInit = {}): Promise<ReceivedResponse> {
   const response = await fetch(`${stack.apiUrl}${path}`, request);
   return { status: response.status, received: JSON.parse(await response.text(), hideToken) };
 }

@@ -94,18 +94,18 @@ export function createClient(options: ClientOptions) {
     method: string,
     segments: readonly string[],
     body?: InstanceRequest | InstanceUpdate,
-  ): Promise<Reply> {
+  ): Promise<HttpResponse> {
     const url = new URL(apiUrl);
     url.pathname = [url.pathname.replace(/\/+$/, ''), ...segments.map(encoded)].join('/');
     const secrets = Object.values(body?.configuration ?? {}).flatMap(textsIn);
-    const reply = await send({
+    const received = await send({
       service: 'execute-api',
       method,
       url,
       ...(body && { contentType: 'application/json', body: JSON.stringify(body), secrets }),
     });
-    if (reply.status >= 200 && reply.status < 300) return reply;
-    throw apiError(`${method} /${segments.join('/')}`, reply);
+    if (received.status >= 200 && received.status < 300) return received;
+    throw apiError(`${method} /${segments.join('/')}`, received);
   }
 
   async function readToken(tenantId: string, elementKey: string): Promise<ElementToken> {
@@ -130,7 +130,7 @@ export function createClient(options: ClientOptions) {
 
   async function secretValue(secretId: string): Promise<string> {
     const url = options.secretsManagerUrl ?? `https://secretsmanager.${region}.amazonaws.com`;
-    const reply = await send({
+    const received = await send({
       service: 'secretsmanager',
       method: 'POST',
       url: new URL(url),
@@ -138,14 +138,14 @@ export function createClient(options: ClientOptions) {
       target: 'secretsmanager.GetSecretValue',
       body: JSON.stringify({ SecretId: secretId }),
     });
-    if (reply.status !== 200) {
-      const [, reason = ''] = /"__type":\s*"(?:[\w.]+#)?(\w{1,64})"/.exec(reply.text) ?? [];
+    if (received.status !== 200) {
+      const [, reason = ''] = /"__type":\s*"(?:[\w.]+#)?(\w{1,64})"/.exec(received.text) ?? [];
       throw new ClientError(
-        `Secrets Manager responded with ${reply.status} ${reason} for the secret ${secretId}.`,
-        { status: reply.status },
+        `Secrets Manager responded with ${received.status} ${reason} for the secret ${secretId}.`,
+        { status: received.status },
       );
     }
-    const value = parsed<{ SecretString?: unknown }>(reply.text).SecretString;
+    const value = parsed<{ SecretString?: unknown }>(received.text).SecretString;
     if (typeof value !== 'string') throw new ClientError(`The secret ${secretId} holds no text.`);
     return value;
   }
@@ -297,7 +297,7 @@ type SignedRequest = {
   /** Values in the body that no error may show. */
   secrets?: readonly string[];
 };
-type Reply = {
+type HttpResponse = {
   status: number;
   type: string;
   text: string;
@@ -307,7 +307,7 @@ type Reply = {
 };
 type Signing = { credentials: () => Promise<AwsCredentials>; region: string; timeoutMs: number };
 
-async function sendSigned(request: SignedRequest, signing: Signing): Promise<Reply> {
+async function sendSigned(request: SignedRequest, signing: Signing): Promise<HttpResponse> {
   const { method, url, body, secrets = [] } = request;
   const credentials = await signing.credentials();
   const init: RequestInit = {
@@ -461,7 +461,10 @@ async function containerCredentials(url: URL): Promise<AwsCredentials> {
   };
 }
 
-function apiError(operation: string, { status, type, text, retryAfterMs, secrets }: Reply): ClientError {
+function apiError(
+  operation: string,
+  { status, type, text, retryAfterMs, secrets }: HttpResponse,
+): ClientError {
   if (type.startsWith('application/problem+json')) {
     const problem: Problem = parsed(text, secrets);
     const message = `${operation}: ${problem.code} (${status}). ${problem.detail}`;

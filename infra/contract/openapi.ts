@@ -13,7 +13,7 @@ import {
   instanceSchema,
   overviewSchema,
   problemSchema,
-} from './answers.ts';
+} from './responses.ts';
 import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.ts';
 import {
   errorsOfEveryRoute,
@@ -42,7 +42,7 @@ export type OperationObject = {
 };
 
 /** API Gateway's own responses, the same for every route. Their bodies are not problem details. */
-const gatewayAnswers: Readonly<Record<number, string>> = {
+const gatewayResponses: Readonly<Record<number, string>> = {
   400: 'The path cannot be decoded',
   403: 'The signature is missing, wrong or out of date, or its principal may not call this route',
   404: 'No such route; a path with an empty parameter matches none',
@@ -53,9 +53,9 @@ const gatewayAnswers: Readonly<Record<number, string>> = {
 };
 
 /** A path without parameters can always be decoded, and is always a route. */
-const gatewayAnswersOf = (path: string): Readonly<Record<number, string>> => {
-  const { 400: _undecodable, 404: _noRoute, ...others } = gatewayAnswers;
-  return path.includes('{') ? gatewayAnswers : others;
+const gatewayResponsesOf = (path: string): Readonly<Record<number, string>> => {
+  const { 400: _undecodable, 404: _noRoute, ...others } = gatewayResponses;
+  return path.includes('{') ? gatewayResponses : others;
 };
 
 const pathParameters = jsonSchemasOf(
@@ -199,7 +199,7 @@ export function openApiDocument() {
 function operationObject({
   name,
   path,
-  operation: { tag, summary, description, body, query, answers, errors },
+  operation: { tag, summary, description, body, query, responses, errors },
 }: {
   name: string;
   path: string;
@@ -209,7 +209,7 @@ function operationObject({
     [...errorsOfEveryRoute, ...errors],
     (code) => errorCodes[code].status,
   );
-  const statuses = new Set([...Object.keys(gatewayAnswersOf(path)).map(Number), ...byStatus.keys()]);
+  const statuses = new Set([...Object.keys(gatewayResponsesOf(path)).map(Number), ...byStatus.keys()]);
   return {
     operationId: name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
     tags: [tag],
@@ -221,12 +221,12 @@ function operationObject({
     }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(answers).map(([status, answer]) => [status, answerObject(answer)]),
+        Object.entries(responses).map(([status, documented]) => [status, responseObject(documented)]),
       ),
       ...Object.fromEntries(
         [...statuses].map((status) => [
           status,
-          errorObject(status, byStatus.get(status) ?? [], gatewayAnswersOf(path)[status]),
+          errorObject(status, byStatus.get(status) ?? [], gatewayResponsesOf(path)[status]),
         ]),
       ),
     },
@@ -255,7 +255,7 @@ function queryParametersOf(): OperationObject['parameters'] {
   }));
 }
 
-function answerObject({ means, body, headers: always = [] }: Operation['answers'][number]): Response {
+function responseObject({ means, body, headers: always = [] }: Operation['responses'][number]): Response {
   return {
     description: means,
     headers: headersOf(always, true),

@@ -33,7 +33,7 @@ export type Operation = {
   /** Parameters of the query string. */
   readonly query?: 'OverviewQuery';
   /** By status. `headers` are always present. */
-  readonly answers: Readonly<
+  readonly responses: Readonly<
     Record<
       number,
       { readonly means: string; readonly body?: SchemaName; readonly headers?: readonly HeaderName[] }
@@ -75,7 +75,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     description:
       "Makes sure that the tenant has exactly one instance of the body's element. The request may be repeated: the response is the same instance. If the credentials come from the tenant's secret, only allow-listed configuration entries may be set. A request that sets any other entry must contain every required entry, and the tenant's secret is not used; otherwise it fails with `missing-configuration`.",
     body: 'InstanceRequest',
-    answers: {
+    responses: {
       200: { means: 'The instance exists already, with these settings', body: 'Instance' },
       201: { means: 'The instance is new and active', body: 'Instance', headers: ['location'] },
       202: {
@@ -97,7 +97,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
   'list-instances': {
     tag: 'instances',
     summary: "List a tenant's instances",
-    answers: { 200: { means: 'All instances of the tenant', body: 'Instances' } },
+    responses: { 200: { means: 'All instances of the tenant', body: 'Instances' } },
     errors: [],
   },
   'list-all-instances': {
@@ -106,20 +106,20 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     description:
       'Requires a separate permission. A page reads `limit` rows and returns those that match; follow `nextCursor` until it is absent, even if a page is empty.',
     query: 'OverviewQuery',
-    answers: { 200: { means: 'A page of instances', body: 'Overview' } },
+    responses: { 200: { means: 'A page of instances', body: 'Overview' } },
     errors: [],
   },
   'get-instance': {
     tag: 'instances',
     summary: 'Get an instance',
-    answers: { 200: { means: 'The instance as it is now', body: 'Instance' } },
+    responses: { 200: { means: 'The instance as it is now', body: 'Instance' } },
     errors: ['not-found'],
   },
   'read-token': {
     tag: 'tokens',
     summary: "Read an instance's element token",
     description: 'Requires a separate permission. Each read is logged with its caller.',
-    answers: {
+    responses: {
       200: {
         means: 'The token, a secret that must not be cached',
         body: 'ElementToken',
@@ -134,7 +134,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     description:
       "Omitted fields keep their values, and so do id and token; `id` and `element` may be sent along if they are those of the instance. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Allow-listed entries may always be set. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
     body: 'InstanceUpdate',
-    answers: { 200: { means: 'The instance after the change', body: 'Instance' } },
+    responses: { 200: { means: 'The instance after the change', body: 'Instance' } },
     errors: [
       ...errorsOfCloudElements,
       'not-found',
@@ -154,7 +154,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     summary: 'Remove an instance',
     description:
       'Deletes the instance at Cloud Elements, then here. Its token cannot be read from the first request on. The request may be repeated.',
-    answers: {
+    responses: {
       202: { means: 'Accepted; deletion completes in the background', headers: ['location', 'retry-after'] },
       204: { means: 'The instance is gone, or has never existed' },
     },

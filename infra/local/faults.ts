@@ -10,7 +10,7 @@ export type InjectedFault =
   | { stallMs: number }
   | { reset: true }
   /** A function is called after the request took effect, before the connection ends. */
-  | { loseAnswer: true | (() => void) }
+  | { loseResponse: true | (() => void) }
   | { stallMidBody: true };
 
 /** A fault for the next `times` (default 1) requests with this `x-amz-target`. */
@@ -60,10 +60,10 @@ export function createFaults() {
         response.once('close', () => clearTimeout(timer));
       } else if ('reset' in fault) {
         request.destroy();
-      } else if ('loseAnswer' in fault) {
-        const { loseAnswer } = fault;
+      } else if ('loseResponse' in fault) {
+        const { loseResponse } = fault;
         response.end = () => {
-          if (loseAnswer !== true) loseAnswer();
+          if (loseResponse !== true) loseResponse();
           return response.destroy();
         };
         listener(request, response);

@@ -11,7 +11,7 @@ import { closeServer, listenOnLoopback, withoutForeigners } from './loopback.ts'
 const maxBodyBytes = 10 * 1024 * 1024;
 
 /** A function's response in payload 2.0. Without `statusCode` the whole value is the body. */
-const answerSchema = z.object({
+const responseSchema = z.object({
   statusCode: z.int().check(z.gte(200), z.lte(599)),
   headers: z.nullish(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
   cookies: z.nullish(z.array(z.string())),
@@ -20,7 +20,7 @@ const answerSchema = z.object({
 });
 const withStatusSchema = z.looseObject({ statusCode: z.unknown() });
 
-type Answer = {
+type GatewayResponse = {
   status: number;
   headers: Record<string, string | string[]>;
   body: string | Buffer;
@@ -46,7 +46,7 @@ export async function startGateway<Name extends string>({
   /** Called with the reason for a response of the gateway's own, as in its access log. */
   onLog?: (name: Name, line: string) => void;
 }) {
-  async function answerTo(request: IncomingMessage): Promise<Answer> {
+  async function responseTo(request: IncomingMessage): Promise<GatewayResponse> {
     const body = await readBody(request);
     if (body.length > maxBodyBytes) return message(413, 'Request Entity Too Large');
     const { path, query } = splitTarget(request.url ?? '/');
@@ -65,10 +65,10 @@ export async function startGateway<Name extends string>({
 
   const server = createServer(
     withoutForeigners((request, response) => {
-      answerTo(request)
+      responseTo(request)
         // URIError: a malformed escape in the path.
         .catch((error) => (error instanceof URIError ? message(400, 'Bad Request') : internalServerError))
-        .then((answer) => send(response, answer))
+        .then((result) => send(response, result))
         .catch(() => response.destroy());
     }),
   );
@@ -188,35 +188,35 @@ function commonLogTime(time: Date): string {
 async function withinTime(
   invoke: () => Promise<unknown>,
   timeoutMs: number,
-  onOwnAnswer: (reason: string) => void,
-): Promise<Answer> {
-  const { promise: timeout, resolve: giveUp } = Promise.withResolvers<Answer>();
+  onOwnResponse: (reason: string) => void,
+): Promise<GatewayResponse> {
+  const { promise: timeout, resolve: giveUp } = Promise.withResolvers<GatewayResponse>();
   const timer = setTimeout(() => {
-    onOwnAnswer(`it took longer than ${timeoutMs} ms`);
+    onOwnResponse(`it took longer than ${timeoutMs} ms`);
     giveUp(message(503, 'Service Unavailable'));
   }, timeoutMs);
-  const answer = invoke().then(
+  const result = invoke().then(
     (given) => {
-      const read = readAnswer(given);
-      if (!read) onOwnAnswer('it did not return an HTTP response');
+      const read = readResponse(given);
+      if (!read) onOwnResponse('it did not return an HTTP response');
       return read ?? internalServerError;
     },
     // The function's log has the reason. As in AWS, an error's text never reaches the caller.
     () => internalServerError,
   );
   try {
-    return await Promise.race([answer, timeout]);
+    return await Promise.race([result, timeout]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function readAnswer(answer: unknown): Answer | undefined {
-  if (!withStatusSchema.safeParse(answer).success) {
-    const body = typeof answer === 'string' ? answer : JSON.stringify(answer);
+function readResponse(result: unknown): GatewayResponse | undefined {
+  if (!withStatusSchema.safeParse(result).success) {
+    const body = typeof result === 'string' ? result : JSON.stringify(result);
     return { status: 200, headers: { 'content-type': 'application/json' }, body };
   }
-  const parsed = answerSchema.safeParse(answer);
+  const parsed = responseSchema.safeParse(result);
   if (!parsed.success) return undefined;
   const { statusCode, headers, cookies, body, isBase64Encoded } = parsed.data;
   const named = Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
@@ -231,13 +231,13 @@ function readAnswer(answer: unknown): Answer | undefined {
   };
 }
 
-function message(status: number, text: string): Answer {
+function message(status: number, text: string): GatewayResponse {
   return { status, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ message: text }) };
 }
 
 const internalServerError = message(500, 'Internal Server Error');
 
-function send(response: ServerResponse, { status, headers, body }: Answer): void {
+function send(response: ServerResponse, { status, headers, body }: GatewayResponse): void {
   response.writeHead(status, { 'apigw-requestid': randomUUID(), ...headers }).end(body);
 }
 

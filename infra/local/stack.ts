@@ -9,7 +9,7 @@ import type { Resources } from '../environment.ts';
 import { startAwsEndpoint } from './aws/aws-endpoint.ts';
 import { accountId, region } from './aws/aws-protocol.ts';
 import { startCloudElements } from './cloud-elements/simulator.ts';
-import { createContainers } from './aws/containers.ts';
+import { createExecutionEnvironments } from './aws/execution-environments.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
 import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
@@ -180,7 +180,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       logs.push(line);
       onLog?.(name, line);
     }
-    const containers = createContainers<FunctionName>({
+    const environments = createExecutionEnvironments<FunctionName>({
       bundle,
       environmentOf: (name) => ({
         ...environment,
@@ -191,9 +191,9 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       timeoutMsOf: (name) => options.functionTimeoutMs ?? timeoutMsOf(triggers[name]),
       onLog: log,
     });
-    stops.push(containers.stop);
+    stops.push(environments.stop);
 
-    const runSchedule = (name: FunctionName) => containers.invoke(name, scheduledEvent(name));
+    const runSchedule = (name: FunctionName) => environments.invoke(name, scheduledEvent(name));
 
     const queues = new Map<FunctionName, Queue>();
     const routes = new Map<FunctionName, string>();
@@ -215,7 +215,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
             batchSize: stream.batchSize,
             ...localRetries,
             ...options.stream,
-            deliver: (event) => containers.invoke(name, event),
+            deliver: (event) => environments.invoke(name, event),
           }),
         );
       }
@@ -229,7 +229,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
             visibilityTimeoutMs: localVisibilityMs,
             maxReceiveCount: queueMaxReceiveCount,
             ...options.queue,
-            deliver: (event) => containers.invoke(name, event),
+            deliver: (event) => environments.invoke(name, event),
           }),
         );
       }
@@ -248,7 +248,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     }
 
     const gateway = await onPort(ports, 'api', (port) =>
-      startGateway({ port, routes, invoke: containers.invoke, onLog: log }),
+      startGateway({ port, routes, invoke: environments.invoke, onLog: log }),
     );
     stops.push(gateway.stop);
 
@@ -280,8 +280,8 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       /** All log lines of functions but those with metrics. */
       logs,
       metrics,
-      invoke: containers.invoke,
-      kill: containers.kill,
+      invoke: environments.invoke,
+      kill: environments.kill,
       /** Runs a function as its schedule does; rejects when it fails. */
       runSchedule,
 

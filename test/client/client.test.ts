@@ -26,12 +26,12 @@ afterEach(async () => {
 });
 
 type Received = { method: string; path: string; headers: IncomingMessage['headers']; body: string };
-type Reply = { status?: number; type?: string; body?: unknown };
+type HttpResponse = { status?: number; type?: string; body?: unknown };
 
 /** A server that keeps its requests. */
-async function serve(reply: (request: Received) => Reply) {
+async function serve(responseTo: (request: Received) => HttpResponse) {
   const requests: Received[] = [];
-  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+  const respond = async (request: IncomingMessage, response: ServerResponse) => {
     let body = '';
     for await (const chunk of request) body += String(chunk);
     const received = {
@@ -41,26 +41,26 @@ async function serve(reply: (request: Received) => Reply) {
       body,
     };
     requests.push(received);
-    const { status = 200, type = 'application/json', body: replied } = reply(received);
+    const { status = 200, type = 'application/json', body: replied } = responseTo(received);
     response.writeHead(status, { 'content-type': type });
     response.end(
       replied === undefined ? undefined : typeof replied === 'string' ? replied : JSON.stringify(replied),
     );
   };
-  const server = createServer((request, response) => void answer(request, response));
+  const server = createServer((request, response) => void respond(request, response));
   const url = await listenOnLoopback(server, 0);
   stops.push(() => closeServer(server));
   return { url, requests };
 }
 
-const noReply: { apiReply?: Reply | undefined } = {};
+const noResponse: { apiResponse?: HttpResponse | undefined } = {};
 
 /** This service, Secrets Manager and Cloud Elements in one, with secrets that can be replaced. */
 async function startWorld(options: Partial<ClientOptions> = {}) {
   const world = {
     token: 'first-element-token=',
     user: { userSecret: 'first-user-secret', organizationSecret: 'first-organization-secret' },
-    ...noReply,
+    ...noResponse,
   };
   const authorization = () =>
     `User ${world.user.userSecret}, Organization ${world.user.organizationSecret}, Element ${world.token}`;
@@ -68,7 +68,7 @@ async function startWorld(options: Partial<ClientOptions> = {}) {
     if (path.startsWith('/elements/'))
       return headers.authorization === authorization() ? { body: { ok: true } } : { status: 401, body: {} };
     if (headers['x-amz-target']) return { body: { SecretString: JSON.stringify(world.user) } };
-    if (world.apiReply) return world.apiReply;
+    if (world.apiResponse) return world.apiResponse;
     if (method === 'DELETE') return { status: 204 };
     const [, , tenantId, , elementKey = 'taxify'] = path.split('/');
     return { body: { tenantId, element: { key: elementKey }, id: 1, token: world.token } };
@@ -150,7 +150,7 @@ describe('requests to the API', () => {
 
   test("a removal whose completion is pending resolves to 'deleting'", async () => {
     const { client, world } = await startWorld();
-    world.apiReply = { status: 202 };
+    world.apiResponse = { status: 202 };
     expect(await client.remove('acme', 'taxify')).toBe('deleting');
   });
 
@@ -221,9 +221,9 @@ describe('element token', () => {
 
   test('a failed token read is not kept', async () => {
     const { client, world } = await startWorld();
-    world.apiReply = { status: 503, body: { message: 'Service Unavailable' } };
+    world.apiResponse = { status: 503, body: { message: 'Service Unavailable' } };
     expect(await failureOf(client.token('acme', 'taxify'))).toMatchObject({ status: 503 });
-    world.apiReply = undefined;
+    world.apiResponse = undefined;
     expect((await client.token('acme', 'taxify')).token).toBe(world.token);
   });
 
@@ -326,7 +326,7 @@ describe('secrets', () => {
     'first-element-token=',
     configurationKey,
   ]);
-  const replies: [string, Reply][] = [
+  const replies: [string, HttpResponse][] = [
     ['text that repeats the request', { status: 403, type: 'text/plain', body: everything }],
     ['a message that repeats the request', { status: 403, body: { message: everything } }],
     ['a 200 that is not JSON', { status: 200, body: `<${everything}` }],
@@ -344,12 +344,12 @@ describe('secrets', () => {
       },
     ],
   ];
-  test.each(replies)('an error after %s has none', async (_what, reply) => {
+  test.each(replies)('an error after %s has none', async (_what, received) => {
     const { client, world } = await startWorld();
-    world.apiReply = reply;
+    world.apiResponse = received;
     const request = { element: { key: 'taxify' }, configuration: { 'api.key': configurationKey } };
     const errors = [await failureOf(client.provision('acme', request))];
-    if (reply.type !== 'application/problem+json' || reply.status === 200)
+    if (received.type !== 'application/problem+json' || received.status === 200)
       errors.push(await failureOf(client.token('acme', 'taxify')));
     for (const error of errors) {
       expect(error).toBeInstanceOf(ClientError);

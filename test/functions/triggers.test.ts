@@ -25,15 +25,15 @@ const rows: [string, Trigger][] = Object.entries(triggers);
 
 test('every route of the table leads to its function on the local stack, too', async () => {
   const routes = rows.flatMap(([name, { http }]) => (http ? [[http, name]] : []));
-  const answers = await Promise.all(
+  const results = await Promise.all(
     routes.map(async ([http = '']) => {
       const [method = '', path = ''] = http.replaceAll(/\{\w+\}/g, 'x').split(' ');
       const response = await fetch(`${stack.apiUrl}${path}`, { method });
       return [http, await response.text()];
     }),
   );
-  expect(answers.length).toBeGreaterThan(0);
-  expect(answers).toEqual(routes);
+  expect(results.length).toBeGreaterThan(0);
+  expect(results).toEqual(routes);
 });
 
 test('every event of the table leads to its function on the local stack, too', async () => {

@@ -10,7 +10,7 @@ afterAll(() => service[Symbol.asyncDispose]());
 beforeEach(() => service.simulator.reset());
 
 const pathOf = (tenantId: string, elementKey = 'taxify') => `/tenants/${tenantId}/instances/${elementKey}`;
-const problemsIn = (answer: { json: unknown }): unknown => Object(answer.json).errors;
+const problemsIn = (response: { json: unknown }): unknown => Object(response.json).errors;
 const filledIn = 'expected a value in place of the placeholder in angle brackets, which was not filled in';
 
 /** The body of the create that Cloud Elements received for the tenant, without the tags of this service. */
@@ -140,14 +140,14 @@ test('the documented body exactly as printed is refused, and all three placehold
   ],
   "name": "<INSERT_NAME>"
 }`;
-  const answer = await service.post(newTenant(), printed);
-  expect(answer.status).toBe(400);
-  expect(problemsIn(answer)).toEqual(
+  const response = await service.post(newTenant(), printed);
+  expect(response.status).toBe(400);
+  expect(problemsIn(response)).toEqual(
     expect.arrayContaining(
       ['#/configuration/api.key', '#/tags/0', '#/name'].map((pointer) => ({ pointer, detail: filledIn })),
     ),
   );
-  expect(problemsIn(answer)).toHaveLength(3);
+  expect(problemsIn(response)).toHaveLength(3);
   expect(service.simulator.requests).toEqual([]);
 });
 
@@ -163,15 +163,15 @@ describe('providerData', () => {
   test.each([{ code: 'oauth-code-for-tests' }, { 'sk live 51': 'x', other: 1 }])(
     'a filled providerData is refused with the reason, and not repeated: %j',
     async (providerData) => {
-      const answer = await service.post(newTenant(), { ...body, providerData });
-      expect(answer.status).toBe(400);
-      expect(problemsIn(answer)).toEqual([
+      const response = await service.post(newTenant(), { ...body, providerData });
+      expect(response.status).toBe(400);
+      expect(problemsIn(response)).toEqual([
         {
           pointer: '#/providerData',
           detail: expect.stringMatching(/needs an OAuth consent in a browser.*Create/),
         },
       ]);
-      expect(answer.text).not.toMatch(/oauth-code|sk live/);
+      expect(response.text).not.toMatch(/oauth-code|sk live/);
     },
   );
 });
@@ -197,8 +197,8 @@ describe('further documented fields', () => {
     [{ cachingEnabled: 1.5 }, '#/cachingEnabled', 'expected true or false'],
     [{ externalAuthentication: 'my-token' }, '#/externalAuthentication', 'expected "none" or "initial"'],
   ])('%j is refused', async (options, pointer, detail) => {
-    const answer = await service.post(newTenant(), { ...body, ...options });
-    expect(problemsIn(answer)).toEqual([{ pointer, detail }]);
+    const response = await service.post(newTenant(), { ...body, ...options });
+    expect(problemsIn(response)).toEqual([{ pointer, detail }]);
   });
 
   test('an event sets them, too', async () => {
@@ -213,8 +213,8 @@ describe('further documented fields', () => {
   test('PATCH changes those that can be changed, and a repeat has the new ones', async () => {
     const tenantId = newTenant();
     await service.post(tenantId, { ...body, eventsEnabled: false, externalAuthentication: 'none' });
-    const answer = await service.patch(pathOf(tenantId), { eventsEnabled: true, cachingEnabled: true });
-    expect(answer.status).toBe(200);
+    const response = await service.patch(pathOf(tenantId), { eventsEnabled: true, cachingEnabled: true });
+    expect(response.status).toBe(200);
     expect(service.simulator.requests.at(-1)?.body).toEqual({ eventsEnabled: true, cachingEnabled: true });
     expect(service.instancesOf(tenantId)).toMatchObject([{ eventsEnabled: true, cachingEnabled: true }]);
     const repeated = { ...body, eventsEnabled: true, cachingEnabled: true, externalAuthentication: 'none' };
@@ -254,8 +254,8 @@ describe('a client of Cloud Elements', () => {
     'DELETE with the body %s is refused',
     async (text) => {
       const request = { method: 'DELETE', path: pathOf(newTenant()), body: text, headers: json } as const;
-      const answer = await service.request(request);
-      expect(problemsIn(answer)).toEqual([{ pointer: '#', detail: 'expected no body' }]);
+      const response = await service.request(request);
+      expect(problemsIn(response)).toEqual([{ pointer: '#', detail: 'expected no body' }]);
     },
   );
 
@@ -284,8 +284,8 @@ describe('a client of Cloud Elements', () => {
 describe('a refused configuration', () => {
   test('a misspelt entry and the missing one are named together, and both ways to supply it', async () => {
     const body = { element: { key: 'taxify' }, configuration: { apikey: 'abc' } };
-    const answer = await service.post(newTenant(), body);
-    expect(answer.json).toMatchObject({
+    const response = await service.post(newTenant(), body);
+    expect(response.json).toMatchObject({
       code: 'missing-configuration',
       missing: ['configuration.api.key'],
       errors: [{ pointer: '#/configuration/apikey', detail: expect.stringMatching(/^cannot be set where/) }],
@@ -297,8 +297,8 @@ describe('a refused configuration', () => {
 
   test('a wrong value, a misspelt entry and the missing one are named together', async () => {
     const configuration = { apikey: 'abc', 'pagination.max': 'many' };
-    const answer = await service.post(newTenant(), { element: { key: 'taxify' }, configuration });
-    expect(answer.json).toMatchObject({
+    const response = await service.post(newTenant(), { element: { key: 'taxify' }, configuration });
+    expect(response.json).toMatchObject({
       code: 'invalid-request',
       missing: ['configuration.api.key'],
       errors: [{ pointer: '#/configuration/pagination.max' }, { pointer: '#/configuration/apikey' }],
@@ -307,8 +307,8 @@ describe('a refused configuration', () => {
 
   test('a wrong value is named together with what the secret lacks', async () => {
     const body = { element: { key: 'taxify' }, configuration: { 'pagination.max': 'many' } };
-    const answer = await service.post(newTenant(), body);
-    expect(answer.json).toMatchObject({
+    const response = await service.post(newTenant(), body);
+    expect(response.json).toMatchObject({
       code: 'invalid-request',
       missing: ['configuration.api.key'],
       errors: [{ pointer: '#/configuration/pagination.max' }],
@@ -349,8 +349,8 @@ describe('a body that would not arrive as it was meant', () => {
     async (number) => {
       const inexact = /^expected a number as JSON carries it exactly.*as text$/;
       for (const value of [number, `{"a":[${number}]}`]) {
-        const answer = await post(withEntries(`"api.key":${value},"partner.key":5`));
-        expect(problemsIn(answer)).toEqual([
+        const response = await post(withEntries(`"api.key":${value},"partner.key":5`));
+        expect(problemsIn(response)).toEqual([
           { pointer: '#/configuration/api.key', detail: expect.stringMatching(inexact) },
         ]);
       }
@@ -361,8 +361,8 @@ describe('a body that would not arrive as it was meant', () => {
     'the number %s is passed on',
     async (number) => {
       const tenantId = newTenant();
-      const answer = await service.post(tenantId, withEntries(`"api.key":"k","partner.key":${number}`));
-      expect(answer.status).toBe(201);
+      const response = await service.post(tenantId, withEntries(`"api.key":"k","partner.key":${number}`));
+      expect(response.status).toBe(201);
       expect(receivedFor(tenantId)).toMatchObject({ configuration: { 'partner.key': Number(number) } });
     },
   );
@@ -425,13 +425,13 @@ describe('a body that would not arrive as it was meant', () => {
     await service.putTenantSecret(tenantId, { 'api.key': 'stored' });
     await service.post(tenantId, { element: { key: 'taxify' } });
     service.simulator.reset();
-    const answer = await service.request({
+    const response = await service.request({
       method: 'PATCH',
       path: pathOf(tenantId),
       body: '{"configuration":{"__proto__":"x"}}',
       headers: { 'content-type': 'application/json' },
     });
-    expect(problemsIn(answer)).toEqual([
+    expect(problemsIn(response)).toEqual([
       { pointer: '#/configuration/__proto__', detail: 'expected another name than __proto__' },
     ]);
     expect(service.simulator.requests).toEqual([]);
@@ -444,8 +444,8 @@ describe('a body that would not arrive as it was meant', () => {
     { 'content-encoding': 'gzip' },
     { 'content-encoding': 'identity, br' },
   ])('%j is an unsupported media type', async (headers) => {
-    const answer = await post(good, headers);
-    expect([answer.status, Object(answer.json).code]).toEqual([415, 'unsupported-media-type']);
+    const response = await post(good, headers);
+    expect([response.status, Object(response.json).code]).toEqual([415, 'unsupported-media-type']);
   });
 
   test.each([
@@ -464,7 +464,7 @@ describe('a body that would not arrive as it was meant', () => {
   });
 
   test('a body in which the gateway left half of a character is refused', async () => {
-    const answer = await service.invoke('provision-instance', {
+    const response = await service.invoke('provision-instance', {
       routeKey: 'POST /tenants/{tenantId}/instances',
       headers: { 'content-type': 'application/json' },
       pathParameters: { tenantId: newTenant() },
@@ -472,7 +472,7 @@ describe('a body that would not arrive as it was meant', () => {
       isBase64Encoded: false,
       requestContext: {},
     });
-    expect(JSON.parse(Object(answer).body).errors).toEqual([
+    expect(JSON.parse(Object(response).body).errors).toEqual([
       { pointer: '#', detail: 'expected JSON in UTF-8' },
     ]);
   });
@@ -512,8 +512,8 @@ describe('names and tags', () => {
     ['ten\u034fant:x', [reserved]],
     [' <<TAG>> ', [filledIn]],
   ])('the tag %j is refused', async (tag, details) => {
-    const answer = await service.post(newTenant(), { ...body, tags: [tag] });
-    expect(problemsIn(answer)).toEqual(details.map((detail) => ({ pointer: '#/tags/0', detail })));
+    const response = await service.post(newTenant(), { ...body, tags: [tag] });
+    expect(problemsIn(response)).toEqual(details.map((detail) => ({ pointer: '#/tags/0', detail })));
   });
 
   test.each<[string, string]>([
@@ -571,10 +571,10 @@ describe('an event', () => {
     const tenantId = newTenant();
     const message = `{"id":"e-${tenantId}","source":"crm","detail-type":"TenantOnboarded","time":"2026-11-23T12:00:00Z","detail":{"tenantId":"${tenantId}",${fields}}}`;
     const attributes = { SentTimestamp: '1764000000000', ApproximateReceiveCount: '1' };
-    const answer = await service.invoke('onboard-tenants', {
+    const response = await service.invoke('onboard-tenants', {
       Records: [{ messageId: `m-${tenantId}`, body: message, attributes }],
     });
-    expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: `m-${tenantId}` }] });
+    expect(response).toEqual({ batchItemFailures: [{ itemIdentifier: `m-${tenantId}` }] });
     const line = (await service.logs()).find((each) => each.includes(`m-${tenantId}`)) ?? '{}';
     expect(JSON.parse(line).error.problems).toEqual([
       { pointer, detail: expect.stringMatching(/^expected /) },

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { commitReserveMs, createTimeoutMs } from '../../functions/model/timing.ts';
 import { isDeployed } from './deployed/endpoint.ts';
 import { newTenant } from '../support/real-servers.ts';
-import { startService, type Answer, type Service } from '../support/running-service.ts';
+import { startService, type ReceivedResponse, type Service } from '../support/running-service.ts';
 
 /** The second that is the default may be over before a function has been started on a busy machine. */
 const patience = { timeout: 4_000 };
@@ -51,14 +51,14 @@ async function startUnknownOutcome() {
   own.simulator.listLagMs = 60_000;
   own.simulator.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'reset' } });
   const tenantId = newTenant();
-  const answer = own.post(tenantId, instanceJson);
+  const response = own.post(tenantId, instanceJson);
   // The test that awaits it sees a failure; a run of other tests may end before the response.
-  answer.catch(() => {});
-  return { service: own, tenantId, answer };
+  response.catch(() => {});
+  return { service: own, tenantId, response };
 }
 
 /** A response with a problem as in RFC 9457, with these fields and no others. */
-function problem(status: number, code: string, more: object = {}): Answer {
+function problem(status: number, code: string, more: object = {}): ReceivedResponse {
   const fields = {
     type: `urn:element-onboarding:${code}`,
     title: expect.any(String),
@@ -75,9 +75,9 @@ function problem(status: number, code: string, more: object = {}): Answer {
 }
 
 /** Above 499 the caller gets only the kind of error, and the operator the details. */
-function expectNoDetail(answer: Answer): void {
-  const { title } = Object(answer.json);
-  expect(answer.json).toMatchObject({ detail: title });
+function expectNoDetail(response: ReceivedResponse): void {
+  const { title } = Object(response.json);
+  expect(response.json).toMatchObject({ detail: title });
 }
 
 /** The lines logged about the tenant. An emulator may keep the last ones of a function until that runs again. */
@@ -95,8 +95,8 @@ test('an answer that a proxy has compressed is read by the functions as they are
 describe('POST of an instance', () => {
   test('POST provisions the documented body and answers with the instance', async () => {
     const tenantId = newTenant();
-    const answer = await service.post(tenantId, instanceJson);
-    expect(answer.json).toStrictEqual({
+    const response = await service.post(tenantId, instanceJson);
+    expect(response.json).toStrictEqual({
       tenantId,
       element: { key: 'taxify' },
       id: service.instancesOf(tenantId)[0]?.id,
@@ -106,12 +106,12 @@ describe('POST of an instance', () => {
       createdDate: expect.stringMatching(isoDate),
       updatedDate: expect.stringMatching(isoDate),
     });
-    expect(answer.status).toBe(201);
-    expect(answer.headers).toMatchObject({
+    expect(response.status).toBe(201);
+    expect(response.headers).toMatchObject({
       'content-type': 'application/json',
       location: `/tenants/${tenantId}/instances/taxify`,
     });
-    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toEqual(answer.json);
+    expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toEqual(response.json);
   });
 
   test('POST leaves an item in DynamoDB whose token is encrypted', async () => {
@@ -163,10 +163,10 @@ describe('POST of an instance', () => {
   test(`${atOnce} concurrent POSTs make one instance, and every response is 200, 201 or 202`, async () => {
     const tenantId = newTenant();
     service.simulator.latencyMs = 50;
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: atOnce }, () => service.post(tenantId, instanceJson)),
     );
-    const statuses = answers.map(({ status }) => status);
+    const statuses = responses.map(({ status }) => status);
     expect(statuses.filter((status) => status === 201)).toHaveLength(1);
     expect(statuses.filter((status) => ![200, 201, 202].includes(status))).toEqual([]);
     expect(service.postsFor(tenantId)).toBe(1);
@@ -178,10 +178,10 @@ describe('POST of an instance', () => {
     service.simulator.latencyMs = 600;
     const first = service.post(tenantId, instanceJson);
     await expect.poll(() => service.postsFor(tenantId), patience).toBe(1);
-    const answer = await service.post(tenantId, instanceJson);
+    const response = await service.post(tenantId, instanceJson);
     const other = await service.post(tenantId, { ...instanceJson, name: 'Other' });
     expect((await first).status).toBe(201);
-    expect(answer).toMatchObject({
+    expect(response).toMatchObject({
       status: 202,
       headers: {
         'content-type': 'application/json',
@@ -190,7 +190,7 @@ describe('POST of an instance', () => {
       },
       json: { status: 'provisioning' },
     });
-    expect(answer.json).not.toHaveProperty('id');
+    expect(response.json).not.toHaveProperty('id');
     expect(other).toEqual(problem(409, 'busy-with-other-settings'));
   });
 
@@ -208,12 +208,12 @@ describe('POST of an instance', () => {
       element: { key: 'freshdeskv2' },
       configuration: { subdomain: 'shop', username: 'freshdesk-key-for-tests' },
     };
-    const answers = await Promise.all([
+    const responses = await Promise.all([
       service.post(one, instanceJson),
       service.post(other, instanceJson),
       service.post(one, freshdesk),
     ]);
-    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+    expect(responses.map(({ status }) => status)).toEqual([201, 201, 201]);
     expect(service.instancesOf(one).map(({ element }) => element.key)).toHaveLength(2);
     expect(service.instancesOf(other).map(({ element }) => element.key)).toEqual(['taxify']);
   });
@@ -223,15 +223,15 @@ describe('POST of an instance', () => {
     ['another JSON, which the gateway hands over in base64', 'application/vnd.tests+json'],
   ])('POST accepts %s', async (_what, contentType) => {
     const tenantId = newTenant();
-    const answer = await service.post(tenantId, { ...instanceJson, name: 'Käse ☕' }, contentType);
-    expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
+    const response = await service.post(tenantId, { ...instanceJson, name: 'Käse ☕' }, contentType);
+    expect(response).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
   });
 
   test('POST accepts a body without content type, which the gateway passes on in base64', async () => {
     const tenantId = newTenant();
     const body = JSON.stringify({ ...instanceJson, name: 'Käse ☕' });
-    const answer = await service.request({ method: 'POST', path: `/tenants/${tenantId}/instances`, body });
-    expect(answer).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
+    const response = await service.request({ method: 'POST', path: `/tenants/${tenantId}/instances`, body });
+    expect(response).toMatchObject({ status: 201, json: { name: 'Käse ☕' } });
   });
 
   test('POST accepts 64 KiB', async () => {
@@ -246,9 +246,9 @@ describe('POST of an instance', () => {
 
   test('POST accepts the longest possible ids', async () => {
     const tenantId = `a.b-C_9.${'z'.repeat(56)}`;
-    const answer = await service.post(tenantId, instanceJson);
-    expect(answer.status).toBe(201);
-    expect((await service.get(String(answer.headers['location']))).json).toMatchObject({ tenantId });
+    const response = await service.post(tenantId, instanceJson);
+    expect(response.status).toBe(201);
+    expect((await service.get(String(response.headers['location']))).json).toMatchObject({ tenantId });
   });
 });
 
@@ -376,7 +376,7 @@ describe('a request refused before anything is sent', () => {
   });
 
   test('a refusal names every wrong field and path parameter at once, each with the expected value', async () => {
-    const answer = await service.post(
+    const response = await service.post(
       'a%20b',
       `{
         "element": { "key": "${'x'.repeat(65)}", "id": 320 },
@@ -386,7 +386,7 @@ describe('a request refused before anything is sent', () => {
         "providerToken": {}
       }`,
     );
-    expect(answer).toEqual(
+    expect(response).toEqual(
       problem(400, 'invalid-request', {
         errors: [
           {
@@ -409,7 +409,7 @@ describe('a request refused before anything is sent', () => {
         ],
       }),
     );
-    expect(answer.json).toMatchObject({
+    expect(response.json).toMatchObject({
       title: 'The request is not valid',
       detail: '10 things are wrong with the request; each is named in "errors".',
     });
@@ -421,9 +421,9 @@ describe('a request refused before anything is sent', () => {
       syllables.flatMap((second) => syllables.map((third) => `f${first}${second}${third}`)),
     );
     const fields = Object.fromEntries(names.map((name) => [name, 1]));
-    const answer = await service.post(newTenant(), { element: { key: 'taxify' }, ...fields });
-    expect(Object(answer.json).errors).toHaveLength(20);
-    expect(answer.json).toMatchObject({
+    const response = await service.post(newTenant(), { element: { key: 'taxify' }, ...fields });
+    expect(Object(response.json).errors).toHaveLength(20);
+    expect(response.json).toMatchObject({
       detail:
         '4096 things are wrong with the request; the first 20 are named in "errors", and 4076 more are not.',
     });
@@ -438,15 +438,15 @@ describe('a request refused before anything is sent', () => {
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'multipart/json'])(
     'a body of the media type %s is refused',
     async (contentType) => {
-      const answer = await service.post(newTenant(), instanceJson, contentType);
-      expect(answer).toEqual(problem(415, 'unsupported-media-type'));
+      const response = await service.post(newTenant(), instanceJson, contentType);
+      expect(response).toEqual(problem(415, 'unsupported-media-type'));
     },
   );
 
   test('a body with bytes that are not UTF-8 is refused', async () => {
     const body = Buffer.from(JSON.stringify({ ...instanceJson, name: 'Käse' }), 'latin1');
-    const answer = await service.post(newTenant(), body, 'application/vnd.tests+json');
-    expect(answer).toEqual(
+    const response = await service.post(newTenant(), body, 'application/vnd.tests+json');
+    expect(response).toEqual(
       problem(400, 'invalid-request', {
         errors: [{ pointer: '#', detail: 'expected JSON in UTF-8' }],
       }),
@@ -478,14 +478,14 @@ describe('a request refused before anything is sent', () => {
   ];
 
   test.each(wrongIds)('a tenant id with %s is refused by name, on every route', async (_what, id) => {
-    const answers = await Promise.all([
+    const responses = await Promise.all([
       service.post(id, instanceJson),
       service.get(`/tenants/${id}/instances`),
       service.get(`/tenants/${id}/instances/taxify`),
       service.get(`/tenants/${id}/instances/taxify/token`),
     ]);
-    for (const answer of answers) {
-      expect(answer).toEqual(
+    for (const response of responses) {
+      expect(response).toEqual(
         problem(400, 'invalid-request', {
           errors: [{ parameter: 'tenantId', detail: expect.stringMatching(/^expected /) }],
         }),
@@ -496,12 +496,12 @@ describe('a request refused before anything is sent', () => {
   test.each([...wrongIds, ['capitals', 'Taxify']])(
     'an element key with %s is refused by name',
     async (_what, key) => {
-      const answers = await Promise.all([
+      const responses = await Promise.all([
         service.get(`/tenants/t/instances/${key}`),
         service.get(`/tenants/t/instances/${key}/token`),
       ]);
-      for (const answer of answers) {
-        expect(answer).toEqual(
+      for (const response of responses) {
+        expect(response).toEqual(
           problem(400, 'invalid-request', {
             errors: [{ parameter: 'elementKey', detail: expect.stringMatching(/^expected /) }],
           }),
@@ -517,8 +517,8 @@ describe('a request refused before anything is sent', () => {
   );
 
   test('a refusal names both wrong path parameters', async () => {
-    const answer = await service.get('/tenants/-/instances/-');
-    expect(answer).toEqual(
+    const response = await service.get('/tenants/-/instances/-');
+    expect(response).toEqual(
       problem(400, 'invalid-request', {
         errors: [
           { parameter: 'tenantId', detail: expect.any(String) },
@@ -530,9 +530,9 @@ describe('a request refused before anything is sent', () => {
 
   test('a refusal names missing configuration, and the ways to supply it', async () => {
     const tenantId = newTenant();
-    const answer = await service.post(tenantId, { element: { key: 'taxify' } });
-    expect(answer).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
-    expect(answer.text).toContain(service.tenantSecretName(tenantId, 'taxify'));
+    const response = await service.post(tenantId, { element: { key: 'taxify' } });
+    expect(response).toEqual(problem(400, 'missing-configuration', { missing: ['configuration.api.key'] }));
+    expect(response.text).toContain(service.tenantSecretName(tenantId, 'taxify'));
   });
 
   test.each(['base.url', 'event.notification.callback.url', 'partner.key'])(
@@ -541,9 +541,9 @@ describe('a request refused before anything is sent', () => {
       const [known, unknown] = [newTenant(), newTenant()];
       await service.putTenantSecret(known, { 'api.key': 'stored-key-for-tests' });
       const body = { element: { key: 'taxify' }, configuration: { [key]: 'http://127.0.0.1:9' } };
-      const answers = await Promise.all([service.post(known, body), service.post(unknown, body)]);
-      for (const answer of answers) {
-        expect(answer).toEqual(
+      const responses = await Promise.all([service.post(known, body), service.post(unknown, body)]);
+      for (const response of responses) {
+        expect(response).toEqual(
           problem(400, 'missing-configuration', {
             missing: ['configuration.api.key'],
             errors: [
@@ -551,9 +551,9 @@ describe('a request refused before anything is sent', () => {
             ],
           }),
         );
-        expect(answer.text).toContain(`${key}, so the tenant's secret is not used`);
+        expect(response.text).toContain(`${key}, so the tenant's secret is not used`);
       }
-      expect(answers[0].text).toBe(answers[1].text);
+      expect(responses[0].text).toBe(responses[1].text);
     },
   );
 
@@ -565,13 +565,13 @@ describe('a request refused before anything is sent', () => {
   });
 
   test('an unexpected body is refused', async () => {
-    const answer = await service.request({
+    const response = await service.request({
       method: 'GET',
       path: '/tenants/t/instances',
       body: '{"name":"x"}',
       headers: { 'content-type': 'application/json' },
     });
-    expect(answer).toEqual(
+    expect(response).toEqual(
       problem(400, 'invalid-request', { errors: [{ pointer: '#', detail: 'expected no body' }] }),
     );
   });
@@ -598,16 +598,18 @@ describe('a credential in place of an entry’s name', () => {
       const tenantId = newTenant();
       await service.post(tenantId, instanceJson);
       const configuration = { 'api.key': 'k', [misplaced]: 'x' };
-      const answer =
+      const response =
         method === 'POST'
           ? await service.post(tenantId, { element: { key: 'taxify' }, configuration })
           : await service.patch(`/tenants/${tenantId}/instances/taxify`, { configuration });
-      expect(answer).toEqual(
+      expect(response).toEqual(
         problem(400, 'invalid-request', {
           errors: [{ pointer: '#/configuration', detail: expectedNames }],
         }),
       );
-      expect(JSON.stringify([answer, await service.items(), await service.logs()])).not.toContain(misplaced);
+      expect(JSON.stringify([response, await service.items(), await service.logs()])).not.toContain(
+        misplaced,
+      );
     },
   );
 });
@@ -754,8 +756,8 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
       await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
       expect((await service.post(tenantId, freshdesk)).status).toBe(201);
       for (const configuration of [{ subdomain: 'elsewhere' }, { subdomain: 'elsewhere', username: 'x' }]) {
-        const answer = await service.patch(pathOfFreshdesk(tenantId), { configuration });
-        expect(answer).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
+        const response = await service.patch(pathOfFreshdesk(tenantId), { configuration });
+        expect(response).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
       }
       expect((await service.patch(pathOfFreshdesk(tenantId), { configuration: {} })).status).toBe(200);
       expect(configurationOf(tenantId)).toEqual(storedPair);
@@ -794,8 +796,8 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
 
 describe('GET of a tenant’s instances', () => {
   test('the list of a tenant without instances is empty', async () => {
-    const answer = await service.get(`/tenants/${newTenant()}/instances`);
-    expect(answer).toMatchObject({
+    const response = await service.get(`/tenants/${newTenant()}/instances`);
+    expect(response).toMatchObject({
       status: 200,
       headers: { 'content-type': 'application/json' },
       text: '[]',
@@ -846,12 +848,12 @@ describe('GET of a token', () => {
     const tenantId = newTenant();
     await service.post(tenantId, instanceJson);
     const [instance] = service.instancesOf(tenantId);
-    const answer = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
-    expect(answer).toMatchObject({
+    const response = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
+    expect(response).toMatchObject({
       status: 200,
       headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
     });
-    expect(answer.json).toEqual({
+    expect(response.json).toEqual({
       tenantId,
       element: { key: 'taxify' },
       id: instance?.id,
@@ -893,9 +895,9 @@ describe('GET of a token', () => {
     await service.post(tenantId, instanceJson);
     for (const target of ['TrentService.Decrypt', 'DynamoDB_20120810.GetItem']) {
       service.stack.fail({ target, status: 400, type: 'AccessDeniedException', message: 'not for callers' });
-      const answer = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
-      expect(answer).toEqual(problem(503, 'aws-unavailable'));
-      expectNoDetail(answer);
+      const response = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
+      expect(response).toEqual(problem(503, 'aws-unavailable'));
+      expectNoDetail(response);
     }
     expect((await service.logsOf(tenantId)).at(-1)).toMatchObject({
       level: 'ERROR',
@@ -909,17 +911,17 @@ const withKey = (key: string) => ({ ...instanceJson, configuration: { 'api.key':
 describe('a refusal by the vendor', () => {
   test('a refusal by the vendor has its request id but not the vendor’s words, and can be corrected', async () => {
     const tenantId = newTenant();
-    const answer = await service.post(tenantId, withKey('refused-key-for-tests'));
+    const response = await service.post(tenantId, withKey('refused-key-for-tests'));
     const requestId = expect.stringMatching(/^[\da-f]{24}$/);
-    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId }));
-    expect(answer.text).not.toMatch(/AuthorizationFailed|jane\.doe|refused-key/);
+    expect(response).toEqual(problem(400, 'refused-by-cloud-elements', { requestId }));
+    expect(response.text).not.toMatch(/AuthorizationFailed|jane\.doe|refused-key/);
 
     const stored = await service.get(`/tenants/${tenantId}/instances/taxify`);
     expect(stored.json).toMatchObject({
       status: 'failed',
       lastError: {
         code: 'refused-by-cloud-elements',
-        requestId: Object(answer.json).requestId,
+        requestId: Object(response.json).requestId,
         at: expect.stringMatching(isoDate),
       },
     });
@@ -942,16 +944,19 @@ describe('a refusal by the vendor', () => {
       outcome: { kind: 'echo-credentials' },
     });
     const body = `{"element":{"key":"taxify"},"configuration":{"api.key":${value}}}`;
-    const answer = await service.post(tenantId, body);
-    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
-    expect(answer.text).toContain('Invalid request: …');
-    expect(answer.text).not.toMatch(/1234567890|sesame/);
+    const response = await service.post(tenantId, body);
+    expect(response).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
+    expect(response.text).toContain('Invalid request: …');
+    expect(response.text).not.toMatch(/1234567890|sesame/);
     expect(await service.rowOf(tenantId)).toMatchObject({ status: 'failed', leaseExpiresAt: 0 });
   });
 
   test('an unknown element is an ordinary refusal, too', async () => {
-    const answer = await service.post(newTenant(), { element: { key: 'nosuch' }, configuration: { a: 'b' } });
-    expect(answer).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
+    const response = await service.post(newTenant(), {
+      element: { key: 'nosuch' },
+      configuration: { a: 'b' },
+    });
+    expect(response).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
   });
 });
 
@@ -980,10 +985,10 @@ describe('a platform secret', () => {
       const { platformSecretName, putSecret, post } = unconfigured;
       if (value !== undefined) await putSecret(platformSecretName, value);
       const tenantId = newTenant();
-      const answer = await post(tenantId, instanceJson);
-      expect(answer).toEqual(problem(503, 'platform-credentials-unusable'));
-      expectNoDetail(answer);
-      expect(answer.text).not.toContain('platform secret');
+      const response = await post(tenantId, instanceJson);
+      expect(response).toEqual(problem(503, 'platform-credentials-unusable'));
+      expectNoDetail(response);
+      expect(response.text).not.toContain('platform secret');
       await expect
         .poll(() => linesOf(unconfigured, tenantId), patience)
         .toMatchObject([
@@ -1018,9 +1023,9 @@ describe('a platform secret', () => {
       effect: 'none',
       outcome: { kind: 'status', status: 401 },
     });
-    const answer = await service.post(tenantId, instanceJson);
-    expect(answer).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
-    expectNoDetail(answer);
+    const response = await service.post(tenantId, instanceJson);
+    expect(response).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
+    expectNoDetail(response);
     await expect
       .poll(async () => (await linesOf(service, tenantId)).at(-1), patience)
       .toMatchObject({
@@ -1035,9 +1040,9 @@ describe('a failure', () => {
   test('an unusable tenant’s secret is reported to the operator alone and leaves no row', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, 'hush-hush');
-    const answer = await service.post(tenantId, { element: { key: 'taxify' } });
-    expect(answer).toEqual(problem(503, 'tenant-credentials-unusable'));
-    expectNoDetail(answer);
+    const response = await service.post(tenantId, { element: { key: 'taxify' } });
+    expect(response).toEqual(problem(503, 'tenant-credentials-unusable'));
+    expectNoDetail(response);
     await expect
       .poll(async () => (await linesOf(service, tenantId))[0], patience)
       .toMatchObject({
@@ -1058,9 +1063,9 @@ describe('a failure', () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'stored-key-for-tests' });
     service.stack.fail({ target, times: 3, status: 500, type: 'InternalServiceError' });
-    const answer = await service.post(tenantId, body);
-    expect(answer).toEqual(problem(503, 'aws-unavailable'));
-    expectNoDetail(answer);
+    const response = await service.post(tenantId, body);
+    expect(response).toEqual(problem(503, 'aws-unavailable'));
+    expectNoDetail(response);
     expect(await service.rowOf(tenantId)).toBeUndefined();
     expect((await service.post(tenantId, body)).status).toBe(201);
   });
@@ -1075,9 +1080,9 @@ describe('a failure', () => {
         status: 500,
         type: 'KMSInternalException',
       });
-      const answer = await service.post(tenantId, instanceJson);
-      expect(answer).toEqual(problem(503, 'not-saved'));
-      expectNoDetail(answer);
+      const response = await service.post(tenantId, instanceJson);
+      expect(response).toEqual(problem(503, 'not-saved'));
+      expectNoDetail(response);
       expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).json).toMatchObject({
         status: 'provisioning',
         lastError: { code: 'not-saved' },
@@ -1103,9 +1108,9 @@ describe('a failure', () => {
     // Leaves half a second for the attempt.
     await using own = await startService({ functionTimeoutMs: 500 + createTimeoutMs + commitReserveMs });
     await own.simulator.stop();
-    const answer = await own.post('tenant', instanceJson);
-    expect(answer).toEqual(problem(502, 'cloud-elements-unreachable'));
-    expectNoDetail(answer);
+    const response = await own.post('tenant', instanceJson);
+    expect(response).toEqual(problem(502, 'cloud-elements-unreachable'));
+    expectNoDetail(response);
     expect(await own.items()).toEqual([]);
   });
 
@@ -1113,8 +1118,8 @@ describe('a failure', () => {
     'a request without enough time left is answered 504 and leaves no row',
     async () => {
       await using own = await startService({ functionTimeoutMs: commitReserveMs });
-      const answer = await own.post('tenant', instanceJson);
-      expect(answer).toEqual(problem(504, 'out-of-time'));
+      const response = await own.post('tenant', instanceJson);
+      expect(response).toEqual(problem(504, 'out-of-time'));
       expect(await own.items()).toEqual([]);
       expect(own.simulator.requests).toEqual([]);
     },
@@ -1127,9 +1132,9 @@ describe('a failure', () => {
       effect: 'none',
       outcome: { kind: 'status', status: 429, headers: { 'retry-after': '60' } },
     });
-    const answer = await service.post(tenantId, instanceJson);
-    expect(answer).toEqual(problem(503, 'cloud-elements-busy', { requestId: expect.any(String) }));
-    expect(answer.headers['retry-after']).toBe('60');
+    const response = await service.post(tenantId, instanceJson);
+    expect(response).toEqual(problem(503, 'cloud-elements-busy', { requestId: expect.any(String) }));
+    expect(response.headers['retry-after']).toBe('60');
     expect(await service.rowOf(tenantId)).toBeUndefined();
   });
 
@@ -1184,8 +1189,8 @@ describe('a function killed in the middle of a create', () => {
 });
 
 test('a create of unknown outcome is answered 202, and adopted by a repeat once the instance shows', async () => {
-  const { service: own, tenantId, answer } = unknownOutcome;
-  expect(await answer).toMatchObject({
+  const { service: own, tenantId, response } = unknownOutcome;
+  expect(await response).toMatchObject({
     status: 202,
     headers: { location: `/tenants/${tenantId}/instances/taxify`, 'retry-after': '5' },
     json: {

@@ -207,13 +207,13 @@ describe('an event that comes more than once', () => {
   test('a repeated event makes one instance, also beside requests over HTTP', async () => {
     const tenantId = await newTenantWithSecret();
     service.simulator.latencyMs = 50;
-    const [answers] = await Promise.all([
+    const [responses] = await Promise.all([
       Promise.all(Array.from({ length: 5 }, () => service.post(tenantId, { element: { key: 'taxify' } }))),
       service.putEvents(...Array.from({ length: 10 }, () => tenantOnboarded(tenantId))),
       service.putEvents(...Array.from({ length: 10 }, () => tenantOnboarded(tenantId))),
     ]);
     await service.idle();
-    expect(answers.every(({ status }) => [200, 201, 202].includes(status))).toBe(true);
+    expect(responses.every(({ status }) => [200, 201, 202].includes(status))).toBe(true);
     expect(service.postsFor(tenantId)).toBe(1);
     await service.expectOneActiveInstance(tenantId);
     // An event that meets the claim of another is retried until it is a replay.

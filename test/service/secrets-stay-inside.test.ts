@@ -19,7 +19,7 @@ import {
   eventOf,
   startService,
   tenantOnboarded,
-  type Answer,
+  type ReceivedResponse,
   type Service,
 } from '../support/running-service.ts';
 
@@ -42,7 +42,7 @@ const plantPlatformSecrets = (what: string): PlatformSecrets => ({
 });
 
 let service: Service;
-const answers: { what: string; answer: Answer }[] = [];
+const results: { what: string; result: ReceivedResponse }[] = [];
 /** Snapshots of the rows: a later write must not hide a leak in an earlier one. */
 const tables: string[] = [];
 
@@ -69,15 +69,15 @@ beforeAll(async () => {
 afterAll(() => service[Symbol.asyncDispose]());
 
 /** Records response and table, and checks that the case is the intended one. */
-async function expectAnswer(
+async function expectResponse(
   what: string,
   status: number,
-  requested: Promise<Answer>,
+  requested: Promise<ReceivedResponse>,
   code?: string,
 ): Promise<void> {
-  const answer = await requested;
-  expect({ what, status: answer.status, code: Object(answer.json).code }).toEqual({ what, status, code });
-  answers.push({ what, answer });
+  const result = await requested;
+  expect({ what, status: result.status, code: Object(result.json).code }).toEqual({ what, status, code });
+  results.push({ what, result });
   await keepTable();
 }
 
@@ -98,23 +98,23 @@ const tokenPath = (tenantId: string) => `/tenants/${tenantId}/instances/taxify/t
 
 async function successes(): Promise<void> {
   const tenantId = newTenant();
-  await expectAnswer('created', 201, service.post(tenantId, taxify(plantKey('of a request'))));
-  await expectAnswer('repeated', 200, service.post(tenantId, taxify(plantKey('of a repeated request'))));
+  await expectResponse('created', 201, service.post(tenantId, taxify(plantKey('of a request'))));
+  await expectResponse('repeated', 200, service.post(tenantId, taxify(plantKey('of a repeated request'))));
   const other = taxify(plantKey('of a conflict'), { name: 'Other' });
-  await expectAnswer('other settings', 409, service.post(tenantId, other), 'settings-conflict');
-  await expectAnswer('one', 200, service.get(`/tenants/${tenantId}/instances/taxify`));
-  await expectAnswer('list', 200, service.get(`/tenants/${tenantId}/instances`));
+  await expectResponse('other settings', 409, service.post(tenantId, other), 'settings-conflict');
+  await expectResponse('one', 200, service.get(`/tenants/${tenantId}/instances/taxify`));
+  await expectResponse('list', 200, service.get(`/tenants/${tenantId}/instances`));
   // The one response that may contain a token: everything but its body is searched.
-  const { text: _, ...answer } = await service.get(tokenPath(tenantId));
-  expect(answer).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
-  answers.push({ what: 'token', answer: { ...answer, text: '', json: undefined } });
+  const { text: _, ...result } = await service.get(tokenPath(tenantId));
+  expect(result).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
+  results.push({ what: 'token', result: { ...result, text: '', json: undefined } });
 
   const value = { login: [plantKey('inside an object')], [plantKey('as a name inside an object')]: {} };
-  await expectAnswer('an object', 201, service.post(newTenant(), withValue(value)));
+  await expectResponse('an object', 201, service.post(newTenant(), withValue(value)));
 
   const withSecret = newTenant();
   await service.putTenantSecret(withSecret, { 'api.key': plantKey('of a tenant’s secret') });
-  await expectAnswer('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
+  await expectResponse('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
 }
 
 /** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
@@ -233,18 +233,18 @@ const quoting: {
 async function refusalsByCloudElements(own: PlatformSecrets): Promise<void> {
   for (const prefix of ['refused-', 'refused-401-']) {
     const body = taxify(`${prefix}${plantKey('refused by the vendor')}`);
-    await expectAnswer('by the vendor', 400, service.post(newTenant(), body), 'refused-by-cloud-elements');
+    await expectResponse('by the vendor', 400, service.post(newTenant(), body), 'refused-by-cloud-elements');
   }
   for (const { what, outcome, effect = 'none', status, code } of quoting) {
     const key = plantKey(`quoted ${what}`);
     const quotation = `${key}: User ${own.userSecret}, Organization ${own.organizationSecret}`;
     service.simulator.fail({ on: 'POST /instances', effect, outcome: outcome(quotation) });
-    await expectAnswer(what, status, service.post(newTenant(), taxify(key)), code);
+    await expectResponse(what, status, service.post(newTenant(), taxify(key)), code);
   }
   const inside = plantKey('inside an object, quoted');
   service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
   const body = withValue({ login: [inside], [inside]: { url: 'x' } });
-  await expectAnswer('an object', 400, service.post(newTenant(), body), 'refused-by-cloud-elements');
+  await expectResponse('an object', 400, service.post(newTenant(), body), 'refused-by-cloud-elements');
 }
 
 const withValue = (value: unknown) => ({ element: { key: 'taxify' }, configuration: { 'api.key': value } });
@@ -270,14 +270,14 @@ async function requestsThatAreWrong(): Promise<void> {
     ['in a name with markup', (key) => taxify('k', { name: `<${key}>` })],
   ];
   for (const [what, body] of wrong) {
-    await expectAnswer(what, 400, service.post(newTenant(), body(plantKey(what))), 'invalid-request');
+    await expectResponse(what, 400, service.post(newTenant(), body(plantKey(what))), 'invalid-request');
   }
   const partly = { element: { key: 'taxify' }, configuration: { 'partner.key': plantKey('of a part') } };
-  await expectAnswer('a part', 400, service.post(newTenant(), partly), 'missing-configuration');
+  await expectResponse('a part', 400, service.post(newTenant(), partly), 'missing-configuration');
   const text = plantKey('of another media type');
-  await expectAnswer('415', 415, service.post(newTenant(), text, 'text/plain'), 'unsupported-media-type');
+  await expectResponse('415', 415, service.post(newTenant(), text, 'text/plain'), 'unsupported-media-type');
   const long = taxify(plantKey('of a body that is too large').repeat(2_000));
-  await expectAnswer('413', 413, service.post(newTenant(), long), 'body-too-large');
+  await expectResponse('413', 413, service.post(newTenant(), long), 'body-too-large');
 
   const astray = plantKey('in a header and in the query');
   const request = {
@@ -285,7 +285,7 @@ async function requestsThatAreWrong(): Promise<void> {
     path: `/tenants/t/instances/taxify?key=${encodeURIComponent(astray)}`,
     headers: { 'x-api-key': encodeURIComponent(astray), cookie: `key=${encodeURIComponent(astray)}` },
   };
-  await expectAnswer('query and headers', 404, service.request(request), 'not-found');
+  await expectResponse('query and headers', 404, service.request(request), 'not-found');
 }
 
 async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
@@ -301,12 +301,12 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
     stack.putSecret(stack.platformSecretName, write(plantPlatformSecrets(what)));
     stack.kill('provision-instance');
     const body = taxify(plantKey(`beside a platform secret ${what}`));
-    await expectAnswer(what, 503, service.post(newTenant(), body), 'platform-credentials-unusable');
+    await expectResponse(what, 503, service.post(newTenant(), body), 'platform-credentials-unusable');
   }
   stack.putSecret(stack.platformSecretName, plantPlatformSecrets('that is outdated'));
   stack.kill('provision-instance');
   const body = taxify(plantKey('beside an outdated platform secret'));
-  await expectAnswer('outdated', 503, service.post(newTenant(), body), 'platform-credentials-refused');
+  await expectResponse('outdated', 503, service.post(newTenant(), body), 'platform-credentials-refused');
   stack.putSecret(stack.platformSecretName, own);
 
   const tenants: [string, (key: string) => string][] = [
@@ -319,7 +319,7 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, write(plantKey(what)));
     const requested = service.post(tenantId, { element: { key: 'taxify' } });
-    await expectAnswer(what, 503, requested, 'tenant-credentials-unusable');
+    await expectResponse(what, 503, requested, 'tenant-credentials-unusable');
     await service.putEvents(tenantOnboarded(tenantId));
     await service.idle();
     await keepTable();
@@ -333,11 +333,11 @@ async function failuresOfAws(): Promise<void> {
   async function failed(what: string, status: number, code?: string): Promise<void> {
     const tenantId = newTenant();
     const body = () => taxify(plantKey(`while ${what}, after ${status}`));
-    await expectAnswer(what, status, service.post(tenantId, body()), code);
-    await expectAnswer(`after ${what}`, status === 201 ? 200 : 201, service.post(tenantId, body()));
+    await expectResponse(what, status, service.post(tenantId, body()), code);
+    await expectResponse(`after ${what}`, status === 201 ? 200 : 201, service.post(tenantId, body()));
     const denied = { status: 400, type: 'AccessDeniedException', message: 'denied' };
     stack.fail({ target: 'TrentService.Decrypt', ...denied });
-    await expectAnswer('no decryption', 503, service.get(tokenPath(tenantId)), 'aws-unavailable');
+    await expectResponse('no decryption', 503, service.get(tokenPath(tenantId)), 'aws-unavailable');
   }
 
   stack.fail({ target: putItem, ...failing });
@@ -346,7 +346,7 @@ async function failuresOfAws(): Promise<void> {
   stack.fail({ target: putItem, ...failing });
   await failed('the commit fails', 503, 'not-saved');
   stack.fail({ target: putItem, stallMs: 0 });
-  stack.fail({ target: putItem, loseAnswer: true });
+  stack.fail({ target: putItem, loseResponse: true });
   await failed('the commit’s answer is lost', 201);
   stack.fail({ target: 'TrentService.Encrypt', ...failing });
   await failed('KMS fails', 503, 'not-saved');
@@ -365,8 +365,8 @@ async function failuresOfAws(): Promise<void> {
   const requested = [service.post(tenantId, taxify(plantKey('of a row that is not understood')))];
   for (const readingPath of [path, `${path}/taxify`, `${path}/taxify/token`])
     requested.push(service.get(readingPath));
-  for (const answer of await Promise.all(requested)) answers.push({ what: 'odd row', answer });
-  expect(answers.slice(-4).map(({ answer }) => answer.status)).toEqual([500, 500, 500, 500]);
+  for (const result of await Promise.all(requested)) results.push({ what: 'odd row', result });
+  expect(results.slice(-4).map(({ result }) => result.status)).toEqual([500, 500, 500, 500]);
 }
 
 async function functionsKilled(): Promise<void> {
@@ -375,10 +375,10 @@ async function functionsKilled(): Promise<void> {
   const killed = service.post(tenantId, taxify(plantKey('of a killed function')));
   await vi.waitFor(() => expect(service.postsFor(tenantId)).toBe(1), { timeout: 4_000 });
   service.stack.kill('provision-instance');
-  await expectAnswer('killed', 500, killed);
-  await expectAnswer('claimed', 202, service.post(tenantId, taxify(plantKey('of a killed function'))));
+  await expectResponse('killed', 500, killed);
+  await expectResponse('claimed', 202, service.post(tenantId, taxify(plantKey('of a killed function'))));
   await service.endLease(tenantId);
-  await expectAnswer('adopted', 201, service.post(tenantId, taxify(plantKey('of a killed function'))));
+  await expectResponse('adopted', 201, service.post(tenantId, taxify(plantKey('of a killed function'))));
 }
 
 async function events(): Promise<void> {
@@ -412,58 +412,58 @@ async function events(): Promise<void> {
   const { json } = await service.get(`/tenants/${outspoken}/instances/taxify`);
   expect(json).toMatchObject({ status: 'failed', lastError: { code: 'invalid-request' } });
   for (const tenantId of [known, sbt]) await service.expectOneActiveInstance(tenantId);
-  await expectAnswer('refused event', 200, service.get(`/tenants/${refused}/instances/taxify`));
-  await expectAnswer('outspoken event', 200, service.get(`/tenants/${outspoken}/instances/taxify`));
+  await expectResponse('refused event', 200, service.get(`/tenants/${refused}/instances/taxify`));
+  await expectResponse('outspoken event', 200, service.get(`/tenants/${outspoken}/instances/taxify`));
 
   const echoed = newTenant();
   await service.putTenantSecret(echoed, { 'api.key': plantKey('of a tenant, quoted back') });
   service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
   await service.putEvents(tenantOnboarded(echoed));
   await service.idle();
-  await expectAnswer('echoed event', 200, service.get(`/tenants/${echoed}/instances/taxify`));
+  await expectResponse('echoed event', 200, service.get(`/tenants/${echoed}/instances/taxify`));
 }
 
 async function changesAndRemovals(): Promise<void> {
   service.simulator.reset();
   const tenantId = newTenant();
   const path = `/tenants/${tenantId}/instances/taxify`;
-  await expectAnswer('to be changed', 201, service.post(tenantId, taxify(plantKey('before a change'))));
+  await expectResponse('to be changed', 201, service.post(tenantId, taxify(plantKey('before a change'))));
   const { token = '' } = service.instancesOf(tenantId)[0] ?? {};
   plant('the token of an instance that is removed', token);
   const change = (what: string) => ({ configuration: { 'api.key': plantKey(what) }, name: 'Changed' });
-  await expectAnswer('changed', 200, service.patch(path, change('of a change')));
+  await expectResponse('changed', 200, service.patch(path, change('of a change')));
   const evil = { configuration: { 'base.url': plantKey('as a URL in a change') } };
-  await expectAnswer('wrong change', 400, service.patch(path, evil), 'missing-configuration');
+  await expectResponse('wrong change', 400, service.patch(path, evil), 'missing-configuration');
   const misplaced = { configuration: { [plantKey('as a name in a change')]: 'x' } };
-  await expectAnswer('misplaced', 400, service.patch(path, misplaced), 'invalid-request');
+  await expectResponse('misplaced', 400, service.patch(path, misplaced), 'invalid-request');
   service.simulator.fail({
     on: 'PATCH /instances/{id}',
     effect: 'none',
     outcome: { kind: 'echo-credentials' },
   });
   const refused = service.patch(path, change('of a refused change'));
-  await expectAnswer('refused change', 400, refused, 'refused-by-cloud-elements');
+  await expectResponse('refused change', 400, refused, 'refused-by-cloud-elements');
   const sendSecret = { configuration: {} };
   await service.putTenantSecret(tenantId, { 'api.key': plantKey('beside a request’s') });
-  await expectAnswer('not sent', 409, service.patch(path, sendSecret), 'configuration-from-request');
+  await expectResponse('not sent', 409, service.patch(path, sendSecret), 'configuration-from-request');
   const rotated = newTenant();
   const itsPath = `/tenants/${rotated}/instances/taxify`;
   await service.putTenantSecret(rotated, { 'api.key': plantKey('before a rotation') });
-  await expectAnswer('to rotate', 201, service.post(rotated, { element: { key: 'taxify' } }));
-  await expectAnswer('beside', 400, service.patch(itsPath, evil), 'invalid-request');
+  await expectResponse('to rotate', 201, service.post(rotated, { element: { key: 'taxify' } }));
+  await expectResponse('beside', 400, service.patch(itsPath, evil), 'invalid-request');
   await service.putTenantSecret(rotated, { 'api.key': plantKey('that was rotated in the secret') });
-  await expectAnswer('secret sent again', 200, service.patch(itsPath, sendSecret));
+  await expectResponse('secret sent again', 200, service.patch(itsPath, sendSecret));
   await service.putTenantSecret(rotated, { [plantKey('as a name in the secret')]: null });
   const unusable = service.patch(itsPath, sendSecret);
-  await expectAnswer('unusable secret', 503, unusable, 'tenant-credentials-unusable');
+  await expectResponse('unusable secret', 503, unusable, 'tenant-credentials-unusable');
 
   service.simulator.fail({
     on: 'DELETE /instances/{id}',
     effect: 'none',
     outcome: { kind: 'status', status: 409, body: { requestId: '0123456789abcdef01234567', message: token } },
   });
-  await expectAnswer('removal on its way', 202, service.delete(path));
-  await expectAnswer('removed', 204, service.delete(path));
+  await expectResponse('removal on its way', 202, service.delete(path));
+  await expectResponse('removed', 204, service.delete(path));
 
   const leaving = newTenant();
   const stored = plantKey('of a tenant that leaves');
@@ -482,7 +482,7 @@ async function changesAndRemovals(): Promise<void> {
       },
     });
     const renamed = service.patch(ownPath, { name: 'Renamed' });
-    await expectAnswer('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
+    await expectResponse('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
   }
   const offboarded = { tenantId: leaving, note: plantKey('in a malformed offboarding event') };
   await service.putEvents(
@@ -490,7 +490,7 @@ async function changesAndRemovals(): Promise<void> {
     eventOf('crm.example', 'TenantOffboarded', offboarded),
   );
   await service.idle();
-  await expectAnswer('gone', 404, service.get(`/tenants/${leaving}/instances/taxify`), 'not-found');
+  await expectResponse('gone', 404, service.get(`/tenants/${leaving}/instances/taxify`), 'not-found');
   for (const name of ['reconcile-instances', 'audit-instances'] as const)
     await service.stack.runSchedule(name);
 }
@@ -508,9 +508,9 @@ test('no secret, no token and no tenant is in a metric', () => {
 });
 
 test('no secret and no token is in a response, but the token in that of its own route', () => {
-  expect(answers.length).toBeGreaterThan(50);
+  expect(results.length).toBeGreaterThan(50);
   expect(
-    leaksIn(answers.map(({ what, answer }) => `${what} ${JSON.stringify(answer.headers)} ${answer.text}`)),
+    leaksIn(results.map(({ what, result }) => `${what} ${JSON.stringify(result.headers)} ${result.text}`)),
   ).toEqual([]);
 });
 

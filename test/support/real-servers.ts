@@ -88,8 +88,8 @@ export async function startServers() {
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
 
-  /** A separate container, with empty caches. */
-  function openContainer(baseUrl: string) {
+  /** A separate execution environment, with empty caches. */
+  function openEnvironment(baseUrl: string) {
     return {
       store,
       cipher,
@@ -117,26 +117,26 @@ export async function startServers() {
   }
 
   function openProvisioning({ baseUrl = simulator.url }: { baseUrl?: string } = {}) {
-    const provision = createProvisioning(openContainer(baseUrl));
+    const provision = createProvisioning(openEnvironment(baseUrl));
     return (settings: InstanceSettings, { recordRefusal = false, invocationMs = 3_000 } = {}) =>
       provision(settings, { deadlineAt: now() + invocationMs, recordRefusal });
   }
 
-  const container = openContainer(simulator.url);
-  const { remove } = createRemoving(container);
-  const { offboard } = createOffboarding(container);
-  const onboard = createOnboarding({ ...container, provision: createProvisioning(container) });
-  const update = createUpdating(container);
+  const environment = openEnvironment(simulator.url);
+  const { remove } = createRemoving(environment);
+  const { offboard } = createOffboarding(environment);
+  const onboard = createOnboarding({ ...environment, provision: createProvisioning(environment) });
+  const update = createUpdating(environment);
   /** The secret of a tenant has a new value; the message has come `arrivedAt`. */
   const applySecret = createApplying({
-    ...container,
+    ...environment,
     update,
-    provision: createProvisioning(container),
+    provision: createProvisioning(environment),
     tenantSecretsPrefix: 'tests',
   });
-  const { reconcile } = createReconciling(container);
+  const { reconcile } = createReconciling(environment);
   const audit = createAuditing({
-    ...container,
+    ...environment,
     progress: createAuditProgress({ client: dynamoDbClient, tableName }),
   });
 

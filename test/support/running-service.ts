@@ -17,7 +17,7 @@ import { isDeployed } from '../service/deployed/endpoint.ts';
 import { sharedBundle } from './shared-bundle.ts';
 import { fromStored } from '../../functions/model/table.ts';
 
-export type Answer = {
+export type ReceivedResponse = {
   status: number;
   headers: Record<string, string | string[] | undefined>;
   text: string;
@@ -259,7 +259,7 @@ function callerOf({ apiUrl, authorise }: Pick<Stack, 'apiUrl' | 'authorise'>) {
     path: string;
     body?: string | Buffer | undefined;
     headers?: Record<string, string | string[]>;
-  }): Promise<Answer> {
+  }): Promise<ReceivedResponse> {
     const client = new Client(apiUrl);
     try {
       const response = await client.request({

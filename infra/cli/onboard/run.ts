@@ -116,17 +116,17 @@ export function createRun(
   async function send(batch: readonly Tracked[], stop: AbortSignal): Promise<void> {
     let left = batch;
     for (const delayMs of [...resendDelaysMs, undefined]) {
-      const answers = await put(left);
+      const responses = await put(left);
       left = left.filter((row, index) => {
-        const answer = answers[index];
-        if (!answer) return false;
-        if ('eventId' in answer) {
-          row.standing = { phase: 'sent', eventId: answer.eventId, sinceMs: Date.now() };
+        const response = responses[index];
+        if (!response) return false;
+        if ('eventId' in response) {
+          row.standing = { phase: 'sent', eventId: response.eventId, sinceMs: Date.now() };
           row.nextLookMs = Date.now() + firstLookMs;
           return false;
         }
-        if (answer.isPassing && delayMs !== undefined) return true;
-        const why = `EventBridge did not accept the event: ${answer.reason}`;
+        if (response.isPassing && delayMs !== undefined) return true;
+        const why = `EventBridge did not accept the event: ${response.reason}`;
         row.standing = { phase: 'ended', end: { outcome: 'failed', isSent: false, code: 'not-sent', why } };
         return false;
       });

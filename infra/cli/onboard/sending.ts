@@ -9,7 +9,7 @@ const source = 'bulk-onboarding';
 const detailType = 'TenantOnboarded';
 
 /** The answer to one entry. `isPassing`: the entry may be taken when it is sent again. */
-export type Answer = { eventId: string } | { reason: string; isPassing: boolean };
+export type EntryResult = { eventId: string } | { reason: string; isPassing: boolean };
 
 /** The first requests, as many as fit into one call. */
 export function firstBatch(requests: readonly TenantRequest[], limit: number): TenantRequest[] {
@@ -31,8 +31,8 @@ export function firstBatch(requests: readonly TenantRequest[], limit: number): T
 export async function putEvents(
   { eventBridge, busName }: { eventBridge: EventBridgeClient; busName: string },
   requests: readonly TenantRequest[],
-): Promise<Answer[]> {
-  const { Entries: answers = [] } = await eventBridge.send(
+): Promise<EntryResult[]> {
+  const { Entries: responses = [] } = await eventBridge.send(
     new PutEventsCommand({
       Entries: requests.map(({ detail }) => ({
         EventBusName: busName,
@@ -43,7 +43,7 @@ export async function putEvents(
     }),
   );
   return requests.map((_request, index) => {
-    const { EventId, ErrorCode = 'no id', ErrorMessage = '' } = answers[index] ?? {};
+    const { EventId, ErrorCode = 'no id', ErrorMessage = '' } = responses[index] ?? {};
     return EventId
       ? { eventId: EventId }
       : { reason: `${ErrorCode}: ${ErrorMessage}`, isPassing: isPassing(ErrorCode) };

@@ -1,7 +1,7 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import * as z from 'zod/mini';
 
-const answerSchema = z.object({ response: z.object({ headers: z.object({ date: z.string() }) }) });
+const responseSchema = z.object({ response: z.object({ headers: z.object({ date: z.string() }) }) });
 
 /**
  * Follows the clock of AWS, which leases and doubt deadlines are written by, because this machine's may be minutes off:
@@ -12,7 +12,7 @@ export function followClock(client: DynamoDBClient) {
   client.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args);
-      const date = Date.parse(answerSchema.safeParse(result).data?.response.headers.date ?? '');
+      const date = Date.parse(responseSchema.safeParse(result).data?.response.headers.date ?? '');
       if (!Number.isNaN(date)) aheadMs = Date.now() - date;
       return result;
     },

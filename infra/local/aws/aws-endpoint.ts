@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { AwsError, sendAnswer, sendError } from './aws-protocol.ts';
+import { AwsError, sendResponse, sendError } from './aws-protocol.ts';
 import type { Operations } from './aws-protocol.ts';
 import { closeServer, listenOnLoopback, withoutForeigners } from '../loopback.ts';
 
@@ -23,7 +23,7 @@ export async function startAwsEndpoint({
     withoutForeigners(
       guard((request, response) => {
         // If the connection breaks while the body arrives, no client is left to answer.
-        answer(operations, request, response).catch(() => response.destroy());
+        result(operations, request, response).catch(() => response.destroy());
       }),
     ),
   );
@@ -31,7 +31,7 @@ export async function startAwsEndpoint({
   return { url, stop: () => closeServer(server) };
 }
 
-async function answer(
+async function result(
   operations: Operations,
   request: IncomingMessage,
   response: ServerResponse,
@@ -42,7 +42,7 @@ async function answer(
     const run = Object.hasOwn(operations, target) ? operations[target] : undefined;
     if (!run)
       throw new AwsError('UnknownOperationException', 'This operation is not part of the local stack.');
-    sendAnswer(response, run(parseBody(body)));
+    sendResponse(response, run(parseBody(body)));
   } catch (error) {
     const { type, message, status } =
       error instanceof AwsError ? error : new AwsError('InternalFailure', String(error), 500);

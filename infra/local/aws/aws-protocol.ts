@@ -39,18 +39,18 @@ export function signerOf(headers: IncomingHttpHeaders): string | undefined {
 }
 
 /** https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html */
-export function sendAnswer(response: ServerResponse, answer: unknown): void {
-  response.writeHead(200, answerHeaders()).end(JSON.stringify(answer));
+export function sendResponse(response: ServerResponse, result: unknown): void {
+  response.writeHead(200, responseHeaders()).end(JSON.stringify(result));
 }
 
 export function sendError(
   response: ServerResponse,
   { status, type, message }: { status: number; type: string; message: string },
 ): void {
-  const headers = { ...answerHeaders(), 'x-amzn-errortype': type };
+  const headers = { ...responseHeaders(), 'x-amzn-errortype': type };
   response.writeHead(status, headers).end(JSON.stringify({ __type: type, message }));
 }
 
-function answerHeaders() {
+function responseHeaders() {
   return { 'content-type': 'application/x-amz-json-1.1', 'x-amzn-requestid': randomUUID() };
 }

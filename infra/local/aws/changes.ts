@@ -72,12 +72,12 @@ export function recordChanges({
         const body: Buffer[] = [];
         request.on('data', (chunk: Buffer) => body.push(chunk));
         const end = response.end.bind(response);
-        response.end = (answer?: unknown) => {
+        response.end = (result?: unknown) => {
           if (response.statusCode === 200) {
             const write = writeSchema.parse(JSON.parse(Buffer.concat(body).toString()));
             if (write.TableName === tableName) record(write);
           }
-          return end(answer);
+          return end(result);
         };
       }
       listener(request, response);

@@ -57,10 +57,10 @@ export function createEventBus({
 
   const operations: Operations = {
     'AWSEvents.PutEvents': operation(putEventsSchema, (input) => {
-      const answers = input.Entries.map(put);
+      const responses = input.Entries.map(put);
       return {
-        FailedEntryCount: answers.filter((answer) => 'ErrorCode' in answer).length,
-        Entries: answers,
+        FailedEntryCount: responses.filter((response) => 'ErrorCode' in response).length,
+        Entries: responses,
       };
     }),
   };

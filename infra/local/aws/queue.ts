@@ -19,7 +19,7 @@ type Message = {
  * success; any other value that is not of this shape, or names a message that is not in the batch, is full failure.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
  */
-const batchAnswerSchema = z.nullish(
+const batchResponseSchema = z.nullish(
   z.object({
     batchItemFailures: z.nullish(z.array(z.object({ itemIdentifier: z.string() }))),
   }),
@@ -93,8 +93,8 @@ export function createQueue({
 
   async function failuresOf(batch: Message[]): Promise<Message[]> {
     try {
-      const answer = batchAnswerSchema.parse(await deliver({ Records: batch.map(recordOf) }));
-      const failedIds = new Set(answer?.batchItemFailures?.map((failure) => failure.itemIdentifier));
+      const response = batchResponseSchema.parse(await deliver({ Records: batch.map(recordOf) }));
+      const failedIds = new Set(response?.batchItemFailures?.map((failure) => failure.itemIdentifier));
       const failed = batch.filter((message) => failedIds.has(message.id));
       return failed.length === failedIds.size ? failed : batch;
     } catch {

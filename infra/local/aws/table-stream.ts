@@ -10,7 +10,7 @@ export type GivenUp = { startSequenceNumber: string; endSequenceNumber: string; 
  * not of this shape is full failure.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
  */
-const batchAnswerSchema = z.nullish(
+const batchResponseSchema = z.nullish(
   z.object({ batchItemFailures: z.nullish(z.array(z.object({ itemIdentifier: z.string() }))) }),
 );
 
@@ -69,13 +69,13 @@ export function createTableStream({
 
   /** The number of records, from the first, that need no retry. */
   async function handledOf(batch: DynamoDBRecord[]): Promise<number | 'threw'> {
-    let answer: unknown;
+    let response: unknown;
     try {
-      answer = await deliver({ Records: batch });
+      response = await deliver({ Records: batch });
     } catch {
       return 'threw';
     }
-    const parsed = batchAnswerSchema.safeParse(answer);
+    const parsed = batchResponseSchema.safeParse(response);
     if (!parsed.success) return 0;
     const failed = (parsed.data?.batchItemFailures ?? []).map(({ itemIdentifier }) =>
       batch.findIndex((record) => sequenceNumberOf(record) === itemIdentifier),

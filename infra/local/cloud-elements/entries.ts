@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { answerJson, refuseInput, type Answer } from './answers.ts';
+import { jsonResponse, refuseInput, type SimulatedResponse } from './responses.ts';
 import { changeInstance } from './instances.ts';
 import { showEntry, type Instance } from './shown.ts';
 
@@ -16,20 +16,20 @@ export function createEntries() {
     return known;
   }
 
-  function list(instance: Instance): Answer {
-    return answerJson(keysOf(instance).map((key) => showEntry(instance, key, idOf(instance, key))));
+  function list(instance: Instance): SimulatedResponse {
+    return jsonResponse(keysOf(instance).map((key) => showEntry(instance, key, idOf(instance, key))));
   }
 
-  function read(instance: Instance, key: string): Answer {
-    return answerJson(showEntry(instance, key, idOf(instance, key)));
+  function read(instance: Instance, key: string): SimulatedResponse {
+    return jsonResponse(showEntry(instance, key, idOf(instance, key)));
   }
 
-  function change(instance: Instance, key: string, body: unknown): Answer {
+  function change(instance: Instance, key: string, body: unknown): SimulatedResponse {
     const parsed = entryChangeSchema.safeParse(body);
     if (!parsed.success) return refuseInput(parsed.error);
     const configuration = { [key]: parsed.data.propertyValue };
-    const answer = changeInstance(instance, { configuration }, instance.configuration);
-    return answer.status === 200 ? read(instance, key) : answer;
+    const response = changeInstance(instance, { configuration }, instance.configuration);
+    return response.status === 200 ? read(instance, key) : response;
   }
 
   function keyOf(instance: Instance, entryId: string): string | undefined {

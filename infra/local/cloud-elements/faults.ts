@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { answerHtml, refuse, send, writeHead, type Answer } from './answers.ts';
+import { htmlResponse, refuse, send, writeHead, type SimulatedResponse } from './responses.ts';
 import type { Operation, PathParameters } from './routes.ts';
 
 /** How the simulated platform can go wrong. */
@@ -66,47 +66,47 @@ export async function misbehave(options: {
   injectedFault: InjectedFault;
   received: ReceivedRequest;
   response: ServerResponse;
-  perform: () => Answer;
+  perform: () => SimulatedResponse;
   pause: (ms: number) => Promise<unknown>;
   latencyMs: number;
 }): Promise<void> {
   const { injectedFault, received, response, perform, pause, latencyMs } = options;
   const { effect, outcome } = injectedFault;
   const happens = outcome.kind !== 'late-effect' && (effect === 'applied' || received.method === 'GET');
-  const answer = happens ? perform() : refuse(500, 'Something went wrong on the Cloud Elements server');
+  const result = happens ? perform() : refuse(500, 'Something went wrong on the Cloud Elements server');
   await pause(latencyMs);
 
   switch (outcome.kind) {
     case 'status':
-      send(response, customAnswer(outcome));
+      send(response, customResponse(outcome));
       break;
     case 'reset':
       reset(response);
       break;
     case 'reset-mid-body':
-      writeHead(response, answer);
+      writeHead(response, result);
       // An ordinary close: a TCP reset could overtake the first half of the body.
-      response.write(firstHalf(answer.body), () => response.socket?.destroy());
+      response.write(firstHalf(result.body), () => response.socket?.destroy());
       break;
     case 'stall':
       if (outcome.ms === undefined) break;
       await pause(outcome.ms);
-      send(response, answer);
+      send(response, result);
       break;
     case 'drip':
-      writeHead(response, answer);
-      for (const byte of Buffer.from(answer.body)) {
+      writeHead(response, result);
+      for (const byte of Buffer.from(result.body)) {
         response.write(Buffer.of(byte));
         await pause(1_000 / outcome.bytesPerSecond);
       }
       response.end();
       break;
     case 'unreadable':
-      send(response, { ...answer, status: 200, body: firstHalf(answer.body) });
+      send(response, { ...result, status: 200, body: firstHalf(result.body) });
       break;
     case 'delay':
       await pause(outcome.ms);
-      send(response, answer);
+      send(response, result);
       break;
     case 'late-effect':
       reset(response);
@@ -114,9 +114,9 @@ export async function misbehave(options: {
       perform();
       break;
     case 'gzip': {
-      const body = gzipSync(answer.body);
-      const headers = { ...answer.headers, 'content-encoding': 'gzip', 'content-length': body.length };
-      response.writeHead(answer.status, headers).end(body);
+      const body = gzipSync(result.body);
+      const headers = { ...result.headers, 'content-encoding': 'gzip', 'content-length': body.length };
+      response.writeHead(result.status, headers).end(body);
       break;
     }
     case 'echo-credentials':
@@ -127,8 +127,8 @@ export async function misbehave(options: {
 
 const requestIdPattern = /^([\da-f]{24}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12})$/i;
 
-function customAnswer({ status, headers, body }: Extract<Outcome, { kind: 'status' }>): Answer {
-  if (typeof body === 'string') return answerHtml(status, body, headers);
+function customResponse({ status, headers, body }: Extract<Outcome, { kind: 'status' }>): SimulatedResponse {
+  if (typeof body === 'string') return htmlResponse(status, body, headers);
   if (body) {
     const id =
       'requestId' in body &&

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
-import { answerJson, answerNothing, refuse, refuseInput, type Answer } from './answers.ts';
+import { jsonResponse, emptyResponse, refuse, refuseInput, type SimulatedResponse } from './responses.ts';
 import { elements, type ElementDefinition } from './catalog.ts';
-import { answerPage } from './pages.ts';
+import { pageResponse } from './pages.ts';
 import { mask, showInstance, stringified, type Instance } from './shown.ts';
 
 /** The simulated platform's operations on instances. */
@@ -55,7 +55,7 @@ export function createInstances({
   let lastId = 1_000_000;
 
   // Names and tags need not be unique, and there is no idempotency key: each create makes another instance.
-  function create({ body, userId }: Call): Answer {
+  function create({ body, userId }: Call): SimulatedResponse {
     const parsed = newInstanceSchema.safeParse(body);
     if (!parsed.success) return refuseInput(parsed.error);
     const { tags, configuration = {}, retrieveObjectsAfterInstantiation: showsObjects } = parsed.data;
@@ -86,11 +86,11 @@ export function createInstances({
     };
     instances.push(instance);
     const objects = [{ name: 'accounts', vendorName: 'Account', type: 'vendor' }];
-    return answerJson({ ...showInstance(instance, { isNew: true }), ...(showsObjects && { objects }) });
+    return jsonResponse({ ...showInstance(instance, { isNew: true }), ...(showsObjects && { objects }) });
   }
 
   // A user sees only their own instances. Several tags must all match (the documentation says neither "and" nor "or").
-  function list({ query, userId }: Call): Answer {
+  function list({ query, userId }: Call): SimulatedResponse {
     const tags = listing.ignoreTagFilter ? [] : query.getAll('tags[]');
     const searchText = query.get('searchText') ?? '';
     const matching = listed(userId).filter(
@@ -98,17 +98,21 @@ export function createInstances({
         tags.every((tag) => instance.tags.includes(tag)) &&
         (instance.name.includes(searchText) || instance.element.key.includes(searchText)),
     );
-    return answerList(matching, query, query.get('hydrate') !== 'false');
+    return listResponse(matching, query, query.get('hydrate') !== 'false');
   }
 
-  function listOfElement(element: ElementDefinition, { query, userId }: Call): Answer {
+  function listOfElement(element: ElementDefinition, { query, userId }: Call): SimulatedResponse {
     const matching = listed(userId).filter((instance) => instance.element === element);
-    return answerList(matching, query, true);
+    return listResponse(matching, query, true);
   }
 
-  function answerList(items: readonly Instance[], query: URLSearchParams, hydrated: boolean): Answer {
+  function listResponse(
+    items: readonly Instance[],
+    query: URLSearchParams,
+    hydrated: boolean,
+  ): SimulatedResponse {
     const show = (instance: Instance) => showListed(instance, hydrated);
-    return answerPage({
+    return pageResponse({
       items,
       query,
       show,
@@ -137,18 +141,18 @@ export function createInstances({
     };
   }
 
-  function remove(instance: Instance): Answer {
+  function remove(instance: Instance): SimulatedResponse {
     instances.splice(instances.indexOf(instance), 1);
-    return answerNothing();
+    return emptyResponse();
   }
 
   // An element's resources, the ping among them, are closed while the instance is disabled.
-  function ping({ id, element, valid, disabled }: Instance): Answer {
+  function ping({ id, element, valid, disabled }: Instance): SimulatedResponse {
     if (disabled) return refuse(403, 'The element instance is disabled');
     if (element.ping === 'absent') return refuse(404, 'Not found');
     const dateTime = new Date(now()).toISOString();
     const pong = { dateTime, endpoint: element.key, ...(element.ping === 'validity' && { valid }) };
-    return answerJson(pong, { 'elements-element-instance-id': `${id}` });
+    return jsonResponse(pong, { 'elements-element-instance-id': `${id}` });
   }
 
   return { create, list, listOfElement, remove, ping };
@@ -157,7 +161,11 @@ export function createInstances({
 /**
  * Changes an instance: tags are replaced, the token stays, and the configuration sent is merged into `kept`.
  */
-export function changeInstance(instance: Instance, body: unknown, kept: Instance['configuration']): Answer {
+export function changeInstance(
+  instance: Instance,
+  body: unknown,
+  kept: Instance['configuration'],
+): SimulatedResponse {
   const parsed = changesSchema.safeParse(body);
   if (!parsed.success) return refuseInput(parsed.error);
   const { name, tags, configuration, eventsEnabled, cachingEnabled } = parsed.data;
@@ -177,17 +185,17 @@ export function changeInstance(instance: Instance, body: unknown, kept: Instance
   if (tags) instance.tags = tags.map(withoutMarkup);
   instance.eventsEnabled = eventsEnabled ?? instance.eventsEnabled;
   instance.cachingEnabled = cachingEnabled ?? instance.cachingEnabled;
-  return answerJson(showInstance(instance));
+  return jsonResponse(showInstance(instance));
 }
 
-export function refuseElement(keyOrId: string): Answer {
+export function refuseElement(keyOrId: string): SimulatedResponse {
   return refuse(404, `No element found with key ${keyOrId}`);
 }
 
 function refusalOf(
   configuration: Instance['configuration'],
   { entries }: ElementDefinition,
-): Answer | undefined {
+): SimulatedResponse | undefined {
   const missing = entries
     .filter(({ key, required }) => required && (configuration[key] ?? '') === '')
     .map(({ key }) => key)

@@ -1,8 +1,8 @@
-import { answerJson, answerNothing, refuse, type Answer } from './answers.ts';
+import { jsonResponse, emptyResponse, refuse, type SimulatedResponse } from './responses.ts';
 import { elements, findElement, type ElementDefinition } from './catalog.ts';
 import { createEntries } from './entries.ts';
 import { changeInstance, createInstances, refuseElement, type Listing } from './instances.ts';
-import { answerPage } from './pages.ts';
+import { pageResponse } from './pages.ts';
 import type { Operation, PathParameters } from './routes.ts';
 import { showElement, showElementEntries, showInstance, type Instance } from './shown.ts';
 
@@ -17,7 +17,7 @@ export type Call = {
   readonly elementToken: string | undefined;
 };
 
-type Handler = (call: Call) => Answer;
+type Handler = (call: Call) => SimulatedResponse;
 
 /** The operations on `instances`, which they change in place. `listing` is read again for each list. */
 export function createOperations(options: {
@@ -30,7 +30,7 @@ export function createOperations(options: {
   const entries = createEntries();
 
   /** Acts on the user's instance with the id in the path; without an id, on the one that the element token names. */
-  function onInstance(act: (instance: Instance, call: Call) => Answer): Handler {
+  function onInstance(act: (instance: Instance, call: Call) => SimulatedResponse): Handler {
     return (call) => {
       const { userId, elementToken, parameters } = call;
       const { id, keyOrId } = parameters;
@@ -46,7 +46,7 @@ export function createOperations(options: {
   }
 
   /** Acts on the entry of the instance's configuration with the `configId` in the path. */
-  function onEntry(act: (instance: Instance, key: string, call: Call) => Answer): Handler {
+  function onEntry(act: (instance: Instance, key: string, call: Call) => SimulatedResponse): Handler {
     return onInstance((instance, call) => {
       const { configId } = call.parameters;
       const key = entries.keyOf(instance, configId);
@@ -56,7 +56,7 @@ export function createOperations(options: {
     });
   }
 
-  const read = onInstance((instance) => answerJson(showInstance(instance)));
+  const read = onInstance((instance) => jsonResponse(showInstance(instance)));
   const replace = onInstance((instance, { body }) => changeInstance(instance, body, {}));
   const merge = onInstance((instance, { body }) => changeInstance(instance, body, instance.configuration));
   const enable = onInstance((instance) => setDisabled(instance, false));
@@ -85,11 +85,13 @@ export function createOperations(options: {
     'GET /instances/configuration/{configId}': readEntry,
     'PATCH /instances/configuration/{configId}': changeEntry,
     'GET /elements': ({ query }) =>
-      answerPage({ items: elementsById, query, show: showElement, none: 'No elements found' }),
+      pageResponse({ items: elementsById, query, show: showElement, none: 'No elements found' }),
     'GET /elements/{keyOrId}': onElement((element) =>
-      answerJson({ ...showElement(element), configuration: showElementEntries(element) }),
+      jsonResponse({ ...showElement(element), configuration: showElementEntries(element) }),
     ),
-    'GET /elements/{keyOrId}/configuration': onElement((element) => answerJson(showElementEntries(element))),
+    'GET /elements/{keyOrId}/configuration': onElement((element) =>
+      jsonResponse(showElementEntries(element)),
+    ),
     'POST /elements/{keyOrId}/instances': onElement(({ key }, call) =>
       create({ ...call, body: withElement(call.body, key) }),
     ),
@@ -98,7 +100,7 @@ export function createOperations(options: {
     'PUT /elements/{keyOrId}/instances/{id}': replace,
     'PATCH /elements/{keyOrId}/instances/{id}': merge,
     'DELETE /elements/{keyOrId}/instances/{id}': onInstance(remove),
-    'GET /organizations/me': () => answerJson({ id: 1, name: 'Simulated organization', active: true }),
+    'GET /organizations/me': () => jsonResponse({ id: 1, name: 'Simulated organization', active: true }),
     'GET /ping': onInstance(ping),
     'GET /hubs/{hub}/ping': onInstance(ping),
   };
@@ -106,7 +108,7 @@ export function createOperations(options: {
 
 const elementsById = elements.toSorted((one, other) => one.id - other.id);
 
-function onElement(act: (element: ElementDefinition, call: Call) => Answer): Handler {
+function onElement(act: (element: ElementDefinition, call: Call) => SimulatedResponse): Handler {
   return (call) => {
     const { keyOrId } = call.parameters;
     const element = findElement(keyOrId);
@@ -114,9 +116,9 @@ function onElement(act: (element: ElementDefinition, call: Call) => Answer): Han
   };
 }
 
-function setDisabled(instance: Instance, disabled: boolean): Answer {
+function setDisabled(instance: Instance, disabled: boolean): SimulatedResponse {
   instance.disabled = disabled;
-  return answerNothing();
+  return emptyResponse();
 }
 
 /** Values that are not objects are refused later. */

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { answerJson, refuse, refuseInput, type Answer } from './answers.ts';
+import { jsonResponse, refuse, refuseInput, type SimulatedResponse } from './responses.ts';
 
 const maxPageSize = 200;
 
@@ -13,14 +13,14 @@ const pageSchema = z.object({
  * Answers with the page of `items` (sorted by ascending id) that the query requests. Without items it is a 404 with the
  * message `none`, not an empty array.
  */
-export function answerPage<Item extends { readonly id: number }>(options: {
+export function pageResponse<Item extends { readonly id: number }>(options: {
   items: readonly Item[];
   query: URLSearchParams;
   show: (item: Item) => object;
   none: string;
   /** Adds a page token to a full last page, which leads to a page that does not exist. */
   hasTokenOnFullPage?: boolean;
-}): Answer {
+}): SimulatedResponse {
   const { items, query, show, none, hasTokenOnFullPage = false } = options;
   const parsed = pageSchema.safeParse({
     pageSize: query.get('pageSize') ?? maxPageSize,
@@ -36,7 +36,7 @@ export function answerPage<Item extends { readonly id: number }>(options: {
   const last = page.at(-1);
   if (!last) return refuse(404, none);
   const hasToken = page.length < left.length || (hasTokenOnFullPage && page.length === size);
-  return answerJson(
+  return jsonResponse(
     page.map((item) => show(item)),
     {
       'elements-total-count': `${items.length}`,

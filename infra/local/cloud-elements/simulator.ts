@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { answerHtml, refuse, send, type Answer } from './answers.ts';
+import { htmlResponse, refuse, send, type SimulatedResponse } from './responses.ts';
 import { misbehave, type Fault, type InjectedFault, type ReceivedRequest } from './faults.ts';
 import type { Listing } from './instances.ts';
 import { createOperations, invalidSecrets } from './operations.ts';
@@ -84,9 +84,16 @@ export async function startCloudElements({
   const handlers = createOperations({ instances, listing: settings, now });
 
   /** Returns the correct response; the request takes effect here and nowhere else. */
-  function perform({ operation, path, parameters, query, headers, body }: ReceivedRequest): Answer {
+  function perform({
+    operation,
+    path,
+    parameters,
+    query,
+    headers,
+    body,
+  }: ReceivedRequest): SimulatedResponse {
     // A wrong base URL reaches the front proxy, whose errors do not have the platform's form.
-    if (!path.startsWith(`${prefix}/`)) return answerHtml(404, '<html><body>404 Not Found</body></html>');
+    if (!path.startsWith(`${prefix}/`)) return htmlResponse(404, '<html><body>404 Not Found</body></html>');
 
     const credentials = readAuthorization(headers.authorization);
     const userId = userIdOf(credentials.get('User'));
@@ -109,9 +116,9 @@ export async function startCloudElements({
     }
 
     // An element token names the instance where the path has no id. Elsewhere any token is ignored.
-    const answer = handlers[operation]({ body, query, userId, parameters, elementToken });
-    const isTooLarge = operation.startsWith('GET ') && Buffer.byteLength(answer.body) > maxBodyBytes;
-    return isTooLarge ? refuse(429, 'Payload too large') : answer;
+    const result = handlers[operation]({ body, query, userId, parameters, elementToken });
+    const isTooLarge = operation.startsWith('GET ') && Buffer.byteLength(result.body) > maxBodyBytes;
+    return isTooLarge ? refuse(429, 'Payload too large') : result;
   }
 
   function userIdOf(secret: string | undefined): number | undefined {
@@ -152,9 +159,9 @@ export async function startCloudElements({
         latencyMs,
       });
     }
-    const answer = perform(received);
+    const result = perform(received);
     await pause(latencyMs);
-    return send(response, answer);
+    return send(response, result);
   }
 
   const server = createServer(

@@ -249,7 +249,7 @@ const read = (instanceId: number) => cloudElements.read({ ...sought, instanceId 
 const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanceId }, { timeoutMs });
 
 /** Sets the response to every later request. */
-const answer = (status: number, body?: object | string) => {
+const response = (status: number, body?: object | string) => {
   simulator.faultFor = () => ({
     effect: 'none',
     outcome: { kind: 'status', status, ...(body !== undefined && { body }) },
@@ -309,7 +309,7 @@ describe('a deletion', () => {
     async (status) => {
       const requestId = '0123456789abcdef01234567';
       const { id } = await create();
-      answer(status, { requestId, message: 'The instance is in use' });
+      response(status, { requestId, message: 'The instance is in use' });
       const outcome = await remove(id);
       if (outcome.kind !== 'refused') throw new Error(outcome.kind);
       expect(outcome.error).toMatchObject({ code: 'deletion-refused', facts: { requestId } });
@@ -324,7 +324,7 @@ describe('a deletion', () => {
     [401, undefined, 'not-done', 'platform-credentials-refused'],
   ])('a deletion answered %d with %s is %s', async (status, body, kind, code) => {
     const { id } = await create();
-    answer(status, body);
+    response(status, body);
     const outcome = await remove(id);
     expect(outcome.kind).toBe(kind);
     expect('error' in outcome ? outcome.error.code : undefined).toBe(code);

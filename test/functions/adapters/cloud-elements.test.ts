@@ -49,9 +49,9 @@ beforeEach(() => {
   calls.length = 0;
 });
 
-type Answered = { status: number; body?: object | string; headers?: Record<string, string> };
-function answerNext(on: Fault['on'], answer: Answered): void {
-  simulator.fail({ on, effect: 'none', outcome: { kind: 'status', ...answer } });
+type Responded = { status: number; body?: object | string; headers?: Record<string, string> };
+function respondNext(on: Fault['on'], response: Responded): void {
+  simulator.fail({ on, effect: 'none', outcome: { kind: 'status', ...response } });
 }
 
 /** All parts of an outcome that can reach responses, rows, events and logs. */
@@ -64,7 +64,7 @@ const toldOf = (outcome: object): string => {
 describe('relayed refusals', () => {
   test('a refused rename that quotes the stored key does not reveal it', async () => {
     const message = `The value ${storedKey} of api.key is not valid for taxify`;
-    answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
+    respondNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     const outcome = await rename();
     expect(outcome).toMatchObject({
       kind: 'refused',
@@ -76,19 +76,19 @@ describe('relayed refusals', () => {
 
   test('a listed word is withheld if a credential contains it, not if an allow-listed value does', async () => {
     const message = 'The token is not valid';
-    answerNext('POST /instances', { status: 400, body: { requestId, message } });
+    respondNext('POST /instances', { status: 400, body: { requestId, message } });
     expect(toldOf(await create())).toContain('(400): The … is not valid. Correct');
   });
 
   test('a refusal does not quote the user and organization secret', async () => {
     const quoted = Buffer.from(`${secrets.userSecret}:${secrets.organizationSecret}`).toString('base64');
     const message = `Request failed for ${secrets.userSecret} ${secrets.organizationSecret} ${quoted}`;
-    answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
+    respondNext('PATCH /instances/{id}', { status: 400, body: { requestId, message } });
     expect(toldOf(await rename())).toContain('(400): Request failed for …. Correct');
   });
 
   test('a refusal without any listed word has no reason', async () => {
-    answerNext('PATCH /instances/{id}', { status: 400, body: { requestId, message: storedKey } });
+    respondNext('PATCH /instances/{id}', { status: 400, body: { requestId, message: storedKey } });
     expect(toldOf(await rename())).toContain('tenant acme (400). Correct');
   });
 });
@@ -96,7 +96,7 @@ describe('relayed refusals', () => {
 describe('unknown outcomes', () => {
   test.each([409, 500])('a create answered %i has the relayed message as reason', async (status) => {
     const message = `The element instance ${storedKey} already exists`;
-    answerNext('POST /instances', { status, body: { requestId, message } });
+    respondNext('POST /instances', { status, body: { requestId, message } });
     const reason = `HTTP ${status} from Cloud Elements, request ${requestId}: The element instance … already exists`;
     expect(await create()).toMatchObject({ kind: 'unknown', reason, requestId });
   });
@@ -104,7 +104,7 @@ describe('unknown outcomes', () => {
   test('a failed look-up does not repeat names and tags of instances', async () => {
     const tags = ['provision:1', `tenant:${storedKey}`];
     const listed = [{ id: 7, token: 'x', element: { key: storedKey }, tags, name: storedKey }];
-    answerNext('GET /instances', { status: 200, body: listed });
+    respondNext('GET /instances', { status: 200, body: listed });
     const sought = { ...key, owner: 'tests', provisionId: '1', name: 'Acme', createdAt: 0 };
     expect(toldOf(await cloudElements.lookUp(sought, options))).not.toContain(storedKey);
   });
@@ -112,7 +112,7 @@ describe('unknown outcomes', () => {
 
 test('a refused deletion has the relayed message as reason', async () => {
   const message = `The taxify instance ${storedKey} is used by formula 17 and cannot be deleted`;
-  answerNext('DELETE /instances/{id}', { status: 409, body: { requestId, message } });
+  respondNext('DELETE /instances/{id}', { status: 409, body: { requestId, message } });
   const outcome = await cloudElements.remove({ ...key, instanceId }, options);
   expect(outcome).toMatchObject({ kind: 'refused', error: { code: 'deletion-refused' } });
   expect(toldOf(outcome)).toContain(
@@ -123,7 +123,7 @@ test('a refused deletion has the relayed message as reason', async () => {
 describe('request ids', () => {
   const uuid = '5f0c7f5a-4c8e-4c53-a5a2-0b9d5f3f7c11';
 
-  test.each<[string, Answered, string | undefined]>([
+  test.each<[string, Responded, string | undefined]>([
     [
       'a valid request id in the body is relayed',
       { status: 400, body: { requestId, message: 'No' } },
@@ -154,8 +154,8 @@ describe('request ids', () => {
       { status: 400, body: { requestId: '58168435-e3b9-959a-929e-b04b6218b9a2', message: 'No' } },
       undefined,
     ],
-  ])('%s', async (_what, answer, told) => {
-    answerNext('PATCH /instances/{id}', answer);
+  ])('%s', async (_what, response, told) => {
+    respondNext('PATCH /instances/{id}', response);
     expect(await rename()).toMatchObject({ kind: 'refused' });
     expect(calls.map((call) => call.requestId)).toEqual([told]);
   });
@@ -176,7 +176,7 @@ test.each([
   ['Token 2099', 0],
   ['2099-01-01T00:00:00Z', 0],
 ])('a retry-after of %s is taken as %i ms', async (value, retryAfterMs) => {
-  answerNext('PATCH /instances/{id}', { status: 429, headers: { 'retry-after': value } });
+  respondNext('PATCH /instances/{id}', { status: 429, headers: { 'retry-after': value } });
   expect(await rename()).toMatchObject({
     kind: 'not-done',
     retryAfterMs,

@@ -7,11 +7,11 @@ import { AwsError } from '../../../infra/local/aws/aws-protocol.ts';
 import { errorOf } from '../../support/real-servers.ts';
 
 /** The response to the next read of a secret. */
-let answer: () => object;
+let response: () => object;
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
 let client: SecretsManagerClient;
 beforeAll(async () => {
-  endpoint = await startAwsEndpoint({ operations: { 'secretsmanager.GetSecretValue': () => answer() } });
+  endpoint = await startAwsEndpoint({ operations: { 'secretsmanager.GetSecretValue': () => response() } });
   client = new SecretsManagerClient({
     ...clientOptions,
     endpoint: endpoint.url,
@@ -86,7 +86,7 @@ describe('the platform secret', () => {
   test.each([...absent, ...unusable])(
     'a platform secret %s is unusable, and the operator learns why',
     async (_what, said, fault) => {
-      answer = said;
+      response = said;
       const error = await errorOf(readPlatformSecret());
       expect(error.code).toBe('platform-credentials-unusable');
       expect(error.message).toContain(`The platform secret platform ${fault}`);
@@ -95,14 +95,14 @@ describe('the platform secret', () => {
   );
 
   test('an outage of Secrets Manager does not make the platform secret unusable', async () => {
-    answer = outage;
+    response = outage;
     expect((await errorOf(readPlatformSecret())).code).toBe('aws-unavailable');
   });
 });
 
 describe('a tenant’s secret', () => {
   test.each(absent)('a tenant’s secret %s is absent', async (_what, said, absence) => {
-    answer = said;
+    response = said;
     expect(await readTenantSecret()).toEqual({
       name: 'tests/tenants/acme/taxify',
       configuration: undefined,
@@ -113,7 +113,7 @@ describe('a tenant’s secret', () => {
   test.each(unusable)(
     'a tenant’s secret %s is unusable, and the log says why',
     async (_what, said, fault) => {
-      answer = said;
+      response = said;
       const error = await errorOf(readTenantSecret());
       expect(error.code).toBe('tenant-credentials-unusable');
       expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
@@ -122,7 +122,7 @@ describe('a tenant’s secret', () => {
   );
 
   test('an outage of Secrets Manager does not make a tenant’s secret unusable', async () => {
-    answer = outage;
+    response = outage;
     expect((await errorOf(readTenantSecret())).code).toBe('aws-unavailable');
   });
 
@@ -140,7 +140,7 @@ describe('a tenant’s secret', () => {
       'is not JSON; it breaks at line 1, column 13: use straight quotes (") in place of curly ones',
     ],
   ])('%s is unusable, and the log says where it is wrong', async (text, fault) => {
-    answer = () => ({ SecretString: text });
+    response = () => ({ SecretString: text });
     const error = await errorOf(readTenantSecret());
     expect(error.code).toBe('tenant-credentials-unusable');
     expect(error.message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
@@ -152,7 +152,7 @@ describe('a tenant’s secret', () => {
       'api.key': 'k',
       'event.poller.configuration': { contacts: { url: '/a', ids: [1, null] } },
     };
-    answer = () => ({ SecretString: JSON.stringify(configuration) });
+    response = () => ({ SecretString: JSON.stringify(configuration) });
     expect(await readTenantSecret()).toEqual({ name: 'tests/tenants/acme/taxify', configuration });
   });
 });

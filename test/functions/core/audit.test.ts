@@ -303,7 +303,7 @@ describe('a missing token', () => {
   });
 });
 
-const listAnswer = (body: object, nextPage?: string) => ({
+const listResponse = (body: object, nextPage?: string) => ({
   effect: 'none' as const,
   outcome: {
     kind: 'status' as const,
@@ -321,7 +321,7 @@ describe('the end of an audit', () => {
 
   test('an audit ends when a page names itself as the next', async () => {
     await provisioned('acme');
-    servers.simulator.faultFor = () => listAnswer([], 'the same again');
+    servers.simulator.faultFor = () => listResponse([], 'the same again');
     expect(await servers.audit()).toMatchObject({ complete: false });
     expect(pagesRequested()).toBe(2);
   });
@@ -337,7 +337,7 @@ describe('the end of an audit', () => {
     await servers.removeAtCloudElements(instanceOf('gone').id);
     const first = { id: instanceOf('acme').id, element: { key: 'taxify' }, tags: instanceOf('acme').tags };
     const pages: InjectedFault[] = [
-      listAnswer([first], 'expires'),
+      listResponse([first], 'expires'),
       { effect: 'none', outcome: { kind: 'status', status: 400 } },
     ];
     servers.simulator.faultFor = ({ operation }) =>
@@ -351,7 +351,7 @@ describe('the end of an audit', () => {
     servers.simulator.faultFor = ({ query }) =>
       query.has('nextPage')
         ? { effect: 'none', outcome: { kind: 'status', status: 400 } }
-        : listAnswer([], 'never good');
+        : listResponse([], 'never good');
     expect(await servers.audit()).toMatchObject({ complete: false, lost: 0 });
     expect(pagesRequested()).toBe(6);
   });

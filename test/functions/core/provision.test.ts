@@ -785,7 +785,7 @@ describe('a commit', () => {
 describe('a write that the SDK sends twice because the first answer was lost', () => {
   test('a claim that the SDK sends twice counts as won', async () => {
     const tenantId = newTenant();
-    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseResponse: true });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(servers.posts()).toBe(1);
     await expectOneActiveInstance(tenantId);
@@ -796,7 +796,7 @@ describe('a write that the SDK sends twice because the first answer was lost', (
     failPost({ effect: 'applied', outcome: { kind: 'delay', ms: 100 } });
     const provisioned = servers.provision(taxify(tenantId));
     await expect.poll(() => servers.posts()).toBe(1);
-    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseResponse: true });
     expect((await provisioned).outcome).toBe('created');
     await expectOneActiveInstance(tenantId);
   });
@@ -807,7 +807,7 @@ describe('a write that the SDK sends twice because the first answer was lost', (
     servers.clock.aheadMs = 1_001;
     // The first write finds the row, the second takes it over.
     servers.failAws({ target: 'DynamoDB_20120810.PutItem', stallMs: 0 });
-    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+    servers.failAws({ target: 'DynamoDB_20120810.PutItem', loseResponse: true });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     await expectOneActiveInstance(tenantId);
   });

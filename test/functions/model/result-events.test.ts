@@ -756,10 +756,10 @@ describe('on the bus', () => {
 
   test('the result of a native event names the provisioned instance', async () => {
     const tenantId = await newTenantWithSecret();
-    const answers = await heard(() =>
+    const responses = await heard(() =>
       service.putEvents(tenantOnboarded(tenantId, { name: 'Shop', tags: ['eu'] })),
     );
-    expect(answers).toEqual([
+    expect(responses).toEqual([
       [
         'element-onboarding',
         'InstanceProvisioned',
@@ -785,8 +785,8 @@ describe('on the bus', () => {
     async (_version, request, source, detailType) => {
       const tenantId = await newTenantWithSecret();
       const Detail = JSON.stringify({ tenantId, tenantRegistrationId: registrationId });
-      const answers = await heard(() => service.putEvents({ ...request, Detail }));
-      expect(answers).toMatchObject([
+      const responses = await heard(() => service.putEvents({ ...request, Detail }));
+      expect(responses).toMatchObject([
         ['element-onboarding', 'InstanceProvisioned', { tenantId }],
         [
           source,
@@ -806,16 +806,16 @@ describe('on the bus', () => {
   test('a request over HTTP has a result without a request', async () => {
     const tenantId = newTenant();
     const body = { element: { key: 'taxify' }, configuration: tenantSecret };
-    const answers = await heard(() => service.post(tenantId, body));
-    expect(answers).toMatchObject([['element-onboarding', 'InstanceProvisioned', { tenantId }]]);
-    expect(answers[0]?.[2]).not.toHaveProperty('request');
+    const responses = await heard(() => service.post(tenantId, body));
+    expect(responses).toMatchObject([['element-onboarding', 'InstanceProvisioned', { tenantId }]]);
+    expect(responses[0]?.[2]).not.toHaveProperty('request');
     expect(await heard(() => service.post(tenantId, body))).toEqual([]);
   });
 
   test('a refusal has a result with its reason, and a toolkit response of failure', async () => {
     const tenantId = newTenant();
-    const answers = await heard(() => service.putEvents(sbt09('sbt_aws_onboardingRequest', tenantId)));
-    expect(answers).toMatchObject([
+    const responses = await heard(() => service.putEvents(sbt09('sbt_aws_onboardingRequest', tenantId)));
+    expect(responses).toMatchObject([
       [
         'element-onboarding',
         'InstanceFailed',
@@ -857,9 +857,9 @@ describe('on the bus', () => {
     const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     const offboarded = eventOf('crm.example', 'TenantOffboarded', { tenantId, ...detail });
-    const answers = await heard(() => service.putEvents(offboarded, offboarded, offboarded));
+    const responses = await heard(() => service.putEvents(offboarded, offboarded, offboarded));
     const sent = (await service.events()).filter((event) => event.source === 'crm.example').slice(-3);
-    const answered = answers.map(([, , { request }]) => request);
+    const answered = responses.map(([, , { request }]) => request);
     expect(answered).toEqual(expect.arrayContaining(sent.map(({ id }) => ({ eventId: id }))));
   });
 
@@ -892,13 +892,13 @@ describe('on the bus', () => {
 
   test.skipIf(isDeployed)('an event that the bus did not accept is published once it does', async () => {
     const tenantId = await newTenantWithSecret();
-    const answers = await heard(async () => {
+    const responses = await heard(async () => {
       await service.putEvents(tenantOnboarded(tenantId));
       const failure = { status: 500, type: 'InternalFailure' };
       // The SDK tries three times in one invocation.
       service.stack.fail({ target: 'AWSEvents.PutEvents', times: 6, ...failure });
     });
-    expect(answers.map(([, detailType]) => detailType)).toEqual(['InstanceProvisioned']);
+    expect(responses.map(([, detailType]) => detailType)).toEqual(['InstanceProvisioned']);
     expect(service.stack.streams.get('publish-results')?.givenUp).toEqual([]);
   });
 

@@ -45,19 +45,19 @@ test('a row that only moves in the index is no change, even if it is unreadable'
 test('an unreadable row that moves and changes holds up later records until it is readable', async () => {
   const [before, after] = moved(written);
   const unreadable = { ...after, tags: { Unheard: 'of' } };
-  const answer = await run(
+  const response = await run(
     record('1', undefined, written),
     record('2', before, unreadable),
     record('3', undefined, written),
   );
-  expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
+  expect(response).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
   expect(told).toEqual([[asWritten]]);
 });
 
 test('a moved row before an unreadable one counts as handled', async () => {
   const unreadable = { ...written, tags: { Unheard: 'of' } };
-  const answer = await run(record('1', ...moved(written)), record('2', undefined, unreadable));
-  expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
+  const response = await run(record('1', ...moved(written)), record('2', undefined, unreadable));
+  expect(response).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });
 });
 
 test('a number beyond double precision is published as written', async () => {

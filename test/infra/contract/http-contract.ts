@@ -1,7 +1,7 @@
 import type { JsonSchema } from '../../../infra/contract/json-schema.ts';
 import type { OperationObject, Response } from '../../../infra/contract/openapi.ts';
 import { openApiDocument } from '../../../infra/contract/openapi.ts';
-import type { Answer } from '../../support/running-service.ts';
+import type { ReceivedResponse } from '../../support/running-service.ts';
 import { closed, createValidator, pointer, type Faults } from './validating.ts';
 
 export const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
@@ -59,18 +59,22 @@ export function readContract() {
     },
 
     /** The parts of a response that the document does not describe. */
-    faultsOfAnswer(operation: Operation, answer: Answer): Faults {
-      const status = String(answer.status);
+    faultsOfResponse(operation: Operation, result: ReceivedResponse): Faults {
+      const status = String(result.status);
       const response = operation.object.responses[status];
       if (!response) return [`status ${status} is not described`];
       return [
-        ...faultsOfHeaders(operation, response, answer),
-        ...faultsOfContent(operation, response, answer),
+        ...faultsOfHeaders(operation, response, result),
+        ...faultsOfContent(operation, response, result),
       ];
     },
   };
 
-  function faultsOfHeaders(operation: Operation, response: Response, { status, headers }: Answer): Faults {
+  function faultsOfHeaders(
+    operation: Operation,
+    response: Response,
+    { status, headers }: ReceivedResponse,
+  ): Faults {
     const undescribed = Object.keys(headers).filter(
       (name) => name !== 'content-type' && !transportHeaders.has(name) && !(name in response.headers),
     );
@@ -92,7 +96,7 @@ export function readContract() {
   function faultsOfContent(
     operation: Operation,
     { content }: Response,
-    { status, headers, text, json }: Answer,
+    { status, headers, text, json }: ReceivedResponse,
   ): Faults {
     if (!content) return text === '' ? [] : ['a body is not described'];
     const mediaType = mediaTypeOf(headers);
@@ -101,6 +105,6 @@ export function readContract() {
   }
 }
 
-export function mediaTypeOf(headers: Answer['headers']): string {
+export function mediaTypeOf(headers: ReceivedResponse['headers']): string {
   return String(headers['content-type']).split(';')[0]?.trim() ?? '';
 }

@@ -1,7 +1,7 @@
 import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import type { InjectedFault, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
-import type { Answer, Service } from '../../support/running-service.ts';
+import type { ReceivedResponse, Service } from '../../support/running-service.ts';
 import { storedName, toStored } from '../../../functions/model/table.ts';
 
 type Path = { tenantId: string; elementKey: string; status?: string };
@@ -12,7 +12,7 @@ export type SendRequest = (
   operationId: string,
   path: Path,
   content?: { body?: Body; contentType?: string },
-) => Promise<Answer>;
+) => Promise<ReceivedResponse>;
 
 const settings = { element: { key: 'taxify' }, configuration: { 'api.key': 'any' } };
 const another = { ...settings, name: 'Another' };

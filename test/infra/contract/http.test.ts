@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { isDeployed } from '../../service/deployed/endpoint.ts';
-import { startService, type Answer, type Service } from '../../support/running-service.ts';
+import { startService, type ReceivedResponse, type Service } from '../../support/running-service.ts';
 import { mediaTypeOf, methods, readContract, type Operation } from './http-contract.ts';
 import { edgeRequestsBy, requestsBy, type FuzzRequest } from './http-fuzz.ts';
 import { createSituations, type SendRequest } from './http-situations.ts';
@@ -27,7 +27,7 @@ test.skipIf(isDeployed)(
         const { operationId, path, body, contentType, injectedFault } = request;
         service.simulator.faultFor = () => injectedFault;
         const operation = contract.operationOf(operationId);
-        const answer = await service.request({
+        const result = await service.request({
           method: operation.method,
           path: pathTo(operation, path),
           ...(body !== undefined && { body, headers: { 'content-type': contentType } }),
@@ -36,10 +36,10 @@ test.skipIf(isDeployed)(
         kinds.add(`${operationId}: ${classification.kind}`);
         const observed = {
           classification,
-          answer: answer.text,
-          undescribed: contract.faultsOfAnswer(operation, answer),
+          result: result.text,
+          undescribed: contract.faultsOfResponse(operation, result),
         };
-        expect({ ...observed, isKept: isKept(classification, request, answer) }).toMatchObject({
+        expect({ ...observed, isKept: isKept(classification, request, result) }).toMatchObject({
           undescribed: [],
           isKept: true,
         });
@@ -65,7 +65,7 @@ test.skipIf(isDeployed)(
       (from: Service): SendRequest =>
       async (operationId, path, { body, contentType = 'application/json' } = {}) => {
         const operation = contract.operationOf(operationId);
-        const answer = await from.request({
+        const result = await from.request({
           method: operation.method,
           path: pathTo(operation, path),
           ...(body !== undefined && {
@@ -73,10 +73,10 @@ test.skipIf(isDeployed)(
             headers: { 'content-type': contentType },
           }),
         });
-        const faults = contract.faultsOfAnswer(operation, answer);
-        if (faults.length > 0) undescribed.push({ operationId, path, faults, answer });
-        met.add(`${operationId} ${answer.status} ${sayingOf(answer)}`);
-        return answer;
+        const faults = contract.faultsOfResponse(operation, result);
+        if (faults.length > 0) undescribed.push({ operationId, path, faults, result });
+        met.add(`${operationId} ${result.status} ${sayingOf(result)}`);
+        return result;
       };
 
     const situations = createSituations(service, asking(service));
@@ -100,20 +100,20 @@ test.skipIf(isDeployed)(
     ]);
 
     expect(undescribed).toEqual([]);
-    expect([...met].toSorted()).toEqual(describedAnswers().toSorted());
+    expect([...met].toSorted()).toEqual(describedResponses().toSorted());
   },
   60_000,
 );
 
 test.skipIf(isDeployed)('an undocumented method is no route', async () => {
-  const answers = await Promise.all(
+  const results = await Promise.all(
     Object.entries(contract.document.paths).flatMap(([path, objects]) =>
       methods
         .filter((method) => !(method.toLowerCase() in objects))
         .map(async (method) => (await service.request({ method, path: path.replaceAll(/[{}]/g, '') })).text),
     ),
   );
-  expect(new Set(answers)).toEqual(new Set(['{"message":"Not Found"}']));
+  expect(new Set(results)).toEqual(new Set(['{"message":"Not Found"}']));
 });
 
 test.skipIf(isDeployed)('a body may have as many bytes as documented', async () => {
@@ -144,7 +144,7 @@ function pathIn(path: string, values: Readonly<Record<string, string>>): string 
 }
 
 /** Identifies the response among those with its status. */
-function sayingOf({ status, headers, json }: Answer): string {
+function sayingOf({ status, headers, json }: ReceivedResponse): string {
   if (status < 400) return 'done';
   return mediaTypeOf(headers) === 'application/json'
     ? 'by the gateway'
@@ -157,7 +157,7 @@ const neverSeen = 'listAllInstances 500 internal';
 /** Responses that the local gateway does not give: it checks no signatures and has no limits. */
 const gatewayOnAwsOnly = new Set(['403', '429', '500', '503']);
 
-function describedAnswers(): string[] {
+function describedResponses(): string[] {
   return contract.operations
     .flatMap(({ object }) =>
       Object.entries(object.responses).flatMap(([status, { content = {} }]) => {
@@ -171,7 +171,7 @@ function describedAnswers(): string[] {
         return sayings.map((saying) => `${object.operationId} ${status} ${saying}`);
       }),
     )
-    .filter((answer) => answer !== neverSeen);
+    .filter((result) => result !== neverSeen);
 }
 
 const problemResponseSchema = z.object({
@@ -208,11 +208,15 @@ const problemSchema = z.object({
   errors: z.optional(z.array(z.object({ detail: z.string() }))),
 });
 
-function isKept(classification: Classification, { path, body = '' }: FuzzRequest, answer: Answer): boolean {
-  const { code, errors = [] } = problemSchema.safeParse(answer.json).data ?? {};
+function isKept(
+  classification: Classification,
+  { path, body = '' }: FuzzRequest,
+  result: ReceivedResponse,
+): boolean {
+  const { code, errors = [] } = problemSchema.safeParse(result.json).data ?? {};
   switch (classification.kind) {
     case 'no-route':
-      return answer.status === 404 && mediaTypeOf(answer.headers) === 'application/json';
+      return result.status === 404 && mediaTypeOf(result.headers) === 'application/json';
     case 'not-json':
       return code === 'unsupported-media-type';
     case 'invalid':

@@ -8,7 +8,7 @@ type Event = APIGatewayProxyEventV2WithIAMAuthorizer;
 
 const events: { name: string; event: Event }[] = [];
 const logs: string[] = [];
-let answer: (event: Event) => unknown = () => ({ statusCode: 204 });
+let result: (event: Event) => unknown = () => ({ statusCode: 204 });
 
 let gateway: Awaited<ReturnType<typeof startGateway>>;
 beforeAll(async () => {
@@ -21,7 +21,7 @@ beforeAll(async () => {
     ]),
     invoke: async (name, event) => {
       events.push({ name, event });
-      return await answer(event);
+      return await result(event);
     },
     timeoutMs: 100,
     onLog: (name, line) => logs.push(`${name}: ${line}`),
@@ -31,7 +31,7 @@ afterAll(() => gateway.stop());
 beforeEach(() => {
   events.length = 0;
   logs.length = 0;
-  answer = () => ({ statusCode: 204 });
+  result = () => ({ statusCode: 204 });
 });
 
 /** Sends the path unchanged, which fetch would normalize. */
@@ -183,7 +183,7 @@ describe('what no function sees', () => {
 
 describe('the response', () => {
   test('the response is that of the function', async () => {
-    answer = () => ({
+    result = () => ({
       statusCode: 201,
       headers: { 'Content-Type': 'application/problem+json', 'X-Number': 7 },
       cookies: ['a=1', 'b=2; Secure'],
@@ -202,7 +202,7 @@ describe('the response', () => {
   });
 
   test('the response is decoded when the function says so, and plain text without a content type', async () => {
-    answer = () => ({
+    result = () => ({
       statusCode: 200,
       body: Buffer.from('decoded').toString('base64'),
       isBase64Encoded: true,
@@ -213,7 +213,7 @@ describe('the response', () => {
   });
 
   test('a function’s value without a status is the body, as JSON', async () => {
-    answer = () => ({ hello: 'world' });
+    result = () => ({ hello: 'world' });
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 200, body: '{"hello":"world"}' });
     expect(response.headers['content-type']).toBe('application/json');
@@ -224,20 +224,20 @@ describe('the response', () => {
     ['answers a status that is none', () => ({ statusCode: '201 Created' })],
     ['answers a body that is no text', () => ({ statusCode: 200, body: { not: 'text' } })],
   ])('the response is an internal server error when the function %s', async (_, fails) => {
-    answer = fails;
+    result = fails;
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 500, body: '{"message":"Internal Server Error"}' });
   });
 
   test('the response is service unavailable when the function times out', async () => {
-    answer = () => new Promise(() => {});
+    result = () => new Promise(() => {});
     const response = await send('GET', '/status');
     expect(response).toMatchObject({ status: 503, body: '{"message":"Service Unavailable"}' });
     expect(logs).toEqual(['status: GET /status got no response from status: it took longer than 100 ms']);
   });
 
   test('the reason for replacing an unreadable response is in the log', async () => {
-    answer = () => ({ statusCode: 'created' });
+    result = () => ({ statusCode: 'created' });
     expect(await send('GET', '/status')).toMatchObject({ status: 500 });
     expect(logs).toEqual([
       'status: GET /status got no response from status: it did not return an HTTP response',

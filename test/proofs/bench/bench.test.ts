@@ -43,7 +43,7 @@ test('every function, the peer and a bare handler are cold-started, each measuri
     ['peer provision-instance', 'peer read-token', 'bare handler', ...Object.keys(triggers)].toSorted(),
   );
   const [peer, , bare] = cold;
-  expect(peer?.ofPeer).toEqual({ bundleBytes: 1, firstAnswerMs: 1, cpuMs: 1, peakBytes: 1 });
+  expect(peer?.ofPeer).toEqual({ bundleBytes: 1, firstResponseMs: 1, cpuMs: 1, peakBytes: 1 });
   // Processes that reported the memory of their parent would have equal figures.
   expect(bare?.cost.peakBytes).toBeLessThan(ballast.length);
   expect(bare?.ofPeer.peakBytes).toBeLessThan(0.8);

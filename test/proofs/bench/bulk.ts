@@ -4,7 +4,7 @@ import { listEvent, queueEvent, scheduledEvent } from './events.ts';
 import { countEach, median } from './statistics.ts';
 import type { OpenSite, Workshop } from './workshop.ts';
 
-/** As deployed: the number of containers at once, and of messages at once in each. */
+/** As deployed: the number of execution environments at once, and of messages at once in each. */
 const { batchSize, maxConcurrency } = triggers['onboard-tenants'].queue;
 const concurrency = batchSize * maxConcurrency;
 
@@ -27,15 +27,15 @@ export async function measureThroughput(
   { latencyMs, batchesEach }: { latencyMs: number; batchesEach: number },
 ): Promise<Throughput> {
   await using site = await workshop.openSite();
-  await using containers = new AsyncDisposableStack();
+  await using environments = new AsyncDisposableStack();
   const pool = await Promise.all(
     Array.from({ length: maxConcurrency }, async () =>
-      containers.use(await workshop.startWarm(site.ours('onboard-tenants'))),
+      environments.use(await workshop.startWarm(site.ours('onboard-tenants'))),
     ),
   );
   const tenants = tenantsFor(site);
   // Warm-up: cold starts and compilation are measured elsewhere.
-  for (const container of pool) await container.run([tenants.batch(), tenants.batch(), tenants.batch()]);
+  for (const environment of pool) await environment.run([tenants.batch(), tenants.batch(), tenants.batch()]);
 
   site.simulator.latencyMs = latencyMs;
   const batches = Array.from({ length: maxConcurrency * batchesEach }, () => tenants.batch());
@@ -44,9 +44,9 @@ export async function measureThroughput(
   const serversBefore = process.cpuUsage();
   const startedAt = performance.now();
   await Promise.all(
-    pool.map(async (container) => {
+    pool.map(async (environment) => {
       for (let batch = batches.pop(); batch; batch = batches.pop()) {
-        const run = await container.run([batch]);
+        const run = await environment.run([batch]);
         cpuMs += run.cpuMs;
       }
     }),
@@ -67,7 +67,7 @@ export async function measureThroughput(
 }
 
 export type GrowthStep = {
-  /** Onboarded so far by this one container. */
+  /** Onboarded so far by this one execution environment. */
   tenants: number;
   /** For the tenants since the previous step. */
   msPerTenant: number;
@@ -83,7 +83,7 @@ export type Growth = {
   requests: { what: string; ms: number; calls: Record<string, number> }[];
 };
 
-/** One container onboards more and more tenants, then a few of them are listed and reconciled. */
+/** One execution environment onboards more and more tenants, then a few of them are listed and reconciled. */
 export async function measureGrowth(
   workshop: Workshop,
   { steps, onTenants }: { steps: readonly number[]; onTenants: (done: number, of: number) => void },
@@ -92,7 +92,7 @@ export async function measureGrowth(
   const tenants = tenantsFor(site);
   const measured: GrowthStep[] = [];
   {
-    await using container = await workshop.startWarm(site.ours('onboard-tenants'));
+    await using environment = await workshop.startWarm(site.ours('onboard-tenants'));
     let done = 0;
     for (const step of steps) {
       let ms = 0;
@@ -101,7 +101,7 @@ export async function measureGrowth(
       const from = done;
       while (done < step) {
         const events = Array.from({ length: Math.min(10, (step - done) / batchSize) }, () => tenants.batch());
-        const run = await container.run(events);
+        const run = await environment.run(events);
         ms += run.latenciesMs.reduce((sum, each) => sum + each, 0);
         cpuMs += run.cpuMs;
         ({ rssBytes } = run);
@@ -109,7 +109,7 @@ export async function measureGrowth(
         site.forgetRequests();
         onTenants(done, steps.at(-1) ?? 0);
       }
-      const { heapBytes } = await container.run([]);
+      const { heapBytes } = await environment.run([]);
       const count = done - from;
       measured.push({
         tenants: done,

@@ -17,7 +17,7 @@ import { bytesOf, type OpenSite, type Workshop } from './workshop.ts';
 type Cost = {
   bundleBytes: number;
   /** From before the import to after the first response. */
-  firstAnswerMs: number;
+  firstResponseMs: number;
   /** Of the whole process, from its start. */
   cpuMs: number;
   peakBytes: number;
@@ -55,7 +55,7 @@ export async function measureCold(
       const own = runs[index] ?? [];
       const cost: Cost = {
         bundleBytes: await bytesOf(subject.file),
-        firstAnswerMs: median(own.map(({ ms }) => ms)),
+        firstResponseMs: median(own.map(({ ms }) => ms)),
         cpuMs: median(own.map(({ cpuMs }) => cpuMs)),
         peakBytes: median(own.map(({ peakBytes }) => peakBytes)),
       };
@@ -77,7 +77,7 @@ export async function measureCold(
 
 const shareOf = (cost: Cost, whole: Cost): Cost => ({
   bundleBytes: cost.bundleBytes / whole.bundleBytes,
-  firstAnswerMs: cost.firstAnswerMs / whole.firstAnswerMs,
+  firstResponseMs: cost.firstResponseMs / whole.firstResponseMs,
   cpuMs: cost.cpuMs / whole.cpuMs,
   peakBytes: cost.peakBytes / whole.peakBytes,
 });

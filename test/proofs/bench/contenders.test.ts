@@ -8,7 +8,7 @@ import { type FunctionName, triggers } from '../../../functions/triggers.ts';
 import { bundleOptions, replacements, replacing, sourceOf } from '../../../infra/bundle.ts';
 import { bundleBudgetsBytes } from './budgets.ts';
 import { provisionEvent, queueEvent, readTokenEvent } from './events.ts';
-import type { Container } from './processes.ts';
+import type { ExecutionEnvironment } from './processes.ts';
 import { countEach } from './statistics.ts';
 import { bytesOf, openWorkshop, type OpenSite, type Workshop } from './workshop.ts';
 
@@ -24,9 +24,9 @@ afterAll(async () => {
 });
 
 /** All calls that the function makes for one request, by name. */
-async function callsOf(container: Container, event: unknown): Promise<Record<string, number>> {
+async function callsOf(environment: ExecutionEnvironment, event: unknown): Promise<Record<string, number>> {
   site.forgetRequests();
-  await container.run([event]);
+  await environment.run([event]);
   return countEach([...site.requests, ...site.simulator.requests.map(({ operation }) => operation ?? '')]);
 }
 
@@ -36,19 +36,19 @@ const readSecret = 'secretsmanager.GetSecretValue';
 const fresh = { 'POST /instances': 1, [putItem]: 2, 'TrentService.Encrypt': 1 };
 
 test('a fresh provisioning is one POST /instances, two DynamoDB writes, no read and one KMS call', async () => {
-  await using container = await workshop.startWarm(site.ours('provision-instance'));
-  // The platform secret is read once per container.
-  expect(await callsOf(container, provisionEvent('first'))).toEqual({ ...fresh, [readSecret]: 1 });
-  expect(await callsOf(container, provisionEvent('second'))).toEqual(fresh);
+  await using environment = await workshop.startWarm(site.ours('provision-instance'));
+  // The platform secret is read once per execution environment.
+  expect(await callsOf(environment, provisionEvent('first'))).toEqual({ ...fresh, [readSecret]: 1 });
+  expect(await callsOf(environment, provisionEvent('second'))).toEqual(fresh);
 });
 
 test('a repeat is one DynamoDB call and nothing else', async () => {
-  await using container = await workshop.startWarm(site.ours('provision-instance'));
-  await container.run([provisionEvent('repeated')]);
+  await using environment = await workshop.startWarm(site.ours('provision-instance'));
+  await environment.run([provisionEvent('repeated')]);
   // Unlike DynamoDB, the embedded one does not return the old item with a refused write, so it is read here.
   const repeat = { [putItem]: 1, [getItem]: 1 };
-  expect(await callsOf(container, provisionEvent('repeated'))).toEqual(repeat);
-  // Also in a container that has read no secret yet.
+  expect(await callsOf(environment, provisionEvent('repeated'))).toEqual(repeat);
+  // Also in an execution environment that has read no secret yet.
   await using another = await workshop.startWarm(site.ours('provision-instance'));
   expect(await callsOf(another, provisionEvent('repeated'))).toEqual(repeat);
 });
@@ -56,17 +56,17 @@ test('a repeat is one DynamoDB call and nothing else', async () => {
 test('a token read is one read and one KMS call', async () => {
   await using provisioning = await workshop.startWarm(site.ours('provision-instance'));
   await provisioning.run([provisionEvent('read')]);
-  await using container = await workshop.startWarm(site.ours('read-token'));
+  await using environment = await workshop.startWarm(site.ours('read-token'));
   const read = { [getItem]: 1, 'TrentService.Decrypt': 1 };
-  expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
-  expect(await callsOf(container, readTokenEvent('read'))).toEqual(read);
+  expect(await callsOf(environment, readTokenEvent('read'))).toEqual(read);
+  expect(await callsOf(environment, readTokenEvent('read'))).toEqual(read);
 });
 
 test('a batch of events costs the sum of its tenants, plus one secret and one tombstone each', async () => {
-  await using container = await workshop.startWarm(site.ours('onboard-tenants'));
+  await using environment = await workshop.startWarm(site.ours('onboard-tenants'));
   const tenantIds = ['one', 'two', 'three'];
   for (const tenantId of tenantIds) site.putTenantSecret(tenantId);
-  expect(await callsOf(container, queueEvent('TenantOnboarded', tenantIds))).toEqual({
+  expect(await callsOf(environment, queueEvent('TenantOnboarded', tenantIds))).toEqual({
     'POST /instances': 3,
     [getItem]: 3,
     [putItem]: 6,
@@ -104,30 +104,30 @@ test.for(replaced)('a bundle works without the replacement of %s', async (name) 
   await expect(workshop.startCold({ file, environment }, event)).resolves.toBeDefined();
 });
 
-const answerSchema = z.object({ body: z.string() });
-const bodyOf = (answer: unknown): unknown => JSON.parse(answerSchema.parse(answer).body);
+const responseSchema = z.object({ body: z.string() });
+const bodyOf = (response: unknown): unknown => JSON.parse(responseSchema.parse(response).body);
 
 test('the peer provisions an instance, answers a repeat without another, and hands out its token', async () => {
   await using provisioning = await workshop.startWarm(site.peer('provision-instance'));
-  const { answers } = await provisioning.run([provisionEvent('acme'), provisionEvent('acme')]);
+  const { responses } = await provisioning.run([provisionEvent('acme'), provisionEvent('acme')]);
   const [instance, ...others] = site.simulator.instances.filter(({ tags }) => tags.includes('tenant:acme'));
   expect(others).toEqual([]);
   expect(instance).toMatchObject({ element: { key: 'taxify' }, configuration: { 'api.key': 'any' } });
-  expect(answers[0]).toMatchObject({ statusCode: 201 });
-  for (const answer of answers) {
-    expect(bodyOf(answer)).toMatchObject({
+  expect(responses[0]).toMatchObject({ statusCode: 201 });
+  for (const response of responses) {
+    expect(bodyOf(response)).toMatchObject({
       tenantId: 'acme',
       element: { key: 'taxify' },
       id: instance?.id,
       name: 'Bench',
       status: 'active',
     });
-    expect(JSON.stringify(answer)).not.toContain(instance?.token);
+    expect(JSON.stringify(response)).not.toContain(instance?.token);
   }
 
   await using reading = await workshop.startWarm(site.peer('read-token'));
   const read = await reading.run([readTokenEvent('acme')]);
-  expect(bodyOf(read.answers[0])).toMatchObject({
+  expect(bodyOf(read.responses[0])).toMatchObject({
     tenantId: 'acme',
     id: instance?.id,
     token: instance?.token,

@@ -10,21 +10,21 @@ const coldSchema = z.object({
   ms: z.number(),
   cpuMs: z.number(),
   peakBytes: z.number(),
-  answer: z.optional(z.unknown()),
+  response: z.optional(z.unknown()),
 });
 export type ColdRun = Omit<z.infer<typeof coldSchema>, 'answer'>;
 
 const warmSchema = z.object({
   latenciesMs: z.array(z.number()),
   cpuMs: z.number(),
-  answers: z.array(z.unknown()),
+  responses: z.array(z.unknown()),
   peakBytes: z.number(),
   rssBytes: z.number(),
   heapBytes: z.number(),
 });
 export type WarmRun = z.infer<typeof warmSchema>;
 
-export type Container = Awaited<ReturnType<typeof startContainer>>;
+export type ExecutionEnvironment = Awaited<ReturnType<typeof startEnvironment>>;
 
 /**
  * Flags with the shares of the function's memory that the start script of Lambda's Node runtime sets, a tenth for the
@@ -58,16 +58,16 @@ export function createProcesses({ coldFile, warmFile }: { coldFile: string; warm
       if (child.exitCode !== 0 || !report) {
         throw new Error(`${file} did not answer: ${Buffer.concat(complaint ?? []).toString()}`);
       }
-      const { answer, ...run } = coldSchema.parse(JSON.parse(Buffer.concat(report).toString()));
-      assertGood(answer, file);
+      const { response, ...run } = coldSchema.parse(JSON.parse(Buffer.concat(report).toString()));
+      assertGood(response, file);
       return run;
     },
 
-    startWarm: (subject: Subject) => startContainer(warmFile, subject),
+    startWarm: (subject: Subject) => startEnvironment(warmFile, subject),
   };
 }
 
-async function startContainer(warmFile: string, { file, environment }: Subject) {
+async function startEnvironment(warmFile: string, { file, environment }: Subject) {
   const child = fork(warmFile, [pathToFileURL(file).href], {
     env: environment,
     execArgv: flagsFor(environment),
@@ -93,7 +93,7 @@ async function startContainer(warmFile: string, { file, environment }: Subject) 
       const answered = message();
       child.send(events);
       const run = warmSchema.parse(await answered);
-      for (const answer of run.answers) assertGood(answer, file);
+      for (const response of run.responses) assertGood(response, file);
       return run;
     },
 
@@ -105,13 +105,13 @@ async function startContainer(warmFile: string, { file, environment }: Subject) 
 }
 
 /** Figures of failed HTTP responses and of batches with failed messages are meaningless. */
-const badAnswers = z.union([
+const badResponses = z.union([
   z.object({ statusCode: z.number().check(z.gte(202)), body: z.optional(z.string()) }),
   z.object({ batchItemFailures: z.array(z.unknown()).check(z.minLength(1)) }),
 ]);
 
-function assertGood(answer: unknown, file: string): void {
-  if (!badAnswers.safeParse(answer).success) return;
-  const statusOnly = z.object({ statusCode: z.literal(204) }).safeParse(answer).success;
-  if (!statusOnly) throw new Error(`${file} answered ${JSON.stringify(answer)}`);
+function assertGood(response: unknown, file: string): void {
+  if (!badResponses.safeParse(response).success) return;
+  const statusOnly = z.object({ statusCode: z.literal(204) }).safeParse(response).success;
+  if (!statusOnly) throw new Error(`${file} answered ${JSON.stringify(response)}`);
 }

@@ -24,9 +24,9 @@ const coldTable = (rows: readonly ColdFigures[]): string =>
     rows.map(({ name, cost, ofPeer, ofPeerRead }) => [
       name,
       `${(cost.bundleBytes / 1_000).toFixed(0)} KB`,
-      milliseconds(cost.firstAnswerMs),
-      share(ofPeer.firstAnswerMs),
-      share(ofPeerRead.firstAnswerMs),
+      milliseconds(cost.firstResponseMs),
+      share(ofPeer.firstResponseMs),
+      share(ofPeerRead.firstResponseMs),
       milliseconds(cost.cpuMs),
       share(ofPeer.cpuMs),
       megabytes(cost.peakBytes),
@@ -54,7 +54,7 @@ const warmTable = (rows: readonly WarmFigures[]): string =>
 
 const throughputTable = (rows: readonly Throughput[]): string =>
   table(
-    'Queue: tenants onboarded per second, with batches and containers as deployed',
+    'Queue: tenants onboarded per second, with batches and concurrency as deployed',
     ['Cloud Elements takes', 'tenants', 'per second', 'ideal', 'of ideal', 'CPU per tenant', 'machine busy'],
     rows.map(({ latencyMs, tenants, perSecond, idealPerSecond, ofIdeal, cpuMsPerTenant, machineShare }) => [
       `${latencyMs} ms`,
@@ -69,7 +69,7 @@ const throughputTable = (rows: readonly Throughput[]): string =>
 
 const growthTable = ({ steps }: Growth): string =>
   table(
-    'Queue: one container and more and more tenants, Cloud Elements at once',
+    'Queue: one execution environment and more and more tenants, Cloud Elements at once',
     ['tenants', 'time per tenant', 'CPU per tenant', 'memory', 'heap in use'],
     steps.map(({ tenants, msPerTenant, cpuMsPerTenant, rssBytes, heapBytes }) => [
       count(tenants),

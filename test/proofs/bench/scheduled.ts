@@ -57,11 +57,11 @@ export async function measureAudit(
     });
     await site.putRows(rows);
   }
-  await using container = await workshop.startWarm(site.ours('audit-instances'));
-  // Awaited here, because returning disposes of the container.
+  await using environment = await workshop.startWarm(site.ours('audit-instances'));
+  // Awaited here, because returning disposes of the execution environment.
   return await measured(
     site,
-    container,
+    environment,
     `audit of ${instances.toLocaleString('en')}, ${latencyMs} ms`,
     latencyMs,
   );
@@ -79,24 +79,24 @@ export async function measureReconciler(
     return { ...row, checkAt: 1 + index, unsettled: index % 2 === 0 ? 'first' : 'later' };
   });
   await site.putRows(rows);
-  await using container = await workshop.startWarm(site.ours('reconcile-instances'));
+  await using environment = await workshop.startWarm(site.ours('reconcile-instances'));
   if (latencyMs === undefined) {
     site.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'stall' } });
   }
   const how = latencyMs === undefined ? 'no answer' : `${latencyMs} ms`;
-  // Awaited here, because returning disposes of the container.
-  return await measured(site, container, `reconciler, ${how}`, latencyMs ?? 0);
+  // Awaited here, because returning disposes of the execution environment.
+  return await measured(site, environment, `reconciler, ${how}`, latencyMs ?? 0);
 }
 
 async function measured(
   site: OpenSite,
-  container: Awaited<ReturnType<Workshop['startWarm']>>,
+  environment: Awaited<ReturnType<Workshop['startWarm']>>,
   what: string,
   latencyMs: number,
 ): Promise<ScheduledRun> {
   site.requests.length = 0;
   site.simulator.latencyMs = latencyMs;
-  const { latenciesMs, peakBytes } = await container.run([scheduledEvent()]);
+  const { latenciesMs, peakBytes } = await environment.run([scheduledEvent()]);
   const calls = [
     ...site.requests.map((target) => target.replace(/^.*\./, '')),
     ...site.simulator.requests.map(({ operation }) => operation ?? 'unknown'),

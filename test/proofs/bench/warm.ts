@@ -1,5 +1,5 @@
 import { provisionEvent, readTokenEvent } from './events.ts';
-import type { Container } from './processes.ts';
+import type { ExecutionEnvironment } from './processes.ts';
 import { quantile } from './statistics.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -30,14 +30,14 @@ export async function measureWarm(
 
   async function compare(
     request: WarmFigures['request'],
-    { peer, ours }: Record<'peer' | 'ours', Container>,
+    { peer, ours }: Record<'peer' | 'ours', ExecutionEnvironment>,
     eventOf: (call: number) => unknown,
   ): Promise<WarmFigures> {
     const perBlock = Math.ceil(calls / blocks);
     const warmUpCalls = Math.min(calls, maxWarmUpCalls);
     let call = 0;
-    const run = (container: Container, count: number) =>
-      container.run(Array.from({ length: count }, (_, index) => eventOf(call + index)));
+    const run = (environment: ExecutionEnvironment, count: number) =>
+      environment.run(Array.from({ length: count }, (_, index) => eventOf(call + index)));
     await run(peer, warmUpCalls);
     await run(ours, warmUpCalls);
     call += warmUpCalls;

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Random } from '../../support/seeded-random.ts';
 
-export type Answer = { status: number; json: unknown };
+export type ReceivedResponse = { status: number; json: unknown };
 
 /** Periods are about a tenth of the deployed ones, so a second of `Retry-After` is a tenth, too. */
 const scaledSecondMs = 100;
@@ -28,13 +28,13 @@ export function createClient({
   return { ask, askOnce, abandonedEnd, pollUntil, pause };
 
   /** Repeats a request, with backoff and `Retry-After`, until the response is final. */
-  async function ask(method: string, path: string, body?: object): Promise<Answer> {
+  async function ask(method: string, path: string, body?: object): Promise<ReceivedResponse> {
     for (let tries = 0; ; tries++) {
       if (tries > 0) count('repeats');
-      const answer = await askOnce(method, path, body);
-      if (answer && isFinal(answer)) return answer;
+      const result = await askOnce(method, path, body);
+      if (result && isFinal(result)) return result;
       const backOffMs = Math.min(100 * 2 ** tries, 800);
-      const retryAfterMs = Number(answer?.retryAfter ?? 0) * scaledSecondMs;
+      const retryAfterMs = Number(result?.retryAfter ?? 0) * scaledSecondMs;
       await pause(Math.max(retryAfterMs, random.between(backOffMs / 2, backOffMs)), `${method} ${path}`);
     }
   }
@@ -44,7 +44,7 @@ export function createClient({
     method: string,
     path: string,
     body?: object,
-  ): Promise<(Answer & { retryAfter: string | null }) | undefined> {
+  ): Promise<(ReceivedResponse & { retryAfter: string | null }) | undefined> {
     count('requests');
     const request = send(method, path, body);
     underWay.add(request);
@@ -71,10 +71,10 @@ export function createClient({
     await Promise.allSettled(underWay);
   }
 
-  async function pollUntil(path: string, isSo: (answer: Answer) => boolean): Promise<void> {
+  async function pollUntil(path: string, isSo: (result: ReceivedResponse) => boolean): Promise<void> {
     for (;;) {
-      const answer = await askOnce('GET', path);
-      if (answer && isSo(answer)) return;
+      const result = await askOnce('GET', path);
+      if (result && isSo(result)) return;
       await pause(random.between(250, 500), `GET ${path}`);
     }
   }
@@ -86,4 +86,4 @@ export function createClient({
 }
 
 /** Not final are 202, a 409 during another request, and server errors. */
-const isFinal = ({ status }: Answer): boolean => status < 500 && status !== 202 && status !== 409;
+const isFinal = ({ status }: ReceivedResponse): boolean => status < 500 && status !== 202 && status !== 409;

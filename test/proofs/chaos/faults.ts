@@ -80,7 +80,7 @@ export const lateList = 'late list';
 
 type AwsKind = { name: string; injectedFault: AwsFault };
 export const awsFaults: readonly [AwsKind, ...AwsKind[]] = [
-  { name: 'AWS: done, answer lost', injectedFault: { loseAnswer: true } },
+  { name: 'AWS: done, answer lost', injectedFault: { loseResponse: true } },
   { name: 'AWS: not done, reset', injectedFault: { reset: true } },
   { name: 'AWS: not done, 500', injectedFault: { status: 500, type: 'InternalServerError' } },
 ];

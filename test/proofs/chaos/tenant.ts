@@ -122,9 +122,9 @@ export async function live(
   }
 
   async function useToken(): Promise<void> {
-    const answer = await client.ask('GET', `${path}/taxify/token`);
-    expectStatus(answer, [200]);
-    life.token = tokenSchema.parse(answer.json);
+    const response = await client.ask('GET', `${path}/taxify/token`);
+    expectStatus(response, [200]);
+    life.token = tokenSchema.parse(response.json);
   }
 
   async function change(): Promise<void> {

@@ -58,7 +58,7 @@ export function makeTrouble(stack: LocalStack, seed: number) {
   };
   stack.failEach(({ signer }) => {
     if (fate.chance(fatalShare)) {
-      if (fate.chance(0.5)) return { loseAnswer: () => kill(signer) };
+      if (fate.chance(0.5)) return { loseResponse: () => kill(signer) };
       kill(signer);
       return { reset: true };
     }

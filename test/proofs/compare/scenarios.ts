@@ -29,7 +29,7 @@ type Stage = {
   requestAndEnd: () => Promise<void>;
   passTime: (ms: number) => Promise<void>;
   /** The next creates take effect, with this fault in place of their response. */
-  breakAnswer: (outcome: Fault['outcome'], times?: number) => void;
+  breakResponse: (outcome: Fault['outcome'], times?: number) => void;
   /** The first write of the next invocation succeeds; the second, after the create, fails with every retry. */
   failSecondWrite: () => void;
 };
@@ -52,16 +52,16 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     title: 'created, the answer lost; asked again',
-    play: async ({ breakAnswer, request, retry }) => {
-      breakAnswer({ kind: 'reset' });
+    play: async ({ breakResponse, request, retry }) => {
+      breakResponse({ kind: 'reset' });
       await request();
       await retry();
     },
   },
   {
     title: 'created, no answer in time, twice; asked again',
-    play: async ({ breakAnswer, request, retry }) => {
-      breakAnswer({ kind: 'stall' }, 2);
+    play: async ({ breakResponse, request, retry }) => {
+      breakResponse({ kind: 'stall' }, 2);
       await request();
       await retry();
       await retry();
@@ -69,8 +69,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     title: 'created, then 502; delivered five times',
-    play: async ({ breakAnswer, request, retry }) => {
-      breakAnswer({ kind: 'status', status: 502, body: '<html>Bad gateway</html>' }, 5);
+    play: async ({ breakResponse, request, retry }) => {
+      breakResponse({ kind: 'status', status: 502, body: '<html>Bad gateway</html>' }, 5);
       await request();
       for (let deliveries = 1; deliveries < 5; deliveries++) await retry();
     },
@@ -120,9 +120,9 @@ export async function openTheatre(name: ContenderName) {
 
   function stageFor(tenantId: string): Stage {
     async function request(): Promise<void> {
-      using container = contender.open(site);
+      using environment = contender.open(site);
       // A failed delivery is normal for a queue, which will deliver the message again.
-      await container.onboard(tenantId).catch(() => {});
+      await environment.onboard(tenantId).catch(() => {});
     }
     return {
       request,
@@ -154,7 +154,7 @@ export async function openTheatre(name: ContenderName) {
         await worker.terminate();
         simulator.reset();
       },
-      breakAnswer(outcome, times = 1) {
+      breakResponse(outcome, times = 1) {
         simulator.fail({ on: 'POST /instances', effect: 'applied', outcome, times });
       },
       failSecondWrite() {
@@ -171,8 +171,8 @@ export async function openTheatre(name: ContenderName) {
   }
 
   async function resultOf(tenantId: string): Promise<Result> {
-    using container = contender.open(site);
-    const token = await container.storedToken(tenantId);
+    using environment = contender.open(site);
+    const token = await environment.storedToken(tenantId);
     const live = simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
     return { instances: live.length, token: describeToken(token, live) };
   }

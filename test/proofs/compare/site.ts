@@ -37,13 +37,13 @@ export type Site = {
 export type Contender = {
   /** Creates the contender's own resources on the site. */
   prepare(site: Site): Promise<void>;
-  /** Opens a separate container, with empty caches. */
-  open(site: Site): Container;
+  /** Opens a separate execution environment, with empty caches. */
+  open(site: Site): ExecutionEnvironment;
   /** Lets time pass for this contender. */
   passTime(site: Site, ms: number): Promise<void>;
 };
 
-export type Container = Disposable & {
+export type ExecutionEnvironment = Disposable & {
   /** One delivery of the request to onboard the tenant; rejects when the queue should deliver it again. */
   onboard(tenantId: string): Promise<unknown>;
   storedToken(tenantId: string): Promise<string | undefined>;

@@ -15,14 +15,14 @@ const detailSchema = z.object({
 const streamed: readonly string[] = triggers['publish-results'].stream.after.status;
 
 /** The message is redelivered, or its event is ignored. */
-const isWithoutAnswer = (outcome: string): boolean =>
+const isWithoutResponse = (outcome: string): boolean =>
   ['in-progress', 'waiting-for-secret', 'outdated'].includes(outcome);
 
 /** Checks that every event is answered through the table's stream, and that results have distinct revisions. */
 export function createResultsWitness({ report }: { report: (what: string) => void }) {
   /** The results of all writes, in order. */
   const results: Result[] = [];
-  const answers = new Set<string>();
+  const responses = new Set<string>();
   const revisions = new Map<string, number>();
   const acknowledged = new Set<string>();
   const offboardings = new Set<string>();
@@ -44,7 +44,7 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
       else if (revision === undefined) report(`${detailType} of ${source} has no revision`);
       else if (revision <= last) report(`${detailType} of ${key} has revision ${revision} after ${last}`);
       if (revision !== undefined) revisions.set(key, Math.max(revision, revisions.get(key) ?? revision));
-      if (request) answers.add(request.eventId);
+      if (request) responses.add(request.eventId);
     }
     return isGone;
   }
@@ -52,7 +52,7 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
   /** @returns whether the response says that the tenant is gone */
   function answersToolkit(detailType: string, registration: string): boolean {
     const isRemoval = detailType === 'sbt_aws_deprovisionSuccess';
-    answers.add(`${isRemoval ? 'remove' : 'provision'} ${registration}`);
+    responses.add(`${isRemoval ? 'remove' : 'provision'} ${registration}`);
     if (isRemoval && !offboardings.has(registration)) {
       report(`${detailType} for ${registration}, which did not request it`);
     }
@@ -67,18 +67,19 @@ export function createResultsWitness({ report }: { report: (what: string) => voi
   /** An event whose message does not come again has its answer; an ignored one has none. */
   function ends({ kind, message }: Requested, told: Told): void {
     if (!message) return;
-    if ('code' in told ? told.isRetryable : isWithoutAnswer(told.outcome)) return;
+    if ('code' in told ? told.isRetryable : isWithoutResponse(told.outcome)) return;
     acknowledged.add(message.event.id);
     if (message.event.registration !== undefined) acknowledged.add(`${kind} ${message.event.registration}`);
   }
 
   function settled(): void {
-    for (const id of acknowledged) if (!answers.has(id)) report(`${id} was acknowledged and never answered`);
+    for (const id of acknowledged)
+      if (!responses.has(id)) report(`${id} was acknowledged and never answered`);
   }
 
   const state = () =>
     [
-      [...answers].join(),
+      [...responses].join(),
       [...acknowledged].join(),
       ...[...revisions].map(([key, revision]) => `${key} ${revision}`),
     ].join('\n');

@@ -177,13 +177,13 @@ export function createWitness({
     if (invocation.pending.length > 0) report(`${invocation.name} has returned and is still at work`);
     const what = requested.get(invocation.name);
     if (!what) return;
-    if (row && 'outcome' in told) answers(told.outcome, row);
+    if (row && 'outcome' in told) responses(told.outcome, row);
     keysAreKept();
     removals.ends(invocation, what, told);
     results.ends(what, told);
   }
 
-  function answers(
+  function responses(
     outcome: string,
     row: Pick<InstanceRow, keyof InstanceKey | 'status' | 'instanceId'>,
   ): void {

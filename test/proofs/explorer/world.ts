@@ -142,10 +142,10 @@ export function createWorld({
     const { promise, resolve } = Promise.withResolvers<T>();
     const timesOutAt = trueMs + made.timeoutMs;
 
-    const tell = (label: string, answer: () => Promise<T>): void => {
+    const tell = (label: string, response: () => Promise<T>): void => {
       forget(invocation, pending);
       note(`${invocation.name}: ${label}`);
-      const told = answer();
+      const told = response();
       if (remembers) remember(invocation, label, told);
       resolve(told);
     };
@@ -176,12 +176,12 @@ export function createWorld({
           invocation.isFresh = false;
         },
       };
-      const answerLater = (how: string, isThere: () => boolean): void => {
+      const respondLater = (how: string, isThere: () => boolean): void => {
         left.delay -= 1;
         note(`${invocation.name}: ${made.label}, ${how}`);
         const [best] = made.ways;
         if (!best || !('tell' in best)) throw new TypeError('a call has no good way');
-        const answer = best.tell();
+        const response = best.tell();
         const arrival = `${made.label}, the answer arrives`;
         invocation.isFresh = false;
         pending.isSlow = true;
@@ -193,32 +193,32 @@ export function createWorld({
                 {
                   label: `${invocation.name}: ${arrival}`,
                   weight: 3,
-                  take: () => tell(arrival, () => answer),
+                  take: () => tell(arrival, () => response),
                 },
               ]
             : [];
         // The outcome is decided already, but not yet delivered.
-        answer.then(
+        response.then(
           (value) => (pending.phase = `slow answer ${JSON.stringify(value)}`),
           () => undefined,
         );
       };
-      const slowAnswer: Taking = {
+      const slowResponse: Taking = {
         label: `${invocation.name}: ${made.label}, slow answer`,
         weight: 1,
-        take: () => answerLater('the answer slow to come', () => true),
+        take: () => respondLater('the answer slow to come', () => true),
       };
       const frozen: Taking = {
         label: `${invocation.name} stands still`,
         weight: 1,
         take: () => {
-          answerLater('and stands still', () => trueMs >= pending.endsAt);
+          respondLater('and stands still', () => trueMs >= pending.endsAt);
           pending.endsAt = trueMs + frozenMs;
           invocation.endsAt += frozenMs;
         },
       };
-      if (doubts.freezes) return [...ways, slowRequest, slowAnswer, frozen];
-      return [...ways, slowRequest, slowAnswer];
+      if (doubts.freezes) return [...ways, slowRequest, slowResponse, frozen];
+      return [...ways, slowRequest, slowResponse];
     };
 
     const pending: Pending = {

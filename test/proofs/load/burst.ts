@@ -1,7 +1,7 @@
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
-import type { Answer, Service } from '../../support/running-service.ts';
+import type { ReceivedResponse, Service } from '../../support/running-service.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { checkResponse } from './answers.ts';
+import { responseKindOf } from './responses.ts';
 import { compare, waitForRest } from './audit.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -38,7 +38,7 @@ export async function burst(
     seed,
     runId,
     plant,
-    checkAnswer,
+    checkResponse,
     restLimitMs,
     show,
   }: {
@@ -47,7 +47,7 @@ export async function burst(
     runId: string;
     plant: () => string;
     /** @param isToken it may hold the token */
-    checkAnswer: (answer: Answer, isToken: boolean) => void;
+    checkResponse: (response: ReceivedResponse, isToken: boolean) => void;
     restLimitMs: number;
     show: (progress: string) => void;
   },
@@ -69,7 +69,7 @@ export async function burst(
   let largestMs = 0;
 
   const post = (tenantId: string, body: string) => service.post(tenantId, body);
-  async function send(operation: Operation, tenantId: string): Promise<Answer> {
+  async function send(operation: Operation, tenantId: string): Promise<ReceivedResponse> {
     const path = `/tenants/${tenantId}/instances/taxify`;
     switch (operation) {
       case 'POST new, small':
@@ -103,16 +103,16 @@ export async function burst(
 
   await inParallel(plan, atOnce, async ({ operation, tenantId }) => {
     const sentAt = Date.now();
-    const answer = await send(operation, tenantId);
+    const response = await send(operation, tenantId);
     largestMs = Math.max(largestMs, Date.now() - sentAt);
-    const check = checkResponse(answer);
+    const responseKind = responseKindOf(response);
     const expected: readonly number[] = operations[operation].statuses;
-    if (typeof check === 'object') undocumented.push(`${operation}: ${check.wrong}`);
-    else if (![...expected, ...anywhere].includes(answer.status)) {
-      undocumented.push(`${operation}: ${answer.status} ${answer.text.slice(0, 200)}`);
+    if (typeof responseKind === 'object') undocumented.push(`${operation}: ${responseKind.wrong}`);
+    else if (![...expected, ...anywhere].includes(response.status)) {
+      undocumented.push(`${operation}: ${response.status} ${response.text.slice(0, 200)}`);
     }
-    checkAnswer(answer, operation === 'GET token');
-    const counted = `${operation} ${answer.status}`;
+    checkResponse(response, operation === 'GET token');
+    const counted = `${operation} ${response.status}`;
     tally.set(counted, (tally.get(counted) ?? 0) + 1);
     done += 1;
     if (done % 20 === 0) show(`${done}/${requests} requests`);

@@ -31,7 +31,7 @@ const rotationLagMs = 3_000;
 const revokedMs = 45_000;
 
 /** The request takes effect, without a response: its function is dead by then. */
-const answerLost: InjectedFault = { effect: 'applied', outcome: { kind: 'stall' } };
+const responseLost: InjectedFault = { effect: 'applied', outcome: { kind: 'stall' } };
 
 /** Times of the disturbances, as shares of provisioned tenants. */
 const rotatedAt = 0.25;
@@ -73,7 +73,7 @@ export function disturb(
       counts.processesKilled += killed;
       if (killed === 0) return undefined;
       counts.kills += 1;
-      return answerLost;
+      return responseLost;
     }
     if (!random.chance(failingShare)) return undefined;
     const drawn = random.fraction();

@@ -1,9 +1,9 @@
 import { tenantIdSchema } from '../../../functions/model/instance.ts';
 import { readRows } from '../chaos/audit.ts';
 import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
-import type { Answer, Service } from '../../support/running-service.ts';
+import type { ReceivedResponse, Service } from '../../support/running-service.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { codeOf, checkResponse } from './answers.ts';
+import { codeOf, responseKindOf } from './responses.ts';
 import { hostileInputs, type HostileInput } from './hostile-inputs.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -26,14 +26,14 @@ export async function fuzz(
     seed,
     runId,
     plant,
-    checkAnswer,
+    checkResponse,
     show,
   }: {
     inputs: number;
     seed: number;
     runId: string;
     plant: () => string;
-    checkAnswer: (answer: Answer, isToken: boolean) => void;
+    checkResponse: (response: ReceivedResponse, isToken: boolean) => void;
     show: (progress: string) => void;
   },
 ) {
@@ -52,14 +52,14 @@ export async function fuzz(
     add(kinds, kind);
     const what = `${kind}: ${method} ${path.slice(0, 100)} ${String(body ?? '').slice(0, 100)}`;
     try {
-      const answer = await service.request({ method, path, headers, body });
-      const check = checkResponse(answer, { isHead: method === 'HEAD' });
-      if (typeof check === 'object') unexpected.push(`${what} → ${check.wrong}`);
-      if (crash.test(answer.text)) crashes.push(`${what} → ${answer.text.slice(0, 200)}`);
-      add(tally, `${answer.status} ${typeof check === 'object' ? 'undocumented' : check}`);
+      const response = await service.request({ method, path, headers, body });
+      const responseKind = responseKindOf(response, { isHead: method === 'HEAD' });
+      if (typeof responseKind === 'object') unexpected.push(`${what} → ${responseKind.wrong}`);
+      if (crash.test(response.text)) crashes.push(`${what} → ${response.text.slice(0, 200)}`);
+      add(tally, `${response.status} ${typeof responseKind === 'object' ? 'undocumented' : responseKind}`);
       // Some hostile paths are valid, so an earlier request may have made an instance there.
-      checkAnswer(answer, method === 'GET' && /\/token([?#]|$)/.test(path));
-      if (answer.status < 300 || answer.status >= 500 || codeOf(answer) === recordedRefusal) {
+      checkResponse(response, method === 'GET' && /\/token([?#]|$)/.test(path));
+      if (response.status < 300 || response.status >= 500 || codeOf(response) === recordedRefusal) {
         mayHaveRow.add(tenantId);
       }
     } catch (error) {

@@ -7,7 +7,7 @@ import { cdk } from '../../service/deployed/cdk.ts';
 import { startDeployedStack } from '../../service/deployed/deployed-stack.ts';
 import { endpointOrExit, environment } from '../../service/deployed/endpoint.ts';
 import { createLeakSearch } from '../../support/leak-search.ts';
-import { serviceOf, type Answer } from '../../support/running-service.ts';
+import { serviceOf, type ReceivedResponse } from '../../support/running-service.ts';
 import { burst } from './burst.ts';
 import { drawPlatformSecret } from './disturbances.ts';
 import { fuzz } from './fuzz.ts';
@@ -72,9 +72,9 @@ function plantSecret(what: string, secret: string, options?: { step: number }): 
   secretsCount += 1;
 }
 
-const answers: string[] = [];
-function checkAnswer({ status, headers, text }: Answer, isToken: boolean): void {
-  answers.push(`${status} ${JSON.stringify(headers)} ${isToken && status === 200 ? '' : text}`);
+const responses: string[] = [];
+function checkResponse({ status, headers, text }: ReceivedResponse, isToken: boolean): void {
+  responses.push(`${status} ${JSON.stringify(headers)} ${isToken && status === 200 ? '' : text}`);
 }
 
 const found: string[] = [];
@@ -153,11 +153,11 @@ async function runAll(): Promise<void> {
     return undefined;
   };
   if (requests > 0) {
-    const bursting = await burst(target, { ...common, requests, seed: seed + 10, checkAnswer });
+    const bursting = await burst(target, { ...common, requests, seed: seed + 10, checkResponse });
     report(burstSummary(bursting), bursting.found);
   }
   if (inputs > 0) {
-    const fuzzing = await fuzz(target, { ...common, inputs, seed: seed + 20, checkAnswer });
+    const fuzzing = await fuzz(target, { ...common, inputs, seed: seed + 20, checkResponse });
     report(fuzzSummary(fuzzing), fuzzing.found);
   }
 
@@ -165,7 +165,7 @@ async function runAll(): Promise<void> {
   rememberTokens();
   for (const [id, token] of tokens) plantSecret(`the token of instance ${id}`, token, { step: 10 });
   const lines = await stack.logs();
-  const leaked = { leaks: [...leaks.leaksIn(answers), ...leaks.leaksIn(lines)] };
-  const counts = { answers: answers.length, lines: lines.length, secrets: plantedCount + secretsCount };
+  const leaked = { leaks: [...leaks.leaksIn(responses), ...leaks.leaksIn(lines)] };
+  const counts = { responses: responses.length, lines: lines.length, secrets: plantedCount + secretsCount };
   report(leakSummary({ ...counts, found: leaked }), leaked);
 }

@@ -4,7 +4,7 @@ import type { FuzzReport } from './fuzz.ts';
 import { mostShare, type OnboardingReport } from './onboarding.ts';
 
 export type LeakReport = {
-  answers: number;
+  responses: number;
   lines: number;
   secrets: number;
   found: Record<'leaks', string[]>;
@@ -91,11 +91,11 @@ export function fuzzSummary(report: FuzzReport): string {
   ].join('\n');
 }
 
-export function leakSummary({ answers, lines, secrets, found }: LeakReport): string {
+export function leakSummary({ responses, lines, secrets, found }: LeakReport): string {
   return [
     group('Secrets', [
       ['secrets and tokens searched for', secrets],
-      ['responses searched', answers],
+      ['responses searched', responses],
       ['log lines searched', lines],
     ]),
     foundLines(found),

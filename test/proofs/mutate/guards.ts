@@ -151,8 +151,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the platform’s mark on a 404',
     file: http,
-    guard: 'reply.status === 404 && reply.refusal?.isNumbered === true;',
-    without: 'reply.status === 404;',
+    guard: 'result.status === 404 && result.refusal?.isNumbered === true;',
+    without: 'result.status === 404;',
     tests: ['provision.test'],
   },
   {

@@ -178,7 +178,7 @@ export function describeKills(isVictim: (name: FunctionName) => boolean): void {
         let survivor: string | undefined;
         for (const tenantId of tenantIds) {
           await makeOlder(tenantId, scenario.waitMs ?? 0);
-          // A warm container has the platform secret, so it makes one request fewer. In the first round each container is
+          // A warm execution environment has the platform secret, so it makes one request fewer. In the first round each one is
           // new until that read has been struck; a new one each time would cost a further process each time.
           const isFirstRound = moment === 'before it takes effect';
           const isNew = isFirstRound && !struck.some(isToCloudElements);
@@ -218,7 +218,7 @@ export function describeKills(isVictim: (name: FunctionName) => boolean): void {
   });
 }
 
-/** A request to Cloud Elements: a new container reads the platform secret right before its first one. */
+/** A request to Cloud Elements: a new execution environment reads the platform secret right before its first one. */
 const isToCloudElements = (request: string): boolean => / \/instances/.test(request);
 
 /** Kills the function's process at its request of this ordinal, counted from now, starting with 1. */
@@ -241,7 +241,7 @@ function strikeAt({ victim, ordinal, moment }: { victim: FunctionName; ordinal: 
 
   stack.failEach(({ target, signer }) => {
     if (signer !== victim || !isStruck(target)) return undefined;
-    if (!isBefore) return { loseAnswer: kill };
+    if (!isBefore) return { loseResponse: kill };
     kill();
     return { reset: true };
   });
@@ -412,12 +412,12 @@ async function createAgain(tenantId: string): Promise<void> {
       operation === 'POST /instances' && JSON.stringify(body).includes(`"tenant:${tenantId}"`),
   );
   const { authorization = '' } = sent?.headers ?? {};
-  const answer = await fetch(`${service.simulator.url}${sent?.path}`, {
+  const response = await fetch(`${service.simulator.url}${sent?.path}`, {
     method: 'POST',
     headers: { ...headers, authorization },
     body: JSON.stringify(sent?.body),
   });
-  expect(answer.status).toBe(200);
+  expect(response.status).toBe(200);
   expect(service.instancesOf(tenantId)).toHaveLength(2);
 }
 

@@ -269,10 +269,10 @@ const cases: Case[] = [
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, again)).toBe('replayed');
       });
-      expect(answers).toEqual([]);
+      expect(responses).toEqual([]);
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
   },
@@ -281,11 +281,11 @@ const cases: Case[] = [
     title: 'another event with the same settings is answered',
     async check(service, row) {
       const { settings } = row;
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         const outcome = await deliver(service, row, { kind: 'onboarding', id: 'another', settings });
         expect(outcome).toBe('replayed');
       });
-      expect(answers).toMatchObject([
+      expect(responses).toMatchObject([
         ['InstanceProvisioned', { id: row.instanceId, request: { eventId: 'another' } }],
       ]);
       await expectKept(service, row);
@@ -295,11 +295,11 @@ const cases: Case[] = [
     kind: 'active by an event',
     title: 'the offboarding of the tenant removes it and gives a result',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'tenant-offboarding', id: 'leaves' })).toBe('removed');
       });
       await expectRemoved(service, row);
-      expect(answers).toContainEqual([
+      expect(responses).toContainEqual([
         'InstanceRemoved',
         expect.objectContaining({ id: row.instanceId, request: { eventId: 'leaves' } }),
       ]);
@@ -311,10 +311,10 @@ const cases: Case[] = [
     title: 'a toolkit request accepts it, whatever its settings',
     async check(service, row) {
       const { registrationId } = row;
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
       });
-      expect(answers.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
+      expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
       await expectKept(service, row);
     },
   },
@@ -331,10 +331,10 @@ const cases: Case[] = [
     kind: 'active by a request of the toolkit',
     title: 'a native event gives a toolkit response, too',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'onboarding', id: 'own' })).toBe('replayed');
       });
-      expect(answers).toMatchObject([
+      expect(responses).toMatchObject([
         ['InstanceProvisioned', { request: { eventId: 'own' } }],
         [
           'sbt_aws_provisionSuccess',
@@ -351,11 +351,11 @@ const cases: Case[] = [
     title: 'the toolkit’s offboarding removes it and is answered in its dialect',
     async check(service, row) {
       const { registrationId } = row;
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, { kind: 'tenant-offboarding', registrationId })).toBe('removed');
       });
       await expectRemoved(service, row);
-      expect(answers.map(([type]) => type)).toEqual([
+      expect(responses.map(([type]) => type)).toEqual([
         'InstanceRemoved',
         'InstanceRemoved',
         'sbt_aws_deprovisionSuccess',
@@ -396,11 +396,11 @@ const cases: Case[] = [
     kind: 'failed for a request of the toolkit',
     title: 'a request over HTTP repairs it, and the toolkit is answered in its dialect',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       });
       await service.expectOneActiveInstance(row.tenantId);
-      expect(answers).toMatchObject([
+      expect(responses).toMatchObject([
         ['InstanceProvisioned', { request: { eventId: onboardingId } }],
         ['provisionSuccess', { tenantRegistrationId: row.registrationId }],
       ]);
@@ -455,11 +455,11 @@ const cases: Case[] = [
     kind: 'claimed by a request of the toolkit that died before its create',
     title: 'the reconciler fails it, and the toolkit is answered in its dialect',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
         await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'failed' });
       });
-      expect(answers).toMatchObject([
+      expect(responses).toMatchObject([
         ['InstanceFailed', { lastError: { code: 'not-created' }, request: { eventId: onboardingId } }],
         ['sbt_aws_provisionFailure', { tenantRegistrationId: row.registrationId }],
       ]);
@@ -474,11 +474,11 @@ const cases: Case[] = [
         status: 409,
         json: { code: 'being-deleted' },
       });
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
         await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
       });
-      expect(answers.map(([type]) => type)).toEqual(['InstanceRemoved']);
+      expect(responses.map(([type]) => type)).toEqual(['InstanceRemoved']);
       expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
@@ -492,12 +492,12 @@ const cases: Case[] = [
     kind: 'being deleted for an event',
     title: 'the reconciler finishes it, that event is answered, and its repeat changes nothing',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
         await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
       });
       await expectRemoved(service, row);
-      expect(answers).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
+      expect(responses).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
       expect(await deliver(service, row, again)).toBe('already-gone');
@@ -508,12 +508,12 @@ const cases: Case[] = [
     kind: 'being deleted for a request of the toolkit',
     title: 'the reconciler finishes it, and the toolkit is answered in its dialect',
     async check(service, row) {
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         await reconcileNow(service, row.tenantId);
         await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
       });
       await expectRemoved(service, row);
-      expect(answers).toMatchObject([
+      expect(responses).toMatchObject([
         ['InstanceRemoved', { request: { eventId: offboardingId } }],
         ['sbt_aws_deprovisionSuccess', { tenantRegistrationId: row.registrationId }],
       ]);
@@ -552,10 +552,10 @@ const cases: Case[] = [
     async check(service, row) {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
-      const answers = await heard(service, row, async () => {
+      const responses = await heard(service, row, async () => {
         expect(await deliver(service, row, again)).toBe('already-gone');
       });
-      expect(answers).toEqual([]);
+      expect(responses).toEqual([]);
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
   },

@@ -246,7 +246,7 @@ describe.concurrent('a run that was interrupted', patience, () => {
         meet((target) => {
           if (target !== putEvents || ++puts !== 2) return undefined;
           if (moment === 'by SIGKILL after they were sent') {
-            return { loseAnswer: () => first.child.kill('SIGKILL') };
+            return { loseResponse: () => first.child.kill('SIGKILL') };
           }
           first.child.kill('SIGKILL');
           return { stallMs: 60_000 };
@@ -272,7 +272,7 @@ describe.concurrent('when AWS fails', patience, () => {
     const tenants = newTenants(15);
     const { run, meet } = onboarding(tenants);
     let puts = 0;
-    meet((target) => (target === putEvents && ++puts === 1 ? { loseAnswer: true } : undefined));
+    meet((target) => (target === putEvents && ++puts === 1 ? { loseResponse: true } : undefined));
     expect(await run()).toMatchObject({ status: 0 });
     expect(tenants.map(requestsFor)).toEqual(tenants.map((_, index) => (index < 10 ? 2 : 1)));
     for (const tenantId of tenants) await expectOneActiveInstance(tenantId);
@@ -281,7 +281,7 @@ describe.concurrent('when AWS fails', patience, () => {
   test('a call whose responses are lost again and again ends the run, and the same command continues it', async () => {
     const tenants = newTenants(20);
     const { run, meet } = onboarding(tenants);
-    meet((target) => (target === putEvents ? { loseAnswer: true } : undefined));
+    meet((target) => (target === putEvents ? { loseResponse: true } : undefined));
     expect(await run()).toMatchObject({ status: 3, stderr: expect.stringContaining('accepts no events') });
     meet(() => undefined);
     expect(await run()).toMatchObject({ status: 0 });
@@ -322,18 +322,18 @@ describe.concurrent('when AWS fails', patience, () => {
             ? 'InternalFailure'
             : '';
       const passed = Entries.filter(({ Detail }, index) => !failing(index, Detail));
-      const answer = await fetch(stack.awsUrl, {
+      const received = await fetch(stack.awsUrl, {
         method: 'POST',
         headers: { 'x-amz-target': putEvents },
         body: JSON.stringify({ Entries: passed }),
       });
-      const ids = answersSchema.parse(await answer.json()).Entries;
-      const answers = Entries.map(({ Detail }, index) => {
+      const ids = responsesSchema.parse(await received.json()).Entries;
+      const responses = Entries.map(({ Detail }, index) => {
         const ErrorCode = failing(index, Detail);
         return ErrorCode ? { ErrorCode, ErrorMessage: 'in this test' } : ids.shift();
       });
       response.setHeader('content-type', 'application/x-amz-json-1.1');
-      response.end(JSON.stringify({ FailedEntryCount: Entries.length - passed.length, Entries: answers }));
+      response.end(JSON.stringify({ FailedEntryCount: Entries.length - passed.length, Entries: responses }));
     });
     const where = ['--bus', stack.busName, '--table', stack.tableName];
     const command = [file, ...where, '--rate', '100'];
@@ -480,7 +480,7 @@ const output = (key: string, value: string): string =>
   `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`;
 
 const entriesSchema = z.object({ Entries: z.array(z.looseObject({ Detail: z.string() })) });
-const answersSchema = z.object({ Entries: z.array(z.unknown()) });
+const responsesSchema = z.object({ Entries: z.array(z.unknown()) });
 type Handler = (...args: Parameters<RequestListener>) => Promise<void>;
 
 async function startServer(handler: Handler) {

@@ -195,7 +195,7 @@ describe('EventBridge', () => {
       DetailType: 'TenantOnboarded',
       Detail: '{"tenantId":"t"}',
     };
-    const answer = await client.send(
+    const result = await client.send(
       new PutEventsCommand({
         Entries: [
           { ...good, Time: new Date('2026-03-04T05:06:07.890Z'), Resources: ['r'] },
@@ -209,8 +209,8 @@ describe('EventBridge', () => {
         ],
       }),
     );
-    expect(answer.FailedEntryCount).toBe(5);
-    expect(answer.Entries?.map((entry) => entry.ErrorCode)).toEqual([
+    expect(result.FailedEntryCount).toBe(5);
+    expect(result.Entries?.map((entry) => entry.ErrorCode)).toEqual([
       undefined,
       'MalformedDetail',
       'MalformedDetail',
@@ -223,7 +223,7 @@ describe('EventBridge', () => {
     expect(events).toHaveLength(2);
     expect(events[0]).toEqual({
       version: '0',
-      id: answer.Entries?.[0]?.EventId,
+      id: result.Entries?.[0]?.EventId,
       'detail-type': 'TenantOnboarded',
       source: 'app',
       account: '000000000000',
@@ -311,7 +311,7 @@ describe('the endpoint', () => {
 
   test('the endpoint carries a request out and loses its response on demand', async () => {
     const client = new SecretsManagerClient(configuration());
-    faults.fail({ target: 'secretsmanager.CreateSecret', loseAnswer: true });
+    faults.fail({ target: 'secretsmanager.CreateSecret', loseResponse: true });
     const created = client.send(new CreateSecretCommand({ Name: 'lost', SecretString: 'value' }));
     await expect(created).rejects.toMatchObject({ code: 'ECONNRESET' });
     const secret = await client.send(new GetSecretValueCommand({ SecretId: 'lost' }));
@@ -368,7 +368,7 @@ describe('the endpoint', () => {
     const dynamoDb = await startDynamoDb({ tableName: 'instances', guard: permissions.guard });
     async function query(accessKeyId: string, attribute: string, more = {}): Promise<string> {
       const client = new DynamoDBClient({ ...configuration(accessKeyId), endpoint: dynamoDb.url });
-      const answer = client.send(
+      const result = client.send(
         new QueryCommand({
           TableName: 'instances',
           KeyConditionExpression: `${attribute} = :value`,
@@ -376,7 +376,7 @@ describe('the endpoint', () => {
           ...more,
         }),
       );
-      const outcome = await answer.then(
+      const outcome = await result.then(
         ({ Count }) => `${Count} found`,
         ({ name, message }) => `${name}: ${message}`,
       );

@@ -49,7 +49,7 @@ test('the embedded DynamoDB lets one of many conditional writes win', async () =
 
 test('the embedded DynamoDB has carried out a write whose response is lost', async () => {
   faults.requests.length = 0;
-  faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+  faults.fail({ target: 'DynamoDB_20120810.PutItem', loseResponse: true });
   await client.send(new PutItemCommand({ TableName, Item: item('t-lost', 'taxify') }), {});
   // The SDK retried it, as it does with every service.
   expect(faults.requests).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);

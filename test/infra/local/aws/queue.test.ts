@@ -12,7 +12,7 @@ afterEach(() => {
 
 /** A queue before a function that answers `answer(bodies, attempt)`; `batches` holds its inputs. */
 function startQueue(
-  answer: (event: SQSEvent, attempt: number) => unknown,
+  response: (event: SQSEvent, attempt: number) => unknown,
   options: { batchSize?: number; maxConcurrency?: number; maxReceiveCount?: number } = {},
 ) {
   const batches: string[][] = [];
@@ -25,7 +25,7 @@ function startQueue(
     ...options,
     deliver: async (event) => {
       batches.push(event.Records.map(({ body }) => body));
-      return await answer(event, batches.length);
+      return await response(event, batches.length);
     },
   });
   started.push(queue);
@@ -80,8 +80,8 @@ describe('responses that count as full success', () => {
     ['an empty list', { batchItemFailures: [] }],
     ['a list that is null', { batchItemFailures: null }],
     ['a misspelled key', { batchItemsFailures: [{ itemIdentifier: 'x' }] }],
-  ])('the response %s counts as full success', async (_, answer) => {
-    const { queue, batches } = startQueue(() => answer);
+  ])('the response %s counts as full success', async (_, response) => {
+    const { queue, batches } = startQueue(() => response);
     queue.send('a');
     queue.send('b');
     await queue.idle();
@@ -105,8 +105,8 @@ describe('responses that count as failure of the whole batch', () => {
         return { batchItemFailures: [...batchItemFailures, { itemIdentifier: 'x' }] };
       },
     ],
-  ])('the response %s counts as failure of the whole batch', async (_, answer) => {
-    const { queue, batches } = startQueue((event, attempt) => (attempt === 1 ? answer(event) : undefined));
+  ])('the response %s counts as failure of the whole batch', async (_, response) => {
+    const { queue, batches } = startQueue((event, attempt) => (attempt === 1 ? response(event) : undefined));
     queue.send('a');
     queue.send('b');
     await queue.idle();

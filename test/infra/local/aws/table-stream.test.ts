@@ -90,7 +90,7 @@ describe('the changes of the embedded DynamoDB', () => {
   });
 
   test('a write whose response is lost gives one change', async () => {
-    faults.fail({ target: 'DynamoDB_20120810.PutItem', loseAnswer: true });
+    faults.fail({ target: 'DynamoDB_20120810.PutItem', loseResponse: true });
     await put('t-3', 'active');
     expect(faults.requests.slice(-2)).toEqual(['DynamoDB_20120810.PutItem', 'DynamoDB_20120810.PutItem']);
     expect(records).toMatchObject([{ eventName: 'INSERT' }]);
@@ -125,7 +125,7 @@ describe('a stream', () => {
 
   /** A stream before a function that answers `answer(names, attempt)`; `batches` holds its inputs. */
   function startStream(
-    answer: (names: string[], attempt: number) => unknown,
+    response: (names: string[], attempt: number) => unknown,
     options: { batchSize?: number; retries?: number } = {},
   ) {
     const batches: string[][] = [];
@@ -138,7 +138,7 @@ describe('a stream', () => {
       deliver: async ({ Records }) => {
         const names = Records.map(({ dynamodb }) => dynamodb?.SequenceNumber ?? '');
         batches.push(names);
-        return await answer(names, batches.length);
+        return await response(names, batches.length);
       },
     });
     started.push(stream);
@@ -201,12 +201,15 @@ describe('a stream', () => {
     ['is named at its head', () => failing('2')],
     ['is not in it', () => failing('9')],
     ['has another shape', () => ({ batchItemFailures: 'all' })],
-  ])('a stream gives up a whole batch, good records included, when the failure %s', async (_what, answer) => {
-    const { stream, batches } = startStream((names) => (names.includes('2') ? answer() : undefined));
-    await push(stream, '1', '2', '3');
-    expect(batches).toEqual([['1'], ['2', '3'], ['2', '3'], ['2', '3']]);
-    expect(stream.givenUp).toEqual([{ startSequenceNumber: '2', endSequenceNumber: '3', batchSize: 2 }]);
-  });
+  ])(
+    'a stream gives up a whole batch, good records included, when the failure %s',
+    async (_what, response) => {
+      const { stream, batches } = startStream((names) => (names.includes('2') ? response() : undefined));
+      await push(stream, '1', '2', '3');
+      expect(batches).toEqual([['1'], ['2', '3'], ['2', '3'], ['2', '3']]);
+      expect(stream.givenUp).toEqual([{ startSequenceNumber: '2', endSequenceNumber: '3', batchSize: 2 }]);
+    },
+  );
 
   test('a stream delivers nothing after a stop, and waiting ends', async () => {
     const { stream, batches } = startStream(() => Promise.reject(new Error('always')), { retries: 1_000 });

@@ -27,22 +27,22 @@ export async function callPlatform({
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }) {
-  const answer = await request(`${url}/elements/api-v2${path}`, {
+  const response = await request(`${url}/elements/api-v2${path}`, {
     method,
     headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
     body: typeof body === 'object' ? JSON.stringify(body) : (body ?? null),
     signal,
   });
-  const text = await answer.body.text();
+  const text = await response.body.text();
   return {
-    status: answer.statusCode,
-    headers: answer.headers,
+    status: response.statusCode,
+    headers: response.headers,
     text,
-    json: answer.headers['content-type'] === 'application/json' ? readable(text) : undefined,
+    json: response.headers['content-type'] === 'application/json' ? readable(text) : undefined,
     /** The error in the platform's form; throws if the response is not one. */
     error() {
       const error = errorSchema.parse(JSON.parse(text));
-      expect(answer.headers['elements-request-id']).toBe(error.requestId);
+      expect(response.headers['elements-request-id']).toBe(error.requestId);
       return error;
     },
   };

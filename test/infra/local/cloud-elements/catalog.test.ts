@@ -146,9 +146,9 @@ describe('the catalog', () => {
     'a body for %s without %s is refused by name',
     async (key, name) => {
       const configuration = { ...documented[key]?.configuration, [name]: '' };
-      const answer = await create(key, configuration);
-      expect(answer.status).toBe(400);
-      expect(answer.error().message).toBe(
+      const response = await create(key, configuration);
+      expect(response.status).toBe(400);
+      expect(response.error().message).toBe(
         `You must provide ${name} in order to create an instance of this element`,
       );
       expect(server.instances).toEqual([]);
@@ -228,9 +228,9 @@ describe('GET /elements', () => {
   test.each(['/elements/unknown', '/elements/unknown/configuration', '/elements/unknown/instances'])(
     'GET %s is a 404 that names the element',
     async (path) => {
-      const answer = await call('GET', path);
-      expect(answer.status).toBe(404);
-      expect(answer.error().message).toContain('unknown');
+      const response = await call('GET', path);
+      expect(response.status).toBe(404);
+      expect(response.error().message).toContain('unknown');
     },
   );
 
@@ -242,9 +242,9 @@ describe('GET /elements', () => {
 describe('instances below their element', () => {
   test('the list of an element without instances is a 404 with a platform body', async () => {
     await create('taxify');
-    const answer = await call('GET', '/elements/chargify/instances');
-    expect(answer.status).toBe(404);
-    expect(answer.error().message).toMatch(/^No .* found$/);
+    const response = await call('GET', '/elements/chargify/instances');
+    expect(response.status).toBe(404);
+    expect(response.error().message).toMatch(/^No .* found$/);
   });
 
   test('the list of an element has only its instances, as GET /instances shows them', async () => {
@@ -264,8 +264,8 @@ describe('instances below their element', () => {
     'POST /elements/%s/instances needs no element in the body',
     async (keyOrId) => {
       const { configuration } = documented['chargify'] ?? {};
-      const answer = await call('POST', `/elements/${keyOrId}/instances`, { name: 'Acme', configuration });
-      expect(answer).toMatchObject({ status: 200, json: { name: 'Acme', element: { key: 'chargify' } } });
+      const response = await call('POST', `/elements/${keyOrId}/instances`, { name: 'Acme', configuration });
+      expect(response).toMatchObject({ status: 200, json: { name: 'Acme', element: { key: 'chargify' } } });
       expect(await call('POST', `/elements/${keyOrId}/instances`, '"text"')).toMatchObject({ status: 400 });
       expect(await call('POST', '/elements/unknown/instances', { name: 'Acme' })).toMatchObject({
         status: 404,
@@ -278,9 +278,9 @@ describe('instances below their element', () => {
     const { id } = instanceSchema.parse((await create('chargify')).json);
     const elsewhere = `/elements/taxify/instances/${id}`;
     for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
-      const answer = await call(method, elsewhere, method[0] === 'P' ? { name: 'Other' } : undefined);
-      expect(answer.status).toBe(404);
-      expect(answer.error().message).toContain(`${id}`);
+      const response = await call(method, elsewhere, method[0] === 'P' ? { name: 'Other' } : undefined);
+      expect(response.status).toBe(404);
+      expect(response.error().message).toContain(`${id}`);
     }
     const path = `/elements/chargify/instances/${id}`;
     expect(await call('GET', path)).toMatchObject({ status: 200, json: { id, name: 'Acme' } });

@@ -25,9 +25,12 @@ afterEach(() => server.stop());
 
 describe('GET /organizations/me', () => {
   test('GET /organizations/me distinguishes good secrets from bad ones, and reveals none', async () => {
-    const answer = await call('/organizations/me');
-    expect(answer).toMatchObject({ status: 200, json: { id: expect.any(Number), name: expect.any(String) } });
-    expect(answer.text).not.toContain('secret');
+    const response = await call('/organizations/me');
+    expect(response).toMatchObject({
+      status: 200,
+      json: { id: expect.any(Number), name: expect.any(String) },
+    });
+    expect(response.text).not.toContain('secret');
     const refused = await call('/organizations/me', `User wrong, Organization ${organizationSecret}`);
     expect(refused.status).toBe(401);
   });
@@ -56,17 +59,17 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
 
   test('a ping is a 404 for an element without one, such as Taxify', async () => {
     const { token } = await create('taxify');
-    const answer = await call(path, withElement(token));
-    expect(answer.status).toBe(404);
-    expect(answer.error()).not.toHaveProperty('providerMessage');
+    const response = await call(path, withElement(token));
+    expect(response.status).toBe(404);
+    expect(response.error()).not.toHaveProperty('providerMessage');
   });
 
   test('a ping is a 403 while the instance is disabled, and works again afterwards', async () => {
     const { id, token } = await create('chargify');
     expect(await call(`/instances/${id}/enabled`, authorization, 'DELETE')).toMatchObject({ status: 200 });
-    const answer = await call(path, withElement(token));
-    expect(answer.status).toBe(403);
-    expect(answer.error().message).toContain('disabled');
+    const response = await call(path, withElement(token));
+    expect(response.status).toBe(403);
+    expect(response.error().message).toContain('disabled');
     expect(await call(`/instances/${id}/enabled`, authorization, 'PUT')).toMatchObject({ status: 200 });
     expect(await call(path, withElement(token))).toMatchObject({ status: 200 });
   });

@@ -53,9 +53,9 @@ describe('GET /instances/{id}/configuration', () => {
 
     const body = { element: { key: 'twiliov2' }, name: 'Other', configuration };
     const other = instanceSchema.parse((await call('POST', '/instances', body)).json);
-    const answer = await call('GET', `/instances/${other.id}/configuration/${first?.id}`);
-    expect(answer.status).toBe(404);
-    expect(answer.error().message).toContain(`${first?.id}`);
+    const response = await call('GET', `/instances/${other.id}/configuration/${first?.id}`);
+    expect(response.status).toBe(404);
+    expect(response.error().message).toContain(`${first?.id}`);
     expect(await call('GET', `/instances/1/configuration/${first?.id}`)).toMatchObject({ status: 404 });
   });
 });
@@ -63,8 +63,8 @@ describe('GET /instances/{id}/configuration', () => {
 describe('PATCH /instances/{id}/configuration/{configId}', () => {
   test('PATCH changes one entry, returns it, and keeps its id, the rest and the token', async () => {
     const { path, id } = await entry('event.notification.enabled');
-    const answer = await call('PATCH', path, { propertyValue: 'true' });
-    expect(answer).toMatchObject({ status: 200, json: { id, propertyValue: 'true' } });
+    const response = await call('PATCH', path, { propertyValue: 'true' });
+    expect(response).toMatchObject({ status: 200, json: { id, propertyValue: 'true' } });
     expect(await call('GET', path)).toMatchObject({ json: { id, propertyValue: 'true' } });
     expect(server.instances).toMatchObject([
       { token: instance.token, configuration: { ...configuration, 'event.notification.enabled': 'true' } },
@@ -78,8 +78,8 @@ describe('PATCH /instances/{id}/configuration/{configId}', () => {
 
   test('PATCH stores a changed credential and shows it masked', async () => {
     const { path } = await entry('password');
-    const answer = await call('PATCH', path, { propertyValue: 'rotated-for-tests' });
-    expect(answer).toMatchObject({ status: 200, json: { propertyValue: '********' } });
+    const response = await call('PATCH', path, { propertyValue: 'rotated-for-tests' });
+    expect(response).toMatchObject({ status: 200, json: { propertyValue: '********' } });
     expect(server.instances).toMatchObject([{ configuration: { password: 'rotated-for-tests' } }]);
   });
 
@@ -96,9 +96,9 @@ describe('PATCH /instances/{id}/configuration/{configId}', () => {
     ['a credential that the vendor refuses', { propertyValue: 'refused-key' }, 'Bad Request'],
   ])('PATCH refuses %s and changes nothing', async (_what, body, named) => {
     const { path } = await entry('password');
-    const answer = await call('PATCH', path, body);
-    expect(answer.status).toBe(400);
-    expect(answer.error().message).toContain(named);
+    const response = await call('PATCH', path, body);
+    expect(response.status).toBe(400);
+    expect(response.error().message).toContain(named);
     expect(server.instances[0]?.configuration).toEqual(configuration);
   });
 });

@@ -51,9 +51,9 @@ describe('authorization', () => {
     ['a part twice', `User x, ${authorization}`],
     ['an unknown part', `${authorization}, Bearer x`],
   ])('authorization refuses %s', async (_what, header) => {
-    const answer = await call('POST', '/instances', taxify, { authorization: header });
-    expect(answer.status).toBe(401);
-    expect(answer.error().message).toBe(invalidSecrets);
+    const response = await call('POST', '/instances', taxify, { authorization: header });
+    expect(response.status).toBe(401);
+    expect(response.error().message).toBe(invalidSecrets);
     expect(server.instances).toEqual([]);
   });
 
@@ -140,14 +140,14 @@ describe('requests that the platform does not know', () => {
     ['has no name', { ...taxify, name: undefined }, 'name'],
     ['has tags that are no strings', { ...taxify, tags: [1] }, 'tags.0'],
   ])('a request is a 400 for a body that %s', async (_what, body, named) => {
-    const answer = await call('POST', '/instances', body);
-    expect(answer.status).toBe(400);
-    expect(answer.error().message).toContain(named);
+    const response = await call('POST', '/instances', body);
+    expect(response.status).toBe(400);
+    expect(response.error().message).toContain(named);
   });
 
   test('a request of more than 8 MB is a 429', async () => {
-    const answer = await call('POST', '/instances', { ...taxify, name: 'x'.repeat(8 * 1024 * 1024) });
-    expect(answer).toMatchObject({ status: 429 });
+    const response = await call('POST', '/instances', { ...taxify, name: 'x'.repeat(8 * 1024 * 1024) });
+    expect(response).toMatchObject({ status: 429 });
   });
 
   test('a page of more than 8 MB is a 429, and a smaller one is returned', async () => {
@@ -231,13 +231,13 @@ describe('POST /instances', () => {
   });
 
   test('POST /instances names all missing required configuration', async () => {
-    const answer = await call('POST', '/instances', {
+    const response = await call('POST', '/instances', {
       ...taxify,
       element: { key: 'freshdeskv2' },
       configuration: { username: '' },
     });
-    expect(answer.status).toBe(400);
-    expect(answer.error().message).toContain('subdomain, username');
+    expect(response.status).toBe(400);
+    expect(response.error().message).toContain('subdomain, username');
     expect(server.instances).toEqual([]);
   });
 
@@ -258,18 +258,18 @@ describe('POST /instances', () => {
     ['refused-key', 400],
     ['refused-401-key', 401],
   ])('POST /instances passes the refusal of %s on as %d with personal data in it', async (key, status) => {
-    const answer = await call('POST', '/instances', { ...taxify, configuration: { 'api.key': key } });
-    expect(answer.status).toBe(status);
-    expect(answer.error().providerMessage).toContain('@');
+    const response = await call('POST', '/instances', { ...taxify, configuration: { 'api.key': key } });
+    expect(response.status).toBe(status);
+    expect(response.error().providerMessage).toContain('@');
     expect(server.instances).toEqual([]);
   });
 });
 
 describe('GET /instances', () => {
   test('GET /instances without a match is a 404 with a platform body', async () => {
-    const answer = await call('GET', '/instances?tags%5B%5D=acme');
-    expect(answer.status).toBe(404);
-    expect(answer.error().message).toMatch(/^No .* found$/);
+    const response = await call('GET', '/instances?tags%5B%5D=acme');
+    expect(response.status).toBe(404);
+    expect(response.error().message).toMatch(/^No .* found$/);
   });
 
   test('GET /instances lists instances with their tokens and without their credentials', async () => {
@@ -425,9 +425,9 @@ describe('one instance', () => {
     expect(await call('DELETE', `/instances/${id}`)).toMatchObject({ status: 200, text: '' });
     expect(server.instances).toEqual([]);
     for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
-      const answer = await call(method, `/instances/${id}`, method[0] === 'P' ? {} : undefined);
-      expect(answer.status).toBe(404);
-      expect(answer.error().message).toContain(String(id));
+      const response = await call(method, `/instances/${id}`, method[0] === 'P' ? {} : undefined);
+      expect(response.status).toBe(404);
+      expect(response.error().message).toContain(String(id));
     }
   });
 });
@@ -465,9 +465,9 @@ describe('faults', () => {
           headers: { 'retry-after': '1' },
         },
       });
-      const answer = await call('POST', '/instances', taxify);
-      expect(answer).toMatchObject({ status: 502, text: '<html>Bad Gateway</html>' });
-      expect(answer.headers).toMatchObject({ 'content-type': 'text/html', 'retry-after': '1' });
+      const response = await call('POST', '/instances', taxify);
+      expect(response).toMatchObject({ status: 502, text: '<html>Bad Gateway</html>' });
+      expect(response.headers).toMatchObject({ 'content-type': 'text/html', 'retry-after': '1' });
       expect(server.instances).toHaveLength(count);
     },
   );
@@ -508,12 +508,12 @@ describe('faults', () => {
   test('a fault stalls without end', async () => {
     server.fail({ on: 'POST /instances', effect: 'applied', outcome: { kind: 'stall' } });
     const client = new AbortController();
-    const answer = call('POST', '/instances', taxify, {}, { signal: client.signal });
+    const response = call('POST', '/instances', taxify, {}, { signal: client.signal });
     await expect.poll(() => server.instances, { interval: 2 }).toHaveLength(1);
-    const first = await Promise.race([answer, sleep(20, 'nothing')]);
+    const first = await Promise.race([response, sleep(20, 'nothing')]);
     client.abort();
     expect(first).toBe('nothing');
-    await expect(answer).rejects.toThrow('aborted');
+    await expect(response).rejects.toThrow('aborted');
   });
 
   test('a fault stalls or delays for a while, then the response is sent', async () => {
@@ -529,9 +529,9 @@ describe('faults', () => {
 
   test('a fault gives a 500 in place of the response when the request had no effect', async () => {
     server.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'delay', ms: 1 } });
-    const answer = await call('POST', '/instances', taxify);
-    expect(answer.status).toBe(500);
-    expect(answer.error().message).toContain('went wrong');
+    const response = await call('POST', '/instances', taxify);
+    expect(response.status).toBe(500);
+    expect(response.error().message).toContain('went wrong');
     expect(server.instances).toEqual([]);
   });
 
@@ -571,9 +571,9 @@ describe('faults', () => {
 
   test('a fault quotes credentials', async () => {
     server.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
-    const answer = await call('POST', '/instances', taxify);
-    expect(answer.status).toBe(400);
-    expect(answer.error().message).toContain('taxify-key-for-tests');
+    const response = await call('POST', '/instances', taxify);
+    expect(response.status).toBe(400);
+    expect(response.error().message).toContain('taxify-key-for-tests');
     expect(server.instances).toEqual([]);
   });
 
@@ -613,10 +613,10 @@ describe('the server', () => {
 
     server.latencyMs = 60_000;
     const client = new AbortController();
-    const answer = call('POST', '/instances', taxify, {}, { signal: client.signal });
+    const response = call('POST', '/instances', taxify, {}, { signal: client.signal });
     await expect.poll(() => server.instances, { interval: 2 }).toHaveLength(1);
     client.abort();
-    await expect(answer).rejects.toThrow('aborted');
+    await expect(response).rejects.toThrow('aborted');
   });
 
   test('the simulator survives a client that goes away in the middle of its request', async () => {

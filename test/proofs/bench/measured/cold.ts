@@ -9,9 +9,9 @@ const [, , bundleUrl = '', eventJson = ''] = process.argv;
 const event: unknown = JSON.parse(eventJson);
 
 const startedAt = performance.now();
-const answer = await invoke(await loadHandler(bundleUrl), event);
+const response = await invoke(await loadHandler(bundleUrl), event);
 const ms = performance.now() - startedAt;
 
-writeSync(3, JSON.stringify({ ms, cpuMs: cpuMs(), peakBytes: peakBytes(), answer }));
+writeSync(3, JSON.stringify({ ms, cpuMs: cpuMs(), peakBytes: peakBytes(), response }));
 // Connections that are kept alive would keep the process alive.
 process.exit();

@@ -14,7 +14,7 @@ export async function invoke(handler: Handler, event: unknown): Promise<unknown>
   const deadlineAt = Date.now() + Number(process.env['BENCH_TIMEOUT_MS']);
   const functionName = process.env['AWS_LAMBDA_FUNCTION_NAME'] ?? '';
   invocations += 1;
-  const answer: unknown = await handler(
+  const response: unknown = await handler(
     event,
     {
       awsRequestId: `00000000-0000-4000-8000-${String(invocations).padStart(12, '0')}`,
@@ -32,7 +32,7 @@ export async function invoke(handler: Handler, event: unknown): Promise<unknown>
     },
     () => {},
   );
-  return answer;
+  return response;
 }
 
 export function cpuMs(since?: NodeJS.CpuUsage): number {

@@ -1,4 +1,4 @@
-/** A warm container: runs the events it gets one after the other, and reports their cost. */
+/** A warm execution environment: runs the events it gets one after the other, and reports their cost. */
 import { cpuMs, invoke, loadHandler, peakBytes } from './invocation.ts';
 
 const [, , bundleUrl = ''] = process.argv;
@@ -12,17 +12,17 @@ process.send?.('ready');
 
 async function run(events: readonly unknown[]) {
   const latenciesMs: number[] = [];
-  const answers: unknown[] = [];
+  const responses: unknown[] = [];
   const cpuBefore = process.cpuUsage();
   for (const event of events) {
     const startedAt = performance.now();
-    const answer = await invoke(handler, event);
+    const response = await invoke(handler, event);
     latenciesMs.push(performance.now() - startedAt);
-    answers.push(answer);
+    responses.push(response);
   }
   const took = cpuMs(cpuBefore);
   // Without events, the request is for the heap after a collection.
   if (events.length === 0) globalThis.gc?.();
   const { rss, heapUsed } = process.memoryUsage();
-  return { latenciesMs, cpuMs: took, answers, peakBytes: peakBytes(), rssBytes: rss, heapBytes: heapUsed };
+  return { latenciesMs, cpuMs: took, responses, peakBytes: peakBytes(), rssBytes: rss, heapBytes: heapUsed };
 }

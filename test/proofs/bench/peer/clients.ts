@@ -1,4 +1,4 @@
-/** Shared parts of the peer's functions: one client and one logger per container, as the documentation advises. */
+/** Shared parts of the peer's functions: one client and one logger per execution environment, as the documentation advises. */
 import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';

@@ -1,9 +1,9 @@
 import * as z from 'zod/mini';
 import { errorCodes } from '../../../functions/model/errors.ts';
-import type { Answer } from '../../support/running-service.ts';
+import type { ReceivedResponse } from '../../support/running-service.ts';
 
 /** `gateway`: the request has not reached a function, as it should be with such a request. */
-export type AnswerKind = 'success' | 'problem' | 'gateway';
+export type ResponseKind = 'success' | 'problem' | 'gateway';
 
 const problemSchema = z.object({ status: z.number(), code: z.string() });
 const gatewaySchema = z.object({ message: z.string() });
@@ -12,11 +12,15 @@ const successes = new Set([200, 201, 202, 204]);
 const documentedServerErrors = new Set([502, 503, 504]);
 const refusalsByGateway = new Set([400, 403, 404, 405, 413, 414, 415, 429, 431]);
 
-export const codeOf = ({ json }: Answer): string | undefined => problemSchema.safeParse(json).data?.code;
+export const codeOf = ({ json }: ReceivedResponse): string | undefined =>
+  problemSchema.safeParse(json).data?.code;
 
 /** The kind of the response, or its difference from every documented one. */
-export function checkResponse(answer: Answer, { isHead = false } = {}): AnswerKind | { wrong: string } {
-  const { status, headers, text, json } = answer;
+export function responseKindOf(
+  response: ReceivedResponse,
+  { isHead = false } = {},
+): ResponseKind | { wrong: string } {
+  const { status, headers, text, json } = response;
   const type = String(headers['content-type'] ?? '');
   if (type.startsWith('application/problem+json')) {
     const problem = problemSchema.safeParse(json).data;

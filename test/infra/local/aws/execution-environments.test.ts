@@ -7,7 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod/mini';
-import { createContainers } from '../../../../infra/local/aws/containers.ts';
+import { createExecutionEnvironments } from '../../../../infra/local/aws/execution-environments.ts';
 
 /** A function controlled by its event. */
 const fixture = `
@@ -29,7 +29,7 @@ const fixture = `
   }
 `;
 
-const answerSchema = z.object({
+const responseSchema = z.object({
   invocations: z.number(),
   pid: z.number(),
   file: z.string(),
@@ -49,7 +49,7 @@ function start({
 }: { timeoutMs?: number; source?: string; bundle?: () => void } = {}) {
   const logs: string[] = [];
   const bundled: string[] = [];
-  const containers = createContainers({
+  const environments = createExecutionEnvironments({
     bundle: (name, directory) => {
       bundled.push(name);
       bundle();
@@ -59,12 +59,12 @@ function start({
     ...(timeoutMs !== undefined && { timeoutMsOf: () => timeoutMs }),
     onLog: (name, line) => logs.push(`${name}: ${line}`),
   });
-  ends.push(containers.stop);
+  ends.push(environments.stop);
   return {
-    ...containers,
+    ...environments,
     logs,
     bundled,
-    run: async (event: unknown) => answerSchema.parse(await containers.invoke('a-function', event)),
+    run: async (event: unknown) => responseSchema.parse(await environments.invoke('a-function', event)),
   };
 }
 
@@ -96,8 +96,8 @@ test('a function gets its name and its remaining time', async () => {
 
 test('a function is bundled and started once for concurrent invocations', async () => {
   const { run, bundled } = start();
-  const answers = await Promise.all([run({}), run({}), run({})]);
-  expect(new Set(answers.map(({ pid }) => pid)).size).toBe(1);
+  const responses = await Promise.all([run({}), run({}), run({})]);
+  expect(new Set(responses.map(({ pid }) => pid)).size).toBe(1);
   expect((await run({})).invocations).toBe(4);
   expect(bundled).toEqual(['a-function']);
 });
@@ -235,12 +235,12 @@ test('killing the parent leaves no process behind', async () => {
   `;
   const script = `
     import { writeFileSync } from 'node:fs';
-    import { createContainers } from '${new URL('../../../../infra/local/aws/containers.ts', import.meta.url).href}';
-    const containers = createContainers({
+    import { createContainers } from '${new URL('../../../../infra/local/aws/execution-environments.ts', import.meta.url).href}';
+    const environments = createExecutionEnvironments({
       bundle: (_, directory) => writeFileSync(directory + '/index.mjs', ${JSON.stringify(listening)}),
       environmentOf: () => ({}),
     });
-    process.stdout.write(JSON.stringify(await containers.invoke('a-function', {})), () => process.kill(process.pid, 'SIGKILL'));
+    process.stdout.write(JSON.stringify(await environments.invoke('a-function', {})), () => process.kill(process.pid, 'SIGKILL'));
   `;
   const killed: unknown = await promisify(execFile)(process.execPath, [
     '--input-type=module',
@@ -276,7 +276,7 @@ function isAlive(pid: number): boolean {
 test('a bundle that is still being written during a stop is removed, too', async () => {
   const begun = Promise.withResolvers<string>();
   const { promise: goOn, resolve: letGoOn } = Promise.withResolvers<void>();
-  const { invoke, stop } = createContainers({
+  const { invoke, stop } = createExecutionEnvironments({
     bundle: async (_, directory) => {
       begun.resolve(directory);
       await goOn;
@@ -290,8 +290,8 @@ test('a bundle that is still being written during a stop is removed, too', async
   const stopping = stop();
   await setImmediate();
   letGoOn();
-  const [answer] = await Promise.allSettled([invoked, stopping]);
-  expect(answer).toMatchObject({ status: 'rejected', reason: { message: 'The local stack was stopped.' } });
+  const [response] = await Promise.allSettled([invoked, stopping]);
+  expect(response).toMatchObject({ status: 'rejected', reason: { message: 'The local stack was stopped.' } });
   expect(existsSync(dirname(directory))).toBe(false);
   await expect(invoke('another', {})).rejects.toThrow('The local stack was stopped.');
 });

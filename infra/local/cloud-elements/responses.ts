@@ -4,13 +4,13 @@ import type * as z from 'zod/mini';
 
 /** The simulated platform's responses, and how they are sent. */
 
-export type Answer = {
+export type SimulatedResponse = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 };
 
-export function answerJson(value: unknown, headers: Answer['headers'] = {}): Answer {
+export function jsonResponse(value: unknown, headers: SimulatedResponse['headers'] = {}): SimulatedResponse {
   return {
     status: 200,
     headers: { 'content-type': 'application/json', 'elements-request-id': newRequestId(), ...headers },
@@ -18,32 +18,39 @@ export function answerJson(value: unknown, headers: Answer['headers'] = {}): Ans
   };
 }
 
-export function answerNothing(): Answer {
+export function emptyResponse(): SimulatedResponse {
   return { status: 200, headers: { 'elements-request-id': newRequestId() }, body: '' };
 }
 
 /** An error in the platform's form. `providerMessage` is present only when the vendor behind the element refused. */
-export function refuse(status: number, message: string, providerMessage?: string): Answer {
+export function refuse(status: number, message: string, providerMessage?: string): SimulatedResponse {
   const requestId = newRequestId();
   const body = { requestId, message, ...(providerMessage !== undefined && { providerMessage }) };
-  return { ...answerJson(body, { 'elements-request-id': requestId }), status };
+  return { ...jsonResponse(body, { 'elements-request-id': requestId }), status };
 }
 
 /** A 400 that names the invalid fields. */
-export function refuseInput({ issues }: z.core.$ZodError): Answer {
+export function refuseInput({ issues }: z.core.$ZodError): SimulatedResponse {
   const fields = issues.map(({ path }) => path.join('.') || 'body');
   return refuse(400, `Bad Request: ${fields.join(', ')}`);
 }
 
-export function answerHtml(status: number, body: string, headers: Answer['headers'] = {}): Answer {
+export function htmlResponse(
+  status: number,
+  body: string,
+  headers: SimulatedResponse['headers'] = {},
+): SimulatedResponse {
   return { status, headers: { 'content-type': 'text/html', ...headers }, body };
 }
 
-export function send(response: ServerResponse, answer: Answer): void {
-  writeHead(response, answer).end(answer.body);
+export function send(response: ServerResponse, result: SimulatedResponse): void {
+  writeHead(response, result).end(result.body);
 }
 
-export function writeHead(response: ServerResponse, { status, headers, body }: Answer): ServerResponse {
+export function writeHead(
+  response: ServerResponse,
+  { status, headers, body }: SimulatedResponse,
+): ServerResponse {
   return response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
 }
 

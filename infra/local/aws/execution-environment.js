@@ -1,14 +1,14 @@
 /**
- * Runs in a process of its own, started by `containers.ts`, as Lambda's Node runtime does in its sandbox: imports one
+ * Runs in a process of its own, started by `execution-environments.ts`, as Lambda's Node runtime does in its sandbox: imports one
  * bundle and answers invocations with its `handler`. JavaScript, because the part of Node that strips types takes 50 ms
- * of processor time to load, as much as all else that a container does before its first invocation.
+ * of processor time to load, as much as everything else before its first invocation.
  */
 import { flushCompileCache } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 /**
  * @import { Handler } from 'aws-lambda'
- * @import { ContainerMessage, Invocation } from './containers.ts'
+ * @import { EnvironmentMessage, Invocation } from './execution-environments.ts'
  */
 
 // Read by Node already; the function must not see it.
@@ -17,7 +17,7 @@ const [, , bundleFile = ''] = process.argv;
 /** @type {{ handler: Handler }} */
 const { handler } = await import(pathToFileURL(bundleFile).href);
 
-// Without its parent a container gets no invocations.
+// Without its parent the process gets no invocations.
 process.once('disconnect', () => process.exit());
 // Ctrl-C reaches every process of the terminal, but the parent ends this one in order.
 process.on('SIGINT', () => {});
@@ -48,9 +48,9 @@ async function run({ requestId, functionName, arn, event, deadlineMs }) {
       succeed: () => {},
     };
     /** @type {unknown} */
-    const answer = await handler(event, context, () => {});
+    const response = await handler(event, context, () => {});
     endLog(requestId);
-    tell({ kind: 'answer', requestId, answer });
+    tell({ kind: 'answer', requestId, response });
   } catch (error) {
     const summary =
       error instanceof Error
@@ -80,7 +80,7 @@ function endLog(requestId) {
   process.stderr.write(`END RequestId: ${requestId}\n`);
 }
 
-/** @param {ContainerMessage} message */
+/** @param {EnvironmentMessage} message */
 function tell(message) {
   process.send?.(message);
 }

@@ -9,7 +9,7 @@ import * as z from 'zod/mini';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { accountId, region } from './aws-protocol.ts';
 
-const containerFile = fileURLToPath(new URL('container.js', import.meta.url));
+const environmentFile = fileURLToPath(new URL('execution-environment.js', import.meta.url));
 
 export type Invocation = {
   requestId: string;
@@ -19,9 +19,9 @@ export type Invocation = {
   deadlineMs: number;
 };
 
-const containerMessageSchema = z.discriminatedUnion('kind', [
+const environmentMessageSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ready') }),
-  z.object({ kind: z.literal('answer'), requestId: z.string(), answer: z.optional(z.unknown()) }),
+  z.object({ kind: z.literal('answer'), requestId: z.string(), response: z.optional(z.unknown()) }),
   z.object({
     kind: z.literal('failure'),
     requestId: z.string(),
@@ -29,9 +29,9 @@ const containerMessageSchema = z.discriminatedUnion('kind', [
     errorMessage: z.string(),
   }),
 ]);
-export type ContainerMessage = z.infer<typeof containerMessageSchema>;
+export type EnvironmentMessage = z.infer<typeof environmentMessageSchema>;
 
-type Container = ReturnType<typeof startContainer>;
+type ExecutionEnvironment = ReturnType<typeof startEnvironment>;
 
 /**
  * Written to both streams at the end of an invocation, as in Lambda's log. The response is passed on after both lines,
@@ -40,7 +40,7 @@ type Container = ReturnType<typeof startContainer>;
 const endOfInvocation = /^(.*)END RequestId: ([\da-f-]{36})$/;
 
 type PendingInvocation = {
-  resolve: (answer: unknown) => void;
+  resolve: (response: unknown) => void;
   reject: (error: Error) => void;
   /** Resolves when both streams have been read to the end of this invocation. */
   logged: Promise<void>;
@@ -52,7 +52,7 @@ type PendingInvocation = {
  * invocation and kept warm, with no other input than its environment. Unlike in Lambda, concurrent invocations share the
  * process, so a timeout of one ends all of them.
  */
-export function createContainers<Name extends string>({
+export function createExecutionEnvironments<Name extends string>({
   bundle,
   environmentOf,
   timeoutMsOf = () => functionTimeoutMs,
@@ -65,8 +65,8 @@ export function createContainers<Name extends string>({
   /** Every line that a function writes, to either stream, as CloudWatch would keep it. */
   onLog?: (name: Name, line: string) => void;
 }) {
-  const warm = new Map<Name, Container>();
-  const alive = new Set<Container>();
+  const warm = new Map<Name, ExecutionEnvironment>();
+  const alive = new Set<ExecutionEnvironment>();
   const bundleFiles = new Map<Name, Promise<string>>();
   let temporaryDirectory: string | undefined;
   let stopped = false;
@@ -78,17 +78,17 @@ export function createContainers<Name extends string>({
   }
 
   /**
-   * Returns the function's container, once it is ready. Failures are not cached: a module may be missing, or a directory
+   * Returns the function's execution environment, once it is ready. Failures are not cached: a module may be missing, or a directory
    * not writable, only while `npm ci` runs. Unlike a handler's error, such a failure is in no log of the function.
    */
-  async function startedContainer(name: Name): Promise<Container> {
+  async function startedEnvironment(name: Name): Promise<ExecutionEnvironment> {
     const bundleFile = bundleFileOf(name);
     try {
       const file = await bundleFile;
       throwIfStopped();
-      const container = containerOf(name, file);
-      await container.ready;
-      return container;
+      const environment = warmEnvironment(name, file);
+      await environment.ready;
+      return environment;
     } catch (error) {
       if (bundleFiles.get(name) === bundleFile) bundleFiles.delete(name);
       if (!stopped) onLog(name, `${name} cannot be started: ${onOneLine(error)}`);
@@ -104,26 +104,26 @@ export function createContainers<Name extends string>({
     return join(directory, 'index.mjs');
   }
 
-  function containerOf(name: Name, bundleFile: string): Container {
+  function warmEnvironment(name: Name, bundleFile: string): ExecutionEnvironment {
     const known = warm.get(name);
     if (known) return known;
-    const container = startContainer({
+    const environment = startEnvironment({
       name,
       bundleFile,
       environment: environmentOf(name),
       onLine: (line) => onLog(name, line),
       onEnd: () => {
-        alive.delete(container);
-        forget(name, container);
+        alive.delete(environment);
+        forget(name, environment);
       },
     });
-    alive.add(container);
-    warm.set(name, container);
-    return container;
+    alive.add(environment);
+    warm.set(name, environment);
+    return environment;
   }
 
-  function forget(name: Name, container: Container): void {
-    if (warm.get(name) === container) warm.delete(name);
+  function forget(name: Name, environment: ExecutionEnvironment): void {
+    if (warm.get(name) === environment) warm.delete(name);
   }
 
   function throwIfStopped(): void {
@@ -134,7 +134,7 @@ export function createContainers<Name extends string>({
   async function invoke(name: Name, event: unknown): Promise<unknown> {
     throwIfStopped();
     // As in Lambda, the time for loading the bundle does not count.
-    const container = await startedContainer(name);
+    const environment = await startedEnvironment(name);
     const requestId = randomUUID();
     const timeoutMs = timeoutMsOf(name);
     let timer: NodeJS.Timeout | undefined;
@@ -143,19 +143,19 @@ export function createContainers<Name extends string>({
         const message = `Task timed out after ${(timeoutMs / 1_000).toFixed(2)} seconds`;
         onLog(name, `${requestId} ${message}`);
         reject(new Error(`${name}: ${message}`));
-        container.kill();
-        forget(name, container);
+        environment.kill();
+        forget(name, environment);
       }, timeoutMs);
     });
     try {
       const arn = `arn:aws:lambda:${region}:${accountId}:function:${name}`;
       const deadlineMs = Date.now() + timeoutMs;
       return await Promise.race([
-        container.invoke({ requestId, functionName: name, arn, event, deadlineMs }),
+        environment.invoke({ requestId, functionName: name, arn, event, deadlineMs }),
         timeout,
       ]);
     } catch (error) {
-      const exit = container.exit();
+      const exit = environment.exit();
       // The message of Lambda's log.
       if (exit !== undefined && !stopped) {
         onLog(name, `RequestId: ${requestId} Error: Runtime exited with error: ${exit}`);
@@ -171,16 +171,16 @@ export function createContainers<Name extends string>({
    * @returns whether the process existed
    */
   function kill(name: Name): boolean {
-    const container = warm.get(name);
-    container?.kill();
-    if (container) forget(name, container);
-    return container !== undefined;
+    const environment = warm.get(name);
+    environment?.kill();
+    if (environment) forget(name, environment);
+    return environment !== undefined;
   }
 
   /** Ends every process started here and removes the bundles. */
   async function stop(): Promise<void> {
     stopped = true;
-    for (const container of alive) container.kill();
+    for (const environment of alive) environment.kill();
     await Promise.all([...alive].map(({ ended }) => ended));
     // A bundling that is still running would create the directory again.
     await Promise.allSettled(bundleFiles.values());
@@ -190,7 +190,7 @@ export function createContainers<Name extends string>({
   return { invoke, kill, stop };
 }
 
-function startContainer({
+function startEnvironment({
   name,
   bundleFile,
   environment,
@@ -206,7 +206,7 @@ function startContainer({
   const pending = new Map<string, PendingInvocation>();
   const { promise: ready, resolve: markReady, reject: markBroken } = Promise.withResolvers<void>();
 
-  const child = fork(containerFile, [bundleFile], {
+  const child = fork(environmentFile, [bundleFile], {
     env: {
       PATH: process.env['PATH'] ?? '',
       TZ: 'UTC',
@@ -223,7 +223,7 @@ function startContainer({
     if (input) createInterface({ input }).on('line', readLine);
   }
   child.on('message', (message) => {
-    const parsed = containerMessageSchema.parse(message);
+    const parsed = environmentMessageSchema.parse(message);
     if (parsed.kind === 'ready') markReady();
     else void settle(parsed);
   });
@@ -249,10 +249,10 @@ function startContainer({
     if (endedId !== undefined) pending.get(endedId)?.countEndedStream();
   }
 
-  async function settle(message: Exclude<ContainerMessage, { kind: 'ready' }>): Promise<void> {
+  async function settle(message: Exclude<EnvironmentMessage, { kind: 'ready' }>): Promise<void> {
     const invocation = pending.get(message.requestId);
     await invocation?.logged;
-    if (message.kind === 'answer') invocation?.resolve(message.answer ?? null);
+    if (message.kind === 'answer') invocation?.resolve(message.response ?? null);
     else invocation?.reject(new Error(`${message.errorType}: ${message.errorMessage}`));
   }
 
@@ -270,12 +270,12 @@ function startContainer({
         streamsToEnd -= 1;
         if (streamsToEnd === 0) markLogged();
       };
-      const { promise: answer, resolve, reject } = Promise.withResolvers<unknown>();
+      const { promise: response, resolve, reject } = Promise.withResolvers<unknown>();
       pending.set(invocation.requestId, { resolve, reject, logged, countEndedStream });
       // Sending fails only when the process is ending, and its end rejects all pending invocations.
       child.send(invocation, () => {});
       try {
-        return await answer;
+        return await response;
       } finally {
         pending.delete(invocation.requestId);
       }

@@ -39,7 +39,7 @@ const needsCare = /\d{16}|\\u[dD][89a-fA-F]/;
  * or event can carry them.
  * @returns undefined when it is not JSON
  */
-export function parseAnswer(text: string): unknown {
+export function parseBody(text: string): unknown {
   try {
     return needsCare.test(text) ? JSON.parse(text, exactly) : JSON.parse(text);
   } catch {

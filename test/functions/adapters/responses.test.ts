@@ -62,8 +62,8 @@ const codeIn = (outcome: object) =>
     ? outcome.error.code
     : undefined;
 
-const answering = async (answer: (response: ServerResponse) => void) => {
-  const server = createServer((_, response) => answer(response)).listen(0, '127.0.0.1');
+const responding = async (respond: (response: ServerResponse) => void) => {
+  const server = createServer((_, response) => respond(response)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : undefined;
@@ -172,13 +172,16 @@ describe('compression', () => {
   const instance = gzipSync(JSON.stringify({ id: 7, element: { key: 'taxify' }, token: 't', tags: markers }));
 
   test('a gzip response without its header is read', async () => {
-    expect(await answering((response) => response.end(instance))).toMatchObject({ kind: 'read', token: 't' });
+    expect(await responding((response) => response.end(instance))).toMatchObject({
+      kind: 'read',
+      token: 't',
+    });
   });
 
   test('a decompression bomb is cut off at the limit', async () => {
     const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20));
     const before = process.memoryUsage().arrayBuffers;
-    const outcome = await answering((response) =>
+    const outcome = await responding((response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb),
     );
     expect(outcome).toMatchObject({ kind: 'unknown', reason: 'ERR_BUFFER_TOO_LARGE' });
@@ -187,7 +190,7 @@ describe('compression', () => {
 
   test('a damaged gzip response is unreadable', async () => {
     const cut = instance.subarray(0, instance.length - 12);
-    const outcome = await answering((response) =>
+    const outcome = await responding((response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(cut),
     );
     expect(outcome).toMatchObject({ kind: 'unknown', reason: 'Z_BUF_ERROR' });
