@@ -17,7 +17,6 @@ import * as z from 'zod/mini';
 import type {
   DueInstance,
   DueInstances,
-  Expected,
   InstanceStore,
   OverviewStore,
   Stored,
@@ -47,14 +46,17 @@ export function createInstanceStore({
   client: DynamoDBClient;
   tableName: string;
 }): InstanceStore & OverviewStore {
-  return { insert, replace, remove, get, getSummary, list, due, postpone, page: listPage, all };
+  return { claim, write, remove, get, getSummary, list, due, postpone, page: listPage, all };
 
-  function insert(row: InstanceRow): Promise<Write> {
-    return put(row, { ConditionExpression: 'attribute_not_exists(tenantId)' });
+  function claim(next: InstanceRow, asRead?: InstanceRow): Promise<Write> {
+    return put(
+      next,
+      asRead ? onlyIf({ ...fenceOf(asRead), leaseExpiresAt: asRead.leaseExpiresAt }) : ifAbsent,
+    );
   }
 
-  function replace(row: InstanceRow, expected: Expected): Promise<Write> {
-    return put(row, conditionOf(expected));
+  function write(next: InstanceRow, held: InstanceRow): Promise<Write> {
+    return put(next, onlyIf(fenceOf(held)));
   }
 
   function put(row: InstanceRow, condition: Partial<PutItemCommandInput>): Promise<Write> {
@@ -70,24 +72,25 @@ export function createInstanceStore({
     );
   }
 
-  function remove(key: InstanceKey, expected: Expected): Promise<Write> {
-    return writeIf(`DeleteItem for ${nameOf(key)}`, key, () =>
+  function remove(held: InstanceRow): Promise<Write> {
+    return writeIf(`DeleteItem for ${nameOf(held)}`, held, () =>
       client.send(
         new DeleteItemCommand({
           TableName: tableName,
-          Key: keyOf(key),
+          Key: keyOf(held),
           ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
-          ...conditionOf(expected),
+          ...onlyIf(fenceOf(held)),
         }),
       ),
     );
   }
 
-  async function writeIf(what: string, key: InstanceKey, write: () => Promise<unknown>): Promise<Write> {
-    const refused = await conditionally(what, write);
+  async function writeIf(what: string, by: InstanceRow, send: () => Promise<unknown>): Promise<Write> {
+    const refused = await conditionally(what, send);
     if (!refused) return { won: true };
     // Not every DynamoDB-compatible store sends the item along; there may also be none.
-    return { won: false, current: refused.item ? rowOf(refused.item) : await get(key) };
+    const current = refused.item ? rowOf(refused.item) : await get(by);
+    return current?.claimId === by.claimId ? { won: true } : { won: false, current };
   }
 
   async function get(key: InstanceKey): Promise<InstanceRow | undefined> {
@@ -290,9 +293,13 @@ const keyOf = ({ tenantId, elementKey }: InstanceKey) => ({
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `the ${elementKey} instance of tenant ${tenantId}`;
 
-function conditionOf({ status, provisionId, claimId, leaseExpiresAt }: Expected) {
-  const expected = toStored({ status, provisionId, claimId, leaseExpiresAt });
-  const values = Object.entries(marshall(expected, { removeUndefinedValues: true }));
+const ifAbsent = { ConditionExpression: 'attribute_not_exists(tenantId)' };
+
+/** The state in which a row stays as long as its claim is held. */
+const fenceOf = ({ status, provisionId, claimId }: InstanceRow) => ({ status, provisionId, claimId });
+
+function onlyIf(expected: Partial<InstanceRow>) {
+  const values = Object.entries(marshall(toStored(expected)));
   return {
     ConditionExpression: values.map(([name]) => `#${name} = :${name}`).join(' AND '),
     ExpressionAttributeNames: Object.fromEntries(values.map(([name]) => [`#${name}`, name])),

@@ -14,7 +14,6 @@ import {
 } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
-import { asRead } from './settle.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 /** How the table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
@@ -248,7 +247,7 @@ export function createAuditing({
     // The holder of a lease would find its fencing token replaced.
     if (!current || !isUnchanged(row, current) || isLeased(current, now())) return false;
     const filled = { ...current, token: await cipher.encrypt(token, row), claimId: newId() };
-    if (!(await store.replace(filled, asRead(current))).won) return false;
+    if (!(await store.claim(filled, current)).won) return false;
     observe({ kind: 'token-refilled' }, current);
     return true;
   }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Ports } from './ports.ts';
-import { OnboardingError } from '../model/errors.ts';
 import type { Offboarding } from '../model/events.ts';
 import { wholeTenant, type InstanceRow } from '../model/instance.ts';
 import {
@@ -14,7 +13,8 @@ import {
 import { removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { createRemoving, isCarriedOut, type Removed } from './remove.ts';
-import { asRead, heldBy, wonBy } from './settle.ts';
+import { createCleaning } from './cleaning.ts';
+import { tenantBusy, tenantDeletionPending } from './refusals.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 export type Offboard = (
@@ -41,6 +41,7 @@ export function createOffboarding(
 } {
   const { store, origin, observe, timing = defaultTiming, now = Date.now, newId = randomUUID } = ports;
   const { remove } = createRemoving(ports);
+  const { endClaim } = createCleaning(ports);
 
   return { offboard, finishTenant };
 
@@ -72,7 +73,7 @@ export function createOffboarding(
       if (!row) {
         const ids = { provisionId: newId(), claimId };
         const fresh = tenantTombstone({ key, removal, ids, origin, nowMs, timing });
-        if (wonBy(await store.insert(fresh), fresh)) return fresh;
+        if ((await store.claim(fresh)).won) return fresh;
         continue;
       }
       const isSameEvent = removal.by?.eventId === removedByOf(row)?.eventId;
@@ -81,9 +82,9 @@ export function createOffboarding(
         row.status === 'removed' && isCarriedOut(row, removal)
           ? rememberRemoval(row, removal, { claimId, nowMs }, timing)
           : beginRemoval(row, removal, { claimId, nowMs }, timing);
-      if (wonBy(await store.replace(next, asRead(row)), next)) return next;
+      if ((await store.claim(next, row)).won) return next;
     }
-    throw new OnboardingError('busy', `Tenant ${tenantId} is being removed by others. Retry later.`);
+    throw tenantBusy(tenantId);
   }
 
   /** Removes the instances that were requested before. `row` is `deleting` and leased by the caller. */
@@ -106,27 +107,18 @@ export function createOffboarding(
       unreadable.length > 0 ||
       settled.some((each) => each.status === 'fulfilled' && each.value.outcome === 'in-progress');
     if (failure || isOpen) {
-      await pause(row);
+      const pending = withError(
+        release(row, now() + timing.reconcileAgainMs),
+        tenantDeletionPending(row),
+        now(),
+      );
+      await endClaim(row, pending);
       if (failure) throw failure.reason;
       return 'in-progress';
     }
     const tombstoned = markRemoved(row, now(), timing);
-    if (!wonBy(await store.replace(tombstoned, heldBy(row)), tombstoned)) return 'in-progress';
+    if (!(await store.write(tombstoned, row)).won) return 'in-progress';
     const outcomes = new Set(settled.map((each) => each.status === 'fulfilled' && each.value.outcome));
     return (['removed', 'outdated'] as const).find((outcome) => outcomes.has(outcome)) ?? 'already-gone';
-  }
-
-  async function pause(row: InstanceRow): Promise<void> {
-    const pending = new OnboardingError(
-      'deletion-pending',
-      `Instances of tenant ${row.tenantId} are not removed yet. The reconciler continues.`,
-    );
-    const paused = withError(release(row, now() + timing.reconcileAgainMs), pending, now());
-    try {
-      await store.replace(paused, heldBy(row));
-    } catch (error) {
-      if (!(error instanceof OnboardingError)) throw error;
-      observe({ kind: 'claim-left', reason: error.message }, row);
-    }
   }
 }

@@ -1,7 +1,8 @@
 import type { Observe } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceSettings } from '../model/instance.ts';
-import type { Provision, Provisioned } from './provision.ts';
+import type { Provisioned } from './claim.ts';
+import type { Provision } from './provision.ts';
 import { defaultTiming, queueMaxReceiveCount, type Timing } from '../model/timing.ts';
 
 export type Onboarded = {

@@ -17,12 +17,11 @@ import type { InstanceId } from '../model/instance-id.ts';
  * towards the core, and because the core is tried out on an outside world that fails in every possible order.
  */
 
-/** A conditional write: refused means that nothing was changed; `current` is the row that stood against it, if any. */
-export type Write = { won: true } | { won: false; current: InstanceRow | undefined };
-
-/** The state in which a row must still be for a write to be made. */
-export type Expected = Pick<InstanceRow, 'status' | 'provisionId' | 'claimId'> &
-  Partial<Pick<InstanceRow, 'leaseExpiresAt'>>;
+/**
+ * A conditional write. Refused means that nothing was changed; `current` is the row that stood against it, if any. A
+ * refusal by a row of the same claim is a success: the SDK sent the write twice because the first response was lost.
+ */
+export type Write = { won: true; current?: never } | { won: false; current: InstanceRow | undefined };
 
 /** As the index shows it. `checkAt`: since when, ms since the epoch; `shown`: the same in the index's own words. */
 export type DueInstance = InstanceKey & { checkAt: number; shown: string };
@@ -39,9 +38,15 @@ export type Stored = InstanceKey & { row: InstanceRow | undefined };
  * instance does not exist.
  */
 export type InstanceStore = {
-  insert(row: InstanceRow): Promise<Write>;
-  replace(row: InstanceRow, expected: Expected): Promise<Write>;
-  remove(key: InstanceKey, expected: Expected): Promise<Write>;
+  /**
+   * Writes a row that takes a fencing token of its own. `asRead`: the row that it replaces, which must be exactly as it was
+   * read: not claimed, changed or released since. Without it there must be no row.
+   */
+  claim(next: InstanceRow, asRead?: InstanceRow): Promise<Write>;
+  /** Writes the next state of a row whose claim, the fencing token of `held`, is still held. */
+  write(next: InstanceRow, held: InstanceRow): Promise<Write>;
+  /** Deletes a row that this claim has made. */
+  remove(held: InstanceRow): Promise<Write>;
   get(key: InstanceKey): Promise<InstanceRow | undefined>;
   getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
   /** In order of the element keys. `unreadable`: of rows that this version cannot read. */

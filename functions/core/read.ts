@@ -1,4 +1,5 @@
 import type { InstanceStore, TokenCipher } from './ports.ts';
+import { hasNoToken, notFound } from './refusals.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceKey, InstanceSummary } from '../model/instance.ts';
 
@@ -35,19 +36,6 @@ export async function readToken(
 ): Promise<{ instanceId: number; token: string }> {
   const row = await store.get(key);
   if (!row || row.status === 'removed') throw notFound(key);
-  if (row.status !== 'active' || !row.token || row.instanceId === undefined) {
-    throw new OnboardingError(
-      'not-active',
-      `The ${key.elementKey} instance of tenant ${key.tenantId} has no token to hand out: it is ${row.status}. ` +
-        'Its status tells more.',
-    );
-  }
+  if (row.status !== 'active' || !row.token || row.instanceId === undefined) throw hasNoToken(row);
   return { instanceId: row.instanceId, token: await cipher.decrypt(row.token, key) };
-}
-
-export function notFound({ tenantId, elementKey }: InstanceKey): OnboardingError {
-  return new OnboardingError(
-    'not-found',
-    `Tenant ${tenantId} has no ${elementKey} instance. Provision it first.`,
-  );
 }

@@ -6,7 +6,9 @@ import { markRemoved, fail, isLeased, lease, leaveInDoubt, release } from './lif
 import { requestedTimesOf } from '../model/row-history.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
-import { asRead, createSettling, heldBy, idsOf, isNotEmpty, wonBy } from './settle.ts';
+import { idsOf } from './cleaning.ts';
+import { neverSeen, notCreated } from './refusals.ts';
+import { createSettling } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
 import { defaultTiming, type Timing } from '../model/timing.ts';
 
@@ -48,7 +50,7 @@ export function createReconciling({
   'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
 >) {
   const ports = { store, cloudElements, cipher, stage, observe, timing, now };
-  const { lookUp, read, adopt, removeDuplicate, removeUnusable, endClaim } = createSettling(ports);
+  const { lookUp, read, settleFound, removeDuplicate, endClaim } = createSettling(ports);
   const { finish } = createRemoving({ ...ports, origin, newId });
   const { finishTenant } = createOffboarding({ ...ports, origin, newId });
 
@@ -132,7 +134,7 @@ export function createReconciling({
       checkAt: nowMs + timing.leaseMs,
       lookedAt: nowMs,
     };
-    if (!wonBy(await store.replace(leased, asRead(row)), leased)) return skipped;
+    if (!(await store.claim(leased, row)).won) return skipped;
     return { outcome: await settleLeased(leased, deadlineAt), waitedMs: nowMs - waitsSince(row, timing) };
   }
 
@@ -159,18 +161,11 @@ export function createReconciling({
     const lookedAt = now();
     const found = await lookUp(row, within(deadlineAt));
     if (!found) return leaveOpen(row, 'look-up failed');
-    const { instances, unusable = [] } = found;
-    if (isNotEmpty(instances)) {
-      const settled = await adopt(row, instances, deadlineAt, unusable);
-      return settled.kind === 'committed' ? 'adopted' : 'still-open';
-    }
-    if (isNotEmpty(unusable)) {
-      const { error } = await removeUnusable(row, unusable, deadlineAt);
-      const failed = fail(row, row.sendDeadline, error, now(), timing);
-      return (await store.replace(failed, heldBy(row))).won ? 'failed' : 'skipped';
-    }
+    const settled = await settleFound(row, found, deadlineAt);
+    if (settled?.kind === 'unusable') return settled.isRecorded ? 'failed' : 'skipped';
+    if (settled) return settled.kind === 'committed' ? 'adopted' : 'still-open';
     if (lookedAt < row.sendDeadline + timing.quiescenceMs) {
-      await endClaim(row, () => store.replace(leaveInDoubt(row, neverSeen(row), now(), timing), heldBy(row)));
+      await endClaim(row, leaveInDoubt(row, neverSeen(row), now(), timing));
       return 'still-open';
     }
     const isUnwanted =
@@ -179,7 +174,7 @@ export function createReconciling({
     const ended = isUnwanted
       ? markRemoved(row, now(), timing)
       : fail(row, row.sendDeadline, notCreated(row), now(), timing);
-    if (!(await store.replace(ended, heldBy(row))).won) return 'skipped';
+    if (!(await store.write(ended, row)).won) return 'skipped';
     return isUnwanted ? 'removed' : 'failed';
   }
 
@@ -212,7 +207,7 @@ export function createReconciling({
 
   /** `again`: when it is looked at once more, if anything is still in doubt. */
   async function check(row: InstanceRow, again: number | undefined): Promise<Reconciled> {
-    await endClaim(row, () => store.replace(release(row, again), heldBy(row)));
+    await endClaim(row, release(row, again));
     return 'checked';
   }
 
@@ -247,8 +242,7 @@ export function createReconciling({
 
   async function leaveOpen(row: InstanceRow, reason: string): Promise<Reconciled> {
     observe({ kind: 'left-open', reason }, row);
-    const later = release(row, now() + timing.reconcileAgainMs);
-    await endClaim(row, () => store.replace(later, heldBy(row)));
+    await endClaim(row, release(row, now() + timing.reconcileAgainMs));
     return 'still-open';
   }
 }
@@ -275,19 +269,3 @@ function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
 }
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
-
-function neverSeen({ tenantId, elementKey, lastError }: InstanceRow): OnboardingError {
-  return new OnboardingError(
-    'outcome-unknown',
-    `Cloud Elements does not show the ${elementKey} instance of tenant ${tenantId} yet. Retry: it is looked up first.`,
-    { requestId: lastError?.requestId, said: lastError?.said },
-  );
-}
-
-function notCreated({ tenantId, elementKey, lastError }: InstanceRow): OnboardingError {
-  return new OnboardingError(
-    'not-created',
-    `Cloud Elements did not create the ${elementKey} instance of tenant ${tenantId}. Request it again.`,
-    { requestId: lastError?.requestId, said: lastError?.said },
-  );
-}

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Ports } from './ports.ts';
-import { OnboardingError } from '../model/errors.ts';
+import type { OnboardingError } from '../model/errors.ts';
 import type { EventOrigin, InstanceKey, InstanceRow } from '../model/instance.ts';
 import {
   beginRemoval,
@@ -15,7 +15,8 @@ import {
 import { requestedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
-import { asRead, createCleaning, createRecordedRemoval, currentOf, heldBy, idsOf, wonBy } from './settle.ts';
+import { createCleaning, idsOf } from './cleaning.ts';
+import { busy, changesTooOften, deletionPending, otherOrigin } from './refusals.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 export type Removed =
@@ -55,9 +56,8 @@ export function createRemoving({
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
-  const ports = { cloudElements, stage, observe, timing, now };
-  const { lookUp, removeInstance, endClaim } = createCleaning(ports);
-  const removeRecorded = createRecordedRemoval(ports);
+  const ports = { store, cloudElements, stage, observe, timing, now };
+  const { lookUp, removeInstance, removeRecorded, endClaim } = createCleaning(ports);
 
   return { remove, finish };
 
@@ -74,7 +74,7 @@ export function createRemoving({
       if (!row) {
         const ids = { provisionId: newId(), claimId };
         const tombstoned = tombstone({ key, removal, ids, origin, nowMs, timing });
-        if (wonBy(await store.insert(tombstoned), tombstoned)) return { outcome: 'already-gone' };
+        if ((await store.claim(tombstoned)).won) return { outcome: 'already-gone' };
         continue;
       }
       if (row.status === 'removed') {
@@ -98,15 +98,15 @@ export function createRemoving({
       if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);
       if (row.origin !== origin) throw otherOrigin(row, origin);
       const deleting = beginRemoval(row, removal, { claimId, nowMs }, timing);
-      const begun = await store.replace(deleting, asRead(row));
-      if (!wonBy(begun, deleting)) continue;
+      const begun = await store.claim(deleting, row);
+      if (!begun.won) continue;
       const finished = await finish(deleting, deadlineAt);
       // Another removal may have completed it, in its own name: this one's event has no answer yet.
       if (finished.outcome === 'in-progress') return finished;
       if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)
         return { outcome: 'removed' };
     }
-    throw new OnboardingError('busy', `${nameOf(key)} changes too often at the moment. Retry later.`);
+    throw changesTooOften(key);
   }
 
   /** A tombstone remembers the latest removal, and answers each event that asked for one. */
@@ -116,7 +116,7 @@ export function createRemoving({
       (!removal.by || removal.by.eventId === removedByOf(row)?.eventId);
     if (isKnown) return true;
     const later = rememberRemoval(row, removal, { claimId, nowMs: now() }, timing);
-    return wonBy(await store.replace(later, asRead(row)), later);
+    return (await store.claim(later, row)).won;
   }
 
   /** Answers the event of a removal that needs nothing done: the instance was removed and requested again since. */
@@ -129,7 +129,7 @@ export function createRemoving({
     // No result comes of a write to an unfinished claim.
     if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);
     const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, claimId);
-    return wonBy(await store.replace(answered, asRead(row)), answered);
+    return (await store.claim(answered, row)).won;
   }
 
   /** Brings a removal to its end, or as far as it goes now. `row` is `deleting` and leased by the caller. */
@@ -142,25 +142,30 @@ export function createRemoving({
       // Gone, if it was: that the list still shows it for a while says nothing.
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
       const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
-      if (!found) return pause(row, timing.reconcileAgainMs, notFinished(row, 'what exists cannot be told'));
+      if (!found)
+        return pause(
+          row,
+          timing.reconcileAgainMs,
+          deletionPending(row, 'its instances at Cloud Elements cannot be looked up'),
+        );
       const removed = await Promise.all(idsOf(found).map((id) => removeInstance(row, id, deadlineAt)));
       if (!removed.every(Boolean)) {
-        return pause(row, timing.reconcileAgainMs, notFinished(row, 'Cloud Elements did not remove it'));
+        return pause(row, timing.reconcileAgainMs, deletionPending(row, 'Cloud Elements did not remove it'));
       }
     }
     const quietMs = row.inDoubt ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
-    if (quietMs > 0) return pause(row, quietMs, notFinished(row, 'a create may still take effect'));
+    if (quietMs > 0) return pause(row, quietMs, deletionPending(row, 'a create may still take effect'));
 
-    const write = await store.replace(markRemoved(row, now(), timing), heldBy(row));
+    const write = await store.write(markRemoved(row, now(), timing), row);
     if (write.won) return { outcome: 'removed', by: row.removedBy?.eventId };
-    const current = currentOf(write);
+    const current = write.current;
     if (current?.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };
     return { outcome: 'removed', by: current && removedByOf(current)?.eventId };
   }
 
   async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Finished> {
     const paused = withError(release(row, now() + delayMs), reason, now());
-    await endClaim(row, () => store.replace(paused, heldBy(row)));
+    await endClaim(row, paused);
     return { outcome: 'in-progress', retryAfterMs: Math.min(delayMs, timing.reconcileAgainMs) };
   }
 }
@@ -176,28 +181,4 @@ export function isCarriedOut(row: InstanceRow, { times, by }: Removal): boolean 
   const remembered = removedTimesOf(row);
   const isKnown = by !== undefined && removalIdsOf(row).includes(by.eventId);
   return (isKnown && !isLater(times, remembered)) || areRemovalsCarriedOut(times, remembered);
-}
-
-function nameOf({ tenantId, elementKey }: InstanceKey): string {
-  return `The ${elementKey} instance of tenant ${tenantId}`;
-}
-
-export function busy(row: InstanceRow, nowMs: number): OnboardingError {
-  return new OnboardingError('busy', `${nameOf(row)} is held by another request (${row.status}). Retry.`, {
-    retryAfterMs: row.leaseExpiresAt - nowMs,
-  });
-}
-
-export function otherOrigin(row: InstanceRow, origin: string): OnboardingError {
-  return new OnboardingError(
-    'origin-changed',
-    `${nameOf(row)} is at ${row.origin}, and this stack asks ${origin}: point the stack back there to change it.`,
-  );
-}
-
-function notFinished(row: InstanceRow, reason: string): OnboardingError {
-  return new OnboardingError(
-    'deletion-pending',
-    `${nameOf(row)} is not removed yet: ${reason}. It is tried again.`,
-  );
 }

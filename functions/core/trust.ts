@@ -3,7 +3,6 @@ import type { InstanceStore } from './ports.ts';
 import { outsideAllowList, requestEntriesOf } from '../model/configuration.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
-import { asRead, wonBy } from './settle.ts';
 
 /** Where an instance's configuration came from before an operator vouched for it. */
 export type Source = NonNullable<InstanceRow['source']> | 'unknown';
@@ -28,7 +27,7 @@ export function createTrusting({
   now = Date.now,
   newId = randomUUID,
 }: {
-  store: Pick<InstanceStore, 'get' | 'replace'>;
+  store: Pick<InstanceStore, 'get' | 'claim'>;
   now?: () => number;
   newId?: () => string;
 }): Trust {
@@ -42,8 +41,8 @@ export function createTrusting({
     if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
     const trusted = vouchedFor(row, newId());
     if (lookedAtMs === undefined) return { kind: 'would-be-trusted', was, entries, row: trusted };
-    const written = await store.replace(trusted, asRead(row));
-    if (wonBy(written, trusted)) return { kind: 'trusted', was, entries, row: trusted };
+    const written = await store.claim(trusted, row);
+    if (written.won) return { kind: 'trusted', was, entries, row: trusted };
     return { kind: 'refused', was, reason: 'it has just been changed; run the command again' };
   };
 }

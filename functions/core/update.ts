@@ -21,9 +21,8 @@ import {
 import { isLeased, lease, release, revised } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
-import { notFound } from './read.ts';
-import { busy, otherOrigin } from './remove.ts';
-import { asRead, heldBy, notOurs, wonBy } from './settle.ts';
+import { createCleaning } from './cleaning.ts';
+import * as refusals from './refusals.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 /**
@@ -76,15 +75,17 @@ export function createUpdating({
   | 'sleep'
   | 'newId'
 >): Update {
+  const { endClaim } = createCleaning({ store, cloudElements, stage, observe, timing, now });
+
   return async function update(key, changes, { deadlineAt }) {
     const row = await store.get(key);
     // Before the secret: a value that is put from here on may be missed.
     const readAt = now();
-    if (!row || row.status === 'removed') throw notFound(key);
-    if (row.status !== 'active' || row.instanceId === undefined) throw notActive(row);
+    if (!row || row.status === 'removed') throw refusals.notFound(key);
+    if (row.status !== 'active' || row.instanceId === undefined) throw refusals.notActive(row);
     const nowMs = now();
-    if (isLeased(row, nowMs)) throw busy(row, nowMs);
-    if (row.origin !== origin) throw otherOrigin(row, origin);
+    if (isLeased(row, nowMs)) throw refusals.busy(row, nowMs);
+    if (row.origin !== origin) throw refusals.otherOrigin(row, origin);
     assertMeant(row, changes);
     const configuration =
       changes.configuration &&
@@ -97,22 +98,22 @@ export function createUpdating({
       ...lease(row, { claimId: newId(), nowMs: leasedAt }, timing),
       ...doubtOf(row, changes.configuration, untilMs),
     };
-    const taken = await store.replace(leased, asRead(row));
-    if (!wonBy(taken, leased)) throw busy((!taken.won && taken.current) || leased, now());
+    const taken = await store.claim(leased, row);
+    if (!taken.won) throw refusals.busy(taken.current ?? leased, now());
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
     // An earlier update's doubt stays.
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      await releaseClaim(ended);
+      await endClaim(ended, release(ended, ended.checkAt));
       throw outcome.error;
     }
     // While an earlier update may still take effect over this one, the value is not surely there.
     const isSure = isOfSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
     const updated = withUpdate({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
-    const written = await store.replace(updated, heldBy(leased));
-    if (!wonBy(written, updated)) throw busy((!written.won && written.current) || leased, now());
+    const written = await store.write(updated, leased);
+    if (!written.won) throw refusals.busy(written.current ?? leased, now());
     return updated;
   };
 
@@ -137,9 +138,9 @@ export function createUpdating({
     if (outcome.kind !== 'read' || outcome.owned === 'ours') return;
     if (outcome.owned === 'not-ours') {
       observe({ kind: 'not-ours', instanceId }, row);
-      throw notOurs(row, instanceId);
+      throw refusals.notOurs(row, instanceId);
     }
-    if (tags) throw markersNotShown(row);
+    if (tags) throw refusals.markersNotShown(row);
   }
 
   /** Repeats a call that has failed while that may help and time is left. */
@@ -161,7 +162,7 @@ export function createUpdating({
       if (now() + waitMs >= untilMs) break;
       await sleep(waitMs);
     }
-    return { error: error ?? outOfTime(row) };
+    return { error: error ?? refusals.updateOutOfTime(row) };
   }
 
   /**
@@ -212,15 +213,6 @@ export function createUpdating({
     );
     return { error, isCertain };
   }
-
-  async function releaseClaim(leased: InstanceRow): Promise<void> {
-    try {
-      await store.replace(release(leased, leased.checkAt), heldBy(leased));
-    } catch (error) {
-      if (!(error instanceof OnboardingError)) throw error;
-      observe({ kind: 'claim-left', reason: error.message }, leased);
-    }
-  }
 }
 
 const isOfSecret = (configuration: Configuration | undefined): boolean =>
@@ -267,20 +259,11 @@ function withUpdate(
 }
 
 function errorOf(row: InstanceRow, outcome: Exclude<UpdateOutcome, { kind: 'updated' }>): OnboardingError {
-  const who = `${row.elementKey} instance of tenant ${row.tenantId}`;
   switch (outcome.kind) {
     case 'absent':
-      return new OnboardingError(
-        'gone-at-cloud-elements',
-        `Cloud Elements knows no instance ${row.instanceId} any more: the ${who} was removed there. Delete it here ` +
-          'and provision it again.',
-      );
+      return refusals.goneAtCloudElements(row);
     case 'unknown':
-      return new OnboardingError(
-        'update-outcome-unknown',
-        `The ${who} may or may not have been changed (${outcome.reason}). Retry.`,
-        { requestId: outcome.requestId, said: outcome.said },
-      );
+      return refusals.updateOutcomeUnknown(row, outcome);
     case 'refused':
     case 'not-done':
       return outcome.error;
@@ -297,41 +280,10 @@ type FailedCall = { error: OnboardingError; isWorthRepeating: boolean };
 
 /** Nothing has been sent yet. */
 function unreadable(
-  { tenantId, elementKey }: InstanceRow,
+  row: InstanceRow,
   { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
 ): FailedCall {
-  if (error) {
-    const isWorthRepeating = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
-    return { error, isWorthRepeating };
-  }
-  return {
-    error: new OnboardingError(
-      'cloud-elements-unreachable',
-      `Cloud Elements did not show the ${elementKey} instance of tenant ${tenantId} (${reason}). Nothing was changed; ` +
-        'retry.',
-    ),
-    isWorthRepeating: true,
-  };
-}
-
-function markersNotShown({ tenantId, elementKey, instanceId }: InstanceRow): OnboardingError {
-  return new OnboardingError(
-    'markers-not-shown',
-    `Instance ${instanceId} does not show the tags by which this service knows the ${elementKey} instance of tenant ` +
-      `${tenantId}, so its tags are left alone. Name and configuration can be changed.`,
-  );
-}
-
-function notActive({ tenantId, elementKey, status }: InstanceRow): OnboardingError {
-  return new OnboardingError(
-    'not-active',
-    `The ${elementKey} instance of tenant ${tenantId} cannot be changed: it is ${status}.`,
-  );
-}
-
-function outOfTime({ tenantId, elementKey }: InstanceRow): OnboardingError {
-  return new OnboardingError(
-    'out-of-time',
-    `Not enough time was left to change the ${elementKey} instance of tenant ${tenantId}. Retry.`,
-  );
+  if (!error) return { error: refusals.notShown(row, reason), isWorthRepeating: true };
+  const isWorthRepeating = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
+  return { error, isWorthRepeating };
 }

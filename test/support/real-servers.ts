@@ -181,7 +181,7 @@ export async function startServers() {
       leaseExpiresAt,
       checkAt: leaseExpiresAt,
     };
-    await store.replace(asKilled, row);
+    await store.write(asKilled, row);
     reset();
     return asKilled;
   }

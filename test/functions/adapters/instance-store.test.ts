@@ -86,7 +86,7 @@ describe.each([
     ['the necessary attributes', bareRow()],
   ])('rows come back as they were written, with %s', async (_what, row) => {
     expect(await store.get(row)).toBeUndefined();
-    expect(await store.insert(row)).toEqual({ won: true });
+    expect(await store.claim(row)).toEqual({ won: true });
     expect(await store.get(row)).toStrictEqual(row);
   });
 
@@ -94,8 +94,8 @@ describe.each([
     const row = fullRow();
     const sibling = { ...row, elementKey: 'shopify' };
     const neighbour = { ...row, tenantId: newTenant() };
-    for (const each of [row, sibling, neighbour]) expect(await store.insert(each)).toEqual({ won: true });
-    await store.remove(sibling, sibling);
+    for (const each of [row, sibling, neighbour]) expect(await store.claim(each)).toEqual({ won: true });
+    await store.remove(sibling);
     expect(await store.get(row)).toStrictEqual(row);
     expect(await store.get(sibling)).toBeUndefined();
     expect(await store.get(neighbour)).toStrictEqual(neighbour);
@@ -104,7 +104,7 @@ describe.each([
   test('rows are copies: changing one changes nothing in the store', async () => {
     const row = fullRow();
     const written = structuredClone(row);
-    await store.insert(written);
+    await store.claim(written);
     written.tags.push('changed');
     written.token?.fill(1);
     const read = await store.get(row);
@@ -118,7 +118,7 @@ describe.each([
       requestedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1 },
       lastError: { code: 'x', detail: 'y', at: 1 },
     });
-    await store.insert({
+    await store.claim({
       ...row,
       ...asUndefined,
       requestedBy: { dialect: 'native', eventId: 'event-1', sentAt: 1, registrationId: undefined },
@@ -127,26 +127,24 @@ describe.each([
     expect(await store.get(row)).toStrictEqual(row);
   });
 
-  describe('insert', () => {
-    test('insert is refused where a row exists in any state, and returns it', async () => {
+  describe('claim', () => {
+    test('a claim without a row read is refused where a row exists in any state, and returns it', async () => {
       for (const status of ['provisioning', 'active', 'failed', 'deleting', 'removed'] as const) {
         const row = fullRow({ status });
-        await store.insert(row);
-        expect(await store.insert({ ...row, claimId: 'rival' })).toStrictEqual({
+        await store.claim(row);
+        expect(await store.claim({ ...row, claimId: 'rival' })).toStrictEqual({
           won: false,
           current: row,
         });
         expect(await store.get(row)).toStrictEqual(row);
       }
     });
-  });
 
-  describe('replace', () => {
-    test('replace writes the whole row: omitted attributes are gone', async () => {
+    test('a claim writes the whole row: omitted attributes are gone', async () => {
       const row = fullRow({ checkAt: 5, removedAt: 6, expiresAt: 7 });
-      await store.insert(row);
+      await store.claim(row);
       const next = bareRow({ tenantId: row.tenantId, status: 'failed', claimId: 'attempt-2' });
-      expect(await store.replace({ ...next, ...asUndefined }, row)).toEqual({ won: true });
+      expect(await store.claim({ ...next, ...asUndefined }, row)).toEqual({ won: true });
       expect(await store.get(row)).toStrictEqual(next);
       const due = await store.due(Number.MAX_SAFE_INTEGER, 1_000);
       const dueTenants = [...due.first, ...due.later].map(({ tenantId }) => tenantId);
@@ -156,51 +154,92 @@ describe.each([
     test.each([
       ['status', { status: 'failed' }],
       ['generation', { provisionId: 'provision-2' }],
-      ['attempt', { claimId: 'attempt-2' }],
+      ['fencing token', { claimId: 'attempt-2' }],
       ['lease', { leaseExpiresAt: 1_001 }],
-    ] as const)('replace is refused on another %s and returns the row', async (_what, difference) => {
+    ] as const)(
+      'a claim over a row with another %s is refused and returns the row',
+      async (_what, difference) => {
+        const row = fullRow();
+        await store.claim(row);
+        const claimed = await store.claim({ ...row, claimId: 'rival' }, { ...row, ...difference });
+        expect(claimed).toStrictEqual({ won: false, current: row });
+        expect(await store.get(row)).toStrictEqual(row);
+      },
+    );
+
+    test('a claim over a row that is gone is refused, and creates none', async () => {
       const row = fullRow();
-      await store.insert(row);
-      const write = await store.replace({ ...row, name: 'Rival' }, { ...row, ...difference });
-      expect(write).toStrictEqual({ won: false, current: row });
-      expect(await store.get(row)).toStrictEqual(row);
+      expect(await store.claim({ ...row, claimId: 'rival' }, row)).toEqual({
+        won: false,
+        current: undefined,
+      });
+      expect(await store.get(row)).toBeUndefined();
     });
 
-    test('replace ignores the lease when none is expected', async () => {
+    test('a claim refused by its own row is won: the SDK has sent it twice', async () => {
       const row = fullRow();
-      await store.insert(row);
-      const { status, provisionId, claimId } = row;
+      await store.claim(row);
+      expect(await store.claim(row)).toEqual({ won: true });
+      const next = { ...row, claimId: 'next', name: 'Next' };
+      await store.claim(next, row);
+      expect(await store.claim(next, row)).toEqual({ won: true });
+      expect(await store.get(row)).toStrictEqual(next);
+    });
+  });
+
+  describe('write', () => {
+    test.each([
+      ['status', { status: 'failed' }],
+      ['generation', { provisionId: 'provision-2' }],
+    ] as const)(
+      'a write after the row took another %s in the same claim changes nothing',
+      async (_what, difference) => {
+        const row = fullRow();
+        await store.claim(row);
+        expect(await store.write({ ...row, name: 'Late' }, { ...row, ...difference })).toEqual({ won: true });
+        expect(await store.get(row)).toStrictEqual(row);
+      },
+    );
+
+    test('a write is refused once another claim has the row, and returns that row', async () => {
+      const row = fullRow();
+      const rival = { ...row, claimId: 'rival' };
+      await store.claim(rival);
+      expect(await store.write({ ...row, name: 'Late' }, row)).toStrictEqual({ won: false, current: rival });
+      expect(await store.get(row)).toStrictEqual(rival);
+    });
+
+    test('a write ignores the lease: the claim holds the row until another takes it', async () => {
+      const row = fullRow();
+      await store.claim(row);
       const next = { ...row, leaseExpiresAt: 0 };
-      expect(await store.replace(next, { status, provisionId, claimId })).toEqual({ won: true });
+      expect(await store.write(next, { ...row, leaseExpiresAt: 7 })).toEqual({ won: true });
       expect(await store.get(row)).toStrictEqual(next);
     });
 
-    test('replace without a row is refused, and creates none', async () => {
+    test('a write without a row is refused, and creates none', async () => {
       const row = fullRow();
-      expect(await store.replace(row, row)).toEqual({ won: false, current: undefined });
+      expect(await store.write(row, row)).toEqual({ won: false, current: undefined });
       expect(await store.get(row)).toBeUndefined();
     });
   });
 
   describe('remove', () => {
-    test('remove removes the expected row, and no other', async () => {
+    test('remove removes the row of its claim, and no other', async () => {
       const row = fullRow();
-      await store.insert(row);
-      expect(await store.remove(row, { ...row, claimId: 'rival' })).toStrictEqual({
-        won: false,
-        current: row,
-      });
+      await store.claim(row);
+      expect(await store.remove({ ...row, claimId: 'rival' })).toStrictEqual({ won: false, current: row });
       expect(await store.get(row)).toStrictEqual(row);
-      expect(await store.remove(row, row)).toEqual({ won: true });
+      expect(await store.remove(row)).toEqual({ won: true });
       expect(await store.get(row)).toBeUndefined();
-      expect(await store.remove(row, row)).toEqual({ won: false, current: undefined });
+      expect(await store.remove(row)).toEqual({ won: false, current: undefined });
     });
   });
 
   describe('summaries', () => {
     test('summaries hold the public fields, and never the token', async () => {
       const row = fullRow();
-      await store.insert(row);
+      await store.claim(row);
       const { tenantId, elementKey, status, instanceId, name, tags, createdAt, updatedAt, lastError } = row;
       const summary = {
         tenantId,
@@ -219,7 +258,7 @@ describe.each([
 
     test('summaries leave tombstones out', async () => {
       const row = fullRow({ status: 'removed' });
-      await store.insert(row);
+      await store.claim(row);
       expect(await store.getSummary(row)).toBeUndefined();
       expect(await store.list(row.tenantId)).toEqual({ instances: [], unreadable: [] });
       expect(await store.get(row)).toStrictEqual(row);
@@ -236,8 +275,8 @@ describe.each([
     test('list returns the rows of one tenant, in the order of the element keys', async () => {
       const tenantId = newTenant();
       for (const elementKey of ['b', 'a_', 'a-', 'a1', 'a'])
-        await store.insert(bareRow({ tenantId, elementKey }));
-      await store.insert(bareRow());
+        await store.claim(bareRow({ tenantId, elementKey }));
+      await store.claim(bareRow());
       const { instances } = await store.list(tenantId);
       const keys = instances.map(({ elementKey }) => elementKey);
       expect(keys).toEqual(['a', 'a-', 'a1', 'a_', 'b']);
@@ -247,7 +286,7 @@ describe.each([
       const tenantId = newTenant();
       const name = 'x'.repeat(300_000);
       const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
-      await Promise.all(keys.map((elementKey) => store.insert(bareRow({ tenantId, elementKey, name }))));
+      await Promise.all(keys.map((elementKey) => store.claim(bareRow({ tenantId, elementKey, name }))));
       const { instances } = await store.list(tenantId);
       expect(instances.map(({ elementKey }) => elementKey)).toEqual(keys);
     });
@@ -260,8 +299,8 @@ describe.each([
       const rows = times.map((checkAt, index) =>
         bareRow({ checkAt, status: index % 2 === 0 ? 'removed' : 'active' }),
       );
-      for (const row of rows) await store.insert(row);
-      await store.insert(bareRow());
+      for (const row of rows) await store.claim(row);
+      await store.claim(bareRow());
       const [second, fourth, first, third] = rows.map(placeOf);
 
       const later = async (nowMs: number, limit: number) => (await store.due(nowMs, limit)).later;
@@ -270,7 +309,7 @@ describe.each([
       expect(await later(-11, 10)).toStrictEqual([first, second, third]);
       expect(await later(0, 2)).toStrictEqual([first, second]);
       expect(await later(0, 10)).toStrictEqual([first, second, third, fourth]);
-      for (const row of rows) await store.remove(row, row);
+      for (const row of rows) await store.remove(row);
       expect(await store.due(0, 10)).toEqual({ first: [], later: [] });
     });
 
@@ -284,11 +323,11 @@ describe.each([
         bareRow({ checkAt: -55, status: 'failed' }),
         bareRow({ checkAt: -54, status: 'removed' }),
       ];
-      for (const row of rows) await store.insert(row);
+      for (const row of rows) await store.claim(row);
       const places = rows.map(placeOf);
       expect(await store.due(-54, 10)).toStrictEqual({ first: places.slice(0, 2), later: places.slice(2) });
       expect(await store.due(-54, 1)).toStrictEqual({ first: places.slice(0, 1), later: places.slice(2, 3) });
-      for (const row of rows) await store.remove(row, row);
+      for (const row of rows) await store.remove(row);
     });
   });
 });
@@ -306,7 +345,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
 
   async function putOdd(over: Record<string, AttributeValue> = {}) {
     const row = bareRow();
-    await store.insert(row);
+    await store.claim(row);
     const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
     await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, ...oddity, ...over } }));
     return row;
@@ -318,13 +357,13 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
       code: 'internal',
       message: expect.stringContaining(tenantId),
     });
-    await expect(store.insert(bareRow({ tenantId }))).rejects.toMatchObject({ code: 'internal' });
+    await expect(store.claim(bareRow({ tenantId }))).rejects.toMatchObject({ code: 'internal' });
   });
 
   test('an odd row does not keep the tenant’s other rows from being listed', async () => {
     const { tenantId } = await putOdd();
     const other = bareRow({ tenantId, elementKey: 'shopify' });
-    await store.insert(other);
+    await store.claim(other);
     const { instances, unreadable } = await store.list(tenantId);
     // A summary does not show each attribute.
     const elementKeys = [...instances, ...unreadable].map(({ elementKey }) => elementKey);
@@ -335,7 +374,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
   test('a walk through all rows skips an odd row and reports its key', async () => {
     const { tenantId, elementKey } = await putOdd();
     const other = bareRow();
-    await store.insert(other);
+    await store.claim(other);
     const all: Stored[] = [];
     for await (const each of store.all()) all.push(each);
     expect(all).toContainEqual({ tenantId, elementKey, row: undefined });
@@ -346,7 +385,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     const place = { unsettled: { S: 'first' }, checkAt: { N: '-12345678901234567890.5' } };
     const { tenantId, elementKey } = await putOdd(place);
     const others = bareRow({ checkAt: -100, status: 'provisioning' });
-    await store.insert(others);
+    await store.claim(others);
     const [due, next] = (await store.due(-100, 10)).first;
     expect(due).toMatchObject({ tenantId, elementKey, shown: place.checkAt.N });
     expect(next).toMatchObject({ tenantId: others.tenantId });
@@ -363,20 +402,20 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
       shown: '-70',
     });
     await client.send(new DeleteItemCommand({ TableName: tableName, Key: keyOf({ tenantId, elementKey }) }));
-    await store.remove(others, others);
+    await store.remove(others);
   });
 });
 
 test('rows that an earlier version has put into the index are due', async () => {
   const store = createInstanceStore({ client, tableName });
   const row = bareRow({ checkAt: -80, status: 'provisioning' });
-  await store.insert(row);
+  await store.claim(row);
   const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key: keyOf(row) }));
   await client.send(new PutItemCommand({ TableName: tableName, Item: { ...Item, unsettled: { S: 'yes' } } }));
   expect((await store.due(-80, 10)).later).toContainEqual(
     expect.objectContaining({ tenantId: row.tenantId }),
   );
-  expect(await store.replace({ ...row, checkAt: undefined }, row)).toEqual({ won: true });
+  expect(await store.write({ ...row, checkAt: undefined }, row)).toEqual({ won: true });
   expect(await store.due(-80, 10)).toEqual({ first: [], later: [] });
 });
 

@@ -55,7 +55,7 @@ async function failedForKey(configuration: Configuration = {}): Promise<string> 
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<InstanceRow> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  expect(await servers.store.replace({ ...row, ...attributes }, row)).toEqual({ won: true });
+  expect(await servers.store.write({ ...row, ...attributes }, row)).toEqual({ won: true });
   return { ...row, ...attributes };
 }
 
@@ -271,7 +271,7 @@ describe('an instance that failed for its key', () => {
     const tombstone = await servers.store.get({ tenantId: other, elementKey: wholeTenant });
     if (!tombstone) throw new Error('no tombstone');
     // Written after the removal has listed the tenant's rows, and before this one was among them.
-    await servers.store.insert({ ...tombstone, tenantId });
+    await servers.store.claim({ ...tombstone, tenantId });
     putKey(tenantId, 'late');
     expect(await servers.applySecret(tenantId)).toMatchObject({
       outcome: 'nothing-to-update',

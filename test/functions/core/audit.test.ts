@@ -70,7 +70,7 @@ describe('the audit', () => {
     await provisioned('lost', 'orphaned', 'invalid', 'disabled');
     await servers.removeAtCloudElements(instanceOf('lost').id);
     const row = await servers.rowOf('orphaned');
-    if (row) await servers.store.remove(row, row);
+    if (row) await servers.store.remove(row);
     instanceOf('invalid').valid = false;
     instanceOf('disabled').disabled = true;
 
@@ -143,7 +143,7 @@ describe('an instance is not lost', () => {
     servers.simulator.faultFor = ({ operation }) => {
       if (operation === 'GET /instances/{id}') {
         servers.simulator.latencyMs = 150;
-        written ??= servers.store.replace({ ...row, claimId: 'another claim' }, row);
+        written ??= servers.store.write({ ...row, claimId: 'another claim' }, row);
       }
       return undefined;
     };
@@ -185,7 +185,7 @@ test('the audit reads only a sample of instances that are not visible', async ()
   if (!row) throw new Error('no row');
   await servers.removeAtCloudElements(row.instanceId);
   const others = many(299).map((tenantId, i) => ({ ...row, tenantId, instanceId: i + 1 }));
-  for (const other of others) await servers.store.insert(other);
+  for (const other of others) await servers.store.claim(other);
   expect(await servers.audit()).toMatchObject({ notListed: 300, readById: 100, lost: 0, notVisible: true });
 }, 30_000);
 
@@ -200,7 +200,7 @@ describe('an orphan', () => {
     async (status, orphaned) => {
       const [row] = await provisioned('acme');
       if (!row) throw new Error('no row');
-      await servers.store.replace({ ...row, status }, row);
+      await servers.store.write({ ...row, status }, row);
       expect(await servers.audit()).toMatchObject({ theirs: 1, orphaned });
     },
   );
@@ -208,7 +208,7 @@ describe('an orphan', () => {
   test('an orphan of an earlier generation is named by its own tag, not by the current row', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
-    await servers.store.replace({ ...row, provisionId: randomUUID(), status: 'failed' }, row);
+    await servers.store.write({ ...row, provisionId: randomUUID(), status: 'failed' }, row);
     await servers.audit();
     expect(generationsOf('orphan')).toEqual([row.provisionId]);
   });
@@ -218,7 +218,7 @@ describe('an orphan', () => {
     async (tag) => {
       const [row] = await provisioned('acme');
       if (!row) throw new Error('no row');
-      await servers.store.remove(row, row);
+      await servers.store.remove(row);
       instanceOf('acme').tags = ['owner:tests', 'tenant:acme', tag];
       await servers.audit();
       expect(generationsOf('orphan')).toEqual(['not known']);
@@ -228,7 +228,7 @@ describe('an orphan', () => {
   test('an instance that no row can own is an orphan, with any tags', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
-    await servers.store.remove(row, row);
+    await servers.store.remove(row);
     instanceOf('acme').tags = ['owner:tests', 'tenant:a secret in place of an id'];
     await servers.provision(taxify('other'));
     expect(await servers.audit()).toMatchObject({ orphaned: 1, complete: true });
@@ -238,8 +238,8 @@ describe('an orphan', () => {
   test('an instance that only another tenant’s row records is an orphan', async () => {
     const [acme, other] = await provisioned('acme', 'other');
     if (!acme || !other) throw new Error('no rows');
-    await servers.store.replace({ ...acme, instanceId: other.instanceId }, acme);
-    await servers.store.remove(other, other);
+    await servers.store.write({ ...acme, instanceId: other.instanceId }, acme);
+    await servers.store.remove(other);
     await servers.removeAtCloudElements(acme.instanceId);
     expect(await servers.audit()).toMatchObject({ ours: 1, theirs: 1, orphaned: 1, notOurs: 1, lost: 0 });
     expect(named('orphan')).toEqual(['other']);
@@ -248,11 +248,11 @@ describe('an orphan', () => {
   test('an instance whose row is written after the list has shown it is no orphan', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
-    await servers.store.remove(row, row);
+    await servers.store.remove(row);
     let written: Promise<unknown> | undefined;
     servers.simulator.faultFor = () => {
       servers.simulator.latencyMs = 100;
-      written ??= servers.store.insert(row);
+      written ??= servers.store.claim(row);
       return undefined;
     };
     expect(await servers.audit()).toMatchObject({ ours: 0, theirs: 1, orphaned: 0 });
@@ -262,7 +262,7 @@ describe('an orphan', () => {
 
 async function withoutToken(tenantId: string, over: Partial<InstanceRow> = {}): Promise<void> {
   const [row] = await provisioned(tenantId);
-  if (row) await servers.store.replace({ ...row, token: undefined, ...over }, row);
+  if (row) await servers.store.write({ ...row, token: undefined, ...over }, row);
 }
 
 describe('a missing token', () => {
@@ -383,7 +383,7 @@ describe('the end of an audit', () => {
   test('an audit that cannot read the row of a possible orphan does not count it, and is incomplete', async () => {
     const [row] = await provisioned('orphaned', 'acme');
     if (!row) throw new Error('no row');
-    await servers.store.remove(row, row);
+    await servers.store.remove(row);
     servers.failAws({
       target: 'DynamoDB_20120810.GetItem',
       times: 3,

@@ -31,8 +31,8 @@ async function insert(rows: readonly Partial<InstanceRow>[]): Promise<void> {
   await servers.provision(taxify(tenantId));
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  await servers.store.remove(row, row);
-  for (const each of rows) await servers.store.insert({ ...row, ...each });
+  await servers.store.remove(row);
+  for (const each of rows) await servers.store.claim({ ...row, ...each });
 }
 
 describe('a list of all tenants’ instances', () => {

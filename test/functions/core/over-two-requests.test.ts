@@ -211,7 +211,7 @@ test('an empty look-up at one Cloud Elements proves nothing about instances at a
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
   const inDoubt: InstanceRow = { ...row, origin: elsewhere, inDoubt: true, checkAt: Date.now() + 60_000 };
-  await servers.store.replace(inDoubt, row);
+  await servers.store.write(inDoubt, row);
   // The base URL is this one now.
   await post(tenantId);
   servers.clock.aheadMs = 120_000;
@@ -237,7 +237,7 @@ test('the audit refills no token of a leased row', async () => {
   await post(tenantId);
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  await servers.store.replace({ ...row, token: undefined }, row);
+  await servers.store.write({ ...row, token: undefined }, row);
   // The audit runs while the change is on its way to Cloud Elements, the row being leased since before it.
   let audit: Promise<unknown> | undefined;
   servers.simulator.faultFor = ({ operation }) => {
@@ -272,7 +272,7 @@ describe('a row of the version before, whose event was stamped years ahead', () 
     const row = await servers.rowOf(tenantId);
     if (!row?.requestedBy) throw new Error('no row');
     const sentAt = yearsAhead();
-    await servers.store.replace(
+    await servers.store.write(
       ofEarlierVersion(row, { requestedAt: sentAt, requestedBy: { ...row.requestedBy, sentAt } }),
       row,
     );
@@ -288,7 +288,7 @@ describe('a row of the version before, whose event was stamped years ahead', () 
     if (!row?.removedBy) throw new Error('no row');
     const sentAt = yearsAhead();
     const requestedBy = { ...row.removedBy, sentAt };
-    await servers.store.replace(ofEarlierVersion(row, { removedAt: sentAt, requestedBy }), row);
+    await servers.store.write(ofEarlierVersion(row, { removedAt: sentAt, requestedBy }), row);
     servers.clock.aheadMs = 60_000;
     expect((await onboard(tenantId, { sentAtS: 60 })).outcome).toBe('created');
   });
@@ -300,7 +300,7 @@ test('a row with a number that is no time does not stop the list of the others',
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
   // A double, but no time: the store hands the row out as one that can be read.
-  await servers.store.replace({ ...row, updatedAt: 9e15 }, row);
+  await servers.store.write({ ...row, updatedAt: 9e15 }, row);
   const { instances } = await servers.store.list(tenantId);
   expect(() => instances.map(instanceView)).not.toThrow();
 });

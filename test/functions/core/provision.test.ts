@@ -99,7 +99,7 @@ describe('asking again', () => {
       .update(JSON.stringify(['taxify', nfd.name, [], []]))
       .digest('base64url');
     expect(fingerprint).not.toBe(row.fingerprint);
-    await servers.store.replace({ ...row, fingerprint }, row);
+    await servers.store.write({ ...row, fingerprint }, row);
     for (const settings of [nfd, nfc]) {
       expect((await servers.provision(settings)).outcome).toBe('replayed');
     }
@@ -635,7 +635,7 @@ describe('taking over a claim that was never ended', () => {
     const killed = await killedWhileCreating(tenantId, 'applied');
     await duplicate(killed);
     const recorded = instancesOf(tenantId)[1]?.id;
-    await servers.store.replace({ ...killed, instanceId: recorded }, killed);
+    await servers.store.write({ ...killed, instanceId: recorded }, killed);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).row.instanceId).toBe(recorded);
     await expectOneActiveInstance(tenantId);
@@ -692,7 +692,7 @@ describe('taking over a claim that was never ended', () => {
   test('a take-over of a failed row in doubt removes existing instances before it creates', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
-    await servers.store.replace({ ...killed, status: 'failed', inDoubt: true, leaseExpiresAt: 0 }, killed);
+    await servers.store.write({ ...killed, status: 'failed', inDoubt: true, leaseExpiresAt: 0 }, killed);
     const other = taxify(tenantId, { name: 'Other', configuration: { 'api.key': 'k' } });
     expect((await servers.provision(other)).outcome).toBe('in-progress');
     expect(instancesOf(tenantId)).toHaveLength(1);
@@ -752,8 +752,8 @@ describe('a commit', () => {
     const other = instancesOf(tenantId)[1];
     if (!other) throw new Error('no second instance');
     const token = await servers.cipher.encrypt(other.token, row);
-    await servers.store.replace(
-      { ...row, status: 'active', instanceId: other.id, token, leaseExpiresAt: 0 },
+    await servers.store.write(
+      { ...row, status: 'active', claimId: 'another claim', instanceId: other.id, token, leaseExpiresAt: 0 },
       row,
     );
     expect(await slow).toMatchObject({ outcome: 'replayed', row: { instanceId: other.id } });

@@ -175,7 +175,7 @@ describe('the reconciler', () => {
     const { row } = await servers.provision(taxify(tenantId));
     await servers.duplicate(killed);
     const { row: other } = await servers.provision(taxify(newTenant()));
-    await servers.store.replace({ ...row, instanceId: other.instanceId }, row);
+    await servers.store.write({ ...row, instanceId: other.instanceId }, row);
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
     expect(kinds()).toContain('not-ours');
@@ -205,7 +205,7 @@ describe('the reconciler', () => {
     const tenantId = newTenant();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
     const { provisionId, instanceId } = other;
-    await servers.store.replace({ ...killed, provisionId, instanceId }, killed);
+    await servers.store.write({ ...killed, provisionId, instanceId }, killed);
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
     expect(await servers.reconcile()).toEqual({ failed: 1 });
     expect((await servers.rowOf(tenantId))?.token).toBeUndefined();
@@ -218,7 +218,7 @@ describe('the reconciler', () => {
     const { instanceId: _id, token: _token, ...left } = row;
     // As the README says, for a row of any status at the time of the backup.
     const open = { inDoubt: true, leaseExpiresAt: 0, sendDeadline: 0, checkAt: 0 };
-    await servers.store.replace({ ...left, ...open, status: 'provisioning' }, row);
+    await servers.store.write({ ...left, ...open, status: 'provisioning' }, row);
     expect(await servers.reconcile()).toEqual({ adopted: 1 });
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: row.instanceId });
   });
@@ -234,7 +234,7 @@ describe('the reconciler', () => {
     expect(await servers.reconcile()).toEqual({});
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toMatchObject({ unreadable: 1 });
-    await servers.store.remove(odd, odd);
+    await servers.store.remove(odd);
   });
 
   test('the reconciler reports the age of the oldest due row, however often it was retried', async () => {
@@ -342,9 +342,9 @@ describe('the order of the reconciler’s work', () => {
     const { store, looked, run } = openReconciling({ batchMs: 5_000 });
     for (let i = 0; i < 10_000; i++) {
       const checkAt = nowMs - 6 * hourMs + i;
-      await store.insert(unfinished(`old-${i}`, { checkAt, lookedAt: checkAt }));
+      await store.claim(unfinished(`old-${i}`, { checkAt, lookedAt: checkAt }));
     }
-    await store.insert(unfinished('new', { checkAt: nowMs }));
+    await store.claim(unfinished('new', { checkAt: nowMs }));
     await run();
     expect(looked.slice(0, reconcileBatchSize)).toContain('new');
     expect(looked.length).toBeGreaterThan(reconcileBatchSize);
@@ -353,9 +353,9 @@ describe('the order of the reconciler’s work', () => {
   test('ten thousand claims do not delay the recheck of a removal', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 5_000 });
     for (let i = 0; i < 10_000; i++) {
-      await store.insert(unfinished(`claim-${i}`, { checkAt: nowMs - 6 * hourMs + i }));
+      await store.claim(unfinished(`claim-${i}`, { checkAt: nowMs - 6 * hourMs + i }));
     }
-    await store.insert(unfinished('leaving', { checkAt: nowMs, status: 'deleting', lookedAt: 1 }));
+    await store.claim(unfinished('leaving', { checkAt: nowMs, status: 'deleting', lookedAt: 1 }));
     await run();
     expect(looked.slice(0, reconcileBatchSize)).toContain('leaving');
   }, 30_000);
@@ -363,9 +363,9 @@ describe('the order of the reconciler’s work', () => {
   test('rows that stay open do not block those behind them', async () => {
     const { store, looked, run } = openReconciling({ batchMs: 20 });
     for (let i = 0; i < 3 * reconcileBatchSize; i++) {
-      await store.insert(unfinished(`stuck-${i}`, { checkAt: nowMs - hourMs + i }));
+      await store.claim(unfinished(`stuck-${i}`, { checkAt: nowMs - hourMs + i }));
     }
-    await store.insert(unfinished('behind', { checkAt: nowMs }));
+    await store.claim(unfinished('behind', { checkAt: nowMs }));
     const { tally } = await run();
     expect(looked).toContain('behind');
     expect(tally).toEqual({ 'still-open': 3 * reconcileBatchSize + 1 });
@@ -378,7 +378,7 @@ describe('the order of the reconciler’s work', () => {
     for (let minute = 0; minute < 60; minute++) {
       const beganAt = nowMs;
       lookedBefore = looked.length;
-      for (let i = 0; i < 28; i++) await store.insert(unfinished(`claim-${minute}-${i}`, { checkAt: nowMs }));
+      for (let i = 0; i < 28; i++) await store.claim(unfinished(`claim-${minute}-${i}`, { checkAt: nowMs }));
       await run();
       nowMs = beganAt + 60_000;
     }
@@ -395,11 +395,11 @@ describe('the order of the reconciler’s work', () => {
       const { store, looked, run } = openReconciling({ batchMs: 20 });
       const lookedAt = when === 'later' ? { lookedAt: 1 } : {};
       for (let i = 0; i < 6_000; i++) {
-        await store.insert(unfinished(`odd-${i}`, { checkAt: nowMs - hourMs + i, ...lookedAt }));
+        await store.claim(unfinished(`odd-${i}`, { checkAt: nowMs - hourMs + i, ...lookedAt }));
       }
       const behind = Array.from({ length: 50 }, (_, i) => `behind-${i}`);
       for (const [i, tenantId] of behind.entries()) {
-        await store.insert(unfinished(tenantId, { checkAt: nowMs, ...(i % 2 === 0 && { lookedAt: 1 }) }));
+        await store.claim(unfinished(tenantId, { checkAt: nowMs, ...(i % 2 === 0 && { lookedAt: 1 }) }));
       }
       const { tally } = await run();
       expect(new Set(looked.filter((tenantId) => tenantId.startsWith('behind'))).size).toBe(50);
@@ -413,8 +413,8 @@ describe('the order of the reconciler’s work', () => {
 
   test('a bug at one row fails the run, after the others had their turn', async () => {
     const { store, looked, run, rows } = openReconciling({ batchMs: 20 });
-    await store.insert(unfinished('mistaken', { checkAt: nowMs - 1, status: 'active', instanceId: 1 }));
-    await store.insert(unfinished('other', { checkAt: nowMs }));
+    await store.claim(unfinished('mistaken', { checkAt: nowMs - 1, status: 'active', instanceId: 1 }));
+    await store.claim(unfinished('other', { checkAt: nowMs }));
     await expect(run()).rejects.toThrow('a mistake');
     expect(looked.toSorted()).toEqual(['mistaken', 'other']);
     expect(rows().find(({ tenantId }) => tenantId === 'mistaken')?.checkAt).toBeGreaterThan(nowMs);

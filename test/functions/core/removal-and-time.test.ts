@@ -182,7 +182,7 @@ describe('an onboarding', () => {
     await onboard(tenantId, { sentAtS: -60 });
     const row = await servers.rowOf(tenantId);
     if (!row) throw new Error('no row');
-    await servers.store.replace({ ...row, leaseExpiresAt: Date.now() + 5_000 }, row);
+    await servers.store.write({ ...row, leaseExpiresAt: Date.now() + 5_000 }, row);
     const error = await errorOf(onboard(tenantId, { sentAtS: -50, detail: { name: 'Other' } }));
     expect(error).toMatchObject({ code: 'busy', retryable: true });
     expect(await servers.rowOf(tenantId)).not.toHaveProperty('notices');
@@ -272,9 +272,9 @@ describe('the tombstone of a tenant', () => {
     const row = await servers.rowOf(tenantId);
     if (!row) throw new Error('no row');
     // The claim died before it read the tombstone, which was written after the tenant's instances had been listed.
-    await servers.store.remove(row, row);
+    await servers.store.remove(row);
     await offboard(tenantId, { sentAtS: -50 });
-    await servers.store.insert(row);
+    await servers.store.claim(row);
     servers.clock.aheadMs = row.sendDeadline + 10_001 - Date.now();
     expect(await servers.reconcile()).toEqual({ removed: 1 });
     expect(await servers.rowOf(tenantId)).toMatchObject({ status: 'removed' });

@@ -121,7 +121,7 @@ describe('a removal', () => {
   test('a removal at another origin is refused', async () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
-    await servers.store.replace({ ...row, origin: 'http://127.0.0.1:1' }, row);
+    await servers.store.write({ ...row, origin: 'http://127.0.0.1:1' }, row);
     expect((await errorOf(servers.remove(keyOf(tenantId)))).code).toBe('origin-changed');
   });
 });
@@ -175,13 +175,13 @@ describe('the instance that a row records', () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
     await servers.removeAtCloudElements(row.instanceId);
-    await servers.store.replace({ ...row, instanceId: other.instanceId }, row);
+    await servers.store.write({ ...row, instanceId: other.instanceId }, row);
     expect(await servers.remove(keyOf(tenantId))).toMatchObject({ outcome: 'in-progress' });
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
 
     const left = await servers.rowOf(tenantId);
     if (!left) throw new Error('no row');
-    await servers.store.replace({ ...left, instanceId: undefined }, left);
+    await servers.store.write({ ...left, instanceId: undefined }, left);
     servers.clock.aheadMs = 6_000;
     expect(await servers.reconcile()).toEqual({ removed: 1 });
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);

@@ -27,7 +27,7 @@ async function withOwnKey(): Promise<string> {
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<void> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  await servers.store.replace({ ...row, ...attributes }, row);
+  await servers.store.write({ ...row, ...attributes }, row);
 }
 
 const configurationOf = (tenantId: string) => servers.instancesOf(tenantId)[0]?.configuration;

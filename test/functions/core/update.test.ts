@@ -38,7 +38,7 @@ async function provisionedFromSecret({
 async function rewrite(tenantId: string, attributes: Partial<InstanceRow>): Promise<void> {
   const row = await servers.rowOf(tenantId);
   if (!row) throw new Error('no row');
-  expect(await servers.store.replace({ ...row, ...attributes }, row)).toEqual({ won: true });
+  expect(await servers.store.write({ ...row, ...attributes }, row)).toEqual({ won: true });
 }
 const unknown = { source: undefined, requestEntries: undefined, requestDigest: undefined };
 

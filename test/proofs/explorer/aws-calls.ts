@@ -113,24 +113,20 @@ export function awsCallsOf(
 
   return {
     store: {
-      insert: (row) =>
-        write(`insert ${phaseOf(row)}`, {
-          key: row,
-          detail: row,
-          apply: () => store.insert(row),
+      claim: (next, asRead) =>
+        write(`${asRead ? 'write' : 'insert'} ${phaseOf(next)}`, {
+          key: next,
+          detail: asRead ? [next, { ...fenceOf(asRead), leaseExpiresAt: asRead.leaseExpiresAt }] : next,
+          apply: () => store.claim(next, asRead),
         }),
-      replace: (row, expected) =>
-        write(`write ${phaseOf(row)}`, {
-          key: row,
-          detail: [row, expected],
-          apply: () => store.replace(row, expected),
+      write: (next, held) =>
+        write(`write ${phaseOf(next)}`, {
+          key: next,
+          detail: [next, fenceOf(held)],
+          apply: () => store.write(next, held),
         }),
-      remove: (key, expected) =>
-        write('remove the row', {
-          key,
-          detail: expected,
-          apply: () => store.remove(key, expected),
-        }),
+      remove: (held) =>
+        write('remove the row', { key: held, detail: fenceOf(held), apply: () => store.remove(held) }),
       get: (key) => read('get', () => store.get(key)),
       getSummary: (key) => read('get summary', () => store.getSummary(key)),
       list: (tenantId) => read('list', () => store.list(tenantId)),
@@ -177,3 +173,5 @@ export function awsCallsOf(
 
 const phaseOf = ({ status, leaseExpiresAt }: InstanceRow): string =>
   leaseExpiresAt > 0 ? `${status}, leased` : status;
+
+const fenceOf = ({ status, provisionId, claimId }: InstanceRow) => ({ status, provisionId, claimId });

@@ -1,4 +1,4 @@
-import type { Expected, InstanceStore, Write } from '../../../functions/core/ports.ts';
+import type { InstanceStore, Write } from '../../../functions/core/ports.ts';
 import { awaitsFirstLook } from '../../../functions/model/row-history.ts';
 import {
   instanceSummarySchema,
@@ -15,19 +15,34 @@ export function createInMemoryStore() {
   const find = (key: InstanceKey) => rows.get(nameOf(key));
   const all = () => [...rows.values()];
 
-  function write(key: InstanceKey, isAsExpected: (row?: InstanceRow) => boolean, act: () => void): Write {
-    const current = find(key);
-    if (!isAsExpected(current)) return { won: false, current: current && copyOf(current) };
-    act();
+  function conditionally(
+    by: InstanceRow,
+    isAsExpected: (row?: InstanceRow) => boolean,
+    act: () => void,
+  ): Write {
+    const current = find(by);
+    if (isAsExpected(current)) act();
+    else if (current?.claimId !== by.claimId) return { won: false, current: current && copyOf(current) };
     return { won: true };
   }
 
   const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
 
   const store: InstanceStore = {
-    insert: async (row) => write(row, (current) => !current, put(row)),
-    replace: async (row, expected) => write(row, matching(expected), put(row)),
-    remove: async (key, expected) => write(key, matching(expected), () => rows.delete(nameOf(key))),
+    claim: async (next, asRead) =>
+      conditionally(
+        next,
+        (row) =>
+          asRead ? isHeld(row, asRead) && row?.leaseExpiresAt === asRead.leaseExpiresAt : row === undefined,
+        put(next),
+      ),
+    write: async (next, held) => conditionally(next, (row) => isHeld(row, held), put(next)),
+    remove: async (held) =>
+      conditionally(
+        held,
+        (row) => isHeld(row, held),
+        () => rows.delete(nameOf(held)),
+      ),
     get: async (key) => {
       const row = find(key);
       return row && copyOf(row);
@@ -76,14 +91,11 @@ export function createInMemoryStore() {
 const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
 
-const matching =
-  ({ status, provisionId, claimId, leaseExpiresAt }: Expected) =>
-  (row?: InstanceRow): boolean =>
-    row !== undefined &&
-    row.status === status &&
-    row.provisionId === provisionId &&
-    row.claimId === claimId &&
-    (leaseExpiresAt === undefined || row.leaseExpiresAt === leaseExpiresAt);
+const isHeld = (row: InstanceRow | undefined, held: InstanceRow): boolean =>
+  row !== undefined &&
+  row.status === held.status &&
+  row.provisionId === held.provisionId &&
+  row.claimId === held.claimId;
 
 /** Copies a row, because the store shares no object with its callers. Undefined attributes are dropped. */
 function copyOf(row: InstanceRow): InstanceRow {

@@ -22,8 +22,10 @@ export const patternOf = (guard: string): RegExp =>
       .join('\\s+'),
   );
 
-const provision = 'functions/core/provision.ts';
 const lifecycle = 'functions/core/lifecycle.ts';
+const claim = 'functions/core/claim.ts';
+const create = 'functions/core/create.ts';
+const cleaning = 'functions/core/cleaning.ts';
 const settle = 'functions/core/settle.ts';
 const remove = 'functions/core/remove.ts';
 const update = 'functions/core/update.ts';
@@ -60,9 +62,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'the tombstone of a tenant that an event reads after its claim',
-    file: provision,
-    guard: 'if (requested && (await isOutdatedByTenant(claimed, requested))) {',
-    without: 'if (requested && claimed.row.claimId === settings.tenantId) {',
+    file: claim,
+    guard: 'if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;',
+    without: 'if (!requested || claimed.row.claimId !== requestedBy?.eventId) return claimed;',
     tests: ['removal-and-time.test'],
   },
   {
@@ -74,14 +76,10 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'the fence of the commit',
-    file: settle,
-    guard: `export const heldBy = ({ status, provisionId, claimId }: InstanceRow): Expected => ({
-  status,
-  provisionId,
-  claimId,
-});`,
-    without: `export const heldBy = ({ status, provisionId }: InstanceRow): Expected =>
-  ({ status, provisionId }) as Expected;`,
+    file: store,
+    guard:
+      'const fenceOf = ({ status, provisionId, claimId }: InstanceRow) => ({ status, provisionId, claimId });',
+    without: 'const fenceOf = ({ status, provisionId }: InstanceRow) => ({ status, provisionId });',
     tests: ['provision.test'],
   },
   {
@@ -94,7 +92,7 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'the check of the time that is left',
-    file: provision,
+    file: create,
     guard: 'if (now() > lastStartAt) break;',
     without: '',
     tests: ['provision.test'],
@@ -206,9 +204,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'recognizing one’s own write',
-    file: settle,
-    guard: 'return write.won || write.current?.claimId === row.claimId;',
-    without: 'return write.won;',
+    file: store,
+    guard: 'return current?.claimId === by.claimId ? { won: true } : { won: false, current };',
+    without: 'return { won: false, current };',
     tests: ['provision.test'],
   },
   {
@@ -255,14 +253,14 @@ export const guards: readonly Guard[] = [
     tests: ['remove.test'],
   },
   {
-    name: 'the lease before a update',
+    name: 'the lease before an update',
     file: update,
-    guard: 'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
+    guard: 'if (isLeased(row, nowMs)) throw refusals.busy(row, nowMs);',
     without: '',
     tests: ['update.test'],
   },
   {
-    name: 'marker tags in a update',
+    name: 'marker tags in an update',
     file: update,
     guard: '[...new Set(tags), ...markerTags(row, stage)]',
     without: '[...new Set(tags)]',
@@ -271,8 +269,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'the reconciler’s own lease',
     file: reconcile,
-    guard: 'if (!wonBy(await store.replace(leased, asRead(row)), leased)) return skipped;',
-    without: 'await store.replace(leased, asRead(row));',
+    guard: 'if (!(await store.claim(leased, row)).won) return skipped;',
+    without: 'await store.claim(leased, row);',
     tests: ['reconcile.test'],
   },
   {
@@ -312,7 +310,7 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'leaving an instance that shows another’s tags',
-    file: settle,
+    file: cleaning,
     guard: "if (found.owned === 'not-ours') {",
     without: 'if (instanceId === -1) {',
     tests: ['remove.test'],
@@ -340,14 +338,14 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'the lease before a repeat is recorded',
-    file: provision,
-    guard: 'if (isLeased(current, by.nowMs)) break;',
+    file: claim,
+    guard: 'if (lifecycle.isLeased(current, by.nowMs)) break;',
     without: '',
     tests: ['explorer.test'],
   },
   {
     name: 'acknowledging only a repeat that is recorded',
-    file: provision,
+    file: claim,
     guard: "if (write.won) return { outcome: 'replayed', row: requested };",
     without: "return { outcome: 'replayed', row: requested };",
     tests: ['explorer.test'],
@@ -576,7 +574,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'leaving the tags of an instance without markers alone',
     file: update,
-    guard: 'if (tags) throw markersNotShown(row);',
+    guard: 'if (tags) throw refusals.markersNotShown(row);',
     without: '',
     tests: ['update.test'],
   },

@@ -1,5 +1,6 @@
 import type { Guard } from './guards.ts';
 
+const claim = 'functions/core/claim.ts';
 const events = 'functions/model/events.ts';
 const instance = 'functions/model/instance.ts';
 const lifecycle = 'functions/core/lifecycle.ts';
@@ -99,7 +100,7 @@ export const removalGuards: readonly Guard[] = [
   },
   {
     name: 'the tombstone of a tenant before an event is answered',
-    file: 'functions/core/provision.ts',
+    file: claim,
     guard: '(await ignoredWithTenant(row, by)) ?? replay(row, by)',
     without: 'replay(row, by)',
     tests: ['over-two-requests'],
@@ -175,20 +176,21 @@ export const removalGuards: readonly Guard[] = [
   },
   {
     name: 'reading the tombstone of a tenant after the claim',
-    file: provision,
-    guard: `    const claimed = retryOf
-      ? await claimFailed(retryOf, claimant, deadlineAt)
-      : await claimRow(claimant, deadlineAt);
+    file: claim,
+    guard: `    const { requestedBy } = by.settings;
+    const claimed = retryOf
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      : await claimRow(by, deadlineAt);
     if ('outcome' in claimed) return claimed;
     const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
-    if (requested && (await isOutdatedByTenant(claimed, requested))) {`,
-    without: `    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
-    const isRemoved = requested && (await isTenantRemovedSince(store, settings.tenantId, requested));
+    if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;`,
+    without: `    const { requestedBy } = by.settings;
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    const isRemoved = requested && (await isTenantRemovedSince(store, by.settings.tenantId, requested));
     const claimed = retryOf
-      ? await claimFailed(retryOf, claimant, deadlineAt)
-      : await claimRow(claimant, deadlineAt);
-    if ('outcome' in claimed) return claimed;
-    if (requested && isRemoved) {`,
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      : await claimRow(by, deadlineAt);
+    if ('outcome' in claimed || !isRemoved) return claimed;`,
     tests: ['explorer.test'],
   },
   {
@@ -201,26 +203,26 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the fence of a tenant’s tombstone',
     file: offboard,
-    guard: "if (!wonBy(await store.replace(tombstoned, heldBy(row)), tombstoned)) return 'in-progress';",
-    without: 'await store.replace(tombstoned, heldBy(row));',
+    guard: "if (!(await store.write(tombstoned, row)).won) return 'in-progress';",
+    without: 'await store.write(tombstoned, row);',
     tests: ['explorer.test'],
   },
   {
-    name: 'an respond for both of two removals',
+    name: 'a result for both of two removals',
     file: remove,
     guard: 'if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)',
     without: 'if (finished.outcome)',
     tests: ['explorer.test'],
   },
   {
-    name: 'the respond to a removal that was carried out',
+    name: 'the result of a removal that was carried out',
     file: remove,
     guard: 'const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, claimId));',
     without: 'const isDone = true;',
     tests: ['explorer.test'],
   },
   {
-    name: 'an respond that the table’s stream passes on',
+    name: 'a result that the table’s stream passes on',
     file: remove,
     guard: "if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);",
     without: 'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
@@ -228,15 +230,15 @@ export const removalGuards: readonly Guard[] = [
   },
   {
     name: 'the notice of a conflict',
-    file: provision,
-    guard: 'if (!requestedBy || isAnswered(row, requestedBy)) return conflict;',
+    file: claim,
+    guard: 'if (!requestedBy || lifecycle.isAnswered(row, requestedBy)) return conflict;',
     without: 'if (conflict) return conflict;',
     tests: ['explorer.test'],
   },
   {
     name: 'acknowledging only a refusal that is recorded',
     file: provision,
-    guard: 'return isRecorded || !mustBe || error.retryable ? error : notRecorded(row, error);',
+    guard: 'return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);',
     without: 'return error;',
     tests: ['explorer.test'],
   },
@@ -251,8 +253,8 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'never answering with a tombstone',
     file: provision,
-    guard: "if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);",
-    without: 'if (!settled.row) throw wasDeleted(by.settings);',
+    guard: "if (!settled.row || settled.row.status === 'removed') throw refusals.wasDeleted(by.settings);",
+    without: 'if (!settled.row) throw refusals.wasDeleted(by.settings);',
     tests: ['explorer.test'],
   },
   {
@@ -291,14 +293,14 @@ export const removalGuards: readonly Guard[] = [
     tests: ['core/lifecycle'],
   },
   {
-    name: 'the toolkit’s respond from the whole tenant alone',
+    name: 'the toolkit’s result from the whole tenant alone',
     file: results,
     guard: 'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
     without: 'const registration = registrationOf({ requestedBy: by });',
     tests: ['explorer.test'],
   },
   {
-    name: 'the toolkit’s respond to its own removals alone',
+    name: 'the toolkit’s result to its own removals alone',
     file: results,
     guard: 'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
     without: 'const registration = registrationOf(row);',

@@ -73,15 +73,15 @@ export function createOperations(world: World, random: Random, elementKey: keyof
 
   const trust = () =>
     world.invoke('the operator trusts', async (ports) => {
-      const replace: typeof ports.store.replace = async (row, expected) => {
+      const claim: typeof ports.store.claim = async (row, asRead) => {
         try {
-          return await ports.store.replace(row, expected);
+          return await ports.store.claim(row, asRead);
         } finally {
           // Also when the response is lost.
           if (world.find(key)?.claimId === row.claimId) world.vouchFor(row.instanceId);
         }
       };
-      const trusted = await createTrusting({ ...ports, store: { ...ports.store, replace } })(key, {
+      const trusted = await createTrusting({ ...ports, store: { ...ports.store, claim } })(key, {
         lookedAtMs: Infinity,
       });
       return 'reason' in trusted ? trusted.reason : trusted.kind;
@@ -121,7 +121,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       formers: _formers,
       ...earlier
     } = row;
-    if ((await world.store.replace(earlier, row)).won) world.tell(`an earlier version has written the row`);
+    if ((await world.store.write(earlier, row)).won) world.tell(`an earlier version has written the row`);
   }
 
   async function wait(ms: number): Promise<void> {

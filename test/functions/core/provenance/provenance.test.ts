@@ -56,7 +56,7 @@ const failedAndQuiet = async (inDoubt = true) => {
   const tenantId = newTenant();
   const killed = await servers.killedWhileCreating(tenantId, 'none');
   const failed = { ...killed, status: 'failed', inDoubt, leaseExpiresAt: 0 } as const;
-  await servers.store.replace(failed, killed);
+  await servers.store.write(failed, killed);
   servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
   return { tenantId, failed };
 };
@@ -113,7 +113,7 @@ describe('where the configuration comes from', () => {
       const settings = taxify(tenantId, { configuration });
       await servers.provision(settings);
       const row = await servers.expectOneActiveInstance(tenantId);
-      await servers.store.replace(ofEarlierVersion(row), row);
+      await servers.store.write(ofEarlierVersion(row), row);
       for (const repeated of [settings, taxify(tenantId, {}), event(tenantId), toolkit(tenantId, 'r')]) {
         expect((await servers.provision(repeated, recorded)).outcome).toBe('replayed');
       }
@@ -126,7 +126,7 @@ describe('where the configuration comes from', () => {
   test('the source stays unknown when the instance of an earlier version’s claim is adopted', async () => {
     const tenantId = withSecret();
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
-    await servers.store.replace(ofEarlierVersion(killed), killed);
+    await servers.store.write(ofEarlierVersion(killed), killed);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId, {}))).outcome).toBe('created');
     const row = await servers.expectOneActiveInstance(tenantId);
@@ -136,7 +136,7 @@ describe('where the configuration comes from', () => {
   test('the source becomes known when a new claim creates after an earlier version’s claim made nothing', async () => {
     const tenantId = withSecret();
     const killed = await servers.killedWhileCreating(tenantId, 'none');
-    await servers.store.replace(ofEarlierVersion(killed), killed);
+    await servers.store.write(ofEarlierVersion(killed), killed);
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
     servers.simulator.latencyMs = 100;
     const provisioned = servers.provision(taxify(tenantId, {}));
@@ -243,7 +243,7 @@ describe('a claim over a failed row', () => {
 
   test('a claim over a failed row of unknown source begins its own generation for the same settings, too', async () => {
     const { tenantId, failed } = await failedAndQuiet();
-    await servers.store.replace(ofEarlierVersion(failed), failed);
+    await servers.store.write(ofEarlierVersion(failed), failed);
     await servers.provision(taxify(tenantId));
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({
       source: 'request',
@@ -267,7 +267,7 @@ describe('a claim over a failed row', () => {
       provisionId: `former-${index}`,
     }));
     const checkAt = Date.now() + servers.clock.aheadMs + 30_000;
-    await servers.store.replace({ ...failed, formers, checkAt }, failed);
+    await servers.store.write({ ...failed, formers, checkAt }, failed);
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
     expect(servers.posts()).toBe(0);
     servers.clock.aheadMs += 30_001;
@@ -281,7 +281,7 @@ describe('a claim over a failed row', () => {
     const tombstone = await servers.rowOf(tenantId);
     if (!tombstone) throw new Error('no tombstone');
     const formers = Array.from({ length: 10 }, () => formerOf(failed));
-    await servers.store.replace({ ...tombstone, formers }, tombstone);
+    await servers.store.write({ ...tombstone, formers }, tombstone);
     expect((await errorOf(servers.provision(other(tenantId)))).code).toBe('being-deleted');
     servers.clock.aheadMs += 60_001;
     await servers.reconcile();

@@ -75,7 +75,7 @@ const occasions: readonly [string, RegExp][] = [
   ['an update takes effect late', /late: change/],
   ['a create takes effect late', /late: create/],
   ['a create takes effect later than is assumed', /late: overdue create/],
-  ['the secret is sent', /PATCHes {"configuration":{}}: changed/],
+  ['the secret is sent', /PATCHes {"configuration":{}}: updated/],
   ['the secret is refused to what a request has configured', /configuration-from-request/],
   ['the secret is refused to what an earlier version has made', /configuration-unknown/],
   ['an operator vouches for an instance', /operator trusts: trusted/],

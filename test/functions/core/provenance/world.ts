@@ -227,9 +227,9 @@ export function createWorld(random: Random) {
       });
     return {
       ...rows,
-      insert: (row) => write(() => rows.insert(row)),
-      replace: (row, expected) => write(() => rows.replace(row, expected)),
-      remove: (key, expected) => write(() => rows.remove(key, expected)),
+      claim: (next, asRead) => write(() => rows.claim(next, asRead)),
+      write: (next, held) => write(() => rows.write(next, held)),
+      remove: (held) => write(() => rows.remove(held)),
       get: (key) => outside(invocation, 5, () => rows.get(key)),
     };
   }

@@ -1,0 +1,266 @@
+import { randomUUID } from 'node:crypto';
+import { idsOf, type createCleaning } from './cleaning.ts';
+import * as lifecycle from './lifecycle.ts';
+import type { Ports } from './ports.ts';
+import * as refusals from './refusals.ts';
+import { isTenantRemovedSince } from './tenant-tombstone.ts';
+import type { OnboardingError } from '../model/errors.ts';
+import { momentOf, type Former, type InstanceRow, type Notice } from '../model/instance.ts';
+import { momentsOf, type Moments } from '../model/moments.ts';
+import { registrationOf, requestedTimesOf } from '../model/row-history.ts';
+import { defaultTiming } from '../model/timing.ts';
+
+export type Provisioned =
+  /** `created`: this call made the instance active, by creating it or by finding it. */
+  | { outcome: 'created' | 'replayed'; row: InstanceRow }
+  /** An event that is not later than the removal of the instance or of the whole tenant: nothing was done. */
+  | { outcome: 'outdated'; row: InstanceRow }
+  | { outcome: 'in-progress'; row: InstanceRow; retryAfterMs: number };
+
+/** A request for an instance, and who makes it. Each of its writes takes a fencing token of its own. */
+export type Requester = Omit<lifecycle.Claimant, 'claimId'>;
+
+/** A claim that is held: the row as written, and the one that it took over. */
+export type Held = {
+  row: InstanceRow;
+  before: InstanceRow | undefined;
+  earlier: Extract<lifecycle.Decision, { kind: 'take-over' }>['earlier'];
+  mayCreate: boolean;
+};
+
+/** Events that repeat each other at the same time record one per try, and at most this many are handled at once. */
+const mostRecordTries = 50;
+
+/** Rows that are gone or released again when they are read: claims by others that came to nothing. */
+const mostClaimTries = 5;
+
+/** When to retry while an outcome is unknown: about as long as a slow create takes to show. */
+const unknownRetryAfterMs = 5_000;
+
+export function waitFor(row: InstanceRow): Provisioned {
+  return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
+}
+
+/** Claims the rows of requests, or responds to the request with the row as it is. */
+export function createClaiming({
+  store,
+  lookUp,
+  removeDuplicate,
+  endClaim,
+  origin,
+  observe,
+  timing = defaultTiming,
+  now = Date.now,
+  newId = randomUUID,
+}: Pick<Ports, 'store' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'> &
+  Pick<ReturnType<typeof createCleaning>, 'lookUp' | 'removeDuplicate' | 'endClaim'>) {
+  return { claim, respondWith, release };
+
+  /**
+   * Each write takes a fencing token of its own. If one token stood for several, a row that was read after the first of
+   * them would look unchanged after the second, although others had written in between.
+   */
+  function withFreshToken(by: Requester): lifecycle.Claimant {
+    return { ...by, claimId: newId() };
+  }
+
+  /** @param retryOf the failed row that is retried: only this row is claimed, as it was read */
+  async function claim(
+    by: Requester,
+    deadlineAt: number,
+    retryOf: InstanceRow | undefined,
+  ): Promise<Held | Provisioned> {
+    const { requestedBy } = by.settings;
+    const claimed = retryOf
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      : await claimRow(by, deadlineAt);
+    if ('outcome' in claimed) return claimed;
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;
+    await release(claimed);
+    observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
+    return { outcome: 'outdated', row: claimed.row };
+  }
+
+  /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
+  async function isOutdatedByTenant(held: Held, requested: Moments): Promise<boolean> {
+    try {
+      return await isTenantRemovedSince(store, held.row.tenantId, requested);
+    } catch (error) {
+      await release(held);
+      throw error;
+    }
+  }
+
+  /** Leaves the row as it was before the claim. */
+  async function release({ row, before }: Held): Promise<void> {
+    await endClaim(row, before && lifecycle.restore(row, before));
+  }
+
+  async function claimRow(by: Requester, deadlineAt: number): Promise<Held | Provisioned> {
+    for (let tries = 0; tries < mostClaimTries; tries++) {
+      const fresh = lifecycle.claim(withFreshToken(by), newId(), timing);
+      const { won, current } = await store.claim(fresh);
+      if (won) return { row: fresh, before: undefined, earlier: 'nothing', mayCreate: true };
+      const claimed = current && (await claimOver(current, by, fresh.provisionId, deadlineAt));
+      if (claimed) return claimed;
+    }
+    throw refusals.claimedTooOften(by.settings);
+  }
+
+  /** @returns undefined if another claim came first, and has released the row or removed it */
+  async function claimOver(
+    before: InstanceRow,
+    by: Requester,
+    provisionId: string,
+    deadlineAt: number,
+  ): Promise<Held | Provisioned | undefined> {
+    const decision = lifecycle.decide(before, by, timing);
+    if (decision.kind !== 'take-over') return respond(decision, before, by);
+    const claimant = withFreshToken(by);
+    const { earlier, mayCreate, formers } = decision;
+    const generation = formers && { provisionId, formers };
+    if (earlier === 'to-remove') return takeOverCleaned(before, claimant, generation, deadlineAt);
+
+    const row = taken(before, claimant, generation, mayCreate);
+    const { won, current: rival } = await store.claim(row, before);
+    if (won) {
+      observe({ kind: 'taken-over', from: before.status }, row);
+      return { row, before, earlier, mayCreate };
+    }
+    const standing = rival && lifecycle.decide(rival, by, timing);
+    // A row that the rival has released is free for the next claim.
+    return standing && standing.kind !== 'take-over' ? respond(standing, rival, by) : undefined;
+  }
+
+  /**
+   * Takes over a failed row that may still have an instance. The instance is removed first, while the row is still
+   * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
+   */
+  async function takeOverCleaned(
+    before: InstanceRow,
+    claimant: lifecycle.Claimant,
+    generation: { provisionId: string; formers: Former[] } | undefined,
+    deadlineAt: number,
+  ): Promise<Held | Provisioned> {
+    const leased = lifecycle.lease(before, claimant, timing);
+    const { won, current } = await store.claim(leased, before);
+    if (!won) {
+      if (current?.status === 'removed') throw refusals.wasDeleted(current);
+      return waitFor(current ?? before);
+    }
+
+    const found = await lookUp(leased);
+    const removed =
+      found && (await Promise.all(idsOf(found).map((id) => removeDuplicate(leased, id, deadlineAt))));
+    const isClean = removed?.every(Boolean) ?? false;
+    const row = isClean ? taken(leased, claimant, generation, true) : lifecycle.restore(leased, before);
+    const written = await store.write(row, leased);
+    if (!isClean || !written.won) return waitFor(before);
+    observe({ kind: 'taken-over', from: before.status }, row);
+    return { row, before: leased, earlier: 'nothing', mayCreate: true };
+  }
+
+  function taken(
+    row: InstanceRow,
+    claimant: lifecycle.Claimant,
+    generation: { provisionId: string; formers: Former[] } | undefined,
+    mayCreate: boolean,
+  ): InstanceRow {
+    return generation
+      ? lifecycle.succeed(row, claimant, generation, timing)
+      : lifecycle.takeOver(row, claimant, mayCreate, timing);
+  }
+
+  /** Responds to the request with a row that another claim has settled. */
+  async function respondWith(row: InstanceRow, by: Requester): Promise<Provisioned> {
+    return respond(lifecycle.decide(row, { ...by, nowMs: now() }, timing), row, by);
+  }
+
+  async function respond(
+    decision: lifecycle.Decision,
+    row: InstanceRow,
+    by: Requester,
+  ): Promise<Provisioned> {
+    switch (decision.kind) {
+      case 'replay':
+        return (await ignoredWithTenant(row, by)) ?? replay(row, by);
+      case 'outdated':
+        if (!decision.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
+        return { outcome: 'outdated', row };
+      case 'in-progress':
+        // A lease lasts half a minute, most creates a second or two.
+        return {
+          outcome: 'in-progress',
+          row,
+          retryAfterMs: Math.min(decision.retryAfterMs, unknownRetryAfterMs),
+        };
+      case 'take-over':
+        return waitFor(row);
+      case 'settings-conflict': {
+        const ignored = await ignoredWithTenant(row, by);
+        if (ignored) return ignored;
+        throw await recordedConflict(row, by);
+      }
+      case 'busy-with-other-settings':
+        throw refusals.busyWithOtherSettings(row);
+      case 'being-deleted':
+        throw refusals.beingDeleted(row);
+      case 'origin-changed':
+        throw refusals.begunElsewhere(row, origin);
+    }
+  }
+
+  /** The instance as it is. An event that requests it again is recorded, so that its result is published, too. */
+  async function replay(row: InstanceRow, by: Requester): Promise<Provisioned> {
+    const { requestedBy } = by.settings;
+    let current: InstanceRow | undefined = row;
+    for (let tries = 0; current && tries < mostRecordTries; tries++) {
+      if (lifecycle.decide(current, by, timing).kind !== 'replay') break;
+      if (!requestedBy || lifecycle.isEventAnswered(current, requestedBy)) {
+        return { outcome: 'replayed', row: current };
+      }
+      // The holder of the lease writes the row back as it was when it was claimed.
+      if (lifecycle.isLeased(current, by.nowMs)) break;
+      const requested = lifecycle.requestAgain(current, requestedBy, withFreshToken(by));
+      const write = await store.claim(requested, current);
+      if (write.won) return { outcome: 'replayed', row: requested };
+      current = write.current;
+    }
+    return waitFor(row);
+  }
+
+  /** An event from before the removal of the whole tenant, whose instance a request has made since. */
+  async function ignoredWithTenant(row: InstanceRow, by: Requester): Promise<Provisioned | undefined> {
+    const { requestedBy } = by.settings;
+    if (!requestedBy || lifecycle.isEventAnswered(row, requestedBy)) return undefined;
+    const requested = momentsOf(momentOf(requestedBy));
+    if (!(await isTenantRemovedSince(store, row.tenantId, requested))) return undefined;
+    observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, row);
+    return { outcome: 'outdated', row };
+  }
+
+  /** A conflict with the settings of an active row. For an event, the row records it: the table's stream publishes it. */
+  async function recordedConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
+    const conflict = refusals.settingsConflict(row);
+    const { requestedBy } = by.settings;
+    if (!requestedBy || lifecycle.isAnswered(row, requestedBy)) return conflict;
+    const notice: Notice = {
+      outcome: 'refused',
+      eventId: requestedBy.eventId,
+      registration: registrationOf({ requestedBy }),
+      code: conflict.code,
+      detail: conflict.publicDetail,
+      at: now(),
+    };
+    let current: InstanceRow | undefined = row;
+    for (let tries = 0; current && tries < mostRecordTries; tries++) {
+      const { kind } = lifecycle.decide(current, by, timing);
+      if (kind !== 'settings-conflict' || lifecycle.isLeased(current, now())) break;
+      const write = await store.claim(lifecycle.withNotice(current, notice, newId()), current);
+      if (write.won) return conflict;
+      current = write.current;
+    }
+    return refusals.changesTooOften(row);
+  }
+}

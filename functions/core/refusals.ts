@@ -1,0 +1,197 @@
+import type { Failure, UnusableInstance } from './ports.ts';
+import { OnboardingError } from '../model/errors.ts';
+import { loggableId } from '../model/instance-id.ts';
+import type { InstanceKey, InstanceRow } from '../model/instance.ts';
+
+/** The errors of the use cases in words: what happened, to which tenant and element, and what the reader can do. */
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
+  `the ${elementKey} instance of tenant ${tenantId}`;
+
+/** At the beginning of a sentence. */
+const nameAtStart = (key: InstanceKey): string => nameOf(key).replace('the', 'The');
+
+type UnknownOutcome = Extract<Failure, { kind: 'unknown' }>;
+
+/** The last words of Cloud Elements stay with the row's error. */
+const factsOf = ({ lastError }: InstanceRow) => ({ requestId: lastError?.requestId, said: lastError?.said });
+
+export const notFound = ({ tenantId, elementKey }: InstanceKey): OnboardingError =>
+  new OnboardingError('not-found', `Tenant ${tenantId} has no ${elementKey} instance. Provision it first.`);
+
+export const notActive = (row: InstanceRow): OnboardingError =>
+  new OnboardingError('not-active', `${nameAtStart(row)} cannot be changed: it is ${row.status}.`);
+
+export const hasNoToken = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'not-active',
+    `${nameAtStart(row)} has no token to hand out: it is ${row.status}. Read the instance to see why.`,
+  );
+
+export const busy = (row: InstanceRow, nowMs: number): OnboardingError =>
+  new OnboardingError('busy', `${nameAtStart(row)} is held by another request (${row.status}). Retry.`, {
+    retryAfterMs: row.leaseExpiresAt - nowMs,
+  });
+
+export const changesTooOften = (key: InstanceKey): OnboardingError =>
+  new OnboardingError('busy', `${nameAtStart(key)} changes too often at the moment. Retry later.`);
+
+export const tenantBusy = (tenantId: string): OnboardingError =>
+  new OnboardingError('busy', `Tenant ${tenantId} is being removed by others. Retry later.`);
+
+export const claimedTooOften = (key: InstanceKey): OnboardingError =>
+  new OnboardingError(
+    'busy-with-other-settings',
+    `${nameAtStart(key)} is claimed and released too often at the moment. Retry later.`,
+  );
+
+export const busyWithOtherSettings = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'busy-with-other-settings',
+    `${nameAtStart(row)} is being provisioned with another name, other tags or other configuration. Retry later.`,
+  );
+
+export const settingsConflict = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'settings-conflict',
+    `${nameAtStart(row)} exists with another name, other tags or other configuration, or with configuration of ` +
+      'another source. Request it with the same settings, or delete it first.',
+  );
+
+export const beingDeleted = (row: InstanceRow): OnboardingError =>
+  new OnboardingError('being-deleted', `${nameAtStart(row)} is being deleted. Retry when it is gone.`);
+
+/** A tombstone is no response: it shows the instance that was removed. */
+export const wasDeleted = (key: InstanceKey): OnboardingError =>
+  new OnboardingError('being-deleted', `${nameAtStart(key)} was deleted meanwhile. Retry.`);
+
+export const begunElsewhere = (row: InstanceRow, origin: string): OnboardingError =>
+  new OnboardingError(
+    'origin-changed',
+    `${nameAtStart(row)} was begun at ${row.origin} with an unknown outcome, and this stack calls ${origin}: ` +
+      'point the stack back there until the instance has been settled.',
+  );
+
+export const otherOrigin = (row: InstanceRow, origin: string): OnboardingError =>
+  new OnboardingError(
+    'origin-changed',
+    `${nameAtStart(row)} is at ${row.origin}, and this stack calls ${origin}: point the stack back there to change it.`,
+  );
+
+export const notOurs = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'not-ours',
+    `Instance ${instanceId} at Cloud Elements shows that it is not ${nameOf(key)}: its tags name another tenant or ` +
+      'stage, or it is of another element. It is left as it is.',
+  );
+
+export const markersNotShown = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'markers-not-shown',
+    `Instance ${row.instanceId} does not show the tags by which this service knows ${nameOf(row)}, so its tags are ` +
+      'left alone. Name and configuration can be changed.',
+  );
+
+export const goneAtCloudElements = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'gone-at-cloud-elements',
+    `Cloud Elements no longer has instance ${row.instanceId}: ${nameOf(row)} was removed there. Delete it here and ` +
+      'provision it again.',
+  );
+
+export const createOutOfTime = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'out-of-time',
+    `${nameAtStart(row)} was not created: not enough time was left to send the create. Retry.`,
+  );
+
+export const updateOutOfTime = (row: InstanceRow): OnboardingError =>
+  new OnboardingError('out-of-time', `Not enough time was left to change ${nameOf(row)}. Retry.`);
+
+export const notShown = (row: InstanceRow, reason: string): OnboardingError =>
+  new OnboardingError(
+    'cloud-elements-unreachable',
+    `Cloud Elements did not show ${nameOf(row)} (${reason}). Nothing was changed; retry.`,
+  );
+
+export const outcomeUnknown = (
+  row: InstanceRow,
+  { reason, requestId, said }: UnknownOutcome,
+): OnboardingError =>
+  new OnboardingError(
+    'outcome-unknown',
+    `${nameAtStart(row)} may or may not exist (${reason}). Retry: it is looked up first.`,
+    { requestId, said },
+  );
+
+export const neverSeen = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'outcome-unknown',
+    `Cloud Elements does not show ${nameOf(row)} yet. Retry: it is looked up first.`,
+    factsOf(row),
+  );
+
+export const updateOutcomeUnknown = (
+  row: InstanceRow,
+  { reason, requestId, said }: UnknownOutcome,
+): OnboardingError =>
+  new OnboardingError(
+    'update-outcome-unknown',
+    `${nameAtStart(row)} may or may not have been changed (${reason}). Retry.`,
+    { requestId, said },
+  );
+
+export const notCreated = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'not-created',
+    `Cloud Elements did not create ${nameOf(row)}. Request it again.`,
+    factsOf(row),
+  );
+
+export const notSaved = (row: InstanceRow, instanceId: number, cause: OnboardingError): OnboardingError =>
+  new OnboardingError(
+    'not-saved',
+    `Cloud Elements made instance ${instanceId} (${row.elementKey}) for tenant ${row.tenantId}, but it could not be ` +
+      'saved. Nothing is lost: a retry finds it.',
+    { cause: { name: cause.name, message: cause.message } },
+  );
+
+export const notRecorded = (row: InstanceRow, { code }: OnboardingError): OnboardingError =>
+  new OnboardingError(
+    'aws-unavailable',
+    `${nameAtStart(row)} was refused (${code}), which could not be recorded. The event is retried.`,
+  );
+
+export function instanceUnusable(
+  row: InstanceRow,
+  { id, reason }: UnusableInstance,
+  isLeft: boolean,
+): OnboardingError {
+  const named = id === undefined ? 'an instance' : `instance ${loggableId(id)},`;
+  const next = isLeft
+    ? `Delete it at Cloud Elements (tag provision:${row.provisionId}), then request the instance again.`
+    : 'It was deleted. Ask the support of Cloud Elements, then request the instance again.';
+  return new OnboardingError(
+    'instance-unusable',
+    `Cloud Elements made ${named} ${reason}, for ${nameOf(row)}, which this service cannot keep. ${next}`,
+  );
+}
+
+export const deletionPending = (row: InstanceRow, reason: string): OnboardingError =>
+  new OnboardingError(
+    'deletion-pending',
+    `${nameAtStart(row)} is not removed yet: ${reason}. The reconciler tries again.`,
+  );
+
+export const instanceLeft = (row: InstanceRow, reason: string): OnboardingError =>
+  new OnboardingError(
+    'deletion-pending',
+    `Instance ${row.instanceId} (${row.elementKey}) of tenant ${row.tenantId} is not removed yet (${reason}). The ` +
+      'reconciler tries again.',
+  );
+
+export const tenantDeletionPending = ({ tenantId }: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'deletion-pending',
+    `Instances of tenant ${tenantId} are not removed yet. The reconciler continues.`,
+  );
