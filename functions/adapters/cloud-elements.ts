@@ -15,7 +15,7 @@ import type { Owned } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { Configuration } from '../model/instance.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
-import { namesAnother, ownershipOf, provisionTag } from '../model/markers.ts';
+import { generationIn, ownerTag, namesAnother, ownershipOf, provisionTag } from '../model/markers.ts';
 import { clockSkewMs } from '../model/timing.ts';
 import {
   describe,
@@ -97,7 +97,7 @@ export function createCloudElements({
           path: '/instances',
           body: { element: { key: elementKey }, name, tags, configuration, ...options },
           relaying: relayingOf(elementKey, configuration),
-          about: { tenantId, elementKey, ...generationOf(tags) },
+          about: { tenantId, elementKey, provisionId: generationIn({ elementKey, tags }) },
         },
         { timeoutMs },
       );
@@ -153,7 +153,7 @@ export function createCloudElements({
       const deadlineAt = now() + timeoutMs;
       let { pageSize } = walk;
       for (;;) {
-        const request = listRequest(`owner:${owner}`, { page, pageSize });
+        const request = listRequest(ownerTag(owner), { page, pageSize });
         const result = await call(request, { timeoutMs: deadlineAt - now() });
         if (isAbsent(result) && (page === undefined || mayEnd(walk))) {
           return { kind: 'listed', instances: [], nextPage: undefined };
@@ -494,11 +494,6 @@ function listRequest(
 }
 
 const subjectOf = ({ tenantId, elementKey, provisionId }: Sought) => ({ tenantId, elementKey, provisionId });
-
-/** By the marker tag `provision:<id>`, if it is among them. */
-function generationOf(tags: readonly string[]) {
-  return { provisionId: tags.find((tag) => tag.startsWith('provision:'))?.slice('provision:'.length) };
-}
 
 /** Absent and empty both mean that this was the last. */
 function nextPageOf(result: CallResult): string | undefined {

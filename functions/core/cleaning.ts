@@ -1,5 +1,4 @@
 import type { Failure, LookUp, Ports } from './ports.ts';
-import { instanceLeft, notOurs } from './refusals.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -15,15 +14,12 @@ export type Found = Extract<LookUp, { kind: 'found' }>;
 export const idsOf = ({ instances, unusable = [] }: Found): InstanceId[] =>
   [...instances, ...unusable].flatMap(({ id }) => id ?? []);
 
-/** What became of the instance that a row records; `left` says why, in words for the row's `lastError`. */
-export type RecordedRemoval = { kind: 'removed' } | { kind: 'left'; error: OnboardingError };
-
 /** Steps that several use cases share: look up instances, delete duplicates, end a claim. */
 export function createCleaning(
   ports: Pick<Ports, 'store' | 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now'>,
 ) {
   const { store, cloudElements, stage, observe, timing = defaultTiming, now = Date.now } = ports;
-  return { lookUp, read, removeInstance, removeRecorded, removeDuplicate, endClaim };
+  return { lookUp, read, removeInstance, removeDuplicate, endClaim, timeoutBefore };
 
   /** All instances of the row's generation that show to be its own; undefined when that is unknown. */
   async function lookUp(
@@ -95,38 +91,12 @@ export function createCleaning(
     }
   }
 
-  /** Removes the instance that a row records, if any, unless that shows to be another's. */
-  async function removeRecorded(row: InstanceRow, deadlineAt: number): Promise<RecordedRemoval> {
-    const { instanceId } = row;
-    if (instanceId === undefined) return { kind: 'removed' };
-    const found = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt) });
-    if (found.kind === 'absent') return { kind: 'removed' };
-    if (found.kind === 'unknown') {
-      observe({ kind: 'instance-left', instanceId, reason: found.reason }, row);
-      return { kind: 'left', error: instanceLeft(row, found.reason) };
-    }
-    if (found.owned === 'not-ours') {
-      observe({ kind: 'not-ours', instanceId }, row);
-      return { kind: 'left', error: notOurs(row, instanceId) };
-    }
-    const outcome = await cloudElements.remove(
-      { ...row, instanceId },
-      { timeoutMs: timeoutBefore(deadlineAt) },
-    );
-    if (outcome.kind === 'removed') {
-      observe({ kind: 'instance-removed', instanceId }, row);
-      return { kind: 'removed' };
-    }
-    const error = outcome.kind === 'unknown' ? instanceLeft(row, outcome.reason) : outcome.error;
-    observe({ kind: 'instance-left', instanceId, reason: reasonOf(outcome) }, row);
-    return { kind: 'left', error };
-  }
-
+  /** Time for one more call, and then the response. */
   function timeoutBefore(deadlineAt: number): number {
     return Math.min(timing.lookUpTimeoutMs, deadlineAt - responseReserveMs - now());
   }
 }
 
 /** Why something was not done, for the log. */
-const reasonOf = (failure: Failure): string =>
+export const reasonOf = (failure: Failure): string =>
   failure.kind === 'unknown' ? failure.reason : failure.error.message;

@@ -2,6 +2,7 @@ import type { Failure, UnusableInstance } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
+import { provisionTag } from '../model/markers.ts';
 
 /** The errors of the use cases in words: what happened, to which tenant and element, and what the reader can do. */
 
@@ -169,7 +170,7 @@ export function instanceUnusable(
 ): OnboardingError {
   const named = id === undefined ? 'an instance' : `instance ${loggableId(id)},`;
   const next = isLeft
-    ? `Delete it at Cloud Elements (tag provision:${row.provisionId}), then request the instance again.`
+    ? `Delete it at Cloud Elements (tag ${provisionTag(row)}), then request the instance again.`
     : 'It was deleted. Ask the support of Cloud Elements, then request the instance again.';
   return new OnboardingError(
     'instance-unusable',

@@ -15,8 +15,8 @@ import {
 import { requestedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../model/row-history.ts';
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
-import { createCleaning, idsOf } from './cleaning.ts';
-import { busy, changesTooOften, deletionPending, otherOrigin } from './refusals.ts';
+import { createCleaning, idsOf, reasonOf } from './cleaning.ts';
+import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOrigin } from './refusals.ts';
 import { defaultTiming } from '../model/timing.ts';
 
 export type Removed =
@@ -32,6 +32,9 @@ export type Removed =
 type Finished =
   | { outcome: 'removed'; by: string | undefined }
   | { outcome: 'in-progress'; retryAfterMs: number };
+
+/** What became of the instance that a row records; `left` says why, in words for the row's `lastError`. */
+type RecordedRemoval = { kind: 'removed' } | { kind: 'left'; error: OnboardingError };
 
 export type Remove = (
   key: InstanceKey,
@@ -57,7 +60,7 @@ export function createRemoving({
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
   const ports = { store, cloudElements, stage, observe, timing, now };
-  const { lookUp, removeInstance, removeRecorded, endClaim } = createCleaning(ports);
+  const { lookUp, read, removeInstance, endClaim, timeoutBefore } = createCleaning(ports);
 
   return { remove, finish };
 
@@ -161,6 +164,33 @@ export function createRemoving({
     const current = write.current;
     if (current?.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: timing.leaseMs };
     return { outcome: 'removed', by: current && removedByOf(current)?.eventId };
+  }
+
+  /** Removes the instance that a row records, if any, unless that shows to be another's. */
+  async function removeRecorded(row: InstanceRow, deadlineAt: number): Promise<RecordedRemoval> {
+    const { instanceId } = row;
+    if (instanceId === undefined) return { kind: 'removed' };
+    const found = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt) });
+    if (found.kind === 'absent') return { kind: 'removed' };
+    if (found.kind === 'unknown') {
+      observe({ kind: 'instance-left', instanceId, reason: found.reason }, row);
+      return { kind: 'left', error: instanceLeft(row, found.reason) };
+    }
+    if (found.owned === 'not-ours') {
+      observe({ kind: 'not-ours', instanceId }, row);
+      return { kind: 'left', error: notOurs(row, instanceId) };
+    }
+    const outcome = await cloudElements.remove(
+      { ...row, instanceId },
+      { timeoutMs: timeoutBefore(deadlineAt) },
+    );
+    if (outcome.kind === 'removed') {
+      observe({ kind: 'instance-removed', instanceId }, row);
+      return { kind: 'removed' };
+    }
+    const error = outcome.kind === 'unknown' ? instanceLeft(row, outcome.reason) : outcome.error;
+    observe({ kind: 'instance-left', instanceId, reason: reasonOf(outcome) }, row);
+    return { kind: 'left', error };
   }
 
   async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Finished> {

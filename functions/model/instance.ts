@@ -4,6 +4,7 @@ import { isDocumented, isAllowListed } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
+import { reservedTagPrefixes } from './markers.ts';
 import { momentsSchema, timeSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
@@ -46,8 +47,7 @@ const nameSchema = plainText.check(
   z.regex(/^[\u200c\u200d\P{Cf}]*$/u, 'no invisible characters'),
 );
 
-/** What the service's own tags begin with, in any case and with any white space around it. */
-export const reservedTagPrefixes = ['tenant', 'provision', 'owner'] as const;
+/** In any case and with any white space around it. */
 const reservedTag = new RegExp(`^\\s*(${reservedTagPrefixes.join('|')})\\s*:`, 'i');
 
 export const tagSchema = plainText.check(

@@ -1,10 +1,12 @@
 import type { InstanceKey, InstanceRow } from './instance.ts';
 
-/** The tags by which an instance shows whose it is; `instance.ts` refuses them to callers. */
+/** The tags by which an instance shows whose it is begin with these and a colon. Callers cannot set them. */
+export const reservedTagPrefixes = ['tenant', 'provision', 'owner'] as const;
 
-const tenantTag = 'tenant:';
-const provisionTagPrefix = 'provision:';
-const ownerTag = 'owner:';
+const prefix = (name: (typeof reservedTagPrefixes)[number]): string => `${name}:`;
+const tenantTagPrefix = prefix('tenant');
+const provisionTagPrefix = prefix('provision');
+const ownerTagPrefix = prefix('owner');
 
 /** Whose an instance has to be: the markers that it was made with. `owner`: the stage. */
 export type Owned = InstanceKey & { owner: string };
@@ -18,39 +20,41 @@ export type Ownership = 'ours' | 'unmarked' | 'not-ours';
 
 /** What finds a row's instances at Cloud Elements again, beside its own tags. */
 export const markerTags = (row: InstanceRow, stage: string): string[] => [
-  `${tenantTag}${row.tenantId}`,
+  tenantTag(row),
   provisionTag(row),
-  `${ownerTag}${stage}`,
+  ownerTag(stage),
 ];
 
 export const provisionTag = ({ provisionId }: { provisionId: string }): string =>
   `${provisionTagPrefix}${provisionId}`;
+
+export const ownerTag = (stage: string): string => `${ownerTagPrefix}${stage}`;
+
+const tenantTag = ({ tenantId }: { tenantId: string }): string => `${tenantTagPrefix}${tenantId}`;
 
 /** What an instance shows, its tags among it. */
 export type Shown = { elementKey: string; tags: readonly string[] };
 
 export function ownershipOf(shown: Shown, owned: Owned): Ownership {
   if (shown.elementKey !== owned.elementKey || namesAnother(shown, owned)) return 'not-ours';
-  return shown.tags.includes(`${tenantTag}${owned.tenantId}`) && showsOwner(shown, owned.owner)
-    ? 'ours'
-    : 'unmarked';
+  return shown.tags.includes(tenantTag(owned)) && showsOwner(shown, owned.owner) ? 'ours' : 'unmarked';
 }
 
 /** Is there a marker of another tenant or stage? */
 export function namesAnother({ tags }: Shown, { tenantId, owner }: Owned): boolean {
   return tags.some(
     (tag) =>
-      (tag.startsWith(tenantTag) && tag !== `${tenantTag}${tenantId}`) ||
-      (tag.startsWith(ownerTag) && tag !== `${ownerTag}${owner}`),
+      (tag.startsWith(tenantTagPrefix) && tag !== tenantTag({ tenantId })) ||
+      (tag.startsWith(ownerTagPrefix) && tag !== ownerTag(owner)),
   );
 }
 
-export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(`${ownerTag}${stage}`);
+export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(ownerTag(stage));
 
 /** The tenant that an instance names, if it names exactly one. */
 export function tenantIn({ tags }: Shown): string | undefined {
-  const [tenant, ...others] = tags.filter((tag) => tag.startsWith(tenantTag));
-  return others.length === 0 ? tenant?.slice(tenantTag.length) : undefined;
+  const [shown, ...others] = tags.filter((tag) => tag.startsWith(tenantTagPrefix));
+  return others.length === 0 ? shown?.slice(tenantTagPrefix.length) : undefined;
 }
 
 /** The generation that an instance names, if it names exactly one: the random UUID of a claim. */

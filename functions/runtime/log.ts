@@ -1,6 +1,5 @@
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
 import { cutToBytes, maxNamed } from '../model/bounded-text.ts';
-import type { Observe } from '../core/ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { LambdaContext } from './execution-environment.ts';
 
@@ -77,28 +76,7 @@ export function errorFields(error: unknown) {
 const messageOf = (error: Error): string =>
   error instanceof SyntaxError ? 'something that was read cannot be parsed' : error.message;
 
-const warnings = new Set([
-  'outcome-unknown',
-  'look-up-failed',
-  'duplicate-left',
-  'instance-left',
-  'not-ours',
-  'claim-left',
-  'instance-lost',
-  'orphan',
-  'event-ignored',
-  'secret-missing',
-  'instance-invalid',
-  'instance-disabled',
-  'row-unreadable',
-]);
-
 /** One line per call of Cloud Elements, with its `requestId`. */
 export function logCall({ about, ...call }: CloudElementsCall): void {
   log[call.outcome === 'answered' ? 'info' : 'warn']('cloud-elements', { ...about, ...call });
 }
-
-export const observe: Observe = (observation, { tenantId, elementKey, provisionId }) => {
-  const { kind, ...fields } = observation;
-  log[warnings.has(kind) ? 'warn' : 'info'](kind, { tenantId, elementKey, provisionId, ...fields });
-};

@@ -1,5 +1,4 @@
 import type { CloudElementsCall } from '../adapters/cloud-elements-http.ts';
-import type { Observation } from '../core/ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { lazily } from './execution-environment.ts';
 import { writeLine } from './log.ts';
@@ -29,20 +28,6 @@ export function measureOutcome({ error, isPending }: { error?: unknown; isPendin
   if (error === undefined) return measure(isPending ? 'Pending' : 'Succeeded');
   if (!(error instanceof OnboardingError) || error.status >= 500) return measure('Failed');
   measure(error.retryable ? 'Pending' : 'Refused');
-}
-
-const ofObservations: Partial<Record<Observation['kind'], MetricName>> = {
-  'outcome-unknown': 'OutcomesUnknown',
-  'taken-over': 'TakeOvers',
-  adopted: 'Adoptions',
-  'duplicate-removed': 'DuplicatesRemoved',
-  'duplicate-left': 'DuplicatesLeft',
-  'event-ignored': 'EventsIgnored',
-};
-
-export function measureObservation({ kind }: Observation): void {
-  const name = ofObservations[kind];
-  if (name) measure(name);
 }
 
 export function measureCall({ operation, outcome, durationMs }: CloudElementsCall): void {
@@ -105,7 +90,7 @@ export function publishMetrics(): void {
   collected.clear();
 }
 
-function measure(name: MetricName, value = 1, operation = ''): void {
+export function measure(name: MetricName, value = 1, operation = ''): void {
   const { stage, ...own } = dimensions();
   const metric = metrics[name];
   const by = 'by' in metric ? { [metric.by]: { ...own, operation }[metric.by] } : {};

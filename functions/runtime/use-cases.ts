@@ -7,7 +7,6 @@ import { createPlatformCredentials, createTenantSecrets } from '../adapters/secr
 import { createApplying } from '../core/apply-secret.ts';
 import { createAuditing } from '../core/audit.ts';
 import { createUpdating } from '../core/update.ts';
-import type { Observe } from '../core/ports.ts';
 import { createOffboarding } from '../core/offboard.ts';
 import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
@@ -15,8 +14,9 @@ import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
 import { openAuditProgress, openCipher, openStore } from './ports.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
-import { logCall, observe } from './log.ts';
-import { measureCall, measureObservation } from './metrics.ts';
+import { logCall } from './log.ts';
+import { measureCall } from './metrics.ts';
+import { observe } from './observations.ts';
 
 /**
  * The use cases that call Cloud Elements, with everything they work with. In a file of its own because undici cannot
@@ -32,7 +32,7 @@ export function openProvisioning(environment: NodeJS.ProcessEnv) {
 }
 
 export function openOnboarding(environment: NodeJS.ProcessEnv) {
-  return createOnboarding({ provision: openProvisioning(environment), observe: observeAndMeasure });
+  return createOnboarding({ provision: openProvisioning(environment), observe });
 }
 
 export function openUpdating(environment: NodeJS.ProcessEnv) {
@@ -54,7 +54,7 @@ export function openApplying(environment: NodeJS.ProcessEnv) {
     update: createUpdating(ports),
     provision: createProvisioning(ports),
     tenantSecretsPrefix: tenantSecretsPrefixIn(environment),
-    observe: observeAndMeasure,
+    observe,
   });
 }
 
@@ -102,14 +102,9 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
     cloudElements: createCloudElements({ call }),
     origin: baseUrl,
     stage,
-    observe: observeAndMeasure,
+    observe,
   };
 }
-
-const observeAndMeasure: Observe = (observation, of) => {
-  observe(observation, of);
-  measureObservation(observation);
-};
 
 function tenantSecretsPrefixIn(environment: NodeJS.ProcessEnv): string {
   const names = { TENANT_SECRETS_PREFIX: true } as const;

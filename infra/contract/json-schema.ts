@@ -4,10 +4,10 @@ import {
   elementKeySchema,
   entryNameSchema,
   instanceUpdateSchema,
-  reservedTagPrefixes,
   tagSchema,
   unchangingFields,
 } from '../../functions/model/instance.ts';
+import { reservedTagPrefixes } from '../../functions/model/markers.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 

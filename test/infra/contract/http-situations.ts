@@ -45,7 +45,7 @@ const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'tax
 /** Brings a service into situations that give each of its responses. */
 export function createSituations(service: Service, request: SendRequest) {
   const post = (path: Path, body: Body = settings) => request('provisionInstance', path, { body });
-  const patch = (path: Path, body: Body = changes) => request('updateInstance', path, { body });
+  const patch = (path: Path, body: Body = changes) => request('changeInstance', path, { body });
 
   return {
     meetEveryRoutes,
@@ -104,7 +104,7 @@ export function createSituations(service: Service, request: SendRequest) {
   }
 
   async function meetEveryRoutes(operationId: string): Promise<void> {
-    const body = { provisionInstance: settings, updateInstance: changes }[operationId];
+    const body = { provisionInstance: settings, changeInstance: changes }[operationId];
     const usual = body && { body };
     for (const tenantId of ['', '%zz', '-']) await request(operationId, { ...nobody(), tenantId }, usual);
     for (const bytes of [65_537, 10 * 1024 * 1024 + 1]) {

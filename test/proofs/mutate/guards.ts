@@ -25,7 +25,6 @@ export const patternOf = (guard: string): RegExp =>
 const lifecycle = 'functions/core/lifecycle.ts';
 const claim = 'functions/core/claim.ts';
 const create = 'functions/core/create.ts';
-const cleaning = 'functions/core/cleaning.ts';
 const settle = 'functions/core/settle.ts';
 const remove = 'functions/core/remove.ts';
 const update = 'functions/core/update.ts';
@@ -310,7 +309,7 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'leaving an instance that shows another’s tags',
-    file: cleaning,
+    file: remove,
     guard: "if (found.owned === 'not-ours') {",
     without: 'if (instanceId === -1) {',
     tests: ['remove.test'],
