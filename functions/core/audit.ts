@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout } from 'node:timers/promises';
+import { withDefaults } from './defaults.ts';
 import type { AuditProgressStore, ListedInstance, ListWalk, Ports } from './ports.ts';
 import type { Ownership } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
@@ -14,7 +13,6 @@ import {
 } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
 import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 /** How the table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
 export type Audit = {
@@ -76,22 +74,23 @@ const visibilitySample = 100;
  * id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time does
  * not suffice are left to the next run, which begins with them.
  */
-export function createAuditing({
-  store,
-  progress,
-  cloudElements,
-  cipher,
-  origin,
-  stage,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  sleep = (delayMs) => setTimeout(delayMs),
-  newId = randomUUID,
-}: Pick<
-  Ports,
-  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep' | 'newId'
-> & { progress: AuditProgressStore }) {
+export function createAuditing(
+  ports: Pick<
+    Ports,
+    | 'store'
+    | 'cloudElements'
+    | 'cipher'
+    | 'origin'
+    | 'stage'
+    | 'observe'
+    | 'timing'
+    | 'now'
+    | 'sleep'
+    | 'newId'
+  > & { progress: AuditProgressStore },
+) {
+  const { store, progress, cloudElements, cipher, origin, stage, observe, timing, now, sleep, newId } =
+    withDefaults(ports);
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {
     const result: Audit = {
       ours: 0,

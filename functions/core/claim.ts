@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import { idsOf, type createCleaning } from './cleaning.ts';
 import * as lifecycle from './lifecycle.ts';
 import type { Ports } from './ports.ts';
 import * as refusals from './refusals.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
-import type { OnboardingError } from '../model/errors.ts';
+import { OnboardingError } from '../model/errors.ts';
 import { momentOf, type Former, type InstanceRow, type Notice } from '../model/instance.ts';
 import { momentsOf, type Moments } from '../model/moments.ts';
 import { registrationOf, requestedTimesOf } from '../model/row-history.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 export type Provisioned =
   /** `created`: this call made the instance active, by creating it or by finding it. */
@@ -16,6 +15,9 @@ export type Provisioned =
   /** An event that is not later than the removal of the instance or of the whole tenant: nothing was done. */
   | { outcome: 'outdated'; row: InstanceRow }
   | { outcome: 'in-progress'; row: InstanceRow; retryAfterMs: number };
+
+/** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
+export type RecordRefusal = boolean | ((error: OnboardingError) => boolean);
 
 /** A request for an instance, and who makes it. Each of its writes takes a fencing token of its own. */
 export type Requester = Omit<lifecycle.Claimant, 'claimId'>;
@@ -42,19 +44,13 @@ export function waitFor(row: InstanceRow): Provisioned {
 }
 
 /** Claims the rows of requests, or responds to the request with the row as it is. */
-export function createClaiming({
-  store,
-  lookUp,
-  removeDuplicate,
-  endClaim,
-  origin,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  newId = randomUUID,
-}: Pick<Ports, 'store' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'> &
-  Pick<ReturnType<typeof createCleaning>, 'lookUp' | 'removeDuplicate' | 'endClaim'>) {
-  return { claim, respondWith, release };
+export function createClaiming(
+  ports: Pick<Ports, 'store' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'> &
+    Pick<ReturnType<typeof createCleaning>, 'lookUp' | 'removeDuplicate' | 'endClaim'>,
+) {
+  const { store, lookUp, removeDuplicate, endClaim, origin, observe, timing, now, newId } =
+    withDefaults(ports);
+  return { claim, release, abandon, recorded, respondWith };
 
   /**
    * Each write takes a fencing token of its own. If one token stood for several, a row that was read after the first of
@@ -95,6 +91,24 @@ export function createClaiming({
   /** Leaves the row as it was before the claim. */
   async function release({ row, before }: Held): Promise<void> {
     await endClaim(row, before && lifecycle.restore(row, before));
+  }
+
+  /** Ends a claim that has no create in flight. */
+  async function abandon(held: Held, error: unknown, recordRefusal: RecordRefusal): Promise<never> {
+    const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
+    if (error instanceof OnboardingError && isRecorded(error)) throw await recorded(held, error, true);
+    await release(held);
+    throw error;
+  }
+
+  /**
+   * Records why nothing was made. An event has no other response: if that fails, its message must come again.
+   * @returns the error to throw
+   */
+  async function recorded({ row, before }: Held, error: OnboardingError, mustBe: boolean) {
+    const failed = lifecycle.fail(row, before?.sendDeadline ?? 0, error, now(), timing);
+    const isRecorded = await endClaim(row, failed);
+    return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);
   }
 
   async function claimRow(by: Requester, deadlineAt: number): Promise<Held | Provisioned> {

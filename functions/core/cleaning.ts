@@ -1,8 +1,8 @@
+import { withDefaults } from './defaults.ts';
 import type { Failure, LookUp, Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 /** Time that the last step leaves for the response itself. */
 const responseReserveMs = 500;
@@ -18,7 +18,7 @@ export const idsOf = ({ instances, unusable = [] }: Found): InstanceId[] =>
 export function createCleaning(
   ports: Pick<Ports, 'store' | 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now'>,
 ) {
-  const { store, cloudElements, stage, observe, timing = defaultTiming, now = Date.now } = ports;
+  const { store, cloudElements, stage, observe, timing, now } = withDefaults(ports);
   return { lookUp, read, removeInstance, removeDuplicate, endClaim, timeoutBefore };
 
   /** All instances of the row's generation that show to be its own; undefined when that is unknown. */

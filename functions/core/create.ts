@@ -1,23 +1,18 @@
-import { setTimeout } from 'node:timers/promises';
+import { withDefaults } from './defaults.ts';
 import type { CreateOutcome, Ports } from './ports.ts';
 import { createOutOfTime } from './refusals.ts';
 import type { OnboardingError } from '../model/errors.ts';
 import type { Configuration, InstanceRow } from '../model/instance.ts';
 import { markerTags } from '../model/markers.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 /** Waits before a create that certainly had no effect is sent again; running out of time ends them too. */
 const retryDelaysMs = [200, 400, 800, 1_600];
 
 /** Sends the create of a claim, and again only while it is certain that nothing was created and there is time for all of it. */
-export function createCreating({
-  cloudElements,
-  stage,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  sleep = (delayMs) => setTimeout(delayMs),
-}: Pick<Ports, 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep'>) {
+export function createCreating(
+  ports: Pick<Ports, 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep'>,
+) {
+  const { cloudElements, stage, observe, timing, now, sleep } = withDefaults(ports);
   return async function create(row: InstanceRow, configuration: Configuration): Promise<CreateOutcome> {
     const instance = {
       tenantId: row.tenantId,

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import type { Ports } from './ports.ts';
 import type { Offboarding } from '../model/events.ts';
 import { wholeTenant, type InstanceRow } from '../model/instance.ts';
@@ -15,7 +15,6 @@ import type { Removal } from '../model/events.ts';
 import { createRemoving, isCarriedOut, type Removed } from './remove.ts';
 import { createCleaning } from './cleaning.ts';
 import { tenantBusy, tenantDeletionPending } from './refusals.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 export type Offboard = (
   offboarding: Offboarding,
@@ -39,7 +38,7 @@ export function createOffboarding(
   offboard: Offboard;
   finishTenant: (row: InstanceRow, deadlineAt: number) => Promise<Removed['outcome']>;
 } {
-  const { store, origin, observe, timing = defaultTiming, now = Date.now, newId = randomUUID } = ports;
+  const { store, origin, observe, timing, now, newId } = withDefaults(ports);
   const { remove } = createRemoving(ports);
   const { endClaim } = createCleaning(ports);
 

@@ -99,10 +99,17 @@ export type ListedInstance = {
   disabled: boolean;
 };
 
-/** What else than success a request that changes something can come to. */
+/** A request that may have taken effect, or may in a while. */
+export type UnknownOutcome = {
+  kind: 'unknown';
+  reason: string;
+  requestId?: string | undefined;
+  said?: string | undefined;
+};
+
+/** Every outcome but success of a request that changes something. */
 export type Failure =
-  /** It may have taken effect, or may in a while. */
-  | { kind: 'unknown'; reason: string; requestId?: string | undefined; said?: string | undefined }
+  | UnknownOutcome
   /** Cloud Elements has decided: it had no effect, and will have none as it is. */
   | { kind: 'refused'; error: OnboardingError }
   /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */

@@ -1,25 +1,19 @@
-import { setTimeout } from 'node:timers/promises';
-import { createClaiming, waitFor, type Held, type Provisioned, type Requester } from './claim.ts';
+import { createClaiming, waitFor, type Provisioned, type RecordRefusal, type Requester } from './claim.ts';
 import { createCreating } from './create.ts';
-import * as lifecycle from './lifecycle.ts';
-import type { Failure, Ports } from './ports.ts';
-import * as refusals from './refusals.ts';
+import { withDefaults } from './defaults.ts';
+import { provenanceIn } from './lifecycle.ts';
+import type { Ports } from './ports.ts';
+import { notRecorded, wasDeleted } from './refusals.ts';
 import { createSettling, type Settled } from './settle.ts';
 import { assertAllowedFor, configurationFor } from '../model/configuration.ts';
-import { OnboardingError } from '../model/errors.ts';
 import type { InstanceRow, InstanceSettings } from '../model/instance.ts';
-import { defaultTiming } from '../model/timing.ts';
-
-/** Waits between look-ups after a create whose outcome is unknown; running out of time ends them too. */
-const lookUpDelaysMs = [250, 500, 1_000, 2_000, 4_000];
 
 export type Provision = (
   settings: InstanceSettings,
   options: {
     /** When the invocation ends, ms since the epoch. */
     deadlineAt: number;
-    /** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
-    recordRefusal: boolean | ((error: OnboardingError) => boolean);
+    recordRefusal: RecordRefusal;
     /**
      * The failed row that the settings come from: only this row is claimed, as it was read. Time of request, requester and
      * registration stay, so the retry does not outdate a removal that is under way.
@@ -51,11 +45,10 @@ export function createProvisioning(
     | 'newId'
   >,
 ): Provision {
-  const { readTenantSecret, origin, observe } = ports;
-  const { timing = defaultTiming, now = Date.now, sleep = (delayMs) => setTimeout(delayMs) } = ports;
+  const { readTenantSecret, origin, timing, now } = withDefaults(ports);
   const settling = createSettling(ports);
-  const { lookUp, settleFound, commit, endUnusable, endClaim } = settling;
-  const { claim, respondWith, release } = createClaiming({ ...ports, ...settling });
+  const { lookUp, search, settleFound, commit, endUnusable } = settling;
+  const { claim, release, abandon, recorded, respondWith } = createClaiming({ ...ports, ...settling });
   const create = createCreating(ports);
 
   return async function provision(settings, { deadlineAt, recordRefusal, retryOf }) {
@@ -87,13 +80,13 @@ export function createProvisioning(
     switch (created.kind) {
       case 'created': {
         // For a row whose source was not known, this is the first instance whose source is certain.
-        const provenance = lifecycle.provenanceIn(settings);
+        const provenance = provenanceIn(settings);
         return respondSettled(await commit(claimed.row, created.instance, deadlineAt, provenance), by);
       }
       case 'unusable':
         return respondSettled(await endUnusable(claimed.row, [created.instance], deadlineAt), by);
       case 'unknown':
-        return searchAndAdopt(claimed.row, created, by, deadlineAt);
+        return respondSettled(await search(claimed.row, created, deadlineAt), by);
       case 'refused':
         throw await recorded(claimed, created.error, recordRefusal !== false);
       case 'not-done':
@@ -101,60 +94,17 @@ export function createProvisioning(
     }
   };
 
-  async function searchAndAdopt(
-    row: InstanceRow,
-    unknown: Extract<Failure, { kind: 'unknown' }>,
-    by: Requester,
-    deadlineAt: number,
-  ): Promise<Provisioned> {
-    const { reason, requestId } = unknown;
-    observe({ kind: 'outcome-unknown', reason, requestId }, row);
-    const inDoubt = { ...row, inDoubt: true };
-    for (const delayMs of lookUpDelaysMs) {
-      const leftMs = row.sendDeadline - now() - delayMs;
-      if (leftMs <= 0) break;
-      await sleep(delayMs);
-      const found = await lookUp(inDoubt, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
-      const settled = found && (await settleFound(inDoubt, found, deadlineAt));
-      if (settled) return respondSettled(settled, by);
-    }
-    const leftInDoubt = lifecycle.leaveInDoubt(inDoubt, refusals.outcomeUnknown(row, unknown), now(), timing);
-    await endClaim(row, leftInDoubt);
-    return waitFor(leftInDoubt);
-  }
-
-  /** Ends a claim that has no create in flight. */
-  async function abandon(
-    held: Held,
-    error: unknown,
-    recordRefusal: Parameters<Provision>[1]['recordRefusal'],
-  ): Promise<never> {
-    const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
-    if (error instanceof OnboardingError && isRecorded(error)) throw await recorded(held, error, true);
-    await release(held);
-    throw error;
-  }
-
-  /**
-   * Records why nothing was made. An event has no other response: if that fails, its message must come again.
-   * @returns the error to throw
-   */
-  async function recorded({ row, before }: Held, error: OnboardingError, mustBe: boolean) {
-    const failed = lifecycle.fail(row, before?.sendDeadline ?? 0, error, now(), timing);
-    const isRecorded = await endClaim(row, failed);
-    return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);
-  }
-
   async function respondSettled(settled: Settled, by: Requester): Promise<Provisioned> {
     switch (settled.kind) {
       case 'committed':
         return { outcome: 'created', row: settled.row };
       case 'unusable':
-        throw settled.isRecorded ? settled.error : refusals.notRecorded(settled.row, settled.error);
+        throw settled.isRecorded ? settled.error : notRecorded(settled.row, settled.error);
+      case 'in-doubt':
       case 'left-to-another':
         return waitFor(settled.row);
       case 'superseded':
-        if (!settled.row || settled.row.status === 'removed') throw refusals.wasDeleted(by.settings);
+        if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);
         return respondWith(settled.row, by);
     }
   }

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import type { DueInstance, Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { wholeTenant, type InstanceKey, type InstanceRow } from '../model/instance.ts';
@@ -10,7 +10,7 @@ import { idsOf } from './cleaning.ts';
 import { neverSeen, notCreated } from './refusals.ts';
 import { createSettling } from './settle.ts';
 import { isTenantRemovedSince } from './tenant-tombstone.ts';
-import { defaultTiming, type Timing } from '../model/timing.ts';
+import type { Timing } from '../model/timing.ts';
 
 /** Outcome for a row that was due. `skipped`: another claim holds it. */
 export type Reconciled =
@@ -35,24 +35,25 @@ const skipped: Settlement = { outcome: 'skipped', waitedMs: 0 };
  * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it has
  * no configuration. Safe beside requests and beside itself, because each row is leased like by any other claim.
  */
-export function createReconciling({
-  store,
-  cloudElements,
-  cipher,
-  origin,
-  stage,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  newId = randomUUID,
-}: Pick<
-  Ports,
-  'store' | 'cloudElements' | 'cipher' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'
->) {
-  const ports = { store, cloudElements, cipher, stage, observe, timing, now };
+export function createReconciling(
+  ports: Pick<
+    Ports,
+    | 'store'
+    | 'cloudElements'
+    | 'cipher'
+    | 'origin'
+    | 'stage'
+    | 'observe'
+    | 'timing'
+    | 'now'
+    | 'sleep'
+    | 'newId'
+  >,
+) {
+  const { store, origin, observe, timing, now, newId } = withDefaults(ports);
   const { lookUp, read, settleFound, removeDuplicate, endClaim } = createSettling(ports);
-  const { finish } = createRemoving({ ...ports, origin, newId });
-  const { finishTenant } = createOffboarding({ ...ports, origin, newId });
+  const { finish } = createRemoving(ports);
+  const { finishTenant } = createOffboarding(ports);
 
   return { reconcile, settle };
 

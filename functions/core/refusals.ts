@@ -1,4 +1,4 @@
-import type { Failure, UnusableInstance } from './ports.ts';
+import type { UnknownOutcome, UnusableInstance } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -11,8 +11,6 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
 
 /** At the beginning of a sentence. */
 const nameAtStart = (key: InstanceKey): string => nameOf(key).replace('the', 'The');
-
-type UnknownOutcome = Extract<Failure, { kind: 'unknown' }>;
 
 /** The last words of Cloud Elements stay with the row's error. */
 const factsOf = ({ lastError }: InstanceRow) => ({ requestId: lastError?.requestId, said: lastError?.said });

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import type { Ports } from './ports.ts';
 import type { OnboardingError } from '../model/errors.ts';
 import type { EventOrigin, InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -17,7 +17,6 @@ import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { createCleaning, idsOf, reasonOf } from './cleaning.ts';
 import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOrigin } from './refusals.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
@@ -46,20 +45,13 @@ export type Remove = (
  * Removes a tenant's instance: at Cloud Elements first, then here. A tombstone stays, also for what never was, so that
  * an event from before the removal does not bring the instance back.
  */
-export function createRemoving({
-  store,
-  cloudElements,
-  origin,
-  stage,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  newId = randomUUID,
-}: Pick<Ports, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>): {
+export function createRemoving(
+  ports: Pick<Ports, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>,
+): {
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
-  const ports = { store, cloudElements, stage, observe, timing, now };
+  const { store, cloudElements, origin, observe, timing, now, newId } = withDefaults(ports);
   const { lookUp, read, removeInstance, endClaim, timeoutBefore } = createCleaning(ports);
 
   return { remove, finish };

@@ -1,14 +1,16 @@
+import { withDefaults } from './defaults.ts';
 import { createCleaning, type Found } from './cleaning.ts';
 import { activate, fail, leaveInDoubt } from './lifecycle.ts';
-import type { ElementInstance, Ports, UnusableInstance } from './ports.ts';
-import { instanceUnusable, notSaved } from './refusals.ts';
+import type { ElementInstance, Ports, UnknownOutcome, UnusableInstance } from './ports.ts';
+import { instanceUnusable, notSaved, outcomeUnknown } from './refusals.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceRow } from '../model/instance.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 export type Settled =
   /** The instance is the row's, active and with its token. */
   | { kind: 'committed'; row: InstanceRow }
+  /** The instance may exist: the next claim, or the reconciler, looks it up. */
+  | { kind: 'in-doubt'; row: InstanceRow }
   /** Another claim has the row and will find the instance by its marker. */
   | { kind: 'left-to-another'; row: InstanceRow }
   /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
@@ -16,14 +18,35 @@ export type Settled =
   /** No instance can be kept. `isRecorded`: the row has failed with the error. */
   | { kind: 'unusable'; row: InstanceRow; error: OnboardingError; isRecorded: boolean };
 
+/** Waits between look-ups after a create whose outcome is unknown; running out of time ends them too. */
+const lookUpDelaysMs = [250, 500, 1_000, 2_000, 4_000];
+
 /** Brings an instance at Cloud Elements together with its row. */
 export function createSettling(
-  ports: Pick<Ports, 'store' | 'cloudElements' | 'cipher' | 'stage' | 'observe' | 'timing' | 'now'>,
+  ports: Pick<Ports, 'store' | 'cloudElements' | 'cipher' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep'>,
 ) {
-  const { store, cipher, observe, timing = defaultTiming, now = Date.now } = ports;
+  const { store, cipher, observe, timing, now, sleep } = withDefaults(ports);
   const cleaning = createCleaning(ports);
-  const { removeDuplicate, endClaim } = cleaning;
-  return { ...cleaning, settleFound, commit, endUnusable };
+  const { lookUp, removeDuplicate, endClaim } = cleaning;
+  return { ...cleaning, search, settleFound, commit, endUnusable };
+
+  /** Looks for the instance of a create whose outcome is unknown, until it is found or time runs out. */
+  async function search(row: InstanceRow, unknown: UnknownOutcome, deadlineAt: number): Promise<Settled> {
+    const { reason, requestId } = unknown;
+    observe({ kind: 'outcome-unknown', reason, requestId }, row);
+    const inDoubt = { ...row, inDoubt: true };
+    for (const delayMs of lookUpDelaysMs) {
+      const leftMs = row.sendDeadline - now() - delayMs;
+      if (leftMs <= 0) break;
+      await sleep(delayMs);
+      const found = await lookUp(inDoubt, { timeoutMs: Math.min(timing.lookUpTimeoutMs, leftMs) });
+      const settled = found && (await settleFound(inDoubt, found, deadlineAt));
+      if (settled) return settled;
+    }
+    const left = leaveInDoubt(inDoubt, outcomeUnknown(row, unknown), now(), timing);
+    await endClaim(row, left);
+    return { kind: 'in-doubt', row: left };
+  }
 
   /** Settles a claim with the instances that a look-up has found; undefined when there are none. */
   async function settleFound(

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import type { InstanceStore } from './ports.ts';
 import { outsideAllowList, requestEntriesOf } from '../model/configuration.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -22,15 +22,12 @@ export type Trust = (key: InstanceKey, options: { lookedAtMs: number | undefined
  * configuration at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance, whose
  * id and token stay.
  */
-export function createTrusting({
-  store,
-  now = Date.now,
-  newId = randomUUID,
-}: {
+export function createTrusting(ports: {
   store: Pick<InstanceStore, 'get' | 'claim'>;
   now?: () => number;
   newId?: () => string;
 }): Trust {
+  const { store, now, newId } = withDefaults(ports);
   return async function trust(key, { lookedAtMs }) {
     const row = await store.get(key);
     if (!row || row.status === 'removed') return { kind: 'refused', reason: 'there is no such instance' };

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout } from 'node:timers/promises';
+import { withDefaults } from './defaults.ts';
 import type { UpdateOutcome, Ports, ReadOutcome } from './ports.ts';
 import {
   updatedConfiguration,
@@ -23,7 +22,6 @@ import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { createCleaning } from './cleaning.ts';
 import * as refusals from './refusals.ts';
-import { defaultTiming } from '../model/timing.ts';
 
 /**
  * A field that is absent stays unchanged. An empty `configuration` sends the tenant's secret again. `id` and `element`
@@ -51,31 +49,24 @@ const retryDelaysMs = [200, 400, 800, 1_600];
  * and the token can be read all the while. Sent twice a change comes to the same, so one whose outcome is unknown is
  * simply sent again.
  */
-export function createUpdating({
-  store,
-  cloudElements,
-  readTenantSecret,
-  origin,
-  stage,
-  observe,
-  timing = defaultTiming,
-  now = Date.now,
-  sleep = (delayMs) => setTimeout(delayMs),
-  newId = randomUUID,
-}: Pick<
-  Ports,
-  | 'store'
-  | 'cloudElements'
-  | 'readTenantSecret'
-  | 'origin'
-  | 'stage'
-  | 'observe'
-  | 'timing'
-  | 'now'
-  | 'sleep'
-  | 'newId'
->): Update {
-  const { endClaim } = createCleaning({ store, cloudElements, stage, observe, timing, now });
+export function createUpdating(
+  ports: Pick<
+    Ports,
+    | 'store'
+    | 'cloudElements'
+    | 'readTenantSecret'
+    | 'origin'
+    | 'stage'
+    | 'observe'
+    | 'timing'
+    | 'now'
+    | 'sleep'
+    | 'newId'
+  >,
+): Update {
+  const { store, cloudElements, readTenantSecret, origin, stage, observe, timing, now, sleep, newId } =
+    withDefaults(ports);
+  const { endClaim } = createCleaning(ports);
 
   return async function update(key, changes, { deadlineAt }) {
     const row = await store.get(key);

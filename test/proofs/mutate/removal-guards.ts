@@ -237,7 +237,7 @@ export const removalGuards: readonly Guard[] = [
   },
   {
     name: 'acknowledging only a refusal that is recorded',
-    file: provision,
+    file: claim,
     guard: 'return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);',
     without: 'return error;',
     tests: ['explorer.test'],
@@ -253,8 +253,8 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'never answering with a tombstone',
     file: provision,
-    guard: "if (!settled.row || settled.row.status === 'removed') throw refusals.wasDeleted(by.settings);",
-    without: 'if (!settled.row) throw refusals.wasDeleted(by.settings);',
+    guard: "if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);",
+    without: 'if (!settled.row) throw wasDeleted(by.settings);',
     tests: ['explorer.test'],
   },
   {
