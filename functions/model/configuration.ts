@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { joinNamed } from './bounded-text.ts';
 import { allowedKeys, expectedOf, requiredKeys } from './catalog.ts';
 import { leavesOf, textOf } from './entry-value.ts';
-import { OnboardingError, type Problem } from './errors.ts';
+import { OnboardingError } from './errors.ts';
+import type { Problem } from './responses.ts';
 import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
 import { pointerTo } from './validation.ts';
 

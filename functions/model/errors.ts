@@ -1,3 +1,4 @@
+import type { Problem } from './responses.ts';
 import { cutToBytes, maxNamed } from './bounded-text.ts';
 
 /** Every way a request can end badly. `retryable`: the same request may succeed later, without a change. */
@@ -98,9 +99,6 @@ export const errorCodes = {
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;
-
-/** One thing wrong with a request: in its body (`pointer`, a JSON Pointer fragment) or in its path (`parameter`). */
-export type Problem = { detail: string } & ({ pointer: string } | { parameter: string });
 
 /** A row keeps the message, an event carries it, and a list shows one for each instance. */
 const maxMessageBytes = 1_000;

@@ -5,6 +5,7 @@ import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
 import { reservedTagPrefixes } from './markers.ts';
+import type { Instance } from './responses.ts';
 import { momentsSchema, timeSchema, type Moment } from './moments.ts';
 
 /** A tenant's id becomes part of URLs, of a secret's name and of a tag: no separator of any of these can be in it. */
@@ -397,7 +398,9 @@ export const auditPartition = '*audit';
 export const wholeTenant = '*';
 
 /** An instance as answers show it: Cloud Elements' field names, no token, no configuration, none of our tags. */
-export function instanceView(row: InstanceSummary) {
+export function instanceView(
+  row: InstanceSummary,
+): Omit<Instance, 'status'> & Pick<InstanceSummary, 'status'> {
   return {
     tenantId: row.tenantId,
     element: { key: row.elementKey },

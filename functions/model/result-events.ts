@@ -8,6 +8,7 @@ import {
   type Notice,
   type Registration,
 } from './instance.ts';
+import type { ResultDetail } from './responses.ts';
 import { registrationOf, removedByOf } from './row-history.ts';
 import { parseOrRefuse } from './validation.ts';
 
@@ -164,7 +165,10 @@ function nativeEvent(result: ResultEvent, row: Image): OutgoingEvent {
 const timeOf = ({ revision, updatedAt }: Image): number => revision ?? updatedAt;
 
 /** The answer to the removal of a whole tenant names no element, as its request does not. */
-export function resultDetail({ eventId, lastError }: Omit<ResultEvent, 'name' | 'registration'>, row: Image) {
+function resultDetail(
+  { eventId, lastError }: Omit<ResultEvent, 'name' | 'registration'>,
+  row: Image,
+): ResultDetail {
   return {
     tenantId: row.tenantId,
     element: row.elementKey === wholeTenant ? undefined : { key: row.elementKey },

@@ -2,7 +2,8 @@ import type * as z from 'zod/mini';
 import { joinNamed, maxNamed } from './bounded-text.ts';
 import { isDocumented } from './catalog.ts';
 import { isEntryName } from './entry-name.ts';
-import { OnboardingError, type Problem } from './errors.ts';
+import { OnboardingError } from './errors.ts';
+import type { Problem } from './responses.ts';
 import { markIn } from './json.ts';
 
 type Issue = z.core.$ZodIssue;

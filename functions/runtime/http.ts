@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { OnboardingError, type Problem } from '../model/errors.ts';
+import { OnboardingError } from '../model/errors.ts';
+import type { Problem } from '../model/responses.ts';
 import { elementKeySchema, tenantIdSchema } from '../model/instance.ts';
 import { parseJson } from '../model/json.ts';
 import { invalidRequest, pointerTo, problemsOf } from '../model/validation.ts';

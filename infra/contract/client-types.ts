@@ -1,6 +1,6 @@
 import type * as z from 'zod/mini';
 import type { instanceUpdateSchema, instanceRequestSchema } from '../../functions/model/instance.ts';
-import type { elementTokenSchema, instanceSchema, problemSchema } from './responses.ts';
+import type { elementTokenSchema, instanceSchema, problemSchema } from '../../functions/model/responses.ts';
 
 /** Types of the client. The printed client has the same ones, written out from the OpenAPI document. */
 export type InstanceRequest = z.input<typeof instanceRequestSchema>;

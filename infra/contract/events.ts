@@ -8,7 +8,7 @@ import {
   type ResultName,
 } from '../../functions/model/result-events.ts';
 import { triggers, type EventPattern } from '../../functions/triggers.ts';
-import { resultDetailSchema, toolkitDetailSchema } from './responses.ts';
+import { resultDetailSchema, toolkitDetailSchema } from '../../functions/model/responses.ts';
 import { jsonSchemasOf, type NamedSchema, type SchemaNotes } from './json-schema.ts';
 
 const incomingPatterns = [

@@ -13,7 +13,7 @@ import {
   instanceSchema,
   overviewSchema,
   problemSchema,
-} from './responses.ts';
+} from '../../functions/model/responses.ts';
 import { jsonSchemasOf, type JsonSchema, type NamedSchema } from './json-schema.ts';
 import {
   errorsOfEveryRoute,
