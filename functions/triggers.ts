@@ -1,6 +1,6 @@
 /**
  * The one table of functions: each row is the file of that name beside this one, its trigger and its permissions. The CDK stack and the local stack both loop over it; a function gets exactly the permissions and the
- * environment that its row asks for. Plain data: imports nothing.
+ * environment that its row lists. Plain data: imports nothing.
  */
 export const triggers = {
   'provision-instance': {

@@ -323,7 +323,7 @@ export function createCloudElements({
     );
     if (isAbsent(result)) return 'absent';
     const shown = isSuccess(result) ? shownIn(result.json, result) : undefined;
-    // Another instance than the one asked for is no answer.
+    // Another instance than the requested one is no response.
     if (shown?.id === instanceId) return shown;
     const failure = failureOf(result, `show instance ${loggableId(instanceId)}`, now());
     return {
@@ -339,7 +339,7 @@ const mostReadById = 20;
 
 type Unknown = { kind: 'unknown'; reason: string; error?: OnboardingError };
 
-/** `isFiltered`: all that was listed was asked for. */
+/** `isFiltered`: everything listed was requested. */
 type Walk = {
   kind: 'walked';
   ids: Set<InstanceId>;
@@ -453,7 +453,7 @@ function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome
   return { kind: 'read', owned: ownershipOf(markedOf(shown), owned), ...facts };
 }
 
-/** For the page itself, not for who asks or how often. */
+/** For the page itself, not for the caller or the rate. */
 const isPageRefused = (result: CallResult): boolean =>
   result.kind === 'response' &&
   result.status >= 400 &&

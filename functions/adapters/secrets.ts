@@ -47,7 +47,7 @@ export function createPlatformCredentials({
     if (cached && now() < cached.expiresAt) return cached.promise;
     const fetched = { promise: fetchCredentials(), expiresAt: now() + platformTtlMs };
     cached = fetched;
-    // A failure is not kept: the next request asks again.
+    // A failure is not kept: the next request reads it again.
     fetched.promise.catch(() => {
       if (cached === fetched) cached = undefined;
     });

@@ -42,7 +42,7 @@ export type Claimant = {
   nowMs: number;
   /** Until when this claim's invocation may send a create. */
   sendDeadline: number;
-  /** Retries what the row was asked for before: the time of asking stays. */
+  /** Retries the row's own request: its time stays. */
   isRetry?: boolean | undefined;
 };
 
@@ -198,7 +198,7 @@ function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
 }
 
 /**
- * The toolkit's requests say nothing of settings: any instance is the one that they ask for, unless a request has
+ * The toolkit's requests say nothing of settings: any instance fulfills them, unless a request has
  * configured it. Rows of earlier versions do not know that.
  */
 function isAnyContent(row: InstanceRow, requestedBy: EventOrigin): boolean {

@@ -20,7 +20,7 @@ import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOri
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
-  /** The removal by this event was carried out before; the instance that is there now was asked for later. */
+  /** The removal by this event was carried out before; the present instance was requested later. */
   | { outcome: 'carried-out' }
   /** A removal by event that is older than the request for the instance: nothing was done. */
   | { outcome: 'outdated' }
@@ -104,7 +104,7 @@ export function createRemoving(
     throw changesTooOften(key);
   }
 
-  /** A tombstone remembers the latest removal, and answers each event that asked for one. */
+  /** A tombstone remembers the latest removal, and answers each event that requested one. */
   async function isRemembered(row: InstanceRow, removal: Removal, claimId: string): Promise<boolean> {
     const isKnown =
       !isLater(removal.times, removedTimesOf(row)) &&

@@ -43,7 +43,7 @@ export const tenantSecretName = (prefix: string, { tenantId, elementKey }: Insta
 type Wanted = {
   elementKey: string;
   configuration: Configuration;
-  /** The event that asks, if it is one. */
+  /** The requesting event, if it is one. */
   requestedBy?: object | undefined;
 };
 
@@ -185,7 +185,7 @@ export async function configurationFor(
 }
 
 /**
- * The configuration to update an instance with. An empty `configuration` asks for the tenant's secret, which is sent
+ * The configuration to update an instance with. An empty `configuration` requests the tenant's secret, which is sent
  * only to an instance that got its credentials from there and of which requests have set nothing but entries that the
  * allow-list names today. What requests have set stays as it is.
  * @throws OnboardingError `invalid-request`, `missing-configuration`, `configuration-from-request`,

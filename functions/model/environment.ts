@@ -6,7 +6,7 @@ const name = z.string().check(z.minLength(1, 'some text'));
 
 /**
  * Every environment variable a function may be given; `infra/environment.ts` gives each function the ones its row in
- * `triggers.ts` asks for, in AWS and locally.
+ * `triggers.ts` needs, in AWS and locally.
  */
 export const environmentSchema = z.object({
   /** DynamoDB table of the instances. */

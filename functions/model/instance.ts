@@ -155,7 +155,7 @@ export const tenantOnboardedSchema = z.strictObject({
 
 export type InstanceKey = { tenantId: string; elementKey: string };
 
-/** The event that asked, kept with the instance so that it can be answered in its own dialect. */
+/** The requesting event, kept with the instance so that its result is published in its own dialect. */
 const eventOriginSchema = z.object({
   dialect: z.enum(['native', 'sbt-0.5', 'sbt-0.9']),
   eventId: z.string(),
@@ -319,14 +319,14 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   sendDeadline: timeSchema,
   /** Some create's outcome was unknown: look before creating. */
   inDoubt: z.boolean(),
-  /** Base URL of the Cloud Elements that was asked. */
+  /** Base URL of the Cloud Elements that holds the instance. */
   origin: z.string(),
   fingerprint: z.string(),
   allowListed: z.record(z.string(), z.string()),
   options: z.optional(optionsSchema),
   /** The later one of `requestedTimes`; rows of earlier versions have it alone. */
   requestedAt: timeSchema,
-  /** When the instance was last asked for, by each clock: an older removal does not mean it. Only moves forward. */
+  /** When the instance was last requested, by each clock: an older removal does not mean it. Only moves forward. */
   requestedTimes: z.optional(momentsSchema),
   /** The element token, encrypted. */
   token: z.optional(z.instanceof(Uint8Array<ArrayBufferLike>)),
@@ -337,9 +337,9 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   lookedAt: z.optional(timeSchema),
   /** The later one of `removedTimes`; rows of earlier versions have it alone. */
   removedAt: z.optional(timeSchema),
-  /** When its removal was last asked for, by each clock; kept by every later state. Only moves forward. */
+  /** When its removal was last requested, by each clock; kept by every later state. Only moves forward. */
   removedTimes: z.optional(momentsSchema),
-  /** The event that asked for the latest removal; `requestedBy` in a row that an earlier version has begun to remove. */
+  /** The event that requested the latest removal; `requestedBy` in a row that an earlier version has begun to remove. */
   removedBy: z.optional(eventOriginSchema),
   /** Events whose removal this row has begun, in this generation or an earlier one: the latest 10. */
   removalIds: z.optional(z.array(z.string())),
@@ -349,7 +349,7 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   removingSince: z.optional(timeSchema),
   /** The name at creation, after an update has changed it: a late duplicate has it. */
   createdName: z.optional(z.string()),
-  /** Kept when another event or a request asks: the toolkit still waits for the tenant's results. */
+  /** Kept when another event or a request follows: the toolkit still waits for the tenant's results. */
   registration: z.optional(registrationSchema),
   /** The latest events that were answered without a change, at most `maxNotices`. */
   notices: z.optional(z.array(noticeSchema)),

@@ -29,7 +29,7 @@ export function latestOfAll(moments: Moments, others: Moments): Moments {
   return listOf(others).reduce(latest, moments);
 }
 
-/** Was the instance asked for after this removal? In doubt it was not: the removal wins. */
+/** Was the instance requested after this removal? In doubt it was not: the removal wins. */
 export function isRequestedAfter(requested: Moment, removal: Moment): boolean {
   if (requested.clock !== removal.clock) return requested.at - removal.at > clockSkewMs;
   // EventBridge has whole seconds only: within one of them nothing is known to come first.

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { elementKeySchema, instanceView, type InstanceKey, type InstanceSummary } from './instance.ts';
 import { invalidRequest } from './validation.ts';
 
-/** Instances of all tenants, a page at a time: what a caller may ask for, and how a page continues the one before. */
+/** Instances of all tenants, a page at a time: the query of a caller, and the cursor from one page to the next. */
 
 /** Statuses that are shown, the row that cannot be read among them. */
 export const overviewStatuses = ['provisioning', 'active', 'failed', 'deleting', 'unreadable'] as const;

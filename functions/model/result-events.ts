@@ -94,7 +94,7 @@ function stateResult(name: ResultName, row: Image): ResultEvent {
   return { name, eventId: by?.eventId, registration, lastError };
 }
 
-/** No event has asked for it, and the toolkit knows no updates. */
+/** No event has requested it, and the toolkit knows no updates. */
 const updateResult = ({ lastError }: Image): ResultEvent => ({
   name: 'InstanceUpdated',
   eventId: undefined,
@@ -209,7 +209,7 @@ export const toolkitResults = {
 };
 
 /**
- * The result in the dialect of the toolkit's request, from the element that it asks for. A failure has the envelope of a
+ * The result in the dialect of the toolkit's request, from the element that it requests. A failure has the envelope of a
  * success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
  * own jobs fail with. It writes `tenantData` to the tenant, its keys unquoted in an update expression: they must be
  * identifiers that DynamoDB has not reserved. Empty, it leaves the tenant alone.

@@ -33,7 +33,7 @@ export function removalIdsOf(
   return row.removalIds ?? (latest === undefined ? [] : [latest]);
 }
 
-/** The event that asked for the row's removal. Earlier versions put it in the place of the one that asked for the instance. */
+/** The event that requested the row's removal. Earlier versions stored it in place of the one that requested the instance. */
 export function removedByOf(
   row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'requestedBy'>,
 ): EventOrigin | undefined {

@@ -40,18 +40,18 @@ export type Scenario = { title: string; play: (stage: Stage) => Promise<void> };
 
 export const scenarios: readonly Scenario[] = [
   {
-    title: 'asked twice',
+    title: 'requested twice',
     play: async ({ request, retry }) => {
       await request();
       await retry();
     },
   },
   {
-    title: 'asked ten times at once',
+    title: 'requested ten times at once',
     play: ({ requestAtOnce }) => requestAtOnce(10),
   },
   {
-    title: 'created, the answer lost; asked again',
+    title: 'created, the response lost; retried',
     play: async ({ breakResponse, request, retry }) => {
       breakResponse({ kind: 'reset' });
       await request();
@@ -59,7 +59,7 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    title: 'created, no answer in time, twice; asked again',
+    title: 'created, no response in time, twice; retried',
     play: async ({ breakResponse, request, retry }) => {
       breakResponse({ kind: 'stall' }, 2);
       await request();
@@ -76,14 +76,14 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    title: 'function ended after the create; asked again',
+    title: 'function ended after the create; retried',
     play: async ({ requestAndEnd, retry }) => {
       await requestAndEnd();
       await retry();
     },
   },
   {
-    title: 'token not saved; asked again',
+    title: 'token not saved; retried',
     play: async ({ failSecondWrite, request, retry }) => {
       failSecondWrite();
       await request();
@@ -91,7 +91,7 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    title: 'asked again after a month, record expired',
+    title: 'retried after a month, record expired',
     play: async ({ request, passTime }) => {
       await request();
       await passTime(monthMs);
