@@ -235,7 +235,7 @@ test('killing the parent leaves no process behind', async () => {
   `;
   const script = `
     import { writeFileSync } from 'node:fs';
-    import { createContainers } from '${new URL('../../../../infra/local/aws/execution-environments.ts', import.meta.url).href}';
+    import { createExecutionEnvironments } from '${new URL('../../../../infra/local/aws/execution-environments.ts', import.meta.url).href}';
     const environments = createExecutionEnvironments({
       bundle: (_, directory) => writeFileSync(directory + '/index.mjs', ${JSON.stringify(listening)}),
       environmentOf: () => ({}),
