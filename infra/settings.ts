@@ -15,9 +15,7 @@ const runbookExpected =
   'expected the https address of infra/monitoring/README.md, without fragment or user info, for example ' +
   '-c runbookUrl=https://github.com/example/element-onboarding/blob/main/infra/monitoring/README.md';
 
-const settingsSchema = z.object({
-  /** At most 20 characters, because it is part of names that AWS limits. */
-  stage: z.string(stageExpected).check(z.regex(/^[a-z][a-z0-9-]{0,19}$/, stageExpected)),
+const ofStage = {
   baseUrl: z.pipe(
     z.string(baseUrlExpected).check(z.refine(isOrigin, baseUrlExpected)),
     z.transform((url) => new URL(url).origin),
@@ -34,7 +32,20 @@ const settingsSchema = z.object({
   ),
   /** Event sources of the SaaS Builder Toolkit, where its user has set others than its defaults. */
   sbtSources: z.optional(sbtSourcesSchema),
+};
+
+const settingsSchema = z.object({
+  /** At most 20 characters, because it is part of names that AWS limits. */
+  stage: z.string(stageExpected).check(z.regex(/^[a-z][a-z0-9-]{0,19}$/, stageExpected)),
+  ...ofStage,
 });
+
+/** `stages` of `cdk.json`: the settings of each stage, by its name. */
+const stagesSchema = z.record(
+  z.string(),
+  z.record(z.string(), z.unknown(), 'expected the settings of the stage'),
+  'expected an object with the settings of each stage, as in cdk.json',
+);
 
 export type Settings = z.infer<typeof settingsSchema>;
 
@@ -43,32 +54,67 @@ function isPageUrl(text: string): boolean {
   return url?.protocol === 'https:' && !url.username && !url.password && !text.includes('#');
 }
 
-const known = Object.keys(settingsSchema.shape);
-
 /** The CLI's own keys, such as `aws:cdk:bundling-stacks`, feature flags, and cached look-ups. */
 const isOfCdk = (key: string): boolean => /[:/]/.test(key) || ofCdk.has(key);
 const ofCdk = new Set(['cli-telemetry', 'acknowledged-issue-numbers']);
 
 /**
- * Parses the whole context: `-c stage=… -c baseUrl=…` and the like. On failure returns one text that names every fault,
- * and no value. An unknown key is a fault, too: misspelled, it would leave the default in force.
+ * Parses the whole context: the stage, its entry in `stages` of `cdk.json`, and `-c baseUrl=…` and the like, which override
+ * the entry. On failure returns one text that names every fault, and no value. An unknown key is a fault, too: misspelled,
+ * it would leave the default in force.
  */
 export function parseSettings(
   context: Readonly<Record<string, unknown>>,
 ): { settings: Settings } | { complaint: string } {
-  const unknown = Object.keys(context).filter((key) => !known.includes(key) && !isOfCdk(key));
-  const parsed = settingsSchema.safeParse(context);
-  if (parsed.success && unknown.length === 0) return { settings: parsed.data };
-  const problems = [
-    ...unknown.map(
-      (key) => `${plain(key)}: unknown key; did you mean ${nearest(key)}? (known: ${known.join(', ')})`,
+  const { stages: given = {}, ...overrides } = context;
+  const stages = stagesSchema.safeParse(given);
+  const entries = stages.data ?? {};
+  const { stage } = overrides;
+  const entry = typeof stage === 'string' ? entryOf(stage, entries) : undefined;
+  const parsed = settingsSchema.safeParse({ ...entry, ...overrides });
+  const faults = [
+    ...unknownKeys(
+      Object.keys(overrides).filter((key) => !isOfCdk(key)),
+      [...Object.keys(settingsSchema.shape), 'stages'],
+    ),
+    ...Object.entries(entries).flatMap(([name, settings]) =>
+      unknownKeys(Object.keys(settings), Object.keys(ofStage), `stages.${plain(name)}.`),
+    ),
+    ...(stages.error?.issues ?? []).map(
+      ({ path, message }) => `${['stages', ...path].join('.')}: ${message}`,
     ),
     ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+    ...(parsed.success && !entry ? [withoutEntry(parsed.data.stage, Object.keys(entries))] : []),
   ];
-  return { complaint: ['Wrong context:', ...problems.map((problem) => `  ${problem}`)].join('\n') };
+  if (parsed.success && faults.length === 0) return { settings: parsed.data };
+  return { complaint: ['Wrong context:', ...faults.map((fault) => `  ${fault}`)].join('\n') };
 }
 
-function nearest(key: string): string {
+/** Development stages without an entry of their own share the entry `dev`; to them an empty one is enough. */
+function entryOf(
+  stage: string,
+  stages: z.infer<typeof stagesSchema>,
+): Readonly<Record<string, unknown>> | undefined {
+  if (Object.hasOwn(stages, stage)) return stages[stage];
+  return isDisposable({ stage }) ? (stages['dev'] ?? {}) : undefined;
+}
+
+/** Without an entry a mistyped stage would be deployed as a new one, with the defaults of another. */
+const withoutEntry = (stage: string, known: readonly string[]): string =>
+  `stage: "${stage}" has no entry in "stages" of cdk.json (there: ${known.map(plain).join(', ') || 'none'}); add one with its ` +
+  'settings, for example "stages": {"' +
+  `${stage}": {"baseUrl": "https://api.cloud-elements.com"}}`;
+
+function unknownKeys(keys: readonly string[], known: readonly string[], prefix = ''): string[] {
+  return keys
+    .filter((key) => !known.includes(key))
+    .map(
+      (key) =>
+        `${prefix}${plain(key)}: unknown key; did you mean ${nearest(key, known)}? (known: ${known.join(', ')})`,
+    );
+}
+
+function nearest(key: string, known: readonly string[]): string {
   const [first = ''] = known.toSorted((a, b) => distance(key, a) - distance(key, b));
   return first;
 }
@@ -89,6 +135,6 @@ function distance(one: string, other: string): number {
 }
 
 /** The data of a development stage is deleted with its stack; that of any other stage is retained. */
-export function isDisposable({ stage }: Settings): boolean {
+export function isDisposable({ stage }: Pick<Settings, 'stage'>): boolean {
   return stage === 'dev' || stage.startsWith('dev-');
 }

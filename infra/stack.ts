@@ -34,8 +34,8 @@ export class OnboardingStack extends Stack {
     if (!isDisposable(settings) && settings.alarmTopicArn === undefined) {
       Annotations.of(this).addWarningV2(
         'element-onboarding:no-alarm-topic',
-        `The alarms of stage ${settings.stage} notify no one, because no alarmTopicArn is given. If the stage was deployed ` +
-          'with one, deploying it like this unplugs all its alarms: add -c alarmTopicArn=… as before.',
+        `The alarms of stage ${settings.stage} notify no one, because its entry in cdk.json has no alarmTopicArn. If the ` +
+          'stage was deployed with one, this deployment unplugs all its alarms: add the ARN to the entry.',
       );
     }
 

@@ -2,13 +2,16 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import cdkJson from '../../cdk.json' with { type: 'json' };
 import { isDisposable, parseSettings } from '../../infra/settings.ts';
 
 const baseUrl = 'https://api.cloud-elements.com';
 
 describe('settings', () => {
   test('settings are taken from the context', () => {
-    expect(parseSettings({ stage: 'prod', baseUrl })).toEqual({ settings: { stage: 'prod', baseUrl } });
+    expect(parseSettings({ stages: { prod: {} }, stage: 'prod', baseUrl })).toEqual({
+      settings: { stage: 'prod', baseUrl },
+    });
   });
 
   test('wrong settings are all named in one text, each with the expected value and an example', () => {
@@ -29,11 +32,16 @@ describe('settings', () => {
     ['alarmTopic', 'alarmTopicArn'],
     ['runbook', 'runbookUrl'],
   ])('settings refuse the key %s, and name the nearest known one', (key, nearest) => {
-    const parsed = parseSettings({ stage: 'prod', baseUrl, [key]: 'https://api.cloud-elements.co.uk' });
+    const parsed = parseSettings({
+      stages: { prod: {} },
+      stage: 'prod',
+      baseUrl,
+      [key]: 'https://api.cloud-elements.co.uk',
+    });
     expect(parsed).toHaveProperty(
       'complaint',
       expect.stringMatching(
-        `^Wrong context:\n  ${key}: unknown key; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*\\)$`,
+        `^Wrong context:\n  ${key}: unknown key; did you mean ${nearest}\\? \\(known: stage, baseUrl, .*, stages\\)$`,
       ),
     );
   });
@@ -47,14 +55,19 @@ describe('settings', () => {
       'cli-telemetry': false,
       'acknowledged-issue-numbers': [1],
     };
-    expect(parseSettings({ stage: 'prod', baseUrl, ...ofCdk })).toEqual({
+    expect(parseSettings({ stages: { prod: {} }, stage: 'prod', baseUrl, ...ofCdk })).toEqual({
       settings: { stage: 'prod', baseUrl },
     });
   });
 
   test('settings are checked together with all other keys of the app’s context', async () => {
     const app = fileURLToPath(new URL('../../infra/app.ts', import.meta.url));
-    const context = { stage: 'prod', baseUrl, baseurl: 'https://api.cloud-elements.co.uk' };
+    const context = {
+      stages: { prod: {} },
+      stage: 'prod',
+      baseUrl,
+      baseurl: 'https://api.cloud-elements.co.uk',
+    };
     const env = { ...process.env, CDK_CONTEXT_JSON: JSON.stringify(context) };
     const failure = promisify(execFile)(process.execPath, [app], { env });
     await expect(failure).rejects.toMatchObject({
@@ -69,11 +82,17 @@ describe('settings', () => {
   });
 
   test.each(['', '1st', 'dev_1', 'PROD', 'a'.repeat(21)])('settings refuse the stage %o', (stage) => {
-    expect(parseSettings({ stage, baseUrl })).toHaveProperty('complaint', expect.stringContaining('stage:'));
+    expect(parseSettings({ stages: { [stage]: {} }, stage, baseUrl })).toHaveProperty(
+      'complaint',
+      expect.stringContaining('stage:'),
+    );
   });
 
   test.each(['d', 'dev-anna', 'eu-west-2', 'a'.repeat(20)])('settings accept the stage %o', (stage) => {
-    expect(parseSettings({ stage, baseUrl })).toHaveProperty('settings.stage', stage);
+    expect(parseSettings({ stages: { [stage]: {} }, stage, baseUrl })).toHaveProperty(
+      'settings.stage',
+      stage,
+    );
   });
 
   test.each([
@@ -115,7 +134,7 @@ describe('settings', () => {
       alarmTopicArn: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:on_call-1',
       runbookUrl: 'https://git.example.com/team/element-onboarding/infra/monitoring/README.md?plain=1',
     };
-    expect(parseSettings({ stage: 'prod', baseUrl, ...more })).toEqual({
+    expect(parseSettings({ stages: { prod: {} }, stage: 'prod', baseUrl, ...more })).toEqual({
       settings: { stage: 'prod', baseUrl, ...more },
     });
   });
@@ -151,6 +170,68 @@ describe('settings', () => {
     ['develop', false],
     ['prod', false],
   ])('the stage %o is disposable: %o', (stage, disposable) => {
-    expect(isDisposable({ stage, baseUrl })).toBe(disposable);
+    expect(isDisposable({ stage })).toBe(disposable);
+  });
+
+  const ofEu = { baseUrl: 'https://api.cloud-elements.co.uk', runbookUrl: 'https://git.example.com/runbook' };
+
+  test('the entry of the stage gives its settings, and the command line overrides them', () => {
+    const stages = { dev: { baseUrl }, prod: ofEu };
+    expect(parseSettings({ stage: 'prod', stages })).toEqual({ settings: { stage: 'prod', ...ofEu } });
+    expect(parseSettings({ stage: 'dev', stages })).toEqual({ settings: { stage: 'dev', baseUrl } });
+    expect(parseSettings({ stage: 'prod', stages, baseUrl })).toEqual({
+      settings: { stage: 'prod', ...ofEu, baseUrl },
+    });
+  });
+
+  test('a development stage without an entry has the settings of dev', () => {
+    const stages = { dev: ofEu, 'dev-anna': { baseUrl } };
+    expect(parseSettings({ stage: 'dev-bob', stages })).toEqual({ settings: { stage: 'dev-bob', ...ofEu } });
+    expect(parseSettings({ stage: 'dev-anna', stages })).toEqual({
+      settings: { stage: 'dev-anna', baseUrl },
+    });
+    expect(parseSettings({ stage: 'dev-bob', baseUrl })).toEqual({ settings: { stage: 'dev-bob', baseUrl } });
+  });
+
+  test.each(['prd', 'develop', 'toString', '__proto__x'])(
+    'the stage %o without an entry is refused, whatever the command line says',
+    (stage) => {
+      const parsed = parseSettings({ stage, baseUrl, stages: { dev: { baseUrl }, prod: { baseUrl } } });
+      expect(parsed).toHaveProperty('complaint', expect.stringContaining('stage'));
+    },
+  );
+
+  test('a stage without an entry is refused with the known ones and the entry to add', () => {
+    expect(parseSettings({ stage: 'prd', baseUrl, stages: { dev: {}, prod: {} } })).toEqual({
+      complaint:
+        'Wrong context:\n  stage: "prd" has no entry in "stages" of cdk.json (there: dev, prod); add one with its ' +
+        'settings, for example "stages": {"prd": {"baseUrl": "https://api.cloud-elements.com"}}',
+    });
+  });
+
+  test('misspelled and wrong settings of every entry are named with their stage', () => {
+    const stages = { dev: { baseurl: baseUrl }, prod: { baseUrl, alarmTopic: 'x' } };
+    const { complaint } = Object(parseSettings({ stage: 'prod', stages }));
+    expect(complaint).toContain('  stages.dev.baseurl: unknown key; did you mean baseUrl?');
+    expect(complaint).toContain('  stages.prod.alarmTopic: unknown key; did you mean alarmTopicArn?');
+    expect(parseSettings({ stage: 'prod', stages: { prod: { baseUrl: 'no address' } } })).toHaveProperty(
+      'complaint',
+      expect.stringContaining('baseUrl: expected the origin'),
+    );
+  });
+
+  test.each(['prod', 7, [], { prod: 'https://api.cloud-elements.com' }])(
+    '%o is refused as stages',
+    (stages) => {
+      const parsed = parseSettings({ stage: 'prod', baseUrl, stages });
+      expect(parsed).toHaveProperty('complaint', expect.stringContaining('stages'));
+    },
+  );
+
+  test('every stage in the repository’s cdk.json has settings that are accepted', () => {
+    const { context } = cdkJson;
+    for (const stage of Object.keys(context.stages)) {
+      expect(parseSettings({ ...context, stage })).toHaveProperty('settings.stage', stage);
+    }
   });
 });

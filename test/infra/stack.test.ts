@@ -638,7 +638,7 @@ describe('the stack', () => {
     // Read as the CLI does, because a synth would print them here.
     const warnings = made.node.metadata.filter(({ type }) => type === 'aws:cdk:warning');
     expect(warnings).toHaveLength(count);
-    for (const { data } of warnings) expect(data).toContain('add -c alarmTopicArn=');
+    for (const { data } of warnings) expect(data).toContain('add the ARN to the entry');
   });
 
   test.each(['dev', 'prod'])(
