@@ -1,6 +1,7 @@
 /**
- * The one table of functions: each row is the file of that name beside this one, its trigger and its permissions. The CDK stack and the local stack both loop over it; a function gets exactly the permissions and the
- * environment that its row lists. Plain data: imports nothing.
+ * The one table of functions: each row is the file of that name beside this one, its trigger and its permissions. The
+ * CDK stack and the local stack both loop over it; a function gets exactly the permissions and the environment that its
+ * row lists. Plain data: imports nothing.
  */
 export const triggers = {
   'provision-instance': {
@@ -71,7 +72,9 @@ export const triggers = {
   'apply-secrets': {
     queue: {
       events: [],
-      /** Secrets Manager's events on the account's default bus; the rule adds the prefix of the stage's tenant secrets. */
+      /**
+       * Secrets Manager's events on the account's default bus; the rule adds the prefix of the stage's tenant secrets.
+       */
       secretEvents: {
         source: ['aws.secretsmanager'],
         'detail-type': ['Secret Label Updated'],

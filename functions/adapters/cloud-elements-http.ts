@@ -29,7 +29,10 @@ type Refusal = {
   isNumbered: boolean;
 };
 
-/** Where the platform secrets come from. `renew` takes the refused ones; the same object in return means that there are no newer ones. */
+/**
+ * Where the platform secrets come from. `renew` takes the refused ones; the same object in return means that there are
+ * no newer ones.
+ */
 export type CredentialsSource = {
   get(): Promise<PlatformCredentials>;
   renew(refused: PlatformCredentials): Promise<PlatformCredentials>;
@@ -52,8 +55,8 @@ export type CloudElementsCall = {
   operation: string;
   about?: Subject | undefined;
   /**
-   * `failed`: no answer, or 408, or 5xx. `credentials-rejected`: the platform secret cannot be used, or is not accepted.
-   * `not-tried`: it could not be read.
+   * `failed`: no answer, or 408, or 5xx. `credentials-rejected`: the platform secret cannot be used, or is not
+   * accepted. `not-tried`: it could not be read.
    */
   outcome: 'answered' | 'throttled' | 'failed' | 'credentials-rejected' | 'not-tried';
   status?: number;
@@ -299,8 +302,8 @@ function outcomeOf(result: HttpResponse): CloudElementsCall['outcome'] {
 }
 
 /**
- * The platform puts its id of the request into a header and repeats it in the body of a refusal. An id that stands in the
- * body alone, or is another there, may be anything, for instance a stored key that the call did not send.
+ * The platform puts its id of the request into a header and repeats it in the body of a refusal. An id that stands in
+ * the body alone, or is another there, may be anything, for instance a stored key that the call did not send.
  */
 function agreedOn({ body, header }: { body: string | undefined; header: string | undefined }) {
   const isDenied = hasFormOfRequestId(body) && body?.toLowerCase() !== header?.toLowerCase();
@@ -349,7 +352,9 @@ function nameOf(error: unknown): string {
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 
-/** Not `AbortSignal.timeout`: that one keeps everything of a call until its time is up, however soon it was answered. */
+/**
+ * Not `AbortSignal.timeout`: that one keeps everything of a call until its time is up, however soon it was answered.
+ */
 function deadlineIn(timeoutMs: number): { signal: AbortSignal; end: () => void } {
   const deadline = new AbortController();
   const timeIsUp = () => deadline.abort(new DOMException('The time is up.', 'TimeoutError'));

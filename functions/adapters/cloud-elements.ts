@@ -568,7 +568,9 @@ const maxRetryAfterMs = 60 * 60 * 1_000;
 
 const httpDatePattern = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w: -]+$/;
 
-/** RFC 9110: seconds or a date. Anything else counts as absent, although `Date.parse` would read a date from much of it. */
+/**
+ * RFC 9110: seconds or a date. Anything else counts as absent, although `Date.parse` would read a date from much of it.
+ */
 function retryAfterOf(value: string | undefined, nowMs: number): number {
   if (value === undefined) return 0;
   const delayMs = /^\d+$/.test(value)

@@ -33,9 +33,9 @@ type Relayable = { text: string; words: string[] };
  * they are; everything else, numbers included, becomes "…". No list of encodings could be complete, but an encoded, cut
  * or quoted credential is no sequence of listed words and plain punctuation, in a sentence's letter case.
  *
- * A credential that is made of listed words would be, so words that occur in a credential become "…" as well. The limit:
- * a credential that Cloud Elements has stored and that this request did not send is not known here, and its listed
- * words are relayed.
+ * A credential that is made of listed words would be, so words that occur in a credential become "…" as well. The
+ * limit: a credential that Cloud Elements has stored and that this request did not send is not known here, and its
+ * listed words are relayed.
  *
  * @returns undefined if no word can be relayed
  */

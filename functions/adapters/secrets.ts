@@ -54,7 +54,10 @@ export function createPlatformCredentials({
     return fetched.promise;
   }
 
-  /** Fetches again unless another request did so since `refused` was handed out. Returns the same object if nothing has changed. */
+  /**
+   * Fetches again unless another request did so since `refused` was handed out. Returns the same object if nothing has
+   * changed.
+   */
   async function renew(refused: PlatformCredentials): Promise<PlatformCredentials> {
     const held = cached;
     const current = await get();
@@ -76,7 +79,9 @@ export function createPlatformCredentials({
   }
 }
 
-/** Tenants' own credentials, in secrets named `<prefix>/tenants/<tenantId>/<elementKey>`: a JSON map of configuration. */
+/**
+ * Tenants' own credentials, in secrets named `<prefix>/tenants/<tenantId>/<elementKey>`: a JSON map of configuration.
+ */
 export function createTenantSecrets({
   client,
   prefix,

@@ -61,9 +61,9 @@ const lacksSecret = ({ code }: OnboardingError): boolean =>
   code === 'missing-configuration' || code === 'tenant-credentials-unusable';
 
 /**
- * Brings a changed secret to Cloud Elements: updates the active instance whose source the secret is, and retries one that
- * failed for want of a usable secret. The event carries no value and the current one is read, so events that come late,
- * twice or out of order converge. Never provisions an instance that was not requested, or that was removed.
+ * Brings a changed secret to Cloud Elements: updates the active instance whose source the secret is, and retries one
+ * that failed for want of a usable secret. The event carries no value and the current one is read, so events that come
+ * late, twice or out of order converge. Never provisions an instance that was not requested, or that was removed.
  */
 export function createApplying({
   store,

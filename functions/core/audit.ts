@@ -57,7 +57,10 @@ type Run = { result: Audit; endsAt: number };
 /** Waits before a page is requested again. */
 const pageRetryDelaysMs = [500, 2_000];
 
-/** A list whose page tokens are refused, or whose pages are too large, is walked through from its beginning so many times. */
+/**
+ * A list whose page tokens are refused, or whose pages are too large, is walked through from its beginning so many
+ * times.
+ */
 const mostWalks = 3;
 
 /** Instances read by their ids at the same time. */
@@ -70,9 +73,9 @@ const visibilitySample = 100;
  * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a missing
  * token is fetched again: every other difference is for the operator to judge.
  *
- * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by its
- * id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time does
- * not suffice are left to the next run, which begins with them.
+ * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by
+ * its id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time
+ * does not suffice are left to the next run, which begins with them.
  */
 export function createAuditing(
   ports: Pick<

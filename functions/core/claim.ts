@@ -10,19 +10,22 @@ import { momentsOf, type Moments } from '../model/moments.ts';
 import { registrationOf, requestedTimesOf } from '../model/row-history.ts';
 
 export type Provisioned =
-  /** `created`: this call made the instance active, by creating it or by finding it. */
+  /** `created`: this call made the instance active, by creating or adopting it. */
   | { outcome: 'created' | 'replayed'; row: InstanceRow }
-  /** An event that is not later than the removal of the instance or of the whole tenant: nothing was done. */
+  /** An event older than the removal of the instance, or of the whole tenant; ignored. */
   | { outcome: 'outdated'; row: InstanceRow }
   | { outcome: 'in-progress'; row: InstanceRow; retryAfterMs: number };
 
-/** Leave a `failed` row behind when nothing could be sent, or when it was for such an error: for events. */
+/**
+ * Whether an error before the create is recorded as a `failed` row, or for which errors: events need that, HTTP
+ * requests do not.
+ */
 export type RecordRefusal = boolean | ((error: OnboardingError) => boolean);
 
-/** A request for an instance, and who makes it. Each of its writes takes a fencing token of its own. */
+/** A request for an instance. Each write under it takes its own fencing token. */
 export type Requester = Omit<lifecycle.Claimant, 'claimId'>;
 
-/** A claim that is held: the row as written, and the one that it took over. */
+/** A claim that is held: the row as written, and the row that it replaced. */
 export type Held = {
   row: InstanceRow;
   before: InstanceRow | undefined;
@@ -30,31 +33,31 @@ export type Held = {
   mayCreate: boolean;
 };
 
-/** Events that repeat each other at the same time record one per try, and at most this many are handled at once. */
-const mostRecordTries = 50;
+/** Concurrent repeats of an event win one at a time; at most this many run at once. */
+const maxRecordTries = 50;
 
-/** Rows that are gone or released again when they are read: claims by others that came to nothing. */
-const mostClaimTries = 5;
+/** Tries when rival claims keep ending before this one reads the row. */
+const maxClaimTries = 5;
 
-/** When to retry while an outcome is unknown: about as long as a slow create takes to show. */
+/** When to retry while an outcome is unknown: about the time that a slow create takes to be listed. */
 const unknownRetryAfterMs = 5_000;
 
-export function waitFor(row: InstanceRow): Provisioned {
+export function inProgress(row: InstanceRow): Provisioned {
   return { outcome: 'in-progress', row, retryAfterMs: unknownRetryAfterMs };
 }
 
-/** Claims the rows of requests, or responds to the request with the row as it is. */
+/** Claims the row for a request, or answers the request from the existing row. */
 export function createClaiming(
   ports: Pick<Ports, 'store' | 'origin' | 'observe' | 'timing' | 'now' | 'newId'> &
     Pick<ReturnType<typeof createCleaning>, 'lookUp' | 'removeDuplicate' | 'endClaim'>,
 ) {
   const { store, lookUp, removeDuplicate, endClaim, origin, observe, timing, now, newId } =
     withDefaults(ports);
-  return { claim, release, abandon, recorded, respondWith };
+  return { claim, revert, abandon, recordFailure, respondWith };
 
   /**
-   * Each write takes a fencing token of its own. If one token stood for several, a row that was read after the first of
-   * them would look unchanged after the second, although others had written in between.
+   * If two writes shared a fencing token, a row read after the first would look unchanged after the second, although
+   * others had written in between.
    */
   function withFreshToken(by: Requester): lifecycle.Claimant {
     return { ...by, claimId: newId() };
@@ -68,51 +71,52 @@ export function createClaiming(
   ): Promise<Held | Provisioned> {
     const { requestedBy } = by.settings;
     const claimed = retryOf
-      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? inProgress(retryOf))
       : await claimRow(by, deadlineAt);
     if ('outcome' in claimed) return claimed;
     const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
     if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;
-    await release(claimed);
+    await revert(claimed);
     observe({ kind: 'event-ignored', reason: 'the whole tenant was removed' }, claimed.row);
     return { outcome: 'outdated', row: claimed.row };
   }
 
-  /** Read after the claim is written: a removal of the whole tenant that does not see the claim is seen here. */
+  /** Read after the claim is written: either this read sees the tenant's removal, or the removal sees the claim. */
   async function isOutdatedByTenant(held: Held, requested: Moments): Promise<boolean> {
     try {
       return await isTenantRemovedSince(store, held.row.tenantId, requested);
     } catch (error) {
-      await release(held);
+      await revert(held);
       throw error;
     }
   }
 
-  /** Leaves the row as it was before the claim. */
-  async function release({ row, before }: Held): Promise<void> {
+  /** Ends the claim and leaves the row as it was before. */
+  async function revert({ row, before }: Held): Promise<void> {
     await endClaim(row, before && lifecycle.restore(row, before));
   }
 
-  /** Ends a claim that has no create in flight. */
+  /** Ends a claim that has no create in flight, and throws its error. */
   async function abandon(held: Held, error: unknown, recordRefusal: RecordRefusal): Promise<never> {
     const isRecorded = typeof recordRefusal === 'boolean' ? () => recordRefusal : recordRefusal;
-    if (error instanceof OnboardingError && isRecorded(error)) throw await recorded(held, error, true);
-    await release(held);
+    if (error instanceof OnboardingError && isRecorded(error)) throw await recordFailure(held, error, true);
+    await revert(held);
     throw error;
   }
 
   /**
-   * Records why nothing was made. An event has no other response: if that fails, its message must come again.
+   * Records why nothing was made. For an event the row is the only response, so its message must be delivered again if
+   * this write fails.
    * @returns the error to throw
    */
-  async function recorded({ row, before }: Held, error: OnboardingError, mustBe: boolean) {
+  async function recordFailure({ row, before }: Held, error: OnboardingError, mustBeRecorded: boolean) {
     const failed = lifecycle.fail(row, before?.sendDeadline ?? 0, error, now(), timing);
     const isRecorded = await endClaim(row, failed);
-    return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);
+    return isRecorded || !mustBeRecorded || error.retryable ? error : refusals.notRecorded(row, error);
   }
 
   async function claimRow(by: Requester, deadlineAt: number): Promise<Held | Provisioned> {
-    for (let tries = 0; tries < mostClaimTries; tries++) {
+    for (let tries = 0; tries < maxClaimTries; tries++) {
       const fresh = lifecycle.claim(withFreshToken(by), newId(), timing);
       const { won, current } = await store.claim(fresh);
       if (won) return { row: fresh, before: undefined, earlier: 'nothing', mayCreate: true };
@@ -122,7 +126,7 @@ export function createClaiming(
     throw refusals.claimedTooOften(by.settings);
   }
 
-  /** @returns undefined if another claim came first, and has released the row or removed it */
+  /** @returns undefined if a rival claim won and has released or deleted the row since: try again */
   async function claimOver(
     before: InstanceRow,
     by: Requester,
@@ -134,24 +138,25 @@ export function createClaiming(
     const claimant = withFreshToken(by);
     const { earlier, mayCreate, formers } = decision;
     const generation = formers && { provisionId, formers };
-    if (earlier === 'to-remove') return takeOverCleaned(before, claimant, generation, deadlineAt);
+    if (earlier === 'to-remove') return removeThenTakeOver(before, claimant, generation, deadlineAt);
 
-    const row = taken(before, claimant, generation, mayCreate);
+    const row = takenOverRow(before, claimant, generation, mayCreate);
     const { won, current: rival } = await store.claim(row, before);
     if (won) {
       observe({ kind: 'taken-over', from: before.status }, row);
       return { row, before, earlier, mayCreate };
     }
     const standing = rival && lifecycle.decide(rival, by, timing);
-    // A row that the rival has released is free for the next claim.
+    // The rival has released it: free for the next claim.
     return standing && standing.kind !== 'take-over' ? respond(standing, rival, by) : undefined;
   }
 
   /**
    * Takes over a failed row that may still have an instance. The instance is removed first, while the row is still
-   * `failed`: should this claim die in between, the next one does not take it for an instance with its own settings.
+   * `failed`: should this invocation die meanwhile, the next claim does not adopt it as an instance with its own
+   * settings.
    */
-  async function takeOverCleaned(
+  async function removeThenTakeOver(
     before: InstanceRow,
     claimant: lifecycle.Claimant,
     generation: { provisionId: string; formers: Former[] } | undefined,
@@ -161,28 +166,30 @@ export function createClaiming(
     const { won, current } = await store.claim(leased, before);
     if (!won) {
       if (current?.status === 'removed') throw refusals.wasDeleted(current);
-      return waitFor(current ?? before);
+      return inProgress(current ?? before);
     }
 
     const found = await lookUp(leased);
     const removed =
       found && (await Promise.all(idsOf(found).map((id) => removeDuplicate(leased, id, deadlineAt))));
     const isClean = removed?.every(Boolean) ?? false;
-    const row = isClean ? taken(leased, claimant, generation, true) : lifecycle.restore(leased, before);
+    const row = isClean
+      ? takenOverRow(leased, claimant, generation, true)
+      : lifecycle.restore(leased, before);
     const written = await store.write(row, leased);
-    if (!isClean || !written.won) return waitFor(before);
+    if (!isClean || !written.won) return inProgress(before);
     observe({ kind: 'taken-over', from: before.status }, row);
     return { row, before: leased, earlier: 'nothing', mayCreate: true };
   }
 
-  function taken(
+  function takenOverRow(
     row: InstanceRow,
     claimant: lifecycle.Claimant,
     generation: { provisionId: string; formers: Former[] } | undefined,
     mayCreate: boolean,
   ): InstanceRow {
     return generation
-      ? lifecycle.succeed(row, claimant, generation, timing)
+      ? lifecycle.beginGeneration(row, claimant, generation, timing)
       : lifecycle.takeOver(row, claimant, mayCreate, timing);
   }
 
@@ -198,21 +205,21 @@ export function createClaiming(
   ): Promise<Provisioned> {
     switch (decision.kind) {
       case 'replay':
-        return (await ignoredWithTenant(row, by)) ?? replay(row, by);
+        return (await outdatedByTenantRemoval(row, by)) ?? replay(row, by);
       case 'outdated':
         if (!decision.isRepeat) observe({ kind: 'event-ignored', reason: 'the instance was removed' }, row);
         return { outcome: 'outdated', row };
       case 'in-progress':
-        // A lease lasts half a minute, most creates a second or two.
+        // Most creates end long before their lease.
         return {
           outcome: 'in-progress',
           row,
           retryAfterMs: Math.min(decision.retryAfterMs, unknownRetryAfterMs),
         };
       case 'take-over':
-        return waitFor(row);
+        return inProgress(row);
       case 'settings-conflict': {
-        const ignored = await ignoredWithTenant(row, by);
+        const ignored = await outdatedByTenantRemoval(row, by);
         if (ignored) return ignored;
         throw await recordedConflict(row, by);
       }
@@ -225,27 +232,30 @@ export function createClaiming(
     }
   }
 
-  /** The instance as it is. An event that requests it again is recorded, so that its result is published, too. */
+  /**
+   * The instance as it is. An event that requests it again is written to the row, so that the stream publishes its
+   * result.
+   */
   async function replay(row: InstanceRow, by: Requester): Promise<Provisioned> {
     const { requestedBy } = by.settings;
     let current: InstanceRow | undefined = row;
-    for (let tries = 0; current && tries < mostRecordTries; tries++) {
+    for (let tries = 0; current && tries < maxRecordTries; tries++) {
       if (lifecycle.decide(current, by, timing).kind !== 'replay') break;
       if (!requestedBy || lifecycle.isEventAnswered(current, requestedBy)) {
         return { outcome: 'replayed', row: current };
       }
-      // The holder of the lease writes the row back as it was when it was claimed.
+      // The holder of the lease would overwrite this write.
       if (lifecycle.isLeased(current, by.nowMs)) break;
       const requested = lifecycle.requestAgain(current, requestedBy, withFreshToken(by));
       const write = await store.claim(requested, current);
       if (write.won) return { outcome: 'replayed', row: requested };
       current = write.current;
     }
-    return waitFor(row);
+    return inProgress(row);
   }
 
-  /** An event from before the removal of the whole tenant, whose instance a request has made since. */
-  async function ignoredWithTenant(row: InstanceRow, by: Requester): Promise<Provisioned | undefined> {
+  /** Ignores an event that precedes the tenant's removal, although a later request has made this instance. */
+  async function outdatedByTenantRemoval(row: InstanceRow, by: Requester): Promise<Provisioned | undefined> {
     const { requestedBy } = by.settings;
     if (!requestedBy || lifecycle.isEventAnswered(row, requestedBy)) return undefined;
     const requested = momentsOf(momentOf(requestedBy));
@@ -254,7 +264,10 @@ export function createClaiming(
     return { outcome: 'outdated', row };
   }
 
-  /** A conflict with the settings of an active row. For an event, the row records it: the table's stream publishes it. */
+  /**
+   * A conflict with the settings of an active row. For an event it is recorded in the row, from which the stream
+   * publishes it.
+   */
   async function recordedConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
     const conflict = refusals.settingsConflict(row);
     const { requestedBy } = by.settings;
@@ -268,7 +281,7 @@ export function createClaiming(
       at: now(),
     };
     let current: InstanceRow | undefined = row;
-    for (let tries = 0; current && tries < mostRecordTries; tries++) {
+    for (let tries = 0; current && tries < maxRecordTries; tries++) {
       const { kind } = lifecycle.decide(current, by, timing);
       if (kind !== 'settings-conflict' || lifecycle.isLeased(current, now())) break;
       const write = await store.claim(lifecycle.withNotice(current, notice, newId()), current);

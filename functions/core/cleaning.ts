@@ -4,13 +4,13 @@ import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 
-/** Time that the last step leaves for the response itself. */
+/** Time reserved for sending the response. */
 const responseReserveMs = 500;
 
 /** What a look-up has found. */
 export type Found = Extract<LookUp, { kind: 'found' }>;
 
-/** Every instance that a look-up has found, to be removed. */
+/** Ids of all found instances, usable or not. */
 export const idsOf = ({ instances, unusable = [] }: Found): InstanceId[] =>
   [...instances, ...unusable].flatMap(({ id }) => id ?? []);
 
@@ -30,9 +30,17 @@ export function createCleaning(
     }: { timeoutMs?: number; besides?: number | undefined } = {},
   ): Promise<Found | undefined> {
     const { tenantId, elementKey, provisionId, instanceId, createdName, name, createdAt } = row;
-    const recorded = besides === undefined ? { instanceId } : { exceptId: besides };
+    const recordFailure = besides === undefined ? { instanceId } : { exceptId: besides };
     const result = await cloudElements.lookUp(
-      { tenantId, elementKey, provisionId, owner: stage, name: createdName ?? name, createdAt, ...recorded },
+      {
+        tenantId,
+        elementKey,
+        provisionId,
+        owner: stage,
+        name: createdName ?? name,
+        createdAt,
+        ...recordFailure,
+      },
       { timeoutMs },
     );
     if (result.kind === 'found') return result;
@@ -48,7 +56,7 @@ export function createCleaning(
     return cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs });
   }
 
-  /** Leaves and reports instances that cannot be deleted in time. */
+  /** Deletes an instance at Cloud Elements; reports it and returns false if that fails. */
   async function removeInstance(
     row: InstanceRow,
     id: InstanceId,
@@ -70,14 +78,14 @@ export function createCleaning(
     return isRemoved;
   }
 
-  /** Removes an instance whose token was never handed out. */
+  /** Deletes a duplicate. */
   function removeDuplicate(row: InstanceRow, instanceId: InstanceId, deadlineAt: number): Promise<boolean> {
     return removeInstance(row, instanceId, deadlineAt, 'duplicate');
   }
 
   /**
-   * Writes the row's next state, or deletes the row when there is none. A claim whose end cannot be written ends by itself
-   * when its lease does, and the caller's response stands.
+   * Writes the row's next state, or deletes the row when there is none. If that fails, the claim ends with its lease;
+   * the response to the caller does not change.
    * @returns whether it was written
    */
   async function endClaim(held: InstanceRow, next: InstanceRow | undefined): Promise<boolean> {
@@ -91,7 +99,7 @@ export function createCleaning(
     }
   }
 
-  /** Time for one more call, and then the response. */
+  /** Timeout of one more call that still leaves time to respond. */
   function timeoutBefore(deadlineAt: number): number {
     return Math.min(timing.lookUpTimeoutMs, deadlineAt - responseReserveMs - now());
   }

@@ -5,10 +5,12 @@ import type { OnboardingError } from '../model/errors.ts';
 import type { Configuration, InstanceRow } from '../model/instance.ts';
 import { markerTags } from '../model/markers.ts';
 
-/** Waits before a create that certainly had no effect is sent again; running out of time ends them too. */
+/** Waits before a create that certainly had no effect is sent again; ended early by the deadline. */
 const retryDelaysMs = [200, 400, 800, 1_600];
 
-/** Sends the create of a claim, and again only while it is certain that nothing was created and there is time for all of it. */
+/**
+ * Sends the create of a claim. Retries only if the previous one certainly had no effect and a whole create still fits.
+ */
 export function createCreating(
   ports: Pick<Ports, 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep'>,
 ) {

@@ -25,16 +25,16 @@ import {
 import type { Timing } from '../model/timing.ts';
 
 /**
- * The states of a row and the steps between them, as pure functions. Whether a step may be taken is decided by the
- * store's condition on the row as it was read.
+ * The states of a row and the steps between them, as pure functions. The store's conditional write decides whether a
+ * step is applied.
  *
- *     (none) ─claim→ provisioning ─activate→ active ─────┐
- *                     │   ↑ └─ park (outcome unknown)    ├─beginRemoval→ deleting ─bury→ removed
- *                     └─ fail → failed ──────────────────┘                                  │
- *                         ↑ take over                            claim, new generation ←────┘
+ *     (none) ─claim→ provisioning ─activate→ active ─────────────┐
+ *                     │   ↑ └─ leaveInDoubt                       ├─beginRemoval→ deleting ─markRemoved→ removed
+ *                     └─ fail → failed ───────────────────────────┘                                         │
+ *                         ↑ takeOver                                            beginGeneration ←────────────┘
  */
 
-/** What a claim is for and who makes it. */
+/** The input of a claim. */
 export type Claimant = {
   settings: InstanceSettings;
   origin: string;
@@ -42,11 +42,11 @@ export type Claimant = {
   nowMs: number;
   /** Until when this claim's invocation may send a create. */
   sendDeadline: number;
-  /** Retries the row's own request: its time stays. */
+  /** Retries the row's earlier request, and keeps its time. */
   isRetry?: boolean | undefined;
 };
 
-/** A first claim; over a tombstone that of a new generation, which keeps the memory of the earlier ones. */
+/** A new claim. Over a tombstone it begins a new generation and keeps the history of requests and removals. */
 export function claim(
   { settings, origin, claimId, nowMs, sendDeadline, isRetry }: Claimant,
   provisionId: string,
@@ -71,8 +71,8 @@ export function claim(
     allowListed: settings.allowListed,
     options: settings.options,
     ...provenanceIn(settings),
-    ...(before && memoryOf(before)),
-    ...(before && isRetry ? requestTimesOf(before) : requestedAt(before, requested)),
+    ...(before && historyOf(before)),
+    ...(before && isRetry ? requestFieldsOf(before) : requestedAt(before, requested)),
     registration: registrationOf({ requestedBy }) ?? (before && inheritedRegistration(before)),
     requestedBy,
     createdAt: nowMs,
@@ -81,8 +81,8 @@ export function claim(
   };
 }
 
-/** What no later state and no new generation forgets. */
-function memoryOf(row: InstanceRow) {
+/** Fields kept through every state and generation. */
+function historyOf(row: InstanceRow) {
   const { notices, revision, removedAt: at } = row;
   return {
     notices,
@@ -94,7 +94,7 @@ function memoryOf(row: InstanceRow) {
   };
 }
 
-const requestTimesOf = ({ requestedAt: at, requestedTimes }: InstanceRow) => ({
+const requestFieldsOf = ({ requestedAt: at, requestedTimes }: InstanceRow) => ({
   requestedAt: at,
   requestedTimes,
 });
@@ -104,17 +104,17 @@ function requestedAt(before: InstanceRow | undefined, moment: Moment) {
   return { requestedTimes, requestedAt: latestAt(requestedTimes) ?? moment.at };
 }
 
-/** Over a tombstone it is the registration of an instance that was removed. */
+/** Marks a tombstone's registration as that of the removed instance. */
 function inheritedRegistration(row: InstanceRow): Registration | undefined {
   const registration = registrationOf(row);
   return registration && row.status === 'removed' ? { ...registration, isOfFormer: true } : registration;
 }
 
-/** Of the write that brings a result: later than that of every result before it, also of an earlier generation. */
-export const revised = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
+/** The next `revision`: greater than every earlier one, across generations. */
+export const nextRevision = (row: Pick<InstanceRow, 'revision'>, nowMs: number): number =>
   Math.max((row.revision ?? 0) + 1, nowMs);
 
-/** What a row keeps of where its configuration comes from. */
+/** The provenance that a row stores. */
 export const provenanceIn = ({
   fingerprint,
   source,
@@ -130,19 +130,18 @@ export const provenanceIn = ({
 /** What a claim may do about a row that is already there. */
 export type Decision =
   | { kind: 'replay' | 'settings-conflict' | 'busy-with-other-settings' | 'being-deleted' | 'origin-changed' }
-  /** The event is not later than the removal of its instance. `isRepeat`: it was answered before that. */
+  /** The event precedes its instance's removal. `isRepeat`: its result was published before. */
   | { kind: 'outdated'; isRepeat: boolean }
   | { kind: 'in-progress'; retryAfterMs: number }
   | {
       kind: 'take-over';
       /**
-       * Result of earlier attempts: no instance, possibly one to adopt, possibly one to remove; or the instance was
-       * removed, and a new generation begins.
+       * `nothing`: no instance exists. `to-adopt`, `to-remove`: one may exist. `removed`: a new generation begins.
        */
       earlier: 'nothing' | 'to-adopt' | 'to-remove' | 'removed';
-      /** Earlier generations to remember if the claim begins one of its own; absent if it keeps the row's. */
+      /** Set only if the claim begins a new generation: the earlier ones to remember. */
       formers?: Former[];
-      /** Every create that earlier attempts sent has taken effect by now or never will. */
+      /** Every create that earlier claims sent has taken effect by now or never will. */
       mayCreate: boolean;
     };
 
@@ -162,32 +161,32 @@ export function decide(
   }
   if (row.status === 'deleting') return { kind: 'being-deleted' };
   if (row.status === 'active') {
-    const isContent =
+    const isSatisfied =
       sameSettings ||
-      (requestedBy !== undefined && (isAnswered(row, requestedBy) || isAnyContent(row, requestedBy)));
-    return { kind: isContent ? 'replay' : 'settings-conflict' };
+      (requestedBy !== undefined && (isAnswered(row, requestedBy) || acceptsAnySettings(row, requestedBy)));
+    return { kind: isSatisfied ? 'replay' : 'settings-conflict' };
   }
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
-  // An instance of the failed row that appears late must not be taken for one with the claim's configuration.
-  const isOfOthers = row.status === 'failed' && (row.source === undefined || !sameSettings);
+  // A late instance of the failed row must not be adopted: its configuration may differ.
+  const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);
   if (!isUncertain(row)) {
     const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;
-    return isOfOthers ? inNewGeneration(row, decision, nowMs) : decision;
+    return needsNewGeneration ? inNewGeneration(row, decision, nowMs) : decision;
   }
 
-  // An empty look-up at one Cloud Elements says nothing about another.
+  // An empty look-up at one base URL says nothing about another.
   if (row.origin !== origin) return { kind: 'origin-changed' };
   const quietMs = row.sendDeadline + quiescenceMs - nowMs;
   if (row.status === 'provisioning')
     return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
-  // The requester got a failure as answer, and the settings may have changed since.
+  // The requester was told that it failed, and the settings may have changed since.
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
   const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
-  return isOfOthers ? inNewGeneration(row, decision, nowMs) : decision;
+  return needsNewGeneration ? inNewGeneration(row, decision, nowMs) : decision;
 }
 
-/** A source that is not known, as in rows of earlier versions, may be that of any request. */
+/** Rows of earlier versions have no source, which matches any. */
 function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
   const isOfSameSource = row.source === settings.source && row.requestDigest === settings.requestDigest;
   const isOfSameSettings =
@@ -199,13 +198,15 @@ function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
 
 /**
  * The toolkit's requests say nothing of settings: any instance fulfills them, unless a request has
- * configured it. Rows of earlier versions do not know that.
+ * configured it. Rows of earlier versions do not record that.
  */
-function isAnyContent(row: InstanceRow, requestedBy: EventOrigin): boolean {
+function acceptsAnySettings(row: InstanceRow, requestedBy: EventOrigin): boolean {
   return requestedBy.dialect !== 'native' && row.source !== 'request';
 }
 
-/** The claim begins a generation of its own; while the row remembers too many earlier ones it waits for their recheck. */
+/**
+ * The claim begins a generation of its own; while the row remembers too many earlier ones it waits for their recheck.
+ */
 function inNewGeneration(
   row: InstanceRow,
   decision: Extract<Decision, { kind: 'take-over' }>,
@@ -214,18 +215,18 @@ function inNewGeneration(
   const { provisionId, createdAt, origin } = row;
   const name = row.createdName ?? row.name;
   const formers = [...(row.formers ?? [])];
-  // A tombstone without `checkAt` has been looked at again already.
+  // A tombstone without `checkAt` has been rechecked.
   if (row.inDoubt && (row.status !== 'removed' || row.checkAt !== undefined))
     formers.push({ provisionId, name, createdAt, origin });
   if (formers.length <= maxFormers) return { ...decision, formers };
-  // A tombstone is no answer.
+  // A tombstone must not be returned as the instance.
   if (row.status === 'removed') return { kind: 'being-deleted' };
   return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
 }
 
 export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolean => leaseExpiresAt > nowMs;
 
-/** May an instance of this row exist at Cloud Elements without the row knowing? So it is after any unfinished claim. */
+/** Whether Cloud Elements may hold an instance that the row does not record, as after any unfinished claim. */
 export function isUncertain(row: InstanceRow): boolean {
   return row.inDoubt || row.status === 'provisioning';
 }
@@ -236,7 +237,7 @@ export function isAnswered(row: InstanceRow, requestedBy: EventOrigin): boolean 
   return (isOfRegistration(row, requestedBy) && !isOfFormer) || isEventAnswered(row, requestedBy);
 }
 
-/** Has this generation come to a result, or may it have, as rows of earlier versions do not record? */
+/** Whether this generation has had a result; also true for rows of earlier versions, which do not record it. */
 const hasResult = ({ requestedTimes, revision = 0, createdAt }: InstanceRow): boolean =>
   requestedTimes === undefined || revision >= createdAt;
 
@@ -250,7 +251,7 @@ export function isEventAnswered(row: InstanceRow, { eventId }: EventOrigin): boo
   );
 }
 
-/** Exclusive for a while, and otherwise as it was. */
+/** The row with a new lease. */
 export function lease(
   row: InstanceRow,
   { claimId, nowMs }: Pick<Claimant, 'claimId' | 'nowMs'>,
@@ -259,13 +260,13 @@ export function lease(
   return { ...row, claimId, leaseExpiresAt: nowMs + leaseMs };
 }
 
-/** Given back. `checkAt`: when the reconciler is to look at it next, if at all. */
+/** The row with its lease ended. `checkAt`: when the reconciler checks it next, if at all. */
 export function release(row: InstanceRow, checkAt: number | undefined): InstanceRow {
   return { ...row, leaseExpiresAt: 0, checkAt };
 }
 
 /**
- * Generation, creation date and doubts are kept; only a claim entitled to create moves the send deadline. An unfinished
+ * Keeps generation, creation date and doubt; moves the send deadline only if it may create. An unfinished
  * claim whose source is not known stays so, because the instance that is adopted may be of either source.
  */
 export function takeOver(
@@ -292,8 +293,8 @@ export function takeOver(
   };
 }
 
-/** The claim of a generation of its own, over a row that has failed or was removed. */
-export function succeed(
+/** A claim that begins a new generation, over a row that has failed or was removed. */
+export function beginGeneration(
   row: InstanceRow,
   claimant: Claimant,
   { provisionId, formers }: { provisionId: string; formers: readonly Former[] },
@@ -331,14 +332,14 @@ export function activate(
     ...instance,
     status: 'active',
     lastError: undefined,
-    revision: revised(row, nowMs),
+    revision: nextRevision(row, nowMs),
     updatedAt: nowMs,
   };
 }
 
 /**
- * The same instance, requested once more by an event, which gets its answer. Takes a new fencing token, so that earlier
- * readers, a removal for instance, must read the row again.
+ * The same instance, requested once more by an event, whose result is published. Takes a new fencing token, so that
+ * earlier readers, a removal for instance, must read the row again.
  */
 export function requestAgain(
   row: InstanceRow,
@@ -351,17 +352,17 @@ export function requestAgain(
     claimId,
     requestedBy,
     registration: registrationOf({ requestedBy }) ?? registrationOf(row),
-    revision: revised(row, nowMs),
+    revision: nextRevision(row, nowMs),
   };
 }
 
-/** Answers an event that changes nothing else of the row. With a new fencing token, as above. */
+/** Records an event that changes nothing else, so that its result is published. Takes a new fencing token. */
 export function withNotice(row: InstanceRow, notice: Notice, claimId: string): InstanceRow {
   const notices = [...(row.notices ?? []), notice].slice(-maxNotices);
-  return { ...row, claimId, notices, revision: revised(row, notice.at) };
+  return { ...row, claimId, notices, revision: nextRevision(row, notice.at) };
 }
 
-/** The instance does not exist. `sendDeadline` stays that of the previous claim, because this one has no create in flight. */
+/** Marks the row failed. `sendDeadline`: that of the last create that may have been sent. */
 export function fail(
   row: InstanceRow,
   sendDeadline: number,
@@ -374,11 +375,11 @@ export function fail(
     ...withError(release(row, checkAt), error, nowMs),
     status: 'failed',
     sendDeadline,
-    revision: revised(row, nowMs),
+    revision: nextRevision(row, nowMs),
   };
 }
 
-/** May exist: the next claim, or the reconciler, looks for it. */
+/** The instance may exist: the next claim, or the reconciler, looks it up. */
 export function leaveInDoubt(
   row: InstanceRow,
   error: OnboardingError,
@@ -395,12 +396,14 @@ export function withError(row: InstanceRow, error: OnboardingError, nowMs: numbe
   return { ...row, updatedAt: nowMs, lastError: { code, detail, requestId, said, at: nowMs } };
 }
 
-/** As if this claim had never been made, but for the fence: a late write of an earlier attempt stays refused. */
+/**
+ * The row as before the claim, with the claim's fencing token, so that a late write of an earlier claim stays refused.
+ */
 export function restore(row: InstanceRow, before: InstanceRow): InstanceRow {
   return { ...before, claimId: row.claimId, leaseExpiresAt: 0, revision: row.revision };
 }
 
-/** From here on the token cannot be read, and the row stays until Cloud Elements has let the instance go. */
+/** From here on the token cannot be read. The row stays until Cloud Elements has deleted the instance. */
 export function beginRemoval(
   row: InstanceRow,
   removal: Removal,
@@ -427,7 +430,7 @@ export function beginRemoval(
 }
 
 /**
- * The times and the event of a removal, beside those that the row remembers. A new removal over HTTP does not
+ * The times and the event of a removal, merged with the row's earlier ones. A new removal over HTTP does not
  * belong to the event that removed an earlier instance.
  */
 function removedAt(row: InstanceRow, { times, by }: Removal) {
@@ -439,7 +442,7 @@ function removedAt(row: InstanceRow, { times, by }: Removal) {
   return { removedTimes, removedAt: latestAt(removedTimes), removedBy, removalIds };
 }
 
-/** Nothing is left of it but the memory that it was removed. */
+/** Makes the row a tombstone. */
 export function markRemoved(row: InstanceRow, nowMs: number, timing: Timing): InstanceRow {
   return {
     ...release(row, recheckAt(row, nowMs, timing)),
@@ -447,13 +450,13 @@ export function markRemoved(row: InstanceRow, nowMs: number, timing: Timing): In
     removingTimes: undefined,
     removingSince: undefined,
     lastError: undefined,
-    revision: revised(row, nowMs),
+    revision: nextRevision(row, nowMs),
     updatedAt: nowMs,
     expiresAt: Math.ceil((nowMs + timing.tombstoneMs) / 1_000),
   };
 }
 
-/** A tombstone that remembers one removal more, and answers its event. */
+/** A tombstone that records one removal more, whose result is published. */
 export function rememberRemoval(
   row: InstanceRow,
   removal: Removal,
@@ -473,13 +476,13 @@ type NewTombstone = {
   timing: Timing;
 };
 
-/** The tombstone of an instance that never was: an onboarding event that comes after its removal finds it. */
+/** A tombstone where no row existed: an onboarding event that arrives after its removal finds it. */
 export function tombstone({ removal, timing, ...by }: NewTombstone): InstanceRow {
   const row = withoutInstance(by);
   return markRemoved({ ...row, ...removedAt(row, removal) }, by.nowMs, timing);
 }
 
-/** The tombstone of a whole tenant as long as its instances are being removed. */
+/** The tombstone of a whole tenant while its instances are being removed. */
 export function tenantTombstone({ removal, timing, ...by }: NewTombstone): InstanceRow {
   return beginRemoval(withoutInstance(by), removal, { ...by.ids, nowMs: by.nowMs }, timing);
 }

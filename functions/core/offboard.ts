@@ -21,7 +21,7 @@ export type Offboard = (
   options: { deadlineAt: number },
 ) => Promise<Removed['outcome']>;
 
-/** Reads followed by conditional writes, when others write in between. */
+/** Tries of a read and a conditional write, when others write in between. */
 const maxTries = 5;
 
 /**

@@ -6,7 +6,9 @@ import type { Provision } from './provision.ts';
 import { defaultTiming, queueMaxReceiveCount, type Timing } from '../model/timing.ts';
 
 export type Onboarded = {
-  /** `waiting-for-secret`: the tenant's secret may still come, or be mended. `refused`: it did not, and the row says so. */
+  /**
+   * `waiting-for-secret`: the tenant's secret may still come, or be mended. `refused`: it did not, and the row says so.
+   */
   outcome: Provisioned['outcome'] | 'waiting-for-secret' | 'refused';
   /** The message has to come again. */
   retry: boolean;

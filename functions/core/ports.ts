@@ -14,16 +14,17 @@ import type { InstanceId } from '../model/instance-id.ts';
 
 /**
  * What the use cases need of the outside world; `adapters/` has the real ones. Written out here because imports go
- * towards the core, and because the core is tried out on an outside world that fails in every possible order.
+ * towards the core, and because the core is tested with fakes that fail in every order.
  */
 
 /**
- * A conditional write. Refused means that nothing was changed; `current` is the row that stood against it, if any. A
- * refusal by a row of the same claim is a success: the SDK sent the write twice because the first response was lost.
+ * A conditional write. Refused means that nothing was changed; `current` is the row that caused it, if any. If that row
+ * carries this write's own fencing token, the write is reported as won: the SDK had sent it twice because the first
+ * response was lost.
  */
 export type Write = { won: true; current?: never } | { won: false; current: InstanceRow | undefined };
 
-/** As the index shows it. `checkAt`: since when, ms since the epoch; `shown`: the same in the index's own words. */
+/** An entry of the index. `checkAt`: ms since the epoch; `shown`: the same, exactly as the index stores it. */
 export type DueInstance = InstanceKey & { checkAt: number; shown: string };
 
 /** The longest due first. `first`: a tenant waits, and the reconciler has not looked yet; `later`: all others. */
@@ -33,19 +34,19 @@ export type DueInstances = { first: DueInstance[]; later: DueInstance[] };
 export type Stored = InstanceKey & { row: InstanceRow | undefined };
 
 /**
- * All of them throw `aws-unavailable` when the outcome of the call is not known, and `internal` for a row that this
+ * Every method throws `aws-unavailable` when the outcome of the call is not known, and `internal` for a row that this
  * version cannot read. Reads are strongly consistent. Summaries leave tombstones out: for their readers a removed
  * instance does not exist.
  */
 export type InstanceStore = {
   /**
-   * Writes a row that takes a fencing token of its own. `asRead`: the row that it replaces, which must be exactly as it was
+   * Writes a row with a new fencing token. `asRead`: the row that it replaces, which must be exactly as it was
    * read: not claimed, changed or released since. Without it there must be no row.
    */
   claim(next: InstanceRow, asRead?: InstanceRow): Promise<Write>;
   /** Writes the next state of a row whose claim, the fencing token of `held`, is still held. */
   write(next: InstanceRow, held: InstanceRow): Promise<Write>;
-  /** Deletes a row that this claim has made. */
+  /** Deletes a row that this claim has created. */
   remove(held: InstanceRow): Promise<Write>;
   get(key: InstanceKey): Promise<InstanceRow | undefined>;
   getSummary(key: InstanceKey): Promise<InstanceSummary | undefined>;
@@ -71,7 +72,7 @@ export type OverviewStore = {
   }): Promise<{ rows: Listed[]; last: InstanceKey | undefined }>;
 };
 
-/** Where an audit ran out of time. `after`: the last row whose instance it has read by its id. */
+/** Where the last audit stopped. `after`: the last row whose instance it has read by its id. */
 export type AuditProgress = { version: number; after: InstanceKey };
 
 export type AuditProgressStore = {
@@ -84,8 +85,8 @@ export type AuditProgressStore = {
 export type ElementInstance = { id: number; token: string; createdDate?: string | undefined };
 
 /**
- * An instance that shows to be the row's and that the service cannot keep: no row holds its id, or no header or
- * ciphertext its token. `reason` reads on from "an instance …". `id`: absent if it must not be used or logged.
+ * An instance that belongs to the row but cannot be kept, because its id or token cannot be stored or sent. `reason`
+ * completes "an instance …". `id`: absent if it must not be used or logged.
  */
 export type UnusableInstance = { id: InstanceId | undefined; reason: string };
 
@@ -99,7 +100,7 @@ export type ListedInstance = {
   disabled: boolean;
 };
 
-/** A request that may have taken effect, or may in a while. */
+/** A request that may have taken effect, or may still take effect. */
 export type UnknownOutcome = {
   kind: 'unknown';
   reason: string;
@@ -110,7 +111,7 @@ export type UnknownOutcome = {
 /** Every outcome but success of a request that changes something. */
 export type Failure =
   | UnknownOutcome
-  /** Cloud Elements has decided: it had no effect, and will have none as it is. */
+  /** It had no effect, and a repeat would have none. */
   | { kind: 'refused'; error: OnboardingError }
   /** It had no effect. With `retryAfterMs` the same request may be sent again after that time. */
   | { kind: 'not-done'; error: OnboardingError; retryAfterMs?: number };
@@ -123,7 +124,7 @@ export type CreateOutcome =
 /** `absent`: there is no such instance any more. */
 export type UpdateOutcome = { kind: 'updated' } | { kind: 'absent' } | Failure;
 
-/** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, because it is in use for instance. */
+/** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, for example because it is in use. */
 export type RemoveOutcome = { kind: 'removed' } | Failure;
 
 /** An instance by its id. `token`: absent in some views. */
@@ -140,7 +141,7 @@ export type ReadOutcome =
     }
   /** Cloud Elements itself says that there is no such instance. */
   | { kind: 'absent' }
-  /** `error`: absent if the next call may well be answered. With `retryAfterMs` in it the call may be repeated then. */
+  /** `error`: absent if a plain retry may succeed. With `retryAfterMs` in it the call may be repeated then. */
   | { kind: 'unknown'; reason: string; error?: OnboardingError };
 
 /** The subject of a look-up: the instances of one generation of a row. */
@@ -148,17 +149,17 @@ export type Sought = Owned & {
   provisionId: string;
   /** Recorded in the row: read by its id when the list does not show it. */
   instanceId?: number | undefined;
-  /** Known already, so that neither its tags nor their absence say anything about the search. */
+  /** Known already: ignored by the search. */
   exceptId?: number | undefined;
-  /** As it was sent. */
+  /** The name that the create sent. */
   name: string;
   /** ms since the epoch: no instance of the row is older. */
   createdAt: number;
 };
 
 /**
- * `isCertain`: all instances are there. Not so when the list showed what its filter should have left out: then an empty
- * result rests on two equal walks through all of it, and the row stays in doubt.
+ * `isCertain`: the result is complete. Not so if the list showed instances that its filter should exclude: then an
+ * empty result rests on two equal walks through the whole list, and the row stays in doubt.
  */
 export type LookUp =
   | { kind: 'found'; instances: ElementInstance[]; unusable?: UnusableInstance[]; isCertain: boolean }
@@ -185,19 +186,19 @@ export type CloudElements = {
     options: { timeoutMs: number },
   ): Promise<UpdateOutcome>;
   read(instance: Owned & { instanceId: number }, options: { timeoutMs: number }): Promise<ReadOutcome>;
-  /** Finds only instances that show tenant, owner, element and generation. */
+  /** Finds only instances whose tags name tenant, owner and generation, and of that element. */
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
   /**
-   * One page of all instances of a stage, of every element, and perhaps of other stages: the filter may not hold.
-   * `walk`: as the page before gave it. A page that is too large for Cloud Elements is requested again with fewer items;
-   * after the first page the walk starts over with the `walk` that comes with `refused`.
+   * One page of all instances of a stage, of every element, and perhaps of other stages: the filter is unreliable.
+   * `walk`: returned with the previous page. A page that is too large for Cloud Elements is requested again with fewer
+   * items; after the first page the walk starts over with the `walk` that comes with `refused`.
    */
   list(
     query: { owner: string; page: string | undefined; walk?: ListWalk | undefined },
     options: { timeoutMs: number },
   ): Promise<
     | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined; walk?: ListWalk }
-    /** The platform does not take this page's token, or not any more. */
+    /** Cloud Elements does not accept this page's token, or no longer does. */
     | { kind: 'refused'; walk?: ListWalk }
     | { kind: 'unknown'; reason: string }
   >;
@@ -207,18 +208,21 @@ export type CloudElements = {
   ): Promise<RemoveOutcome>;
 };
 
-/** How far a list has been read: which pages were full, and how many items are left, tell its end from a lost page. */
+/**
+ * How far a list has been read: which pages were full, and how many items are left, distinguish its end from a lost
+ * page.
+ */
 export type ListWalk = {
   /** Items on all pages so far. */
   seen: number;
   /** Items of the whole list, if Cloud Elements says so. */
   total: number | undefined;
   isFull: boolean;
-  /** Absent: as many as Cloud Elements shows by itself, which is 200. */
+  /** Absent: Cloud Elements' default, which is 200. */
   pageSize?: number | undefined;
 };
 
-/** The ciphertext opens only for the same tenant and element. */
+/** The ciphertext can only be decrypted for the same tenant and element. */
 export type TokenCipher = {
   encrypt(token: string, key: InstanceKey): Promise<Uint8Array>;
   decrypt(ciphertext: Uint8Array, key: InstanceKey): Promise<string>;
@@ -226,23 +230,23 @@ export type TokenCipher = {
 
 export type ReadTenantSecret = (key: InstanceKey) => Promise<TenantSecret>;
 
-/** Facts for the operator that no answer shows. Logged with tenant, element and provision id. */
+/** Facts for the operator that no response contains. Logged with tenant, element and provision id. */
 export type Observation =
   | { kind: 'taken-over'; from: InstanceRow['status'] }
   | { kind: 'create-retried'; reason: string }
   | { kind: 'outcome-unknown'; reason: string; requestId?: string | undefined }
   | { kind: 'look-up-failed'; reason: string }
   | { kind: 'adopted'; instanceId: number }
-  /** It was wanted once, and no more. */
+  /** Its removal was requested. */
   | { kind: 'instance-removed'; instanceId: InstanceId }
   | { kind: 'instance-left'; instanceId: InstanceId; reason: string }
   /** The row records it, but it shows that it belongs to another tenant, stage or element. */
   | { kind: 'not-ours'; instanceId: number }
-  /** It should never have been: a double, or one that came after all. */
+  /** A duplicate, or a late instance. */
   | { kind: 'duplicate-removed'; instanceId: InstanceId }
   | { kind: 'duplicate-left'; instanceId: InstanceId; reason: string }
   | { kind: 'claim-left'; reason: string }
-  /** Active here, but Cloud Elements denies that there is such an instance. */
+  /** Active here, but Cloud Elements has no such instance. */
   | { kind: 'instance-lost'; instanceId: number }
   | { kind: 'left-open'; reason: string }
   /** At Cloud Elements with this stage's tag, but no row owns it. */
@@ -255,7 +259,7 @@ export type Observation =
   | { kind: 'token-refilled' }
   /** An onboarding or offboarding event that came too late or too early to be carried out. */
   | { kind: 'event-ignored'; reason: string }
-  /** An onboarding event waits for the tenant's secret, or has waited for it in vain. */
+  /** An onboarding event waits for the tenant's secret, or has stopped waiting. */
   | { kind: 'secret-missing'; reason: string };
 
 export type Observe = (observation: Observation, of: InstanceKey & { provisionId: string }) => void;

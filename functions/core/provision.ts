@@ -1,4 +1,4 @@
-import { createClaiming, waitFor, type Provisioned, type RecordRefusal, type Requester } from './claim.ts';
+import { createClaiming, inProgress, type Provisioned, type RecordRefusal, type Requester } from './claim.ts';
 import { createCreating } from './create.ts';
 import { withDefaults } from './defaults.ts';
 import { provenanceIn } from './lifecycle.ts';
@@ -15,19 +15,19 @@ export type Provision = (
     deadlineAt: number;
     recordRefusal: RecordRefusal;
     /**
-     * The failed row that the settings come from: only this row is claimed, as it was read. Time of request, requester and
-     * registration stay, so the retry does not outdate a removal that is under way.
+     * The failed row that the settings come from: only this row is claimed, as it was read. It keeps its request time,
+     * requester and registration, so a removal under way still applies to it.
      */
     retryOf?: InstanceRow | undefined;
   },
 ) => Promise<Provisioned>;
 
 /**
- * Provisions a tenant's instance exactly once, however often and from however many sides it is requested. Cloud Elements
+ * Provisions a tenant's instance exactly once, however often and concurrently it is requested. Cloud Elements
  * has no idempotency of its own, so the row in the store decides who may create, and after a create whose outcome is
  * unknown the instance is looked up by its marker tag before another create may be sent.
  *
- * @returns a function that throws nothing but OnboardingError, unless the code is wrong
+ * @returns a function that throws only OnboardingError, except for bugs
  */
 export function createProvisioning(
   ports: Pick<
@@ -47,8 +47,8 @@ export function createProvisioning(
 ): Provision {
   const { readTenantSecret, origin, timing, now } = withDefaults(ports);
   const settling = createSettling(ports);
-  const { lookUp, search, settleFound, commit, endUnusable } = settling;
-  const { claim, release, abandon, recorded, respondWith } = createClaiming({ ...ports, ...settling });
+  const { lookUp, lookUpUntilFound, settleFound, commit, endUnusable } = settling;
+  const { claim, revert, abandon, recordFailure, respondWith } = createClaiming({ ...ports, ...settling });
   const create = createCreating(ports);
 
   return async function provision(settings, { deadlineAt, recordRefusal, retryOf }) {
@@ -66,10 +66,10 @@ export function createProvisioning(
     if (claimed.earlier === 'to-adopt') {
       const found = await lookUp(claimed.row);
       const settled = found && (await settleFound(claimed.row, found, deadlineAt));
-      if (settled) return respondSettled(settled, by);
+      if (settled) return respondToSettled(settled, by);
       if (!found || !claimed.mayCreate) {
-        await release(claimed);
-        return waitFor(claimed.row);
+        await revert(claimed);
+        return inProgress(claimed.row);
       }
     }
 
@@ -79,22 +79,22 @@ export function createProvisioning(
     const created = await create(claimed.row, configuration);
     switch (created.kind) {
       case 'created': {
-        // For a row whose source was not known, this is the first instance whose source is certain.
+        // The source of this create is known, even if the row's was not.
         const provenance = provenanceIn(settings);
-        return respondSettled(await commit(claimed.row, created.instance, deadlineAt, provenance), by);
+        return respondToSettled(await commit(claimed.row, created.instance, deadlineAt, provenance), by);
       }
       case 'unusable':
-        return respondSettled(await endUnusable(claimed.row, [created.instance], deadlineAt), by);
+        return respondToSettled(await endUnusable(claimed.row, [created.instance], deadlineAt), by);
       case 'unknown':
-        return respondSettled(await search(claimed.row, created, deadlineAt), by);
+        return respondToSettled(await lookUpUntilFound(claimed.row, created, deadlineAt), by);
       case 'refused':
-        throw await recorded(claimed, created.error, recordRefusal !== false);
+        throw await recordFailure(claimed, created.error, recordRefusal !== false);
       case 'not-done':
         return abandon(claimed, created.error, recordRefusal);
     }
   };
 
-  async function respondSettled(settled: Settled, by: Requester): Promise<Provisioned> {
+  async function respondToSettled(settled: Settled, by: Requester): Promise<Provisioned> {
     switch (settled.kind) {
       case 'committed':
         return { outcome: 'created', row: settled.row };
@@ -102,7 +102,7 @@ export function createProvisioning(
         throw settled.isRecorded ? settled.error : notRecorded(settled.row, settled.error);
       case 'in-doubt':
       case 'left-to-another':
-        return waitFor(settled.row);
+        return inProgress(settled.row);
       case 'superseded':
         if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);
         return respondWith(settled.row, by);

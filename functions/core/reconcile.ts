@@ -23,17 +23,17 @@ export type Reconciled =
   /** Moved to a later time by its key alone. */
   | 'unreadable';
 
-/** Rows worked at once, half of them for their first look. Each may have a call of Cloud Elements open. */
+/** Rows processed at once, half of them for their first check. Each may have a call to Cloud Elements in flight. */
 export const reconcileBatchSize = 30;
 
-/** `waitedMs`: for how long the row had been waiting for it. */
-type Settlement = { outcome: Reconciled; waitedMs: number };
-const skipped: Settlement = { outcome: 'skipped', waitedMs: 0 };
+/** `waitedMs`: how long the row was unsettled. */
+type RowResult = { outcome: Reconciled; waitedMs: number };
+const skipped: RowResult = { outcome: 'skipped', waitedMs: 0 };
 
 /**
  * Settles what requests have left open, one row at a time: unfinished claims are adopted or failed, removals
- * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it has
- * no configuration. Safe beside requests and beside itself, because each row is leased like by any other claim.
+ * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it
+ * has no configuration. Safe beside requests and beside itself, because it leases each row.
  */
 export function createReconciling(
   ports: Pick<
@@ -59,9 +59,9 @@ export function createReconciling(
 
   /**
    * Works through the rows that are due until none is left or time runs out; the rest is due at the next run. Half of
-   * each batch are rows of tenants that wait for their first look, so that no backlog makes them wait; the longest due
-   * come first in either half.
-   * @returns how many rows came to what, and for how long the row had waited that had waited longest: 0 when none was due
+   * each batch is reserved for rows that were not checked yet, so that no backlog delays them; the longest overdue come
+   * first in either half.
+   * @returns the number of rows by outcome, and the age of the oldest unsettled row: 0 when none was due
    */
   async function reconcile({
     deadlineAt,
@@ -73,16 +73,16 @@ export function createReconciling(
     const tally: Partial<Record<Reconciled, number>> = {};
     let oldestUnsettledMs = 0;
     const seen = new Set<string>();
-    const isNew = (due: DueInstance) => !seen.has(nameOf(due));
+    const isUnseen = (due: DueInstance) => !seen.has(nameOf(due));
     const faults: unknown[] = [];
     let stale = 0;
     // A row may take a look-up, a removal and a commit.
     const rowMs = 2 * timing.lookUpTimeoutMs + timing.commitReserveMs;
     while (now() + rowMs <= deadlineAt) {
       const { first, later } = await store.due(now(), batchSize + stale);
-      const [newFirst, newLater] = [first.filter(isNew), later.filter(isNew)];
+      const [newFirst, newLater] = [first.filter(isUnseen), later.filter(isUnseen)];
       const batch = halves(newFirst, newLater, batchSize);
-      // Rows that have had their turn may still be shown, and hide those behind them.
+      // The index lags: rows already processed reappear and take the place of others.
       const hiding = first.length + later.length - newFirst.length - newLater.length;
       if (batch.length === 0 && hiding <= stale) break;
       stale = hiding;
@@ -96,23 +96,23 @@ export function createReconciling(
         oldestUnsettledMs = Math.max(oldestUnsettledMs, waitedMs);
       }
     }
-    // A mistake in this code fails the run, but only once the other rows have had their turn.
+    // A bug fails the run, but only after the other rows were processed.
     if (faults.length > 0) throw faults[0];
     return { tally, oldestUnsettledMs };
   }
 
-  /** A row that cannot be settled must not end the run: the others would go on in a process that is frozen. */
-  async function settleOrLeave(due: DueInstance, deadlineAt: number, faults: unknown[]): Promise<Settlement> {
+  /** A row that cannot be settled must not end the run: the others would continue in a frozen execution environment. */
+  async function settleOrLeave(due: DueInstance, deadlineAt: number, faults: unknown[]): Promise<RowResult> {
     try {
       return await settle(due, deadlineAt);
     } catch (error) {
-      const isForeseen = error instanceof OnboardingError;
-      if (!isForeseen) faults.push(error);
-      const reason = isForeseen ? error.message : 'a mistake in this service';
+      const isExpected = error instanceof OnboardingError;
+      if (!isExpected) faults.push(error);
+      const reason = isExpected ? error.message : 'a bug in this service';
       observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
-      // Tried again at the head of each batch, it would keep the others from their turn.
-      const isUnreadable = isForeseen && error.code === 'internal';
-      if (isUnreadable || !isForeseen) await postpone(due);
+      // Otherwise it would head every batch and starve the others.
+      const isUnreadable = isExpected && error.code === 'internal';
+      if (isUnreadable || !isExpected) await postpone(due);
       return { outcome: isUnreadable ? 'unreadable' : 'still-open', waitedMs: 0 };
     }
   }
@@ -126,7 +126,7 @@ export function createReconciling(
     }
   }
 
-  async function settle(key: InstanceKey, deadlineAt: number): Promise<Settlement> {
+  async function settle(key: InstanceKey, deadlineAt: number): Promise<RowResult> {
     const row = await store.get(key);
     const nowMs = now();
     if (row?.checkAt === undefined || row.checkAt > nowMs || isLeased(row, nowMs)) return skipped;
@@ -136,7 +136,7 @@ export function createReconciling(
       lookedAt: nowMs,
     };
     if (!(await store.claim(leased, row)).won) return skipped;
-    return { outcome: await settleLeased(leased, deadlineAt), waitedMs: nowMs - waitsSince(row, timing) };
+    return { outcome: await settleLeased(leased, deadlineAt), waitedMs: nowMs - unsettledSince(row, timing) };
   }
 
   async function settleLeased(leased: InstanceRow, deadlineAt: number): Promise<Reconciled> {
@@ -158,7 +158,7 @@ export function createReconciling(
 
   async function settleClaim(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
     observe({ kind: 'taken-over', from: row.status }, row);
-    // What takes effect while the answer is on its way is not in it.
+    // Taken before the call: a create that takes effect meanwhile may be missing from the response.
     const lookedAt = now();
     const found = await lookUp(row, within(deadlineAt));
     if (!found) return leaveOpen(row, 'look-up failed');
@@ -179,7 +179,7 @@ export function createReconciling(
     return isUnwanted ? 'removed' : 'failed';
   }
 
-  /** Looks for instances that no row records. Beside an active one only when that is seen itself. */
+  /** Looks for instances that no row records; for an active row only if its own instance is visible. */
   async function recheck(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
     const keptId = row.status === 'active' ? row.instanceId : undefined;
     const kept =
@@ -206,14 +206,14 @@ export function createReconciling(
     return check({ ...row, formers: undefined }, undefined);
   }
 
-  /** `again`: when it is looked at once more, if anything is still in doubt. */
+  /** `again`: when the row is rechecked, if anything is still in doubt. */
   async function check(row: InstanceRow, again: number | undefined): Promise<Reconciled> {
     await endClaim(row, release(row, again));
     return 'checked';
   }
 
   /**
-   * Removes every instance of the row's earlier generations, which were given up for other settings.
+   * Removes every instance of the row's earlier generations, which requests with other settings have replaced.
    * @returns undefined when one may be left
    */
   async function removeFormers(
@@ -223,7 +223,7 @@ export function createReconciling(
   ): Promise<{ areCertain: boolean } | undefined> {
     let areCertain = true;
     for (const former of row.formers ?? []) {
-      // This Cloud Elements knows nothing of an instance at another.
+      // This base URL knows nothing of an instance at another.
       if (former.origin !== undefined && former.origin !== origin) return undefined;
       const { provisionId, name, createdAt } = former;
       const sought = { ...row, provisionId, name, createdAt, createdName: undefined, instanceId: undefined };
@@ -248,15 +248,15 @@ export function createReconciling(
   }
 }
 
-/** Half of each; what one of them lacks the other fills up. */
+/** Half of each; unused places of one go to the other. */
 function halves(first: readonly DueInstance[], later: readonly DueInstance[], size: number): DueInstance[] {
   const ofLater = Math.max(Math.floor(size / 2), size - first.length);
   const chosen = later.slice(0, ofLater);
   return [...first.slice(0, size - chosen.length), ...chosen];
 }
 
-/** `checkAt` is only the time of the next try: a row that is left open again and again is never due for long. */
-function waitsSince(row: InstanceRow, { recheckMs }: Timing): number {
+/** `checkAt` moves with every try, so it does not give the row's age. */
+function unsettledSince(row: InstanceRow, { recheckMs }: Timing): number {
   switch (row.status) {
     case 'provisioning':
       return row.sendDeadline;

@@ -4,7 +4,10 @@ import { loggableId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { provisionTag } from '../model/markers.ts';
 
-/** The errors of the use cases in words: what happened, to which tenant and element, and what the reader can do. */
+/**
+ * Messages of the use cases' errors: what happened, to which tenant and element, and what the reader can do. Codes and
+ * statuses are in `model/errors.ts`.
+ */
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
   `the ${elementKey} instance of tenant ${tenantId}`;
@@ -12,7 +15,7 @@ const nameOf = ({ tenantId, elementKey }: InstanceKey): string =>
 /** At the beginning of a sentence. */
 const nameAtStart = (key: InstanceKey): string => nameOf(key).replace('the', 'The');
 
-/** The last words of Cloud Elements stay with the row's error. */
+/** Keeps Cloud Elements' last message and request id. */
 const factsOf = ({ lastError }: InstanceRow) => ({ requestId: lastError?.requestId, said: lastError?.said });
 
 export const notFound = ({ tenantId, elementKey }: InstanceKey): OnboardingError =>
@@ -24,7 +27,7 @@ export const notActive = (row: InstanceRow): OnboardingError =>
 export const hasNoToken = (row: InstanceRow): OnboardingError =>
   new OnboardingError(
     'not-active',
-    `${nameAtStart(row)} has no token to hand out: it is ${row.status}. Read the instance to see why.`,
+    `${nameAtStart(row)} has no token: it is ${row.status}. Read the instance to see why.`,
   );
 
 export const busy = (row: InstanceRow, nowMs: number): OnboardingError =>
@@ -36,12 +39,12 @@ export const changesTooOften = (key: InstanceKey): OnboardingError =>
   new OnboardingError('busy', `${nameAtStart(key)} changes too often at the moment. Retry later.`);
 
 export const tenantBusy = (tenantId: string): OnboardingError =>
-  new OnboardingError('busy', `Tenant ${tenantId} is being removed by others. Retry later.`);
+  new OnboardingError('busy', `Tenant ${tenantId} is being removed by other requests. Retry later.`);
 
 export const claimedTooOften = (key: InstanceKey): OnboardingError =>
   new OnboardingError(
     'busy-with-other-settings',
-    `${nameAtStart(key)} is claimed and released too often at the moment. Retry later.`,
+    `${nameAtStart(key)} is being worked on by too many other requests. Retry later.`,
   );
 
 export const busyWithOtherSettings = (row: InstanceRow): OnboardingError =>
@@ -60,9 +63,9 @@ export const settingsConflict = (row: InstanceRow): OnboardingError =>
 export const beingDeleted = (row: InstanceRow): OnboardingError =>
   new OnboardingError('being-deleted', `${nameAtStart(row)} is being deleted. Retry when it is gone.`);
 
-/** A tombstone is no response: it shows the instance that was removed. */
+/** A tombstone must not be returned: it shows the instance that was removed. */
 export const wasDeleted = (key: InstanceKey): OnboardingError =>
-  new OnboardingError('being-deleted', `${nameAtStart(key)} was deleted meanwhile. Retry.`);
+  new OnboardingError('being-deleted', `${nameAtStart(key)} was removed while this request ran. Retry.`);
 
 export const begunElsewhere = (row: InstanceRow, origin: string): OnboardingError =>
   new OnboardingError(
@@ -158,7 +161,7 @@ export const notSaved = (row: InstanceRow, instanceId: number, cause: Onboarding
 export const notRecorded = (row: InstanceRow, { code }: OnboardingError): OnboardingError =>
   new OnboardingError(
     'aws-unavailable',
-    `${nameAtStart(row)} was refused (${code}), which could not be recorded. The event is retried.`,
+    `${nameAtStart(row)} was refused (${code}), but the refusal could not be recorded. The event is delivered again.`,
   );
 
 export function instanceUnusable(

@@ -20,14 +20,14 @@ import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOri
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
-  /** The removal by this event was carried out before; the present instance was requested later. */
+  /** This event's removal was carried out earlier; the current instance is newer. */
   | { outcome: 'carried-out' }
   /** A removal by event that is older than the request for the instance: nothing was done. */
   | { outcome: 'outdated' }
   /** Accepted; the reconciler completes it if no retry comes. */
   | { outcome: 'in-progress'; retryAfterMs: number };
 
-/** `by`: the event that the tombstone answers. */
+/** `by`: the event whose result the tombstone publishes. */
 type Finished =
   | { outcome: 'removed'; by: string | undefined }
   | { outcome: 'in-progress'; retryAfterMs: number };
@@ -42,8 +42,8 @@ export type Remove = (
 ) => Promise<Removed>;
 
 /**
- * Removes a tenant's instance: at Cloud Elements first, then here. A tombstone stays, also for what never was, so that
- * an event from before the removal does not bring the instance back.
+ * Removes a tenant's instance: at Cloud Elements first, then here. A tombstone stays, even if no instance existed, so
+ * that an event from before the removal does not bring the instance back.
  */
 export function createRemoving(
   ports: Pick<Ports, 'store' | 'cloudElements' | 'origin' | 'stage' | 'observe' | 'timing' | 'now' | 'newId'>,
@@ -62,7 +62,7 @@ export function createRemoving(
     { deadlineAt }: { deadlineAt: number },
   ): Promise<Removed> {
     for (let tries = 0; tries < maxTries; tries++) {
-      // One for each write: an earlier write of the same id would make the row look as it was read.
+      // One for each write: if two shared it, a row read after the first would look unchanged after the second.
       const claimId = newId();
       const row = await store.get(key);
       const nowMs = now();
@@ -73,30 +73,30 @@ export function createRemoving(
         continue;
       }
       if (row.status === 'removed') {
-        if (await isRemembered(row, removal, claimId)) return { outcome: 'already-gone' };
+        if (await recordRemoval(row, removal, claimId)) return { outcome: 'already-gone' };
         continue;
       }
       if (removal.by && row.status !== 'deleting') {
         if (isCarriedOut(row, removal)) {
-          const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, claimId));
+          const isDone = removal.isOfTenant || (await recordAnswer(row, removal.by, claimId));
           if (isDone) return { outcome: 'carried-out' };
           continue;
         }
         if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {
-          // Of a whole tenant only those instances are removed that were requested before.
+          // A tenant's removal covers only instances requested before it.
           if (!removal.isOfTenant)
             observe({ kind: 'event-ignored', reason: 'the instance was requested after this removal' }, row);
           return { outcome: 'outdated' };
         }
       }
-      // Removals need not wait for each other: both do the same, and the later one has to be remembered.
+      // Removals need not wait for each other: they are the same operation, and the later time must be recorded.
       if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);
       if (row.origin !== origin) throw otherOrigin(row, origin);
       const deleting = beginRemoval(row, removal, { claimId, nowMs }, timing);
       const begun = await store.claim(deleting, row);
       if (!begun.won) continue;
       const finished = await finish(deleting, deadlineAt);
-      // Another removal may have completed it, in its own name: this one's event has no answer yet.
+      // Another removal may have completed it and recorded only its own event: loop to record this one.
       if (finished.outcome === 'in-progress') return finished;
       if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)
         return { outcome: 'removed' };
@@ -104,8 +104,8 @@ export function createRemoving(
     throw changesTooOften(key);
   }
 
-  /** A tombstone remembers the latest removal, and answers each event that requested one. */
-  async function isRemembered(row: InstanceRow, removal: Removal, claimId: string): Promise<boolean> {
+  /** Records the removal in a tombstone, so that its event's result is published; false if the row has changed. */
+  async function recordRemoval(row: InstanceRow, removal: Removal, claimId: string): Promise<boolean> {
     const isKnown =
       !isLater(removal.times, removedTimesOf(row)) &&
       (!removal.by || removal.by.eventId === removedByOf(row)?.eventId);
@@ -114,14 +114,16 @@ export function createRemoving(
     return (await store.claim(later, row)).won;
   }
 
-  /** Answers the event of a removal that needs nothing done: the instance was removed and requested again since. */
-  async function isAnswered(row: InstanceRow, by: EventOrigin, claimId: string): Promise<boolean> {
+  /**
+   * Records the event of a removal that needs nothing done, because the instance was removed and requested again since.
+   */
+  async function recordAnswer(row: InstanceRow, by: EventOrigin, claimId: string): Promise<boolean> {
     const { eventId } = by;
     const isKnown =
       removedByOf(row)?.eventId === eventId || row.notices?.some((each) => each.eventId === eventId);
     if (isKnown) return true;
     const nowMs = now();
-    // No result comes of a write to an unfinished claim.
+    // The stream publishes no result for an unfinished claim.
     if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);
     const answered = withNotice(row, { outcome: 'removed', eventId, at: nowMs }, claimId);
     return (await store.claim(answered, row)).won;
@@ -129,12 +131,12 @@ export function createRemoving(
 
   /** Brings a removal to its end, or as far as it goes now. `row` is `deleting` and leased by the caller. */
   async function finish(row: InstanceRow, deadlineAt: number): Promise<Finished> {
-    // What takes effect while the answer is on its way is not in it.
+    // Taken before the call: a create that takes effect meanwhile may be missing from the response.
     const lookedAt = now();
-    const recorded = await removeRecorded(row, deadlineAt);
-    if (recorded.kind === 'left') return pause(row, timing.reconcileAgainMs, recorded.error);
+    const recordFailure = await removeRecorded(row, deadlineAt);
+    if (recordFailure.kind === 'left') return pause(row, timing.reconcileAgainMs, recordFailure.error);
     if (row.inDoubt) {
-      // Gone, if it was: that the list still shows it for a while says nothing.
+      // The recorded instance is deleted by now; the list may still show it for a while.
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
       const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
       if (!found)
@@ -192,12 +194,12 @@ export function createRemoving(
   }
 }
 
-/** Reads followed by conditional writes, when others write in between. */
+/** Tries of a read and a conditional write, when others write in between. */
 const maxTries = 5;
 
 /**
- * Is it a removal that the row remembers, or one before the latest? A whole tenant's removal under the same event may
- * have later times, which another event has brought.
+ * Is it a removal that the row remembers, or one before the latest? Another event may have given a tenant-wide removal
+ * later times.
  */
 export function isCarriedOut(row: InstanceRow, { times, by }: Removal): boolean {
   const remembered = removedTimesOf(row);

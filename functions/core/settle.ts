@@ -13,25 +13,32 @@ export type Settled =
   | { kind: 'in-doubt'; row: InstanceRow }
   /** Another claim has the row and will find the instance by its marker. */
   | { kind: 'left-to-another'; row: InstanceRow }
-  /** The row has settled on something else meanwhile, or is gone; the instance has been removed again. */
+  /** Another claim has settled the row differently, or it is gone; this instance has been removed again. */
   | { kind: 'superseded'; row: InstanceRow | undefined }
   /** No instance can be kept. `isRecorded`: the row has failed with the error. */
   | { kind: 'unusable'; row: InstanceRow; error: OnboardingError; isRecorded: boolean };
 
-/** Waits between look-ups after a create whose outcome is unknown; running out of time ends them too. */
+/** Waits between look-ups after a create whose outcome is unknown; ended early by the send deadline. */
 const lookUpDelaysMs = [250, 500, 1_000, 2_000, 4_000];
 
-/** Brings an instance at Cloud Elements together with its row. */
+/** Commits, adopts or removes the instances found at Cloud Elements. */
 export function createSettling(
   ports: Pick<Ports, 'store' | 'cloudElements' | 'cipher' | 'stage' | 'observe' | 'timing' | 'now' | 'sleep'>,
 ) {
   const { store, cipher, observe, timing, now, sleep } = withDefaults(ports);
   const cleaning = createCleaning(ports);
   const { lookUp, removeDuplicate, endClaim } = cleaning;
-  return { ...cleaning, search, settleFound, commit, endUnusable };
+  return { ...cleaning, lookUpUntilFound, settleFound, commit, endUnusable };
 
-  /** Looks for the instance of a create whose outcome is unknown, until it is found or time runs out. */
-  async function search(row: InstanceRow, unknown: UnknownOutcome, deadlineAt: number): Promise<Settled> {
+  /**
+   * Repeats the look-up after a create whose outcome is unknown, until the instance is found or the send deadline
+   * passes.
+   */
+  async function lookUpUntilFound(
+    row: InstanceRow,
+    unknown: UnknownOutcome,
+    deadlineAt: number,
+  ): Promise<Settled> {
     const { reason, requestId } = unknown;
     observe({ kind: 'outcome-unknown', reason, requestId }, row);
     const inDoubt = { ...row, inDoubt: true };
@@ -60,8 +67,8 @@ export function createSettling(
   }
 
   /**
-   * Removes instances that cannot be kept, and ends their claim without one. Another create would have the same result, so
-   * the row records it for every kind of requester.
+   * Removes instances that cannot be kept, and fails their claim. Another create would have the same result, so the row
+   * records it for every kind of requester.
    */
   async function endUnusable(
     row: InstanceRow,
@@ -77,7 +84,7 @@ export function createSettling(
     return { kind: 'unusable', row, error, isRecorded: await endClaim(row, failed) };
   }
 
-  /** Commits the recorded instance, else the oldest; only when that is seen to stand are the others removed. */
+  /** Commits the recorded instance, otherwise the oldest; removes the others only after reading the commit back. */
   async function adopt(
     row: InstanceRow,
     found: readonly [ElementInstance, ...ElementInstance[]],
@@ -106,8 +113,8 @@ export function createSettling(
   }
 
   /**
-   * @param provenance of an instance that this claim has made itself
-   * @throws OnboardingError `not-saved`: the row says so if it can, and the next claim finds the instance
+   * @param provenance set only when this claim has created the instance
+   * @throws OnboardingError `not-saved`: the row is left in doubt if that can be written, and the next claim finds the instance
    */
   async function commit(
     row: InstanceRow,
@@ -140,7 +147,7 @@ export function createSettling(
       if (current.status === 'active' && current.instanceId === instanceId) {
         return { kind: 'committed', row: current };
       }
-      // The holder of the row, or the next claim, looks for this very instance: deleting it could break theirs.
+      // The current or next claim will adopt this instance, so it must not be deleted.
       if (current.status === 'provisioning' || current.status === 'failed') {
         return { kind: 'left-to-another', row: current };
       }

@@ -14,13 +14,15 @@ export type Trusted =
   | { kind: 'unchanged'; was: Source }
   | { kind: 'refused'; was?: Source; reason: string };
 
-/** `lookedAtMs`: when the operator looked at the instance's configuration at Cloud Elements; undefined tries it only. */
+/**
+ * `lookedAtMs`: when the operator looked at the instance's configuration at Cloud Elements; undefined tries it only.
+ */
 export type Trust = (key: InstanceKey, options: { lookedAtMs: number | undefined }) => Promise<Trusted>;
 
 /**
  * Makes the tenant's secret the source of an instance's configuration, for an operator who vouches for the
- * configuration at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance, whose
- * id and token stay.
+ * configuration at Cloud Elements. Nothing changes there: from then on a changed secret can be sent to the instance,
+ * whose id and token stay.
  */
 export function createTrusting(ports: {
   store: Pick<InstanceStore, 'get' | 'claim'>;

@@ -17,7 +17,7 @@ import {
   type InstanceOptions,
   type InstanceRow,
 } from '../model/instance.ts';
-import { isLeased, lease, release, revised } from './lifecycle.ts';
+import { isLeased, lease, release, nextRevision } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { createCleaning } from './cleaning.ts';
@@ -25,7 +25,7 @@ import * as refusals from './refusals.ts';
 
 /**
  * A field that is absent stays unchanged. An empty `configuration` sends the tenant's secret again. `id` and `element`
- * change nothing, and have to be the instance's.
+ * change nothing, and must match the instance.
  */
 export type Changes = Pick<InstanceOptions, 'eventsEnabled' | 'cachingEnabled'> & {
   id?: number | undefined;
@@ -41,13 +41,12 @@ export type Update = (
   options: { deadlineAt: number },
 ) => Promise<InstanceRow>;
 
-/** Waits between tries; running out of time ends them too. */
+/** Waits between tries; ended early by the deadline. */
 const retryDelaysMs = [200, 400, 800, 1_600];
 
 /**
  * Changes name, tags or configuration of an active instance, at Cloud Elements first. Its id and token stay the same,
- * and the token can be read all the while. Sent twice a change comes to the same, so one whose outcome is unknown is
- * simply sent again.
+ * and the token can be read all the while. Updates are idempotent, so one of unknown outcome is sent again.
  */
 export function createUpdating(
   ports: Pick<
@@ -70,14 +69,14 @@ export function createUpdating(
 
   return async function update(key, changes, { deadlineAt }) {
     const row = await store.get(key);
-    // Before the secret: a value that is put from here on may be missed.
+    // Taken before the secret is read: a later value may be missed.
     const readAt = now();
     if (!row || row.status === 'removed') throw refusals.notFound(key);
     if (row.status !== 'active' || row.instanceId === undefined) throw refusals.notActive(row);
     const nowMs = now();
     if (isLeased(row, nowMs)) throw refusals.busy(row, nowMs);
     if (row.origin !== origin) throw refusals.otherOrigin(row, origin);
-    assertMeant(row, changes);
+    assertIdentityMatches(row, changes);
     const configuration =
       changes.configuration &&
       (await updatedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
@@ -93,15 +92,15 @@ export function createUpdating(
     if (!taken.won) throw refusals.busy(taken.current ?? leased, now());
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
-    // An earlier update's doubt stays.
+    // An earlier update's doubt stays, if this one is certain to be over.
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
       await endClaim(ended, release(ended, ended.checkAt));
       throw outcome.error;
     }
-    // While an earlier update may still take effect over this one, the value is not surely there.
-    const isSure = isOfSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
+    // While an earlier update may still take effect, it may overwrite the secret's value.
+    const isSure = meansTenantSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
     const updated = withUpdate({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
     const written = await store.write(updated, leased);
     if (!written.won) throw refusals.busy(written.current ?? leased, now());
@@ -109,8 +108,8 @@ export function createUpdating(
   };
 
   /**
-   * An instance that shows to be another's is left alone. One that shows no markers may be another's: tags would mark it
-   * as the row's.
+   * An instance that shows to be another's is left alone. One without marker tags may be another's, so its tags are not
+   * set: they would mark it as the row's.
    */
   async function assertOurs(
     row: InstanceRow,
@@ -119,7 +118,7 @@ export function createUpdating(
     untilMs: number,
   ): Promise<void> {
     const { tenantId, elementKey } = row;
-    const { outcome, error } = await repeatedly(
+    const { outcome, error } = await withRetries(
       (timeoutMs) => cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs }),
       (shown) => (shown.kind === 'unknown' ? unreadable(row, shown) : undefined),
       { row, callMs: timing.lookUpTimeoutMs, untilMs },
@@ -135,7 +134,7 @@ export function createUpdating(
   }
 
   /** Repeats a call that has failed while that may help and time is left. */
-  async function repeatedly<T>(
+  async function withRetries<T>(
     call: (timeoutMs: number) => Promise<T>,
     failureOf: (outcome: T) => FailedCall | undefined,
     { row, callMs, untilMs }: { row: InstanceRow; callMs: number; untilMs: number },
@@ -148,7 +147,7 @@ export function createUpdating(
       const failure = failureOf(outcome);
       if (!failure) return { outcome };
       error = failure.error;
-      if (!failure.isWorthRepeating || delayMs === undefined) break;
+      if (!failure.isRetryable || delayMs === undefined) break;
       const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
       if (now() + waitMs >= untilMs) break;
       await sleep(waitMs);
@@ -157,13 +156,13 @@ export function createUpdating(
   }
 
   /**
-   * What a row remembers before an update with configuration is sent: it may take effect although its outcome says
-   * otherwise, until Cloud Elements has surely come to an end with it.
+   * The in-doubt fields to write before an update is sent: it may take effect until quiescence has passed, whatever its
+   * response.
    */
   function doubtOf(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {
     if (!configuration) return {};
     const endsAt = untilMs + timing.quiescenceMs;
-    if (isOfSecret(configuration)) {
+    if (meansTenantSecret(configuration)) {
       return { secretInDoubtUntil: Math.max(row.secretInDoubtUntil ?? 0, endsAt) };
     }
     const isOutside = outsideAllowList(row.elementKey, Object.keys(configuration)).length > 0;
@@ -183,22 +182,22 @@ export function createUpdating(
   ) {
     const wanted = {
       ...(name !== undefined && { name }),
-      // Cloud Elements replaces tags, so ours go along.
+      // Cloud Elements replaces tags, so the marker tags are sent, too.
       ...(tags && { tags: [...new Set(tags), ...markerTags(row, stage)] }),
       ...(configuration && { configuration }),
       ...optionsOf(others),
     };
     const who = { tenantId: row.tenantId, elementKey: row.elementKey, instanceId };
     let isCertain = true;
-    const { error } = await repeatedly(
+    const { error } = await withRetries(
       (timeoutMs) => cloudElements.update(who, wanted, { timeoutMs }),
       (outcome) => {
         if (outcome.kind === 'updated') return undefined;
         const isInconclusive = outcome.kind === 'unknown' || isUnreadable(outcome);
         if (isInconclusive) isCertain = false;
-        const isWorthRepeating =
+        const isRetryable =
           isInconclusive || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
-        return { error: errorOf(row, outcome), isWorthRepeating };
+        return { error: errorOf(row, outcome), isRetryable };
       },
       { row, callMs: timing.createTimeoutMs, untilMs },
     );
@@ -206,15 +205,15 @@ export function createUpdating(
   }
 }
 
-const isOfSecret = (configuration: Configuration | undefined): boolean =>
+const meansTenantSecret = (configuration: Configuration | undefined): boolean =>
   configuration !== undefined && Object.keys(configuration).length === 0;
 
-/** May an earlier update from the secret still take effect, and so over a later one? */
+/** Whether an earlier update from the secret may still take effect, and overwrite a later one. */
 export const isSecretInDoubt = ({ secretInDoubtUntil = 0 }: InstanceRow, nowMs: number): boolean =>
   secretInDoubtUntil > nowMs;
 
 /** @throws OnboardingError `invalid-request`: the body names another instance than the path */
-function assertMeant({ instanceId, elementKey }: InstanceRow, { id, element }: Changes): void {
+function assertIdentityMatches({ instanceId, elementKey }: InstanceRow, { id, element }: Changes): void {
   const problems = [
     ...(id === undefined || id === instanceId
       ? []
@@ -243,7 +242,7 @@ function withUpdate(
     }),
     ...(options && { options }),
     changedAt: Math.max((row.changedAt ?? 0) + 1, nowMs),
-    revision: revised(row, nowMs),
+    revision: nextRevision(row, nowMs),
     updatedAt: nowMs,
   };
   return { ...updated, fingerprint: fingerprintOf(updated) };
@@ -267,14 +266,14 @@ const isUnreadable = (outcome: object): boolean =>
   outcome.error instanceof OnboardingError &&
   outcome.error.code === 'cloud-elements-unreadable';
 
-type FailedCall = { error: OnboardingError; isWorthRepeating: boolean };
+type FailedCall = { error: OnboardingError; isRetryable: boolean };
 
-/** Nothing has been sent yet. */
+/** The read before the update failed, so nothing was sent. */
 function unreadable(
   row: InstanceRow,
   { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
 ): FailedCall {
-  if (!error) return { error: refusals.notShown(row, reason), isWorthRepeating: true };
-  const isWorthRepeating = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
-  return { error, isWorthRepeating };
+  if (!error) return { error: refusals.notShown(row, reason), isRetryable: true };
+  const isRetryable = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
+  return { error, isRetryable };
 }

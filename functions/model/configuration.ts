@@ -306,8 +306,8 @@ export function decidesAddress(name: string): boolean {
 }
 
 /**
- * The address that an entry holds, by its name or as a URL: without user info, query and fragment, each of which may hold
- * a credential. Of a URL under another name only its origin: the path may be one, too.
+ * The address that an entry holds, by its name or as a URL: without user info, query and fragment, each of which may
+ * hold a credential. Of a URL under another name only its origin: the path may be one, too.
  */
 function addressIn(name: string, value: string): string | undefined {
   const text = value.trim();

@@ -63,8 +63,8 @@ export const maxTurnsOfKey = 4;
 const maxRarePairsOfKey = 2;
 
 /**
- * Returns whether a text looks like the key of an element (`taxify`, `freshdeskv2`). A credential that was put in its place
- * has many digits, or changes between digits and letters more often, or has letters that words do not have.
+ * Returns whether a text looks like the key of an element (`taxify`, `freshdeskv2`). A credential that was put in its
+ * place has many digits, or changes between digits and letters more often, or has letters that words do not have.
  */
 export function isElementKey(text: string): boolean {
   return (

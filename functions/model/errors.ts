@@ -1,7 +1,7 @@
 import type { Problem } from './responses.ts';
 import { cutToBytes, maxNamed } from './bounded-text.ts';
 
-/** Every way a request can end badly. `retryable`: the same request may succeed later, without a change. */
+/** All error codes. `retryable`: the same request may succeed later, without a change. */
 export const errorCodes = {
   'invalid-request': { status: 400, retryable: false, title: 'The request is not valid' },
   'missing-configuration': { status: 400, retryable: false, title: 'Required configuration is missing' },

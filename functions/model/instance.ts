@@ -242,7 +242,8 @@ export function allowListedOf(elementKey: string, configuration: Configuration):
 /**
  * Two requests for the same instance have the same fingerprint, and the same source: SHA-256 over element, name, tags,
  * the configuration that the catalogue lists as harmless and, if there are any, the options. A credential never enters
- * it, not even hashed: short keys could be guessed back. Every version that works with the same table, after a deployment or its undoing, compares this.
+ * it, not even hashed: short keys could be guessed back. Every version that works with the same table, after a
+ * deployment or its undoing, compares this.
  */
 export function fingerprintOf({
   elementKey,
@@ -339,7 +340,9 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   removedAt: z.optional(timeSchema),
   /** When its removal was last requested, by each clock; kept by every later state. Only moves forward. */
   removedTimes: z.optional(momentsSchema),
-  /** The event that requested the latest removal; `requestedBy` in a row that an earlier version has begun to remove. */
+  /**
+   * The event that requested the latest removal; `requestedBy` in a row that an earlier version has begun to remove.
+   */
   removedBy: z.optional(eventOriginSchema),
   /** Events whose removal this row has begun, in this generation or an earlier one: the latest 10. */
   removalIds: z.optional(z.array(z.string())),
@@ -353,7 +356,9 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   registration: z.optional(registrationSchema),
   /** The latest events that were answered without a change, at most `maxNotices`. */
   notices: z.optional(z.array(noticeSchema)),
-  /** Of the latest result: only grows for a tenant's element, also after its row has ended. ms since the epoch, about. */
+  /**
+   * Of the latest result: only grows for a tenant's element, also after its row has ended. ms since the epoch, about.
+   */
   revision: z.optional(timeSchema),
   /** Where the configuration comes from; absent when that is not known, as in rows of earlier versions. */
   source: z.optional(z.enum(['secret', 'request'])),
@@ -394,7 +399,10 @@ export function exactNumber(text: string): number | string {
 /** Stands in place of a tenant's id in the item that the audit keeps beside the rows; no tenant's id can be it. */
 export const auditPartition = '*audit';
 
-/** Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be it. */
+/**
+ * Stands in place of an element's key in the row that remembers the removal of a whole tenant; no element key can be
+ * it.
+ */
 export const wholeTenant = '*';
 
 /** An instance as answers show it: Cloud Elements' field names, no token, no configuration, none of our tags. */

@@ -1,6 +1,6 @@
 /**
- * The one list of metrics: `runtime/metrics.ts` emits them, and dashboard and alarms are made of them. Plain data: imports
- * nothing. CloudWatch bills every name times every combination of dimensions, so none of them is a tenant.
+ * The one list of metrics: `runtime/metrics.ts` emits them, and dashboard and alarms are made of them. Plain data:
+ * imports nothing. CloudWatch bills every name times every combination of dimensions, so none of them is a tenant.
  */
 
 export const metricNamespace = 'ElementOnboarding';
@@ -36,7 +36,9 @@ export const metrics = {
   DuplicatesRemoved: { unit: 'Count' },
   DuplicatesLeft: { unit: 'Count' },
 
-  /** Onboarding and offboarding events that came too late or too early to be carried out; repeats are not among them. */
+  /**
+   * Onboarding and offboarding events that came too late or too early to be carried out; repeats are not among them.
+   */
   EventsIgnored: { unit: 'Count' },
 
   /** By every run of the reconciler: age of the oldest due row; 0 when none is due. */

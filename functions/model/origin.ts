@@ -1,4 +1,6 @@
-/** Is it nothing but an origin, https or on this machine? Path, query and user info would be ignored when it is used. */
+/**
+ * Is it nothing but an origin, https or on this machine? Path, query and user info would be ignored when it is used.
+ */
 export function isOrigin(text: string): boolean {
   const url = URL.parse(text);
   if (!url) return false;

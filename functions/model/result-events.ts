@@ -86,8 +86,8 @@ function stateResult(name: ResultName, row: Image): ResultEvent {
     return { name, eventId: row.requestedBy?.eventId, registration: registrationOf(row), lastError };
   }
   const by = removedByOf(row);
-  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone. An earlier version
-  // had no row for that: a removal that it began is answered from its default element.
+  // The toolkit removes whole tenants only, and is answered when the last of their instances is gone. An earlier
+  // version had no row for that: a removal that it began is answered from its default element.
   const isEarlierVersions = row.removedTimes === undefined && by?.sentAt === row.removedAt;
   const isOfTenant = row.elementKey === wholeTenant || isEarlierVersions;
   const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;
@@ -209,8 +209,8 @@ export const toolkitResults = {
 };
 
 /**
- * The result in the dialect of the toolkit's request, from the element that it requests. A failure has the envelope of a
- * success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
+ * The result in the dialect of the toolkit's request, from the element that it requests. A failure has the envelope of
+ * a success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
  * own jobs fail with. It writes `tenantData` to the tenant, its keys unquoted in an update expression: they must be
  * identifiers that DynamoDB has not reserved. Empty, it leaves the tenant alone.
  */

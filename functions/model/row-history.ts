@@ -33,7 +33,10 @@ export function removalIdsOf(
   return row.removalIds ?? (latest === undefined ? [] : [latest]);
 }
 
-/** The event that requested the row's removal. Earlier versions stored it in place of the one that requested the instance. */
+/**
+ * The event that requested the row's removal. Earlier versions stored it in place of the one that requested the
+ * instance.
+ */
 export function removedByOf(
   row: Pick<InstanceRow, 'status' | 'removedBy' | 'removedTimes' | 'requestedBy'>,
 ): EventOrigin | undefined {

@@ -6,8 +6,8 @@ import { parseOrRefuse } from './validation.ts';
 const currentLabel = 'AWSCURRENT';
 
 /**
- * `Secret Label Updated`, which Secrets Manager puts on the account's default bus. It names a secret and carries no value.
- * https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html
+ * `Secret Label Updated`, which Secrets Manager puts on the account's default bus. It names a secret and carries no
+ * value. https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html
  */
 const secretEventSchema = z.object({
   id: z.string(),
@@ -33,7 +33,9 @@ export function secretChangeFromEvent(message: unknown, arrivedAt: number): Secr
   return { ...key, secretName: detail.name, arrivedAt };
 }
 
-/** Is the event about the platform secret, a secret of another purpose, or another label than that of the value in use? */
+/**
+ * Is the event about the platform secret, a secret of another purpose, or another label than that of the value in use?
+ */
 export function concernsNoTenantSecret(message: unknown): boolean {
   const { success, data } = secretEventSchema.safeParse(message);
   if (!success) return false;

@@ -1,6 +1,6 @@
 /**
- * The shape of the table: the stack and the local DynamoDB create it, the store reads and writes it. Plain data: imports
- * nothing.
+ * The shape of the table: the stack and the local DynamoDB create it, the store reads and writes it. Plain data:
+ * imports nothing.
  */
 export const tableShape = {
   partitionKey: 'tenantId',

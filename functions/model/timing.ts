@@ -30,7 +30,9 @@ export const clockSkewMs = 5_000;
 /** A claim is exclusive for this long. Its invocation has been ended by then, by any host's clock. */
 export const leaseMs = functionTimeoutMs + clockSkewMs;
 
-/** Assumed: Cloud Elements has applied a create, and lists it, this long after the last byte was sent, or never will. */
+/**
+ * Assumed: Cloud Elements has applied a create, and lists it, this long after the last byte was sent, or never will.
+ */
 export const slowestCreateMs = 120_000;
 
 /** After a `sendDeadline` and this period, an empty look-up proves that nothing was created. */
@@ -39,7 +41,9 @@ export const quiescenceMs = slowestCreateMs + clockSkewMs;
 /** AWS: a queue's visibility time-out is at least six times its function's time-out. */
 export const queueVisibilityMs = 6 * functionTimeoutMs;
 
-/** Deliveries of one message before it is dead: times the visibility, an outage of 29 minutes is survived unattended. */
+/**
+ * Deliveries of one message before it is dead: times the visibility, an outage of 29 minutes is survived unattended.
+ */
 export const queueMaxReceiveCount = 10;
 
 /** A message not handled in this time is dropped by SQS (4 days); a dead one is kept for 14 days, SQS's maximum. */
@@ -60,7 +64,9 @@ export const tombstoneMs = busRetentionMs + queueRetentionMs + deadLetterRetenti
  */
 export const oldestOnboardingMs = tombstoneMs - 12 * 60 * 60 * 1_000;
 
-/** A create of unknown outcome is looked for once more this long after it, in case `slowestCreateMs` was assumed wrong. */
+/**
+ * A create of unknown outcome is looked for once more this long after it, in case `slowestCreateMs` was assumed wrong.
+ */
 export const recheckMs = 60 * 60 * 1_000;
 
 /** Between two tries of the reconciler at a row that it could not settle. */

@@ -5,8 +5,8 @@ import { writeLine } from './log.ts';
 import { metricNamespace, metrics, metricService, type MetricName } from '../model/metric-names.ts';
 
 /**
- * Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch makes numbers of. All that is measured
- * is derived here, from the same facts as the log; use cases know nothing of it. No metric has a tenant.
+ * Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch makes numbers of. All that is
+ * measured is derived here, from the same facts as the log; use cases know nothing of it. No metric has a tenant.
  */
 
 // Not parsed strictly: without its settings a function fails anyway, and never because of its metrics.
@@ -20,10 +20,15 @@ type Line = { dimensions: Record<string, string>; values: Partial<Record<MetricN
 /** One set of dimensions each, and so one line each. */
 const collected = new Map<string, Line>();
 
-/** Of one metric on one line, at most: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html */
+/**
+ * Of one metric on one line, at most:
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ */
 const mostValues = 100;
 
-/** The request, message, record or run has come to an end; `isPending`: no failure, but it has to be requested again. */
+/**
+ * The request, message, record or run has come to an end; `isPending`: no failure, but it has to be requested again.
+ */
 export function measureOutcome({ error, isPending }: { error?: unknown; isPending?: boolean }): void {
   if (error === undefined) return measure(isPending ? 'Pending' : 'Succeeded');
   if (!(error instanceof OnboardingError) || error.status >= 500) return measure('Failed');

@@ -19,7 +19,9 @@ const queueEventSchema = z.object({
   ),
 });
 
-/** `deliveries`: how often the message has been delivered, this time included. `deadlineAt`: when the invocation ends. */
+/**
+ * `deliveries`: how often the message has been delivered, this time included. `deadlineAt`: when the invocation ends.
+ */
 export type Delivery = { deadlineAt: number; deliveries: number };
 
 /** `retry`: the message must come again. */

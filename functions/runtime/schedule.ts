@@ -2,7 +2,10 @@ import { lazily, type LambdaContext } from './execution-environment.ts';
 import { errorFields, log, logRequestId } from './log.ts';
 import { measureOutcome, publishMetrics } from './metrics.ts';
 
-/** A Lambda handler for a schedule: one log line per run. A failed run fails its invocation, and the next one comes anyway. */
+/**
+ * A Lambda handler for a schedule: one log line per run. A failed run fails its invocation, and the next one comes
+ * anyway.
+ */
 export function scheduleHandler<Ports, Facts extends Record<string, unknown>>(job: {
   open: (environment: NodeJS.ProcessEnv) => Ports;
   run: (deadlineAt: number, ports: Ports) => Promise<Facts>;

@@ -181,7 +181,7 @@ export const guards: readonly Guard[] = [
     tests: ['cloud-elements-search.test'],
   },
   {
-    name: 'reading the recorded instance by its id',
+    name: 'reading the recordFailure instance by its id',
     file: cloudElements,
     guard: "if (search.kind === 'unknown' || instanceId === undefined) return search;",
     without: "if (search.kind === 'unknown' || instanceId !== -1) return search;",
@@ -303,7 +303,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'moving an unreadable row',
     file: reconcile,
-    guard: 'if (isUnreadable || !isForeseen) await postpone(due);',
+    guard: 'if (isUnreadable || !isExpected) await postpone(due);',
     without: '',
     tests: ['reconcile.test'],
   },
@@ -336,14 +336,14 @@ export const guards: readonly Guard[] = [
     tests: ['audit.test'],
   },
   {
-    name: 'the lease before a repeat is recorded',
+    name: 'the lease before a repeat is recordFailure',
     file: claim,
     guard: 'if (lifecycle.isLeased(current, by.nowMs)) break;',
     without: '',
     tests: ['explorer.test'],
   },
   {
-    name: 'acknowledging only a repeat that is recorded',
+    name: 'acknowledging only a repeat that is recordFailure',
     file: claim,
     guard: "if (write.won) return { outcome: 'replayed', row: requested };",
     without: "return { outcome: 'replayed', row: requested };",
@@ -467,8 +467,9 @@ export const guards: readonly Guard[] = [
   {
     name: 'a generation of its own after other settings',
     file: lifecycle,
-    guard: "const isOfOthers = row.status === 'failed' && (row.source === undefined || !sameSettings);",
-    without: "const isOfOthers = row.status === 'failed' && row.source === undefined;",
+    guard:
+      "const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);",
+    without: "const needsNewGeneration = row.status === 'failed' && row.source === undefined;",
     tests: ['provenance/sequences'],
   },
   {
@@ -502,8 +503,8 @@ export const guards: readonly Guard[] = [
   {
     name: 'recognizing an event that was answered',
     file: lifecycle,
-    guard: '(isAnswered(row, requestedBy) || isAnyContent(row, requestedBy))',
-    without: 'isAnyContent(row, requestedBy)',
+    guard: '(isAnswered(row, requestedBy) || acceptsAnySettings(row, requestedBy))',
+    without: 'acceptsAnySettings(row, requestedBy)',
     tests: ['provenance/provenance'],
   },
   {

@@ -101,7 +101,7 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the tombstone of a tenant before an event is answered',
     file: claim,
-    guard: '(await ignoredWithTenant(row, by)) ?? replay(row, by)',
+    guard: '(await outdatedByTenantRemoval(row, by)) ?? replay(row, by)',
     without: 'replay(row, by)',
     tests: ['over-two-requests'],
   },
@@ -179,7 +179,7 @@ export const removalGuards: readonly Guard[] = [
     file: claim,
     guard: `    const { requestedBy } = by.settings;
     const claimed = retryOf
-      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? inProgress(retryOf))
       : await claimRow(by, deadlineAt);
     if ('outcome' in claimed) return claimed;
     const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
@@ -188,7 +188,7 @@ export const removalGuards: readonly Guard[] = [
     const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
     const isRemoved = requested && (await isTenantRemovedSince(store, by.settings.tenantId, requested));
     const claimed = retryOf
-      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? waitFor(retryOf))
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? inProgress(retryOf))
       : await claimRow(by, deadlineAt);
     if ('outcome' in claimed || !isRemoved) return claimed;`,
     tests: ['explorer.test'],
@@ -217,7 +217,7 @@ export const removalGuards: readonly Guard[] = [
   {
     name: 'the result of a removal that was carried out',
     file: remove,
-    guard: 'const isDone = removal.isOfTenant || (await isAnswered(row, removal.by, claimId));',
+    guard: 'const isDone = removal.isOfTenant || (await recordAnswer(row, removal.by, claimId));',
     without: 'const isDone = true;',
     tests: ['explorer.test'],
   },
@@ -236,9 +236,10 @@ export const removalGuards: readonly Guard[] = [
     tests: ['explorer.test'],
   },
   {
-    name: 'acknowledging only a refusal that is recorded',
+    name: 'acknowledging only a refusal that is recordFailure',
     file: claim,
-    guard: 'return isRecorded || !mustBe || error.retryable ? error : refusals.notRecorded(row, error);',
+    guard:
+      'return isRecorded || !mustBeRecorded || error.retryable ? error : refusals.notRecorded(row, error);',
     without: 'return error;',
     tests: ['explorer.test'],
   },
