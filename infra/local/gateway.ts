@@ -26,6 +26,12 @@ type GatewayResponse = {
   body: string | Buffer;
 };
 
+/** Called with each request that has a route; the returned function is called with the status of its response. */
+export type OnApiRequest = (request: {
+  routeKey: string;
+  pathParameters: Readonly<Record<string, string>>;
+}) => (status: number) => void;
+
 /**
  * An API Gateway HTTP API with IAM authorization, where every caller is the user `local`. Undocumented behavior follows
  * observations of AWS: the path in the event is decoded, and only few content types count as text.
@@ -37,6 +43,7 @@ export async function startGateway<Name extends string>({
   port = 0,
   timeoutMs = gatewayTimeoutMs,
   onLog = () => {},
+  onRequest = () => () => {},
 }: {
   /** By function, for example `GET /tenants/{tenantId}/instances`. */
   routes: ReadonlyMap<Name, string>;
@@ -45,6 +52,7 @@ export async function startGateway<Name extends string>({
   timeoutMs?: number;
   /** Called with the reason for a response of the gateway's own, as in its access log. */
   onLog?: (name: Name, line: string) => void;
+  onRequest?: OnApiRequest;
 }) {
   async function responseTo(request: IncomingMessage): Promise<GatewayResponse> {
     const body = await readBody(request);
@@ -54,11 +62,14 @@ export async function startGateway<Name extends string>({
       const pathParameters = matchRoute(routeKey, request.method ?? '', path);
       if (!pathParameters) continue;
       const event = eventFor({ request, routeKey, path, query, pathParameters, body });
-      return await withinTime(
+      const onResponse = onRequest({ routeKey, pathParameters });
+      const answer = await withinTime(
         () => invoke(name, event),
         timeoutMs,
         (reason) => onLog(name, `${routeKey} got no response from ${name}: ${reason}`),
       );
+      onResponse(answer.status);
+      return answer;
     }
     return message(404, 'Not Found');
   }

@@ -1,3 +1,4 @@
+import type { DynamoDBRecord } from 'aws-lambda';
 import { randomUUID } from 'node:crypto';
 import { queueMaxReceiveCount } from '../../functions/model/timing.ts';
 import { triggers } from '../../functions/triggers.ts';
@@ -8,14 +9,14 @@ import { timeoutMsOf } from '../constructs/function-timeout.ts';
 import type { Resources } from '../environment.ts';
 import { startAwsEndpoint } from './aws/aws-endpoint.ts';
 import { accountId, region } from './aws/aws-protocol.ts';
-import { startCloudElements } from './cloud-elements/simulator.ts';
+import { startCloudElements, type OnCloudElementsRequest } from './cloud-elements/simulator.ts';
 import { createExecutionEnvironments } from './aws/execution-environments.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
 import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
 import { type SbtSources, withSbtSource } from '../sbt-sources.ts';
 import { createFaults } from './faults.ts';
-import { startGateway } from './gateway.ts';
+import { startGateway, type OnApiRequest } from './gateway.ts';
 import { createKms } from './aws/kms.ts';
 import { isMetricsLine } from './metrics-line.ts';
 import { createPermissions } from './aws/permissions.ts';
@@ -46,12 +47,13 @@ const purposes = {
   aws: 'the AWS endpoint',
   dynamodb: 'DynamoDB',
   cloudElements: 'the Cloud Elements simulator',
+  page: 'the page',
 };
 
-type Ports = Partial<Record<keyof typeof purposes, number>>;
+export type Ports = Partial<Record<keyof typeof purposes, number>>;
 
 export type LocalStackOptions = {
-  /** 0, the default, takes any free port. */
+  /** 0, the default, takes any free port. The page has one only where it is started with the stack. */
   ports?: Ports;
   queue?: { visibilityTimeoutMs?: number; maxReceiveCount?: number };
   stream?: { retries?: number; retryDelayMs?: number };
@@ -66,6 +68,17 @@ export type LocalStackOptions = {
   sbtSources?: SbtSources | undefined;
   /** Every line that a function logs. */
   onLog?: (functionName: FunctionName, line: string) => void;
+  watcher?: Watcher;
+};
+
+/** Follows what happens in the stack. Requests and records hold secrets. */
+export type Watcher = {
+  /** Each write to the table, as its stream has it. */
+  onWrite: (record: DynamoDBRecord) => void;
+  /** Each event on the service's bus. */
+  onEvent: (event: EventEnvelope) => void;
+  onApiRequest: OnApiRequest;
+  onCloudElementsRequest: OnCloudElementsRequest;
 };
 
 export type LocalStack = Awaited<ReturnType<typeof startLocalStack>>;
@@ -78,6 +91,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     bundle = bundleFunction,
     sbtSources = {},
     onLog,
+    watcher,
   } = options;
   const stops: (() => void | Promise<void>)[] = [];
   async function stop(): Promise<void> {
@@ -86,7 +100,11 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
 
   try {
     const simulator = await onPort(ports, 'cloudElements', (port) =>
-      startCloudElements({ port, ...simulatorSecrets }),
+      startCloudElements({
+        port,
+        ...simulatorSecrets,
+        ...(watcher && { onRequest: watcher.onCloudElementsRequest }),
+      }),
     );
     stops.push(() => simulator.stop());
 
@@ -113,6 +131,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
         guard,
         onChange: (record) => {
           for (const stream of streams.values()) stream.push(record);
+          watcher?.onWrite(record);
         },
       }),
     );
@@ -135,6 +154,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       name: busName,
       onEvent: (event) => {
         events.push(event);
+        watcher?.onEvent(event);
         for (const [name, { queue }] of rows) {
           for (const pattern of queue?.events ?? []) {
             if (matchesPattern(withSbtSource(pattern, sbtSources), event))
@@ -248,7 +268,13 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     }
 
     const gateway = await onPort(ports, 'api', (port) =>
-      startGateway({ port, routes, invoke: environments.invoke, onLog: log }),
+      startGateway({
+        port,
+        routes,
+        invoke: environments.invoke,
+        onLog: log,
+        ...(watcher && { onRequest: watcher.onApiRequest }),
+      }),
     );
     stops.push(gateway.stop);
 
@@ -324,7 +350,8 @@ const rows = Object.keys(triggers)
   .filter(isFunctionName)
   .map((name): [FunctionName, Trigger] => [name, triggers[name]]);
 
-async function onPort<Started>(
+/** @throws Error which names the port and its purpose if another program has it */
+export async function onPort<Started>(
   ports: Ports,
   name: keyof typeof purposes,
   start: (port: number) => Promise<Started>,

@@ -25,10 +25,20 @@ export type CloudElementsOptions = PlatformSecrets & {
   readonly otherUserSecret?: string;
   readonly now?: () => number;
   readonly faultFor?: FaultFor;
+  readonly onRequest?: OnCloudElementsRequest;
 };
 
 /** Called for every request to a known operation without a pending `fail`. */
 export type FaultFor = (request: ReceivedRequest) => InjectedFault | undefined;
+
+/**
+ * Called with each request, and the fault injected into it. The returned function is called with the status of the
+ * response, or with undefined if the connection ended before the response was complete.
+ */
+export type OnCloudElementsRequest = (
+  request: ReceivedRequest,
+  injectedFault: InjectedFault | undefined,
+) => (status: number | undefined) => void;
 
 /** Settings that a test may change at any time. */
 type Settings = Listing & {
@@ -66,6 +76,7 @@ export async function startCloudElements({
   otherUserSecret,
   now = Date.now,
   faultFor = () => undefined,
+  onRequest = () => () => {},
 }: CloudElementsOptions): Promise<CloudElements> {
   const instances: Instance[] = [];
   const requests: ReceivedRequest[] = [];
@@ -148,6 +159,8 @@ export async function startCloudElements({
     const received = { ...describeRequest(request, await text(request)), at, connection };
     requests.push(received);
     const injectedFault = takeFault(received);
+    const onResponse = onRequest(received, injectedFault);
+    response.once('close', () => onResponse(response.writableFinished ? response.statusCode : undefined));
     const { latencyMs } = settings;
     if (injectedFault) {
       return misbehave({
