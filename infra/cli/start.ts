@@ -2,19 +2,19 @@ import * as z from 'zod/mini';
 import { commandLine, parseOptions } from './command.ts';
 import { sbtSourcesSchema } from '../sbt-sources.ts';
 import { printLogLine } from './log-line.ts';
-import { startLocalStack } from '../local/stack.ts';
+import { startLocalStackWithPage } from '../local/page/page.ts';
 import { accent, bold, dim, print } from './terminal.ts';
 
 const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
 
   npm start
-  PORT=9000 npm start   with other ports: four in a row from 9000 (default 8080)
+  PORT=9000 npm start   with other ports: five in a row from 9000 (default 8080)
   SBT_SOURCES=controlPlane=com.example.control,applicationPlane=com.example.application npm start
                         with event sources of the SaaS Builder Toolkit as its user has set them`;
 
 commandLine(help, (args) => parseOptions({ args }), { changesThings: true });
 
-const portSchema = z.coerce.number().check(z.int(), z.gte(1_024), z.lte(65_532));
+const portSchema = z.coerce.number().check(z.int(), z.gte(1_024), z.lte(65_531));
 const sbtSources = z.optional(sbtSourcesSchema).safeParse(process.env['SBT_SOURCES']);
 if (sbtSources.error) {
   process.stderr.write(`SBT_SOURCES: ${sbtSources.error.issues[0]?.message}\n`);
@@ -26,12 +26,14 @@ const stack = await start(process.env['PORT'] ?? 8080).catch((error: unknown) =>
   process.exit(1);
 });
 
-const { apiUrl, awsUrl, dynamodbUrl, cloudElementsUrl } = stack;
+const { apiUrl, awsUrl, dynamodbUrl, cloudElementsUrl, pageUrl } = stack;
 const tenantSecret = stack.tenantSecretName('globex', 'taxify');
 
 print(`
 ${bold('element-onboarding')} runs on this machine. It is not reachable from outside and keeps no data; Ctrl-C ends it.
 
+  Page             ${accent(pageUrl)}   ${dim('tenants, requests and events as they come, and faults to switch on')}
+  API reference    ${accent(`${pageUrl}/api`)}
   HTTP API         ${accent(apiUrl)}
   AWS services     ${accent(awsUrl)}   ${dim('Secrets Manager, KMS, EventBridge')}
   DynamoDB         ${accent(dynamodbUrl)}   ${dim(`table ${stack.tableName}`)}
@@ -64,11 +66,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 async function start(firstPort: unknown) {
   const port = portSchema.safeParse(firstPort).data;
   if (port === undefined)
-    throw new Error('Expected PORT to be a number from 1024 to 65532, the first of four ports.');
-  return startLocalStack({
+    throw new Error('Expected PORT to be a number from 1024 to 65531, the first of five ports.');
+  return startLocalStackWithPage({
     keepSchedules: true,
     sbtSources: sbtSources.data,
-    ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 },
+    ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3, page: port + 4 },
     onLog: (_functionName, line) => printLogLine(line),
   });
 }

@@ -94,7 +94,7 @@ function whereOf(
   ];
   if (ways.length > 1)
     throw new UsageError(`${ways.join(' and ')} name different targets: give one of them.`);
-  if (local) return { localPort: positive('PORT', environment['PORT'], 65_532) ?? 8_080 };
+  if (local) return { localPort: positive('PORT', environment['PORT'], 65_531) ?? 8_080 };
   if (stage !== undefined) return { stage };
   if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table };
   if (bus !== undefined || table !== undefined)

@@ -90,6 +90,6 @@ function whereOf(
 
 function portOf(text = '8080'): number {
   const port = Number(text);
-  if (/^\d+$/.test(text) && port > 0 && port <= 65_532) return port;
-  throw new UsageError(`Expected PORT to be an integer from 1 to 65532, got "${text}".`);
+  if (/^\d+$/.test(text) && port > 0 && port <= 65_531) return port;
+  throw new UsageError(`Expected PORT to be an integer from 1 to 65531, got "${text}".`);
 }

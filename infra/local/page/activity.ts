@@ -115,7 +115,7 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
     },
 
     onEvent(event) {
-      add({ source: 'Event', what: event['detail-type'], ...outcomeOfEvent(event) });
+      add(entryOfEvent(event));
     },
 
     onApiRequest({ routeKey, pathParameters }) {
@@ -195,7 +195,7 @@ function outcomeOfCall(
     const tone = toneOfStatus(status);
     return { outcome: `${status}${tone === 'bad' ? (effect ?? '') : ''}`, tone };
   }
-  const ending = fault?.outcome.kind === 'reset' ? 'connection cut' : 'no response in time';
+  const ending = fault?.outcome.kind === 'reset' ? 'connection cut' : 'no response';
   return { outcome: `${fault ? ending : 'caller gone'}${effect ?? ''}`, tone: 'bad' };
 }
 
@@ -205,10 +205,15 @@ const eventDetailSchema = z.object({
 });
 
 /** The rest of the detail is the sender's, who may have put a credential into it. */
-function outcomeOfEvent({ source, detail, ...event }: EventEnvelope): Omit<NewEntry, 'source' | 'what'> {
+function entryOfEvent({ source, detail, 'detail-type': type }: EventEnvelope): NewEntry {
   const { tenantId, element } = eventDetailSchema.safeParse(detail).data ?? {};
-  const tone = /Failed|Failure|Unhealthy/.test(event['detail-type']) ? 'bad' : 'plain';
-  return { tenantId, outcome: `${element ? `${element.key}, ` : ''}from ${source}`, tone };
+  return {
+    source: 'Event',
+    what: element ? `${type} ${element.key}` : type,
+    tenantId,
+    outcome: `from ${source}`,
+    tone: /Fail|Unhealthy/.test(type) ? 'bad' : 'plain',
+  };
 }
 
 const logLineSchema = z.object({

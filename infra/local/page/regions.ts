@@ -45,7 +45,9 @@ export function regionsOf(state: State): Regions {
           </tr>`,
     switches: switchForm(state),
     result: state.result
-      ? html`<p class="${state.result.tone}"><code>${state.result.asked}</code> ${state.result.said}</p>`
+      ? html`<p class="${state.result.tone}">
+          <code>${state.result.asked}</code> <span>${state.result.said}</span>
+        </p>`
       : html``,
   };
 }
@@ -145,7 +147,7 @@ function entryRow({ id, at, source, what, tenantId, outcome, tone, durationMs }:
   return html`<tr data-key="${id}" class="${tone} ${source.replace(' ', '-').toLowerCase()}">
     <td class="when"><time datetime="${new Date(at).toISOString()}">${clock(at)}</time></td>
     <td class="source">${source}</td>
-    <td class="what">${what}</td>
+    <td class="what">${what.split(/(?<=\/)/).map((part) => html`${part}<wbr />`)}</td>
     <td class="who">${tenantId}</td>
     <td class="outcome">${outcome ?? html`<span class="waiting">waiting</span>`}</td>
     <td class="took">

@@ -16,7 +16,7 @@ import { createSwitches } from './switches.ts';
 const maxFormBytes = 16 * 1024;
 
 /** Without a script, a form's answer is the page after this time at the latest; the action goes on. */
-const longestWaitMs = 800;
+const longestWaitMs = 1_500;
 
 /** Changes within this time are sent together. */
 const gatherMs = 40;

@@ -89,7 +89,7 @@ function updateKeyed(region, content) {
       continue;
     }
     sources.set(child, source);
-    child.classList.add(known ? 'changed' : 'added');
+    highlight(child);
     if (!known) region.insertBefore(child, place);
     else {
       if (known === place) place = place.nextElementSibling;
@@ -98,6 +98,12 @@ function updateKeyed(region, content) {
     }
   }
   for (const gone of before.values()) gone.remove();
+}
+
+/** The class is taken off again: an animation restarts whenever its element is displayed anew. @param {Element} element */
+function highlight(element) {
+  element.classList.add('changed');
+  setTimeout(() => element.classList.remove('changed'), 1_500);
 }
 
 /** Counts the seconds until a time, or since one. */
