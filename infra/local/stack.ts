@@ -71,7 +71,7 @@ export type LocalStackOptions = {
   watcher?: Watcher;
 };
 
-/** Follows what happens in the stack. Requests and records hold secrets. */
+/** Called with the stack's activity as it happens. Requests and records hold secrets. */
 export type Watcher = {
   /** Each write to the table, as its stream has it. */
   onWrite: (record: DynamoDBRecord) => void;

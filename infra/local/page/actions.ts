@@ -5,10 +5,10 @@ import type { LocalStack } from '../stack.ts';
 import type { Activity, Row, Tone } from './activity.ts';
 import { isSwitch, type Switches } from './switches.ts';
 
-/** What the forms of the page do. */
+/** The actions behind the page's forms. */
 
 /** The result of the latest action. */
-export type Result = { readonly asked: string; readonly said: string; readonly tone: Tone };
+export type Result = { readonly request: string; readonly outcome: string; readonly tone: Tone };
 
 const text = z.optional(z.string());
 const keyShape = { tenantId: z.string(), elementKey: z.string() };
@@ -16,8 +16,8 @@ const provisionSchema = z.object({ ...keyShape, name: text, tags: text, by: text
 const keySchema = z.object(keyShape);
 const switchSchema = z.object({ switch: z.string().check(z.refine(isSwitch)) });
 
-/** The used part of an answer of the API, an instance or a problem. */
-const answerSchema = z.object({
+/** The used part of the API's responses: an instance, or problem details. */
+const responseSchema = z.object({
   status: z.optional(z.union([z.string(), z.number()])),
   id: z.optional(z.number()),
   title: text,
@@ -42,34 +42,35 @@ export function createActions({
   /** Only the latest action shows its result. */
   let latest = 0;
 
-  async function showing(asked: string, act: () => Promise<Omit<Result, 'asked'>>): Promise<void> {
+  async function showing(request: string, act: () => Promise<Omit<Result, 'request'>>): Promise<void> {
     const own = ++latest;
-    result = { asked, said: '…', tone: 'busy' };
+    result = { request, outcome: '…', tone: 'busy' };
     activity.changed();
-    const said = await act().catch((): Omit<Result, 'asked'> => ({
-      said: 'There was no response.',
+    const ended = await act().catch((): Omit<Result, 'request'> => ({
+      outcome: 'There was no response.',
       tone: 'bad',
     }));
     if (own !== latest) return;
-    result = { asked, ...said };
+    result = { request, ...ended };
     activity.changed();
   }
 
-  function call(method: string, path: string, body?: object): Promise<void> {
-    return showing(`${method} ${path}`, async () => {
+  function call(method: 'POST' | 'DELETE', target: Target, body?: object): Promise<void> {
+    const path = pathOf(target);
+    return showing(`${method} ${shownPath(path, target)}`, async () => {
       const response = await fetch(`${stack.apiUrl}${path}`, {
         method,
         ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       });
       const tone = response.status === 202 ? 'doubt' : response.ok ? 'good' : 'bad';
-      return { said: `${response.status}: ${wordsOf(await response.text())}`, tone };
+      return { outcome: `${response.status}: ${wordsOf(await response.text())}`, tone };
     });
   }
 
   function provisionByEvent(tenantId: string, elementKey: string, settings: object): Promise<void> {
-    return showing(`TenantOnboarded ${tenantId}`, async () => {
-      const problem = tenantIdSchema.safeParse(tenantId).error?.issues[0]?.message;
-      if (problem) return { said: `A tenant's id has ${problem}.`, tone: 'bad' };
+    const problem = tenantIdSchema.safeParse(tenantId).error?.issues[0]?.message;
+    return showing(`TenantOnboarded ${problem ? '…' : tenantId}`, async () => {
+      if (problem) return { outcome: `A tenant's id has ${problem}.`, tone: 'bad' };
       stack.putSecret(stack.tenantSecretName(tenantId, elementKey), madeUpCredentials(elementKey));
       const Detail = JSON.stringify({ tenantId, element: { key: elementKey }, ...settings });
       const entry = { EventBusName: stack.busName, Source: 'page', DetailType: 'TenantOnboarded', Detail };
@@ -78,8 +79,8 @@ export function createActions({
         headers: { 'x-amz-target': 'AWSEvents.PutEvents' },
         body: JSON.stringify({ Entries: [entry] }),
       });
-      if (!response.ok) return { said: `${response.status}`, tone: 'bad' };
-      return { said: 'The event is on the bus. Its queue repeats it until it is done.', tone: 'good' };
+      if (!response.ok) return { outcome: `${response.status}`, tone: 'bad' };
+      return { outcome: 'The event is on the bus. Its queue repeats it until it is done.', tone: 'good' };
     });
   }
 
@@ -92,23 +93,23 @@ export function createActions({
       const settings = { ...(parsed.name && { name: parsed.name }), ...(tags.length > 0 && { tags }) };
       return by === 'event'
         ? provisionByEvent(tenantId, elementKey, settings)
-        : call('POST', pathOf(tenantId), bodyOf(elementKey, settings));
+        : call('POST', { tenantId }, bodyOf(elementKey, settings));
     },
-    '/ask-again': (form) => {
+    '/repeat': (form) => {
       const key = keySchema.safeParse(form).data;
       const row = activity
         .rows()
         .find((stored) => stored.tenantId === key?.tenantId && stored.elementKey === key.elementKey)?.row;
-      return row && call('POST', pathOf(row.tenantId), sameRequestAs(row));
+      return row && call('POST', { tenantId: row.tenantId }, sameRequestAs(row));
     },
     '/remove': (form) => {
       const key = keySchema.safeParse(form).data;
-      return key && call('DELETE', `${pathOf(key.tenantId)}/${encodeURIComponent(key.elementKey)}`);
+      return key && call('DELETE', key);
     },
     '/reconcile': () =>
       showing('reconcile-instances', async () => {
         await stack.runSchedule('reconcile-instances');
-        return { said: 'The reconciler has worked all rows that are due.', tone: 'good' };
+        return { outcome: 'The reconciler has worked all rows that are due.', tone: 'good' };
       }),
     '/switch': async (form) => {
       const name = switchSchema.safeParse(form).data?.switch;
@@ -123,7 +124,16 @@ export function createActions({
   };
 }
 
-const pathOf = (tenantId: string): string => `/tenants/${encodeURIComponent(tenantId)}/instances`;
+type Target = { tenantId: string; elementKey?: string };
+
+function pathOf({ tenantId, elementKey }: Target): string {
+  const path = `/tenants/${encodeURIComponent(tenantId)}/instances`;
+  return elementKey === undefined ? path : `${path}/${encodeURIComponent(elementKey)}`;
+}
+
+/** A text that is no id may be anything, a credential pasted into the wrong field among it. */
+const shownPath = (path: string, { tenantId }: Target): string =>
+  tenantIdSchema.safeParse(tenantId).success ? path : path.replace(encodeURIComponent(tenantId), '…');
 
 const bodyOf = (elementKey: string, settings: object) => ({
   element: { key: elementKey },
@@ -152,9 +162,9 @@ const madeUpValue = ({ type }: ElementEntry): string =>
 /** The API's own words, which hold no credential. */
 function wordsOf(body: string): string {
   if (body === '') return 'done';
-  const answer = answerSchema.safeParse(JSON.parse(body)).data;
-  if (!answer) return 'no JSON of the service';
-  const { status, id, title, detail, lastError, errors = [] } = answer;
+  const parsed = responseSchema.safeParse(JSON.parse(body)).data;
+  if (!parsed) return 'not a response of the service';
+  const { status, id, title, detail, lastError, errors = [] } = parsed;
   const problems = errors.map((error) => `${error.pointer ?? error.parameter ?? ''} ${error.detail}`.trim());
   return [
     ...(typeof status === 'string' ? [status] : []),

@@ -10,13 +10,14 @@ import {
   tenantIdSchema,
   wholeTenant,
 } from '../../../functions/model/instance.ts';
+import { fromStored } from '../../../functions/model/table.ts';
 import type { EventEnvelope } from '../aws/event-bus.ts';
 import type { Fault, ReceivedRequest } from '../cloud-elements/simulator.ts';
 import type { Watcher } from '../stack.ts';
 
 /**
- * What the page knows of the stack: the rows of the table, and the latest requests, events and log lines. It keeps ids
- * and outcomes only: no body, no header, no query, no configuration and no token.
+ * The page's view of the stack: the rows of the table, and the latest requests, events and log lines. It keeps ids and
+ * outcomes only: no body, no header, no query, no configuration and no token.
  */
 
 /** How an entry or a comparison is colored. */
@@ -47,7 +48,7 @@ const rowSchema = z.pick(instanceRowSchema, {
   lastError: true,
   provisionId: true,
   leaseExpiresAt: true,
-  contested: true,
+  inDoubt: true,
   source: true,
 });
 export type Row = z.infer<typeof rowSchema>;
@@ -133,7 +134,7 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
       const what = operation.replace('{id}', parameters.id).replace('{keyOrId}', parameters.keyOrId);
       const end = begin({ source: 'Cloud Elements', what, tenantId: tenantOf(request, ofInstance) });
       return (status) => {
-        // Cloud Elements answers a list that is empty with 404.
+        // Cloud Elements responds to an empty list with 404.
         if (operation === 'GET /instances' && status === 404)
           end({ outcome: '404: none found', tone: 'plain' });
         else end(outcomeOfCall(status, operation === 'POST /instances' ? fault : undefined));
@@ -178,7 +179,7 @@ function storedIn({ dynamodb: { Keys, NewImage } = {} }: DynamoDBRecord): Stored
 
 function unmarshalled(image: unknown): unknown {
   const item = imageSchema.safeParse(image).data;
-  return item && unmarshall(item, { wrapNumbers: exactNumber });
+  return item && fromStored(unmarshall(item, { wrapNumbers: exactNumber }));
 }
 
 function toneOfStatus(status: number): Tone {
@@ -190,7 +191,8 @@ function outcomeOfCall(
   status: number | undefined,
   fault: Pick<Fault, 'effect' | 'outcome'> | undefined,
 ): Pick<Entry, 'outcome' | 'tone'> {
-  const effect = fault && (fault.effect === 'applied' ? ': the instance was made' : ': nothing was made');
+  const effect =
+    fault && (fault.effect === 'applied' ? ': the instance was created' : ': nothing was created');
   if (status !== undefined) {
     const tone = toneOfStatus(status);
     return { outcome: `${status}${tone === 'bad' ? (effect ?? '') : ''}`, tone };

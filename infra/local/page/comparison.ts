@@ -15,10 +15,10 @@ const verdicts = {
   lost: { tone: 'bad', label: 'Lost', why: 'Recorded as active, but Cloud Elements does not have it.' },
   orphan: { tone: 'bad', label: 'Orphan', why: 'Live at Cloud Elements, but no row records it.' },
   unreadable: { tone: 'bad', label: 'Unreadable', why: 'The row cannot be read.' },
-  made: {
+  unrecorded: {
     tone: 'doubt',
     label: 'In doubt',
-    why: 'Made, but the response is missing. The next look-up finds and adopts it.',
+    why: 'Created, but the response is missing. The next look-up finds and adopts it.',
   },
   unknown: {
     tone: 'doubt',
@@ -27,7 +27,7 @@ const verdicts = {
   },
   working: { tone: 'busy', label: 'In progress', why: 'A request is being worked on.' },
   removing: { tone: 'busy', label: 'Being removed', why: 'Deletion completes in the background.' },
-  failed: { tone: 'plain', label: 'Failed', why: 'Nothing was made.' },
+  failed: { tone: 'plain', label: 'Failed', why: 'Nothing was created.' },
   removed: { tone: 'plain', label: 'Removed', why: 'The tombstone keeps late events out.' },
 } as const satisfies Record<string, { tone: Tone; label: string; why: string }>;
 
@@ -42,7 +42,7 @@ export type Compared = {
 export type Comparison = {
   /** Bad ones first, then those in doubt, then the newest. */
   readonly pairs: readonly Compared[];
-  /** Instances that no tenant's tag is on: the service did not make them. */
+  /** Instances that no tenant's tag is on: the service did not create them. */
   readonly others: number;
   readonly counts: Record<'tenants' | 'instances' | 'doubled' | 'lost' | 'doubt', number>;
 };
@@ -106,8 +106,8 @@ function verdictOn(stored: Stored | undefined, live: readonly Live[]): Verdict {
   }
 }
 
-function verdictOnOpen({ status, contested }: Row, instance: Live | undefined): Verdict {
-  if (instance) return 'made';
+function verdictOnOpen({ status, inDoubt }: Row, instance: Live | undefined): Verdict {
+  if (instance) return 'unrecorded';
   if (status === 'failed') return 'failed';
-  return contested ? 'unknown' : 'working';
+  return inDoubt ? 'unknown' : 'working';
 }

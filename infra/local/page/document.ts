@@ -52,7 +52,7 @@ export function pageOf(regions: Regions, addresses: Readonly<Record<string, stri
     styles: ['/frame.css', '/page.css'],
     scripts: html`<script type="module" src="/page.js"></script>`,
     status: html`<p id="connection" role="status">
-      <noscript><a href="/">Reload</a> to see what has happened since.</noscript>
+      <noscript><a href="/">Reload</a> to see the latest state.</noscript>
     </p>`,
     content: html`<main>
         <dl id="summary" class="tiles" aria-label="Summary">${regions.summary}</dl>

@@ -3,7 +3,7 @@ import { onPort, startLocalStack, type LocalStack, type LocalStackOptions } from
 import { createActivity } from './activity.ts';
 import { startPage } from './server.ts';
 
-/** Starts the local stack with a page that shows what happens in it. */
+/** Starts the local stack with a page that shows its state and activity. */
 export async function startLocalStackWithPage(options: Omit<LocalStackOptions, 'watcher'> = {}) {
   const activity = createActivity();
   let started: LocalStack | undefined;

@@ -26,7 +26,9 @@ export function regionsOf(state: State): Regions {
   const hidden = pairs.length - shownPairs;
   const notes = [
     ...(hidden > 0 ? [`${hidden} more are not shown.`] : []),
-    ...(others > 0 ? [`Cloud Elements has ${count(others, 'instance')} that the service did not make.`] : []),
+    ...(others > 0
+      ? [`Cloud Elements has ${count(others, 'instance')} that the service did not create.`]
+      : []),
   ];
   return {
     summary: summary(state.comparison),
@@ -46,7 +48,7 @@ export function regionsOf(state: State): Regions {
     switches: switchForm(state),
     result: state.result
       ? html`<p class="${state.result.tone}">
-          <code>${state.result.asked}</code> <span>${state.result.said}</span>
+          <code>${state.result.request}</code> <span>${state.result.outcome}</span>
         </p>`
       : html``,
   };
@@ -87,7 +89,7 @@ function pairRow(
       ${
         stored?.row && !isGone(stored.row)
           ? [
-              pairAction({ action: '/ask-again', label: 'Ask again', tenantId, elementKey }),
+              pairAction({ action: '/repeat', label: 'Repeat', tenantId, elementKey }),
               pairAction({ action: '/remove', label: 'Remove', tenantId, elementKey }),
             ]
           : ''

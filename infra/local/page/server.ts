@@ -15,7 +15,7 @@ import { createSwitches } from './switches.ts';
 
 const maxFormBytes = 16 * 1024;
 
-/** Without a script, a form's answer is the page after this time at the latest; the action goes on. */
+/** Without a script, a form's response comes after this time at the latest; the action goes on. */
 const longestWaitMs = 1_500;
 
 /** Changes within this time are sent together. */
@@ -130,13 +130,13 @@ export async function startPage({
   const server = createServer(
     withoutForeigners((request, response) => {
       const { pathname: path } = new URL(request.url ?? '/', 'http://page');
-      const answered =
+      const handled =
         request.method === 'POST'
           ? act(path, request, response)
           : request.method === 'GET' || request.method === 'HEAD'
             ? read(path, response)
             : Promise.resolve(sendText(response, 405, 'GET or POST.'));
-      answered.catch(() => response.destroy());
+      handled.catch(() => response.destroy());
     }),
   );
   const url = await listenOnLoopback(server, port);

@@ -8,33 +8,33 @@ import type { Activity } from './activity.ts';
 const made = { effect: 'applied' } as const;
 
 export const switches = {
-  'lose-answer': {
-    label: 'Lose its answer',
-    help: 'The instance is made, then the connection is cut.',
-    armed: 'The next create loses its answer.',
+  'lose-response': {
+    label: 'Lose its response',
+    help: 'The instance is created, then the connection is cut.',
+    armed: 'The next create loses its response.',
     fault: { ...made, outcome: { kind: 'reset' } },
   },
   'time-out': {
     label: 'Let it time out',
-    help: `The instance is made, and no answer ever comes. The function gives up after ${createTimeoutMs / 1_000} s.`,
-    armed: 'The next create gets no answer.',
+    help: `The instance is created, and no response ever comes. The function gives up after ${createTimeoutMs / 1_000} s.`,
+    armed: 'The next create gets no response.',
     fault: { ...made, outcome: { kind: 'stall' } },
   },
   'bad-gateway': {
-    label: 'Answer with 502',
-    help: 'The instance is made, but a proxy answers 502.',
-    armed: 'The next create is answered with 502.',
+    label: 'Respond with 502',
+    help: 'The instance is created, but a proxy responds with 502.',
+    armed: 'The next create gets a 502.',
     fault: { ...made, outcome: { kind: 'status', status: 502, body: '<html>502 Bad Gateway</html>' } },
   },
-  'bad-gateway-nothing-made': {
-    label: 'Answer with 502, make nothing',
-    help: 'The same answer, but there is no instance: it takes two minutes to be sure.',
-    armed: 'The next create is answered with 502, and makes nothing.',
+  'bad-gateway-nothing-created': {
+    label: 'Respond with 502, create nothing',
+    help: 'The same response, but there is no instance: it takes two minutes to be sure.',
+    armed: 'The next create gets a 502, and creates nothing.',
     fault: { effect: 'none', outcome: { kind: 'status', status: 502, body: '<html>502 Bad Gateway</html>' } },
   },
   'kill-function': {
     label: 'Kill the function',
-    help: 'The instance is made, and the process of the function is killed before it reads the answer.',
+    help: 'The instance is created, and the process of the function is killed before it reads the response.',
     armed: 'The function that sends the next create is killed.',
     fault: { ...made, outcome: { kind: 'reset' } },
   },

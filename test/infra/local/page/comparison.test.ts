@@ -17,7 +17,7 @@ function stored(row: Partial<Row> = {}): Stored {
     createdAt: 1,
     provisionId: 'p',
     leaseExpiresAt: 0,
-    contested: false,
+    inDoubt: false,
     ...row,
   };
   return { tenantId: complete.tenantId, elementKey: complete.elementKey, row: complete };
@@ -53,10 +53,15 @@ test.each<[string, Stored[], Instance[], string]>([
   ['two instances without a row', [], [live(1), live(2)], 'doubled'],
   ['an instance without a row', [], [live(1)], 'orphan'],
   ['a claim before its create', [stored(open)], [], 'working'],
-  ['a create whose outcome is unknown', [stored({ ...open, contested: true })], [], 'unknown'],
-  ['an instance that is not recorded yet', [stored(open)], [live(1)], 'made'],
+  ['a create whose outcome is unknown', [stored({ ...open, inDoubt: true })], [], 'unknown'],
+  ['an instance that is not recorded yet', [stored(open)], [live(1)], 'unrecorded'],
   ['a failed row', [stored({ status: 'failed', instanceId: undefined })], [], 'failed'],
-  ['a failed row with an instance', [stored({ status: 'failed', instanceId: undefined })], [live(1)], 'made'],
+  [
+    'a failed row with an instance',
+    [stored({ status: 'failed', instanceId: undefined })],
+    [live(1)],
+    'unrecorded',
+  ],
   ['a deletion under way', [stored({ status: 'deleting' })], [live(1)], 'removing'],
   ['a tombstone', [stored({ status: 'removed' })], [], 'removed'],
   ['a tombstone with an instance', [stored({ status: 'removed' })], [live(1)], 'orphan'],
@@ -69,7 +74,7 @@ test('counts tenants, instances, and what is wrong; instances of other programs 
   const rows = [
     stored(),
     stored({ tenantId: 'globex', instanceId: 9 }),
-    stored({ tenantId: 'initech', ...open, contested: true }),
+    stored({ tenantId: 'initech', ...open, inDoubt: true }),
     stored({ tenantId: 'gone', status: 'removed' }),
   ];
   const comparison = compare(rows, [live(1), live(2), live(3, 'by hand'), live(4, 'tenant:nobody')]);

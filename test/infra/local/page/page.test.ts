@@ -46,7 +46,7 @@ async function rowOf(tenantId: string, elementKey = 'taxify'): Promise<string> {
   return textOf(rows.join(''));
 }
 
-/** The texts of what has happened to the tenant, the latest first. */
+/** The texts of the entries about the tenant, the latest first. */
 async function activityOf(tenantId: string): Promise<string[]> {
   const [, activity = ''] = (await page()).split('id="activity"');
   return activity
@@ -90,7 +90,7 @@ const flip = (name: string) => submit('/switch', { switch: name });
 const isArmed = async (name: string): Promise<boolean> =>
   new RegExp(`id="switch-${name}"\\s+aria-pressed="true"`).test(await page());
 
-/** What the stream sends until it contains the text. */
+/** The stream's messages until they contain the text. */
 async function streamUntil(text: string): Promise<string> {
   const response = await fetch(`${stack.pageUrl}/stream`);
   expect(response.headers.get('content-type')).toBe('text/event-stream');
@@ -102,12 +102,12 @@ async function streamUntil(text: string): Promise<string> {
   return received;
 }
 
-test('the page shows a tenant beside its instance, and what has happened, without a script', async () => {
+test('the page shows a tenant beside its instance, and its activity, without a script', async () => {
   expect((await provision('plain', { name: 'Plain Inc.', tags: ['eu'] })).status).toBe(201);
   await stack.idle();
   const id = stack.simulator.instances.at(-1)?.id;
   expect(await rowOf('plain')).toBe(
-    `plain taxify active ${id} Plain Inc. eu ${id} Plain Inc. One instance Recorded here and live there. Ask again Remove`,
+    `plain taxify active ${id} Plain Inc. eu ${id} Plain Inc. One instance Recorded here and live there. Repeat Remove`,
   );
   expect((await activityOf('plain')).map((text) => text.replaceAll(/[\d:]{8} | [\d.]+ m?s$/g, ''))).toEqual([
     'Event InstanceProvisioned taxify plain from element-onboarding',
@@ -117,8 +117,8 @@ test('the page shows a tenant beside its instance, and what has happened, withou
 });
 
 test.each([
-  ['lose-answer', 'connection cut: the instance was made'],
-  ['bad-gateway', '502: the instance was made'],
+  ['lose-response', 'connection cut: the instance was created'],
+  ['bad-gateway', '502: the instance was created'],
 ])('after the switch %s the instance is found, and there is one', async (name, outcome) => {
   await flip(name);
   expect(await isArmed(name)).toBe(true);
@@ -133,14 +133,14 @@ test('after the switch time-out the request waits, and the instance is in doubt'
   void provision('patient').catch(() => {});
   await expect
     .poll(() => rowOf('patient'), patience)
-    .toMatch(/provisioning .* In doubt Made, but the response is missing/);
+    .toMatch(/provisioning .* In doubt Created, but the response is missing/);
   expect((await activityOf('patient')).filter((text) => text.endsWith('waiting'))).toHaveLength(2);
 });
 
 test('after the switch kill-function the instance is in doubt until a repeat finds it', async () => {
   await flip('kill-function');
   expect((await provision('killed')).status).toBe(500);
-  expect(await rowOf('killed')).toMatch(/provisioning .* In doubt Made, but the response is missing/);
+  expect(await rowOf('killed')).toMatch(/provisioning .* In doubt Created, but the response is missing/);
   expect(await pageText()).toContain('Service provision-instance process killed');
   await dynamoDb.send(
     new UpdateItemCommand({
@@ -150,7 +150,7 @@ test('after the switch kill-function the instance is in doubt until a repeat fin
       ExpressionAttributeValues: { ':past': { N: '1' } },
     }),
   );
-  expect(await submit('/ask-again', { tenantId: 'killed', elementKey: 'taxify' })).toEqual({
+  expect(await submit('/repeat', { tenantId: 'killed', elementKey: 'taxify' })).toEqual({
     status: 303,
     location: '/',
   });
@@ -159,18 +159,20 @@ test('after the switch kill-function the instance is in doubt until a repeat fin
 
 const activityOfNothing = async (): Promise<string> => (await activityOf('nothing')).join('\n');
 
-test('after the switch bad-gateway-nothing-made nothing is there, and no other create is sent', async () => {
-  await flip('bad-gateway-nothing-made');
+test('after the switch bad-gateway-nothing-created nothing is there, and no other create is sent', async () => {
+  await flip('bad-gateway-nothing-created');
   void provision('nothing').catch(() => {});
-  await expect.poll(activityOfNothing, patience).toContain('POST /instances nothing 502: nothing was made');
+  await expect
+    .poll(activityOfNothing, patience)
+    .toContain('POST /instances nothing 502: nothing was created');
   expect(await rowOf('nothing')).toMatch(/provisioning .*none In progress/);
   expect((await activityOfNothing()).match(/POST \/instances /g)).toHaveLength(1);
 });
 
 test('a switch that is flipped twice is off, and another takes its place', async () => {
-  await flip('lose-answer');
+  await flip('lose-response');
   await flip('time-out');
-  expect(await isArmed('lose-answer')).toBe(false);
+  expect(await isArmed('lose-response')).toBe(false);
   expect(await isArmed('time-out')).toBe(true);
   await flip('time-out');
   expect(await isArmed('time-out')).toBe(false);
@@ -192,7 +194,7 @@ test('the form provisions by a request and by an event, and says why it is refus
   await stack.idle();
   await expect.poll(() => rowOf('by-event'), patience).toContain('One instance');
   // The repeat of a tenant whose key is in its secret brings no configuration.
-  await submit('/ask-again', { tenantId: 'by-event', elementKey: 'taxify' });
+  await submit('/repeat', { tenantId: 'by-event', elementKey: 'taxify' });
   await expect.poll(pageText, patience).toMatch(/POST \/tenants\/by-event\/instances 200: active/);
 
   await submit('/provision', { tenantId: 'not an id', elementKey: 'taxify', tags: '<b>' });
@@ -249,10 +251,10 @@ test('lost, doubled and foreign instances, and rows that cannot be read, are sho
   expect(await rowOf('doubled')).toContain('Doubled More than one live instance');
   expect(await rowOf('odd')).toContain('Unreadable');
   expect(await pageText()).toMatch(/1 Doubled|Doubled 1/);
-  expect(await pageText()).toContain('Cloud Elements has 1 instance that the service did not make.');
+  expect(await pageText()).toContain('Cloud Elements has 1 instance that the service did not create.');
 });
 
-test('the stream sends what has changed, without being asked again', async () => {
+test('the stream sends each change', async () => {
   const received = streamUntil('data-key=\\"streamed/taxify\\"');
   await sleep(50);
   await provision('streamed');
@@ -313,34 +315,34 @@ test.each([
   { host: 'rebound.example', origin: 'http://rebound.example', 'sec-fetch-site': 'same-origin' },
 ])('a form from elsewhere flips no switch and provisions nothing: %j', async (headers) => {
   const before = stack.simulator.requests.length;
-  expect((await submit('/switch', { switch: 'lose-answer' }, { headers })).status).toBe(403);
+  expect((await submit('/switch', { switch: 'lose-response' }, { headers })).status).toBe(403);
   const provisioned = submit('/provision', { tenantId: 'foreign', elementKey: 'taxify' }, { headers });
   expect((await provisioned).status).toBe(403);
-  expect(await isArmed('lose-answer')).toBe(false);
+  expect(await isArmed('lose-response')).toBe(false);
   expect(stack.simulator.requests.length).toBe(before);
 });
 
 test('the page accepts its own forms, and those of programs', async () => {
   const { origin, host } = new URL(stack.pageUrl);
   const own = { host, origin, 'sec-fetch-site': 'same-origin' };
-  expect((await submit('/switch', { switch: 'lose-answer' }, { headers: own })).status).toBe(303);
-  expect(await isArmed('lose-answer')).toBe(true);
-  expect((await flip('lose-answer')).status).toBe(303);
-  expect(await isArmed('lose-answer')).toBe(false);
+  expect((await submit('/switch', { switch: 'lose-response' }, { headers: own })).status).toBe(303);
+  expect(await isArmed('lose-response')).toBe(true);
+  expect((await flip('lose-response')).status).toBe(303);
+  expect(await isArmed('lose-response')).toBe(false);
 });
 
 test('other bodies, unknown forms and other methods are refused', async () => {
-  const asJson = { headers: json, body: '{"switch":"lose-answer"}' };
+  const asJson = { headers: json, body: '{"switch":"lose-response"}' };
   expect((await submit('/switch', {}, asJson)).status).toBe(415);
-  const asText = { headers: { 'content-type': 'text/plain' }, body: 'switch=lose-answer' };
+  const asText = { headers: { 'content-type': 'text/plain' }, body: 'switch=lose-response' };
   expect((await submit('/switch', {}, asText)).status).toBe(415);
   expect((await submit('/provision', { tenantId: 'a'.repeat(20_000) })).status).toBe(415);
   expect((await submit('/constructor', {})).status).toBe(400);
-  expect((await submit('/ask-again', { tenantId: 'absent', elementKey: 'taxify' })).status).toBe(400);
-  expect((await fetch(`${stack.pageUrl}/switch?switch=lose-answer`)).status).toBe(404);
+  expect((await submit('/repeat', { tenantId: 'absent', elementKey: 'taxify' })).status).toBe(400);
+  expect((await fetch(`${stack.pageUrl}/switch?switch=lose-response`)).status).toBe(404);
   expect((await fetch(`${stack.pageUrl}/%2e%2e/package.json`)).status).toBe(404);
   expect((await fetch(`${stack.pageUrl}/`, { method: 'PUT' })).status).toBe(405);
-  expect(await isArmed('lose-answer')).toBe(false);
+  expect(await isArmed('lose-response')).toBe(false);
 });
 
 test('no secret, key or token is in the page, in its stream or in its reference', async () => {

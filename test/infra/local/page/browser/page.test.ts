@@ -39,27 +39,27 @@ async function provision(page: Page, tenantId: string): Promise<void> {
 const rowOf = (page: Page, tenantId: string) =>
   page.getByRole('row').filter({ has: page.getByRole('rowheader', { name: `${tenantId} taxify` }) });
 
-test('a lost answer shows as in doubt, and the repeat finds the one instance, without reloading', async () => {
+test('a lost response shows as in doubt, and the repeat finds the one instance, without reloading', async () => {
   await using opened = await open();
   const { page, complaints } = opened;
   await page.getByText('live', { exact: true }).waitFor();
   await page.getByRole('button', { name: 'List new instances late' }).click();
-  const lose = page.getByRole('button', { name: 'Lose its answer' });
+  const lose = page.getByRole('button', { name: 'Lose its response' });
   await lose.press('Enter');
-  await page.getByText('The next create loses its answer.').waitFor();
+  await page.getByText('The next create loses its response.').waitFor();
   expect(await lose.getAttribute('aria-pressed')).toBe('true');
   // The keyboard stays where it was, although the button is a new one.
-  expect(await page.evaluate('document.activeElement.id')).toBe('switch-lose-answer');
+  expect(await page.evaluate('document.activeElement.id')).toBe('switch-lose-response');
 
   await provision(page, 'initech');
   await rowOf(page, 'initech').getByText('In doubt').waitFor();
-  await page.getByRole('cell', { name: 'connection cut: the instance was made' }).waitFor();
+  await page.getByRole('cell', { name: 'connection cut: the instance was created' }).waitFor();
   expect(await lose.getAttribute('aria-pressed')).toBe('false');
   expect(stack.simulator.instances).toHaveLength(1);
 
   await page.getByRole('button', { name: 'List new instances late' }).click();
   await rowOf(page, 'initech').getByText('One instance').waitFor();
-  await page.getByRole('button', { name: 'Ask again: initech, taxify' }).click();
+  await page.getByRole('button', { name: 'Repeat: initech, taxify' }).click();
   await page.getByText(/^200: active, instance \d+$/).waitFor();
   expect(stack.simulator.instances).toHaveLength(1);
   expect(complaints).toEqual([]);
