@@ -84,6 +84,7 @@ export function createActions({
     });
   }
 
+  /** By path. */
   const actions: Record<string, (form: unknown) => Promise<void> | undefined> = {
     '/provision': (form) => {
       const parsed = provisionSchema.safeParse(form).data;

@@ -103,7 +103,7 @@ export async function startPage({
   }
 
   async function read(path: string, response: ServerResponse): Promise<void> {
-    const file = Object.hasOwn(files, path) ? files[path] : undefined;
+    const file = files[path];
     if (path === '/')
       send(response, 200, 'text/html; charset=utf-8', pageOf(regionsOf(state()), addresses).markup);
     else if (path === '/stream') watch(response);
