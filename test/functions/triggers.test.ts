@@ -23,7 +23,7 @@ afterAll(() => stack.stop());
 
 const rows: [string, Trigger][] = Object.entries(triggers);
 
-test('every route of the table leads to its function on the local stack, too', async () => {
+test('every route of the trigger table reaches its function on the local stack', async () => {
   const routes = rows.flatMap(([name, { http }]) => (http ? [[http, name]] : []));
   const results = await Promise.all(
     routes.map(async ([http = '']) => {
@@ -36,7 +36,7 @@ test('every route of the table leads to its function on the local stack, too', a
   expect(results).toEqual(routes);
 });
 
-test('every event of the table leads to its function on the local stack, too', async () => {
+test('every event of the trigger table reaches its function on the local stack', async () => {
   const events = rows.flatMap(([name, { queue }]) =>
     (queue?.events ?? []).flatMap((pattern) =>
       (pattern.source ?? ['any']).flatMap((Source) =>
@@ -60,7 +60,7 @@ test('every event of the table leads to its function on the local stack, too', a
   expect(reached).toEqual(events);
 });
 
-test('no two rows of the table have the same route', () => {
+test('no two rows of the trigger table have the same route', () => {
   const shapes = rows.flatMap(([, { http }]) => (http ? [http.replaceAll(/\{\w+\}/g, '{}')] : []));
   expect(new Set(shapes).size).toBe(shapes.length);
 });

@@ -81,7 +81,7 @@ test('a failed connection is named', async () => {
   expect(cause?.message).toContain('ECONNREFUSED');
 });
 
-test('a timeout is named', async () => {
+test('the cause of a failed AWS call keeps the name of a timeout', async () => {
   const late = Object.assign(new Error('a request has exceeded 1500 ms'), { name: 'TimeoutError' });
   const cause = await causeOf(() => Promise.reject(late));
   expect(cause).toEqual({ name: 'TimeoutError', message: 'a request has exceeded 1500 ms' });

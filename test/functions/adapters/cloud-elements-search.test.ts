@@ -148,7 +148,7 @@ describe('a look-up', () => {
     });
   });
 
-  test('a look-up leaves out the known instance, with any tags', async () => {
+  test('a look-up omits the excluded instance, whatever its tags', async () => {
     const { id } = await create({ tags: [] });
     simulator.ignoreTagFilter = true;
     expect(await lookUp({ exceptId: id })).toMatchObject({ kind: 'found', instances: [] });

@@ -140,7 +140,7 @@ describe.each([
       }
     });
 
-    test('a claim writes the whole row: omitted attributes are gone', async () => {
+    test('a claim replaces the whole row: attributes left out are removed', async () => {
       const row = fullRow({ checkAt: 5, removedAt: 6, expiresAt: 7 });
       await store.claim(row);
       const next = bareRow({ tenantId: row.tenantId, status: 'failed', claimId: 'attempt-2' });
@@ -209,7 +209,7 @@ describe.each([
       expect(await store.get(row)).toStrictEqual(rival);
     });
 
-    test('a write ignores the lease: the claim holds the row until another takes it', async () => {
+    test('a write succeeds after the lease has expired if no other claim was made', async () => {
       const row = fullRow();
       await store.claim(row);
       const next = { ...row, leaseExpiresAt: 0 };
@@ -217,7 +217,7 @@ describe.each([
       expect(await store.get(row)).toStrictEqual(next);
     });
 
-    test('a write without a row is refused, and creates none', async () => {
+    test('a write to a missing row is refused and creates none', async () => {
       const row = fullRow();
       expect(await store.write(row, row)).toEqual({ won: false, current: undefined });
       expect(await store.get(row)).toBeUndefined();
@@ -313,7 +313,7 @@ describe.each([
       expect(await store.due(0, 10)).toEqual({ first: [], later: [] });
     });
 
-    test('due rows that await their first look are apart from all others', async () => {
+    test('due rows that were not checked yet are listed apart from rechecks', async () => {
       const rows = [
         bareRow({ checkAt: -60, status: 'provisioning' }),
         bareRow({ checkAt: -59, status: 'deleting' }),
@@ -381,7 +381,7 @@ describe.each(oddities)('a row with %s', (_what, oddity) => {
     expect(all.find((each) => each.tenantId === other.tenantId)?.row).toStrictEqual(other);
   });
 
-  test('an odd row is due, and can be moved by its key', async () => {
+  test('a row with a number that cannot be read is listed as due and can be postponed', async () => {
     const place = { unsettled: { S: 'first' }, checkAt: { N: '-12345678901234567890.5' } };
     const { tenantId, elementKey } = await putOdd(place);
     const others = bareRow({ checkAt: -100, status: 'provisioning' });

@@ -128,7 +128,7 @@ describe('relayed messages', () => {
     expect(relay(said, { names })).toBe(relayed);
   });
 
-  test('a message without any listed word counts as none', () => {
+  test('a message of Cloud Elements without a listed word is not relayed', () => {
     expect(relay('', {})).toBeUndefined();
     expect(relay(' \n', {})).toBeUndefined();
     expect(relay('8f3a 77b1', {})).toBeUndefined();
@@ -344,7 +344,7 @@ describe('request ids', () => {
   });
 });
 
-test('the words are in alphabetical order, each once, and letters alone', () => {
+test('the list of relayed words is sorted, unique and letters only', () => {
   expect(listed).toEqual(listed.toSorted((a, b) => a.localeCompare(b, 'en')));
   expect(listed.filter((word) => !/^[A-Za-z]+('[a-z]+)?$/.test(word))).toEqual([]);
   expect(listed.filter((word) => word.length === 1)).toEqual(['a']);

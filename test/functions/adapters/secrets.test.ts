@@ -147,7 +147,7 @@ describe('a tenant’s secret', () => {
     expect(error.message).not.toContain('hush');
   });
 
-  test('an object in it is an entry’s value', async () => {
+  test('an object in a tenant’s secret is kept as an entry’s value', async () => {
     const configuration = {
       'api.key': 'k',
       'event.poller.configuration': { contacts: { url: '/a', ids: [1, null] } },

@@ -67,7 +67,7 @@ const requestedBefore = ({ requestedAt, requestedTimes, requestedBy, createdAt }
 });
 
 describe('an active instance', () => {
-  test('a new value in its secret is one PATCH; id and token stay', async () => {
+  test('a new secret value updates an active instance with one PATCH; id and token stay', async () => {
     const tenantId = await active();
     const before = await readToken(servers, keyOf(tenantId));
     putKey(tenantId, 'new');
@@ -99,7 +99,7 @@ describe('an active instance', () => {
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'updated' });
   });
 
-  test('messages of one invocation about one secret are one update', async () => {
+  test('several messages about one secret in one invocation cause one update', async () => {
     const tenantId = await active();
     putKey(tenantId, 'new');
     const deadlineAt = Date.now() + 3_000;
@@ -108,7 +108,7 @@ describe('an active instance', () => {
     expect(patches()).toBe(1);
   });
 
-  test('the message of an update of unknown outcome comes again until a later one is sure', async () => {
+  test('a secret’s message is redelivered until an update of unknown outcome can no longer overwrite a later one', async () => {
     const tenantId = await active();
     putKey(tenantId, 'second');
     servers.simulator.faultFor = ({ method }) =>
@@ -126,7 +126,7 @@ describe('an active instance', () => {
     expect(keyAt(tenantId)).toBe('third');
   });
 
-  test("a caller's update of unknown outcome makes the message come again, too", async () => {
+  test("a caller's update of unknown outcome causes the secret's message to be redelivered", async () => {
     const tenantId = await active();
     servers.simulator.faultFor = ({ method }) =>
       method === 'PATCH' ? { effect: 'none', outcome: { kind: 'reset' } } : undefined;
@@ -136,7 +136,7 @@ describe('an active instance', () => {
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'in-doubt', ...comesAgain });
   });
 
-  test('a message that meets a failing Cloud Elements comes again', async () => {
+  test('a secret’s message is redelivered while Cloud Elements fails', async () => {
     const tenantId = await active();
     putKey(tenantId, 'new');
     servers.simulator.faultFor = () => ({ effect: 'none', outcome: { kind: 'status', status: 503 } });
@@ -182,7 +182,7 @@ describe('an active instance', () => {
     expect(await servers.rowOf(tenantId)).toEqual(JSON.parse(JSON.stringify(before), reviveToken(before)));
   });
 
-  test('an instance with entries from requests that the allow-list no longer names gets no secret', async () => {
+  test('a tenant’s secret is not sent to an instance with request entries that the allow-list no longer names', async () => {
     const tenantId = await active();
     await rewrite(tenantId, { requestEntries: ['site.path'] });
     expect((await errorOf(servers.applySecret(tenantId))).code).toBe('configuration-from-request');
@@ -195,7 +195,7 @@ const reviveToken = (row: InstanceRow) => (name: string, value: unknown) =>
   name === 'token' ? row.token : value;
 
 describe('an instance that failed for its key', () => {
-  test('a value in its secret provisions it with its settings, for the one who asked', async () => {
+  test('a new secret value provisions a failed instance again, for its original request', async () => {
     const tenantId = await failedForKey({ 'pagination.max': 20 });
     const before = await servers.rowOf(tenantId);
     if (!before) throw new Error('no row');
@@ -246,7 +246,7 @@ describe('an instance that failed for its key', () => {
     expect(await servers.rowOf(tenantId)).toEqual(before);
   });
 
-  test('a queued removal of the tenant still removes what the secret has mended', async () => {
+  test('an offboarding sent before a secret repaired an instance still removes it', async () => {
     const tenantId = await failedForKey();
     const removedAt = Math.floor((Date.now() - 30_000) / 1_000) * 1_000;
     putKey(tenantId, 'late');
@@ -281,7 +281,7 @@ describe('an instance that failed for its key', () => {
     expect(await servers.rowOf(tenantId)).toEqual({ ...before, claimId: expect.any(String) });
   });
 
-  test('the row of a retry whose secret is still empty stays as it was', async () => {
+  test('a retry with a secret that is still empty leaves the failed row unchanged', async () => {
     const tenantId = await failedForKey();
     const before = await servers.rowOf(tenantId);
     servers.putTenantSecret(tenantId, '{}');
@@ -305,7 +305,7 @@ describe('an instance that failed for its key', () => {
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'provisioned' });
   });
 
-  test('a retry while Cloud Elements is down leaves the reason by which the next one knows it', async () => {
+  test('a retry during an outage keeps the row’s retryable reason', async () => {
     const tenantId = await failedForKey();
     putKey(tenantId, 'late');
     servers.simulator.fail({
@@ -319,7 +319,7 @@ describe('an instance that failed for its key', () => {
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'provisioned' });
   });
 
-  test('two retries at once create one instance', async () => {
+  test('two concurrent secret changes of a failed row create one instance', async () => {
     const tenantId = await failedForKey();
     putKey(tenantId, 'late');
     servers.simulator.latencyMs = 50;
@@ -364,7 +364,7 @@ describe('without an instance', () => {
     expect(servers.simulator.requests).toEqual([]);
   });
 
-  test("another stage's secret is not ours, without a look at the table", async () => {
+  test("a change of another stage's secret is ignored without a table read", async () => {
     const tenantId = await active();
     const secretName = `other/tenants/${tenantId}/taxify`;
     const awsBefore = servers.awsRequests.length;

@@ -225,7 +225,7 @@ describe('an orphan', () => {
     },
   );
 
-  test('an instance that no row can own is an orphan, with any tags', async () => {
+  test('an instance whose tags name no possible tenant is an orphan', async () => {
     const [row] = await provisioned('acme');
     if (!row) throw new Error('no row');
     await servers.store.remove(row);

@@ -30,7 +30,7 @@ test('a released claim leaves its row as it was, but for the fencing token and t
   expect(restored).toEqual({ ...failed, claimId: 'b', revision: (failed.revision ?? 0) + 1 });
 });
 
-test('a second failure in the same millisecond is a result, and a released claim is none', () => {
+test('a second failure in one millisecond publishes InstanceFailed; a restored claim publishes nothing', () => {
   const { failed, taken } = failedAndTaken();
   expect(typesOf(taken, fail(taken, 0, refused, nowMs, timing))).toEqual(['InstanceFailed']);
   expect(typesOf(taken, restore(taken, failed))).toEqual([]);

@@ -82,7 +82,7 @@ describe('a removal that was carried out', () => {
     await servers.expectOneActiveInstance(tenantId);
   });
 
-  test('a removal that another event has completed is answered, although the tenant is there again', async () => {
+  test('a removal event whose work another event completed is acknowledged although the tenant was onboarded again', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     refuseNextDelete();
@@ -172,7 +172,7 @@ test('an event whose time was cut is judged by the same clock after a redrive', 
   expect(servers.instancesOf(tenantId)).toEqual([]);
 });
 
-test('the audit concludes nothing from instances that it had no time to read, and continues with them', async () => {
+test('the audit concludes nothing from instances that it had no time to read, and reads them first in its next run', async () => {
   const audited = await startServers();
   try {
     const names = Array.from({ length: 20 }, (_, i) => `seen-${i}`);
@@ -266,7 +266,7 @@ const ofEarlierVersion = (row: InstanceRow, over: Partial<InstanceRow>): Instanc
 const yearsAhead = () => Date.now() + 1e11;
 
 describe('a row of the version before, whose event was stamped years ahead', () => {
-  test('an active row stamped years ahead is removed by a later offboarding', async () => {
+  test('an active row of an earlier version whose event time is years ahead is removed by a later offboarding', async () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     const row = await servers.rowOf(tenantId);
@@ -281,7 +281,7 @@ describe('a row of the version before, whose event was stamped years ahead', () 
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('a tombstone stamped years ahead lets a later onboarding through', async () => {
+  test('a tombstone of an earlier version whose event time is years ahead lets a later onboarding through', async () => {
     const tenantId = newTenantWithSecret();
     await offboard(tenantId, { sentAtS: -60, detail: ofTaxify });
     const row = await servers.rowOf(tenantId);
@@ -380,7 +380,7 @@ test('the result of a DELETE over HTTP does not name an event that removed an ea
   ]);
 });
 
-test('a row with a number that cannot be written is postponed like one that cannot be read', async () => {
+test('the reconciler postpones a row with a number that cannot be written', async () => {
   const tenantId = newTenantWithSecret();
   await servers.killedWhileCreating(tenantId, 'none');
   const row = await servers.rowOf(tenantId);

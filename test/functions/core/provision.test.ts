@@ -85,7 +85,7 @@ describe('a fresh provisioning', () => {
 });
 
 describe('asking again', () => {
-  test('a row of an earlier version, which did not compare names in NFC, is the same request', async () => {
+  test('a request matches a row of an earlier version that did not compare names in NFC', async () => {
     const tenantId = newTenant();
     const [nfd, nfc] = ['NFD', 'NFC'].map((form) =>
       taxify(tenantId, { name: 'Café'.normalize(form), configuration: { 'api.key': 'k' } }),
@@ -145,7 +145,7 @@ describe('asking again', () => {
     expect(servers.posts()).toBe(1);
   });
 
-  test('a repeat with tags in another order or another credential is the same request', async () => {
+  test('a request with reordered tags or another credential counts as a repeat', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId, { tags: ['a', 'b'], configuration: { 'api.key': 'one' } }));
     const again = taxify(tenantId, { tags: ['b', 'a'], configuration: { 'api.key': 'two' } });
@@ -219,7 +219,7 @@ describe('a create whose outcome is unknown', () => {
     },
   );
 
-  test('a late instance of an unknown outcome is adopted by a later request', async () => {
+  test('an instance that appears late, after a create of unknown outcome, is adopted by a later request', async () => {
     const tenantId = newTenant();
     failPost({ effect: 'none', outcome: { kind: 'late-effect', ms: 300 } });
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');

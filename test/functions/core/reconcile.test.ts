@@ -212,7 +212,7 @@ describe('the reconciler', () => {
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
   });
 
-  test('the reconciler adopts the instance in use for a row that is restored as an open claim', async () => {
+  test('the reconciler adopts the live instance for a row restored from backup as an open claim', async () => {
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
     const { instanceId: _id, token: _token, ...left } = row;
@@ -371,7 +371,7 @@ describe('the order of the reconciler’s work', () => {
     expect(tally).toEqual({ 'still-open': 3 * reconcileBatchSize + 1 });
   });
 
-  test('new claims have their first look at once while Cloud Elements does not respond', async () => {
+  test('the reconciler checks new claims immediately during an outage of Cloud Elements', async () => {
     // A little longer than a look-up may take: a run begins three batches.
     const { store, looked, run, batches } = openReconciling({ batchMs: 5_100 });
     let lookedBefore = 0;

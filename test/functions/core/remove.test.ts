@@ -56,7 +56,7 @@ describe('a removal', () => {
     expect(await servers.remove(keyOf(tenantId))).toEqual({ outcome: 'removed' });
   });
 
-  test('a removal that Cloud Elements does not carry out stays pending, without the token, until it is', async () => {
+  test('a removal that Cloud Elements refuses stays deleting and hides the token until the instance is deleted', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     failDelete(409);
@@ -170,7 +170,7 @@ describe('the instance that a row records', () => {
     expect(servers.simulator.instances).not.toContain(instance);
   });
 
-  test('a recorded instance of another tenant is left, and the removal ends once the row does not record it', async () => {
+  test('a recorded instance of another tenant is not deleted, and the removal ends once the row does not record it', async () => {
     const { row: other } = await servers.provision(taxify(newTenant()));
     const tenantId = newTenant();
     const { row } = await servers.provision(taxify(tenantId));
@@ -187,7 +187,7 @@ describe('the instance that a row records', () => {
     expect(servers.instancesOf(other.tenantId)).toHaveLength(1);
   });
 
-  test('a recorded instance is left while Cloud Elements keeps it, and the row has the reason', async () => {
+  test('a recorded instance that Cloud Elements keeps stays recorded, and the row has the reason', async () => {
     const tenantId = newTenant();
     await servers.provision(taxify(tenantId));
     const requestId = '0123456789abcdef01234567';
@@ -222,7 +222,7 @@ describe('events about a tenant that leaves', () => {
     expect(servers.instancesOf(tenantId)).toEqual([]);
   });
 
-  test('a repeated onboarding counts from its own time', async () => {
+  test('a repeated onboarding event moves the request time, so an offboarding before it is outdated', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "k"}');
     await onboard(tenantId, '2026-11-23T12:00:01Z');

@@ -155,7 +155,7 @@ describe('a create of unknown outcome that has made an unusable instance', () =>
     expect(requests('DELETE /instances/{id}')).toHaveLength(1);
   });
 
-  test('an unusable instance of unknown outcome is removed as a duplicate of a good one', async () => {
+  test('an unusable instance of a create with unknown outcome is removed beside a good one', async () => {
     const tenantId = newTenant();
     makeUnusable();
     const row = await servers.killedWhileCreating(tenantId, 'applied');

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { cutToBytes, joinNamed } from '../../../functions/model/bounded-text.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 
-test('a text within the limit is unchanged', () => {
+test('a bounded text within the limit is unchanged', () => {
   expect(cutToBytes('käse', 5)).toBe('käse');
 });
 
-test('a longer text is cut and marked as cut', () => {
+test('a text over the byte limit is cut and marked as cut', () => {
   expect(cutToBytes('abcdefgh', 7)).toBe('abcd…');
 });
 
@@ -33,7 +33,7 @@ test('any truncated text is well formed and within the limit', () => {
   );
 });
 
-test('a list of more than twenty names the first and counts the others', () => {
+test('a list of more than twenty names the first twenty and counts the rest', () => {
   const items = Array.from({ length: 23 }, (_, index) => `item ${index + 1}`);
   expect(joinNamed(items.slice(0, 2), ', ')).toBe('item 1, item 2');
   expect(joinNamed(items, ', ')).toMatch(/item 19, item 20, and 3 more$/);

@@ -45,7 +45,7 @@ describe('the source of a configuration', () => {
     });
   });
 
-  test('the source of an event is the secret, and its allow-listed entries are not remembered', () => {
+  test('an event’s configuration source is the secret; its allow-listed entries are not recorded as request entries', () => {
     const configuration = { 'api.key': 'k', 'pagination.max': 5 };
     expect(provenanceOf({ elementKey: 'taxify', configuration, requestedBy })).toEqual({
       source: 'secret',
@@ -72,7 +72,7 @@ describe('a missing entry', () => {
     );
   });
 
-  test('an event without an entry is offered the only way to supply it', async () => {
+  test('the error for an event that lacks an entry names the tenant’s secret', async () => {
     await expect(configurationWithoutSecret({ requestedBy })).rejects.toThrow(
       /without api\.key: put it into the secret the-secret \(/,
     );
@@ -134,7 +134,7 @@ describe('a comparison of two requests', () => {
     expect(compared(configuration)).not.toEqual(compared(one));
   });
 
-  test('addresses inside an object are compared, in any order, and nothing else in it', () => {
+  test('the request digest compares addresses inside an object, in any order, and nothing else in it', () => {
     const [first, same, other] = [
       { a: { url: 'https://me:x@one.example/b?c', id: 'id' }, b: { host: 'two.example' } },
       { b: { host: 'two.example' }, a: { url: 'https://one.example/b', id: 'no' } },
@@ -148,7 +148,7 @@ describe('a comparison of two requests', () => {
     expect(a).not.toEqual(b);
   });
 
-  test('the comparison of a URL under any name uses its origin, and nothing that may be a credential', () => {
+  test('the request digest compares a URL’s origin under any name, and nothing that may be a credential', () => {
     const [first, same, other] = [
       'https://me:a@one.example/b?c',
       'https://one.example/d#e',
@@ -220,7 +220,7 @@ test.each([
   expect(decidesAddress(name)).toBe(false);
 });
 
-test('no entry of an allow-list decides an address', () => {
+test('no allow-listed entry can change where a key is sent', () => {
   expect(['taxify'].flatMap(allowedKeys).filter(decidesAddress)).toEqual([]);
 });
 
@@ -276,7 +276,7 @@ describe('a configuration value', () => {
     }
   });
 
-  test('a list is no value of an allowed entry, whose text may be stored', () => {
+  test('a list is refused as the value of an allow-listed entry', () => {
     expect(settings({ 'pagination.max': [50] }).allowListed).toEqual({});
     expect(() => assertAllowed({ elementKey: 'taxify', configuration: { 'pagination.max': [50] } })).toThrow(
       'pagination.max expected a whole number',

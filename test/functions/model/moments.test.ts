@@ -37,14 +37,14 @@ describe('a request is after a removal', () => {
 });
 
 describe('a removal', () => {
-  test('a removal is outdated when the request is after it by either clock', () => {
+  test('a removal is outdated when a request is later by either clock', () => {
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 11_000 })).toBe(true);
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 9_000, own: 15_001 })).toBe(true);
     expect(areRemovalsOutdated({ event: 10_000 }, { event: 9_000, own: 15_000 })).toBe(false);
     expect(areRemovalsOutdated({ event: 10_000 }, {})).toBe(false);
   });
 
-  test('a removal by two clocks is outdated only when both are', () => {
+  test('a removal with times of two clocks is outdated only when both are', () => {
     expect(areRemovalsOutdated({ event: 10_000, own: 30_000 }, { event: 11_000 })).toBe(false);
     expect(areRemovalsOutdated({ event: 10_000, own: 30_000 }, { own: 31_000 })).toBe(true);
   });
@@ -71,7 +71,7 @@ test('an event whose sender’s clock is ahead counts by the queue’s clock', (
   expect(momentOf({ ...sent, isCut: true })).toEqual(queue(10_000));
 });
 
-test('times are kept per clock and only move forward', () => {
+test('request times are kept per clock and only move forward', () => {
   expect(latest({ event: 5, own: 7 }, event(6))).toEqual({ event: 6, own: 7 });
   expect(latest({ event: 5, own: 7 }, own(6))).toEqual({ event: 5, own: 7 });
   expect(latestOfAll({ event: 5 }, { event: 4, own: 9 })).toEqual({ event: 5, own: 9 });

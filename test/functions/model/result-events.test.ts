@@ -425,7 +425,7 @@ describe.each([
 ])('an answer to the toolkit ($dialect)', ({ dialect, source, prefix }) => {
   const requestedBy: EventOrigin = { dialect, eventId: 'e-1', sentAt: 0, registrationId };
 
-  test('a toolkit response to a success has the id as text', () => {
+  test('provisionSuccess has the instance id as a string', () => {
     expect(answerOf(eventsOf(activated(claimed(requestedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionSuccess`,
@@ -440,7 +440,7 @@ describe.each([
     });
   });
 
-  test('a toolkit response to a failure has the envelope of a success', () => {
+  test('provisionFailure has the same envelope as provisionSuccess', () => {
     expect(answerOf(eventsOf(failed(claimed(requestedBy))))).toEqual({
       source,
       detailType: `${prefix}provisionFailure`,
@@ -478,7 +478,7 @@ describe.each([
     expect(eventsOf(tombstoned(row), row)).toHaveLength(1);
   });
 
-  test('a toolkit response to a success is repeated when a request provisions the removed instance again', () => {
+  test('provisionSuccess is published again when a request provisions a removed instance again', () => {
     const again = claim(
       claimant(),
       randomUUID(),
@@ -515,7 +515,7 @@ describe.each([
 });
 
 describe('images', () => {
-  test('images enter an event by named fields, so that no other data gets there', () => {
+  test('a result event contains only named fields of the stream image', () => {
     const row = activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId }));
     const text = JSON.stringify(resultOf({ before: undefined, after: row }));
     for (const value of [row.fingerprint, row.provisionId, row.claimId, origin, 'its-key', 'ciphertext']) {
@@ -642,7 +642,7 @@ describe('the publisher', () => {
     expect(calls.flat()).not.toContain('removed');
   });
 
-  test('the publisher gives up in the end, with count and reason', async () => {
+  test('the publisher fails after its last call, and reports count and reason', async () => {
     refusals = [['b'], ['b'], ['b'], ['b'], ['b']];
     await expect(publish([named('a'), named('b')])).rejects.toMatchObject({
       code: 'aws-unavailable',
@@ -803,7 +803,7 @@ describe('on the bus', () => {
     },
   );
 
-  test('a request over HTTP has a result without a request', async () => {
+  test('the result of an HTTP request has no request field', async () => {
     const tenantId = newTenant();
     const body = { element: { key: 'taxify' }, configuration: tenantSecret };
     const responses = await heard(() => service.post(tenantId, body));
@@ -812,7 +812,7 @@ describe('on the bus', () => {
     expect(await heard(() => service.post(tenantId, body))).toEqual([]);
   });
 
-  test('a refusal has a result with its reason, and a toolkit response of failure', async () => {
+  test('a refused event publishes InstanceFailed with its reason, and provisionFailure', async () => {
     const tenantId = newTenant();
     const responses = await heard(() => service.putEvents(sbt09('sbt_aws_onboardingRequest', tenantId)));
     expect(responses).toMatchObject([
@@ -863,7 +863,7 @@ describe('on the bus', () => {
     expect(answered).toEqual(expect.arrayContaining(sent.map(({ id }) => ({ eventId: id }))));
   });
 
-  test('a removal has a result, again when it is repeated, and also without an instance', async () => {
+  test('InstanceRemoved is published for a removal, a repeated one, and one without an instance', async () => {
     const tenantId = await newTenantWithSecret();
     await heard(() => service.putEvents(tenantOnboarded(tenantId)));
     const [{ id } = { id: undefined }] = service.instancesOf(tenantId);
@@ -919,7 +919,7 @@ describe('on the bus', () => {
     expect(lines.join('\n')).not.toContain('planted');
   });
 
-  test('no secret and no token is in any event', async () => {
+  test('no result event contains a secret or a token', async () => {
     const tokens = service.simulator.instances.map(({ token }) => token);
     expect(tokens.length).toBeGreaterThan(3);
     const text = JSON.stringify(await service.events());

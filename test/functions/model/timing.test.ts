@@ -49,13 +49,13 @@ describe('a create whose outcome is unknown', () => {
     expect(timing.leaseMs + timing.quiescenceMs + timing.reconcileAgainMs).toBeLessThan(triesMs);
   });
 
-  test('a create of unknown outcome is rechecked long after that, within a day', () => {
+  test('a create of unknown outcome is rechecked long after its quiescence, within a day', () => {
     expect(timing.recheckMs).toBeGreaterThan(4 * timing.quiescenceMs);
     expect(timing.recheckMs).toBeLessThan(dayMs);
   });
 });
 
-test('an update of unknown outcome has landed before the message that sends it again is a dead letter', () => {
+test('an update of unknown outcome is over before the message that repeats it becomes a dead letter', () => {
   const triesMs = timing.queueVisibilityMs * (timing.queueMaxReceiveCount - 1);
   expect(timing.functionTimeoutMs + timing.leaseMs + timing.quiescenceMs).toBeLessThan(triesMs);
 });
@@ -69,18 +69,18 @@ describe('a message', () => {
     expect(timing.queueVisibilityMs * timing.queueMaxReceiveCount).toBeLessThan(queueKeepsMs);
   });
 
-  test('a message is accepted at any age that it can reach in the bus, the queue and the dead letters', () => {
+  test('an onboarding event is accepted at any age that it can reach in the bus, the queue and the dead letters', () => {
     expect(timing.oldestOnboardingMs).toBeGreaterThanOrEqual(oldestMessageMs + 6 * hourMs);
   });
 
-  test('a message meets the tombstone of a later removal for as long as it is accepted', () => {
+  test('an onboarding event meets the tombstone of a later removal for as long as it is accepted', () => {
     const leftMs = timing.tombstoneMs - timing.oldestOnboardingMs;
     expect(leftMs).toBeGreaterThanOrEqual(6 * hourMs);
     expect(timing.tombstoneMs).toBeLessThanOrEqual(oldestMessageMs + 7 * dayMs);
   });
 });
 
-test('the protocol has these periods', () => {
+test('every period of the protocol has its documented value', () => {
   const { defaultTiming, ...all } = timing;
   expect(all).toMatchObject(defaultTiming);
 });

@@ -61,7 +61,7 @@ test.each<[string, object, string, string]>([
   expect(JSON.stringify([error.message, error.facts])).not.toContain(misplaced);
 });
 
-test('several credentials in place of names are one problem', () => {
+test('several credential-like field names give one validation error that names none', () => {
   expect(problemsOf({ [misplaced]: 'x', [`${misplaced}0`]: 'x' })).toEqual([
     { pointer: '#', detail: `one of its fields is not a known field ${withheld}` },
   ]);
@@ -75,7 +75,7 @@ test('a pointer ends before a part that does not look like a name', () => {
   expect(pointerTo([])).toBe('#');
 });
 
-test('twenty of thousands of problems are named, and the others counted', () => {
+test('a request with thousands of validation errors reports twenty and the count of the rest', () => {
   const syllables = Array.from('bdglmnprst').flatMap((first) =>
     Array.from('aeiou', (second) => first + second),
   );

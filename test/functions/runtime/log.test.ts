@@ -21,12 +21,12 @@ function written(fields: object) {
   return JSON.parse(line);
 }
 
-test('a line within the limit is written unchanged', () => {
+test('a log line within the limit is written unchanged', () => {
   const error = { code: 'invalid-request', message: 'x'.repeat(1_000) };
   expect(written({ tenantId: 'acme', error })).toMatchObject({ level: 'WARN', tenantId: 'acme', error });
 });
 
-test('texts and lists of a long line are cut, and the line is marked as cut', () => {
+test('texts and lists of a long log line are cut, and the line is marked as cut', () => {
   const problems = Array.from({ length: 500 }, (_, index) => ({
     pointer: `#/${index}`,
     detail: '😀'.repeat(80),
@@ -38,7 +38,7 @@ test('texts and lists of a long line are cut, and the line is marked as cut', ()
   expect(line.error.message).toMatch(/^é+…$/);
 });
 
-test('a line that is still too long loses objects and lists', () => {
+test('a log line that is too long with its texts cut loses objects and lists', () => {
   const names = Object.fromEntries(
     Array.from({ length: 5_000 }, (_, index) => [`name${index}`, '\u0001'.repeat(300)]),
   );

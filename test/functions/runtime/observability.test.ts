@@ -237,7 +237,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     expect(valuesOf('Succeeded', { function: 'publish-results' })).toEqual([1]);
   });
 
-  test('the age of the oldest unsettled row is reported, and nothing when no row is due', async () => {
+  test('the age of the oldest unsettled row is reported, and 0 when no row is due', async () => {
     const { tenantId } = await provisioned();
     await reconcile();
     expect(valuesOf('OldestUnsettledAge')).toEqual([0]);
@@ -288,7 +288,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     );
   });
 
-  test('a failing run of a function counts as an error, and reports no age', async () => {
+  test('a failed reconciler run counts as an error and reports no OldestUnsettledAge', async () => {
     service.stack.fail({
       target: 'DynamoDB_20120810.Query',
       // Each of three queries is sent three times.
@@ -401,7 +401,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     Object.assign(instance, { tags });
   });
 
-  test('a pending request counts neither as done nor as failed', async () => {
+  test('a request that must be retried counts neither as Succeeded nor as Failed', async () => {
     const { path } = await provisioned();
     const failing = { kind: 'status', status: 500 } as const;
     service.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: failing });

@@ -34,7 +34,7 @@ const moved = (row: Image): [Image, Image] => [
   { ...row, checkAt: { N: '2' }, unsettled: { S: 'later' } },
 ];
 
-test('a row that only moves in the index is no change, even if it is unreadable', async () => {
+test('a stream record that changes only index attributes is skipped, even if its row is unreadable', async () => {
   const unreadable = { ...written, tags: { Unheard: 'of' } };
   expect(await run(record('1', ...moved(unreadable)), record('2', undefined, written))).toEqual({
     batchItemFailures: [],
@@ -42,7 +42,7 @@ test('a row that only moves in the index is no change, even if it is unreadable'
   expect(told).toEqual([[asWritten]]);
 });
 
-test('an unreadable row that moves and changes holds up later records until it is readable', async () => {
+test('an unreadable row that changes beyond its index attributes holds up later records', async () => {
   const [before, after] = moved(written);
   const unreadable = { ...after, tags: { Unheard: 'of' } };
   const response = await run(
@@ -54,7 +54,7 @@ test('an unreadable row that moves and changes holds up later records until it i
   expect(told).toEqual([[asWritten]]);
 });
 
-test('a moved row before an unreadable one counts as handled', async () => {
+test('a record with only index changes before an unreadable one counts as handled', async () => {
   const unreadable = { ...written, tags: { Unheard: 'of' } };
   const response = await run(record('1', ...moved(written)), record('2', undefined, unreadable));
   expect(response).toEqual({ batchItemFailures: [{ itemIdentifier: '2' }] });

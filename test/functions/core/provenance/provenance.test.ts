@@ -107,7 +107,7 @@ describe('where the configuration comes from', () => {
     expect((await servers.provision(taxify(tenantId, { configuration }))).outcome).toBe('replayed');
   });
 
-  test('a repeat meets a row of an earlier version as before, with any source', async () => {
+  test('a row of unknown source is a repeat for a request of any source', async () => {
     for (const configuration of [address, {}]) {
       const tenantId = withSecret();
       const settings = taxify(tenantId, { configuration });
@@ -288,7 +288,7 @@ describe('a claim over a failed row', () => {
     expect((await servers.provision(other(tenantId))).outcome).toBe('created');
   });
 
-  test('a row with an earlier generation is rechecked also when it fails again or is removed', async () => {
+  test('a row that remembers an earlier generation is rechecked after it fails again or is removed', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     failPost({ effect: 'none', outcome: { kind: 'status', status: 400 } });
     expect((await errorOf(servers.provision(other(tenantId)))).code).toBe('refused-by-cloud-elements');
