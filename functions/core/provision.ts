@@ -29,22 +29,7 @@ export type Provision = (
  *
  * @returns a function that throws only OnboardingError, except for bugs
  */
-export function createProvisioning(
-  ports: Pick<
-    Ports,
-    | 'store'
-    | 'cloudElements'
-    | 'cipher'
-    | 'readTenantSecret'
-    | 'origin'
-    | 'stage'
-    | 'observe'
-    | 'timing'
-    | 'now'
-    | 'sleep'
-    | 'newId'
-  >,
-): Provision {
+export function createProvisioning(ports: Ports): Provision {
   const { readTenantSecret, origin, timing, now } = withDefaults(ports);
   const settling = createSettling(ports);
   const { lookUp, lookUpUntilFound, settleFound, commit, endUnusable } = settling;

@@ -48,21 +48,7 @@ const retryDelaysMs = [200, 400, 800, 1_600];
  * Changes name, tags or configuration of an active instance, at Cloud Elements first. Its id and token stay the same,
  * and the token can be read all the while. Updates are idempotent, so one of unknown outcome is sent again.
  */
-export function createUpdating(
-  ports: Pick<
-    Ports,
-    | 'store'
-    | 'cloudElements'
-    | 'readTenantSecret'
-    | 'origin'
-    | 'stage'
-    | 'observe'
-    | 'timing'
-    | 'now'
-    | 'sleep'
-    | 'newId'
-  >,
-): Update {
+export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
   const { store, cloudElements, readTenantSecret, origin, stage, observe, timing, now, sleep, newId } =
     withDefaults(ports);
   const { endClaim } = createCleaning(ports);
