@@ -14,6 +14,7 @@ import { EventQueue } from './constructs/event-queue.ts';
 import { addFunction, type FunctionResources } from './constructs/functions.ts';
 import { addObservability } from './monitoring/monitoring.ts';
 import { addSchedule } from './constructs/schedule.ts';
+import { deadLetterOutput, outputs, type OutputName, queueOutput, stackNameOf } from './outputs.ts';
 import { isDisposable, type Settings } from './settings.ts';
 import { TableStream } from './constructs/table-stream.ts';
 
@@ -26,7 +27,7 @@ export type OnboardingStackProps = {
 /** The whole service in one account and Region: a loop over the trigger table, and the resources of its functions. */
 export class OnboardingStack extends Stack {
   constructor(scope: Construct, { settings, code }: OnboardingStackProps) {
-    const name = `element-onboarding-${settings.stage}`;
+    const name = stackNameOf(settings.stage);
     super(scope, name, {
       description: `Provisions tenants' element instances at ${settings.baseUrl} and keeps their element tokens`,
     });
@@ -102,8 +103,12 @@ export class OnboardingStack extends Stack {
           sbtSources,
         });
         deadLetterQueues.set(functionName, deadLetters);
-        this.#outputQueue(`${functionName}-queue`, events, `Events that ${functionName} has yet to handle`);
-        this.#outputDeadLetters(functionName, deadLetters, `Events that ${functionName} could not handle`);
+        this.#outputQueue(
+          queueOutput(functionName),
+          events,
+          `Events that ${functionName} has yet to handle`,
+        );
+        this.#outputQueue(deadLetterOutput(functionName), deadLetters, `Events that ${functionName} could not handle`);
       }
       if (stream) {
         const { deadLetters } = new TableStream(this, `${functionName}-changes`, {
@@ -112,8 +117,8 @@ export class OnboardingStack extends Stack {
           handler,
         });
         deadLetterQueues.set(functionName, deadLetters);
-        this.#outputDeadLetters(
-          functionName,
+        this.#outputQueue(
+          deadLetterOutput(functionName),
           deadLetters,
           `Positions in the table's stream of the writes that ${functionName} could not handle`,
         );
@@ -122,30 +127,19 @@ export class OnboardingStack extends Stack {
 
     keepToReaders(tokenKey, tokenReaders);
 
-    addObservability(this, settings, {
+    const dashboardUrl = addObservability(this, settings, {
       handlers,
       deadLetters: deadLetterQueues,
       api,
     });
 
-    this.#output('ApiUrl', api.apiEndpoint, 'Where the HTTP API answers, to requests signed with SigV4');
-    this.#output('EventBusName', bus.eventBusName, 'Bus that takes TenantOnboarded and the like');
-    this.#output('TableName', table.tableName, 'Table of the instances, one item per tenant and element');
-    this.#output(
-      'PlatformSecretName',
-      `${secretsPrefix}/platform`,
-      'Secret to be filled in; it says with what',
-    );
-    this.#output(
-      'RuntimeSecretName',
-      `${secretsPrefix}/runtime`,
-      'Secret for applications that call elements; optional, to be filled in',
-    );
-    this.#output(
-      'TenantSecretPrefix',
-      `${secretsPrefix}/tenants`,
-      'A tenant\'s secret is named <this>/<tenantId>/<elementKey> and holds JSON such as {"api.key": "…"}',
-    );
+    this.#output('ApiUrl', api.apiEndpoint);
+    this.#output('DashboardUrl', dashboardUrl);
+    this.#output('EventBusName', bus.eventBusName);
+    this.#output('TableName', table.tableName);
+    this.#output('PlatformSecretName', `${secretsPrefix}/platform`);
+    this.#output('RuntimeSecretName', `${secretsPrefix}/runtime`);
+    this.#output('TenantSecretPrefix', `${secretsPrefix}/tenants`);
   }
 
   #addTable(settings: Settings): dynamodb.Table {
@@ -219,17 +213,12 @@ export class OnboardingStack extends Stack {
     return secret;
   }
 
-  #outputDeadLetters(functionName: string, deadLetters: IQueue, description: string): void {
-    this.#outputQueue(`${functionName}-dead-letter-queue`, deadLetters, description);
-  }
-
-  #outputQueue(name: string, { queueUrl }: IQueue, description: string): void {
-    const words = name.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1));
-    this.#output(`${words.join('')}Url`, queueUrl, description);
-  }
-
-  #output(id: string, value: string, description: string): void {
+  #outputQueue(id: OutputName, { queueUrl: value }: IQueue, description: string): void {
     new CfnOutput(this, id, { value, description });
+  }
+
+  #output(id: keyof typeof outputs, value: string): void {
+    new CfnOutput(this, id, { value, description: outputs[id] });
   }
 }
 

@@ -5,6 +5,7 @@ import { errorCodes } from '../functions/model/errors.ts';
 import { instanceRowSchema } from '../functions/model/instance.ts';
 import { metrics } from '../functions/model/metric-names.ts';
 import { type Trigger, triggers } from '../functions/triggers.ts';
+import { savedQueries } from '../infra/monitoring/saved-queries.ts';
 import { pageAt, pages, root } from './support/pages.ts';
 import { storedName } from '../functions/model/table.ts';
 
@@ -86,6 +87,12 @@ test('functions/README.md has every route, error code and attribute of a row', (
 test('infra/monitoring/README.md has every metric', () => {
   const text = pageAt('infra/monitoring/README.md');
   expect(Object.keys(metrics).filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+});
+
+test('the runbook’s queries are the stack’s saved queries', () => {
+  const searches = pageAt('infra/monitoring/README.md').matchAll(/^search '(.*)'/gm);
+  const queries = new Set([...searches].map(([, query = '']) => query));
+  expect([...queries].toSorted()).toEqual(Object.values(savedQueries).toSorted());
 });
 
 test('the runbook searches for messages and outcomes that the functions log', () => {

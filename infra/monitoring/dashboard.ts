@@ -14,8 +14,11 @@ import { type MetricName, upstreamOperations } from '../../functions/model/metri
 import { period } from './metrics.ts';
 import type { Observed } from './monitoring.ts';
 
-/** The service at a glance: alarms, outcomes, Cloud Elements, open work, differences at the last audit, AWS metrics. */
-export function addDashboard(scope: Construct, observed: Observed, alarms: readonly Alarm[]): void {
+/**
+ * The service at a glance: alarms, outcomes, Cloud Elements, open work, differences at the last audit, AWS metrics.
+ * @returns its address in the console
+ */
+export function addDashboard(scope: Construct, observed: Observed, alarms: readonly Alarm[]): string {
   const { metric, handlers, deadLetters, api } = observed;
   const counts = (...names: MetricName[]): IMetric[] => names.map((name) => metric(name));
   const latest = (...names: MetricName[]): IMetric[] =>
@@ -111,6 +114,8 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
       }),
     ),
   );
+  const console = `https://${Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region=${Aws.REGION}`;
+  return `${console}#dashboards/dashboard/${dashboard.dashboardName}`;
 }
 
 function graph(title: string, left: IMetric[]): GraphWidget {

@@ -12,6 +12,7 @@ import { leaseMs } from '../../functions/model/timing.ts';
 import type { EnvironmentName } from '../../functions/model/environment.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
+import { everyPage } from '../support/pages.ts';
 import {
   allowancesIn,
   allowancesOf,
@@ -673,6 +674,7 @@ describe('the stack', () => {
       'ApiUrl',
       'ApplySecretsDeadLetterQueueUrl',
       'ApplySecretsQueueUrl',
+      'DashboardUrl',
       'EventBusName',
       'OffboardTenantsDeadLetterQueueUrl',
       'OffboardTenantsQueueUrl',
@@ -685,6 +687,9 @@ describe('the stack', () => {
       'TenantSecretPrefix',
     ]);
     for (const output of Object.values(outputs)) expect(output['Description']).toMatch(/\w{3}/);
+    const inCommands = [...everyPage.matchAll(/\$\(output (\w+)\)/g)].map(([, name = '']) => name);
+    expect(inCommands.length).toBeGreaterThan(5);
+    expect(inCommands.filter((name) => !outputs[name])).toEqual([]);
     expect(outputs).toMatchObject({
       OffboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('offboard-tenants').deadLetters.id } },
       OffboardTenantsQueueUrl: { Value: { Ref: queueOf('offboard-tenants').eventQueue.id } },

@@ -2,6 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { type OutputName, stackNameOf } from '../../outputs.ts';
 
 /** Where to find the service: a deployed stage, the local stack by its first port, or a bus and a table by name. */
 export type Where = { stage: string } | { localPort: number } | { busName: string; tableName: string };
@@ -95,11 +96,11 @@ async function namesOf(stage: string): Promise<{ busName: string; tableName: str
 }
 
 /**
- * Returns the outputs of a deployed stage by name; `infra/stack.ts` names them and the stack.
+ * Returns the outputs of a deployed stage by name.
  * @throws TargetError when the stack cannot be looked at; later, when it does not have the requested output
  */
-export async function outputsOf(stage: string): Promise<(name: string) => string> {
-  const stackName = `element-onboarding-${stage}`;
+export async function outputsOf(stage: string): Promise<(name: OutputName) => string> {
+  const stackName = stackNameOf(stage);
   const client = new CloudFormationClient({ requestHandler });
   try {
     const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }));

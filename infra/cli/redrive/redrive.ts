@@ -1,6 +1,7 @@
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { commandLine } from '../command.ts';
 import { bad, bold, dim, print } from '../terminal.ts';
+import { deadLetterOutput, queueOutput } from '../../outputs.ts';
 import { plain } from '../../plain-text.ts';
 import { number } from '../onboard/progress.ts';
 import { outputsOf, reasonOf, requestHandler, TargetError } from '../onboard/target.ts';
@@ -35,8 +36,8 @@ async function main(options: Options): Promise<number> {
   try {
     for (const name of options.queues) {
       const urls = {
-        queueUrl: output(outputName(name, 'QueueUrl')),
-        deadLetterUrl: output(outputName(name, 'DeadLetterQueueUrl')),
+        queueUrl: output(queueOutput(name)),
+        deadLetterUrl: output(deadLetterOutput(name)),
       };
       immovable += await redrive(sqs, name, { ...options, ...urls, signal: interruption.signal });
       if (interruption.signal.aborted)
@@ -46,11 +47,6 @@ async function main(options: Options): Promise<number> {
     sqs.destroy();
   }
   return immovable > 0 ? 1 : 0;
-}
-
-/** `onboard-tenants` → `OnboardTenantsQueueUrl`, as `infra/stack.ts` names it. */
-function outputName(queue: QueueName, what: string): string {
-  return queue.replaceAll(/(?:^|-)(.)/g, (_match, letter: string) => letter.toUpperCase()) + what;
 }
 
 /** @returns the number of dead letters that cannot be put back or were not received */

@@ -5,6 +5,7 @@ import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with {
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { metricNamespace, metrics, metricService } from '../../../functions/model/metric-names.ts';
+import { savedQueries } from '../../../infra/monitoring/saved-queries.ts';
 import type { Settings } from '../../../infra/settings.ts';
 import { OnboardingStack } from '../../../infra/stack.ts';
 import { pageAt } from '../../support/pages.ts';
@@ -274,6 +275,30 @@ describe('the dashboard', () => {
       'Fn::Join': ['', ['element-onboarding-dev-', { Ref: 'AWS::Region' }]],
     });
   });
+
+  test('the output DashboardUrl opens the dashboard in the console of its Region', () => {
+    const value = template.findOutputs('DashboardUrl')['DashboardUrl']?.['Value'];
+    const region = '{Ref:AWS::Region}';
+    expect(joined(value)).toBe(
+      `https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}` +
+        `#dashboards/dashboard/{Ref:${only('AWS::CloudWatch::Dashboard').id}}`,
+    );
+  });
+});
+
+test('the runbook’s queries are saved in a folder of the stack, over all its log groups', () => {
+  const saved = resources('AWS::Logs::QueryDefinition').map(({ Properties }) => Properties);
+  expect(Object.fromEntries(saved.map(({ Name, QueryString }) => [Name, QueryString]))).toEqual(
+    Object.fromEntries(
+      Object.entries(savedQueries).map(([name, query]) => [`element-onboarding-dev/${name}`, query]),
+    ),
+  );
+  const groups = resources('AWS::Logs::LogGroup').map(({ id }) => ({ Ref: id }));
+  // Logs Insights searches at most 50 groups at once.
+  expect(groups.length).toBeLessThanOrEqual(50);
+  for (const { LogGroupNames } of saved) {
+    expect(new Set(LogGroupNames)).toEqual(new Set(groups));
+  }
 });
 
 const logicalIdBefore = 'ApiAccessLog713001CC';
