@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { AuditProgressStore } from '../core/ports.ts';
+import type { AuditProgressStore, LastAudit } from '../core/ports.ts';
 import { auditPartition, exactNumber } from '../model/instance.ts';
 import { callAws } from './aws.ts';
 
@@ -17,14 +17,22 @@ const progressSchema = z.object({
   after: z.object({ tenantId: z.string(), elementKey: z.string() }),
 });
 
-/** One item of the table, beside the rows: how far the audit has come. */
+const lastKey = { tenantId: auditPartition, elementKey: 'last' };
+
+const lastSchema = z.object({
+  startedAt: z.number(),
+  endedAt: z.number(),
+  result: z.record(z.string(), z.union([z.number(), z.boolean()])),
+});
+
+/** Two items of the table, beside the rows: how far the audit has come, and the result of the last one. */
 export function createAuditProgress({
   client,
   tableName,
 }: {
   client: DynamoDBClient;
   tableName: string;
-}): AuditProgressStore {
+}): AuditProgressStore & { last(): Promise<LastAudit | undefined> } {
   return {
     async get() {
       const { Item } = await callAws("GetItem for the audit's progress", () =>
@@ -33,30 +41,49 @@ export function createAuditProgress({
       return Item && progressSchema.safeParse(unmarshall(Item, { wrapNumbers: exactNumber })).data;
     },
 
-    async put(after, read) {
+    put(after, read) {
       const item = { ...key, version: (read?.version ?? 0) + 1, after };
-      await callAws("PutItem for the audit's progress", async () => {
-        try {
-          await client.send(
-            new PutItemCommand({
-              TableName: tableName,
-              Item: marshall(item),
-              ...(read
-                ? {
-                    ConditionExpression: '#version = :version',
-                    ExpressionAttributeNames: { '#version': 'version' },
-                    ExpressionAttributeValues: marshall({ ':version': read.version }),
-                  }
-                : {
-                    ConditionExpression: 'attribute_not_exists(#version)',
-                    ExpressionAttributeNames: { '#version': 'version' },
-                  }),
-            }),
-          );
-        } catch (error) {
-          if (!(error instanceof ConditionalCheckFailedException)) throw error;
-        }
+      return write(item, read ? '#version = :read' : 'attribute_not_exists(#version)', {
+        names: { '#version': 'version' },
+        ...(read && { values: { ':read': read.version } }),
       });
     },
+
+    finish(audit) {
+      return write({ ...lastKey, ...audit }, 'attribute_not_exists(#at) OR #at < :at', {
+        names: { '#at': 'startedAt' },
+        values: { ':at': audit.startedAt },
+      });
+    },
+
+    async last() {
+      const { Item } = await callAws("GetItem for the last audit's result", () =>
+        client.send(new GetItemCommand({ TableName: tableName, Key: marshall(lastKey) })),
+      );
+      return Item && lastSchema.safeParse(unmarshall(Item)).data;
+    },
   };
+
+  /** Writes nothing when the condition does not hold. */
+  function write(
+    item: Record<string, unknown>,
+    condition: string,
+    { names, values }: { names: Record<string, string>; values?: Record<string, number> },
+  ): Promise<void> {
+    return callAws("PutItem for the audit's progress", async () => {
+      try {
+        await client.send(
+          new PutItemCommand({
+            TableName: tableName,
+            Item: marshall(item),
+            ConditionExpression: condition,
+            ExpressionAttributeNames: names,
+            ...(values && { ExpressionAttributeValues: marshall(values) }),
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof ConditionalCheckFailedException)) throw error;
+      }
+    });
+  }
 }

@@ -81,6 +81,7 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
   const { store, progress, cloudElements, cipher, origin, stage, observe, timing, now, sleep, newId } =
     withDefaults(ports);
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {
+    const startedAt = now();
     const result: Audit = {
       ours: 0,
       theirs: 0,
@@ -102,8 +103,19 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
     // A list that broke off says nothing about the instances it does not show.
     if (recorded && (await walkList(run, recorded))) await readNotListed(run, recorded);
     else result.complete = false;
+    await keep(result, startedAt);
     return result;
   };
+
+  /** For `npm run status`. A result that cannot be kept is logged and returned all the same. */
+  async function keep(result: Audit, startedAt: number): Promise<void> {
+    try {
+      await progress.finish({ startedAt, endedAt: now(), result });
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'left-open', reason: error.message }, nameOf({ tenantId: auditPartition, elementKey: 'last' }));
+    }
+  }
 
   /** The active rows, by their instance; undefined when the time does not suffice. */
   async function readRows(run: Run): Promise<Map<InstanceId, Recorded> | undefined> {

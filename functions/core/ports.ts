@@ -75,10 +75,19 @@ export type OverviewStore = {
 /** Where the last audit stopped. `after`: the last row whose instance it has read by its id. */
 export type AuditProgress = { version: number; after: InstanceKey };
 
+/** The result of an audit that has ended; times in ms since the epoch. */
+export type LastAudit = {
+  startedAt: number;
+  endedAt: number;
+  result: Readonly<Record<string, number | boolean>>;
+};
+
 export type AuditProgressStore = {
   get(): Promise<AuditProgress | undefined>;
   /** Writes the version after the one that was read, or nothing, when another audit has done so. */
   put(after: InstanceKey, read: AuditProgress | undefined): Promise<void>;
+  /** Keeps the result, or nothing, when an audit that started later has ended. */
+  finish(audit: LastAudit): Promise<void>;
 };
 
 /** An instance as Cloud Elements returns it. `createdDate`: ISO 8601 with second precision, when given. */

@@ -135,10 +135,8 @@ export async function startServers() {
     tenantSecretsPrefix: 'tests',
   });
   const { reconcile } = createReconciling(environment);
-  const audit = createAuditing({
-    ...environment,
-    progress: createAuditProgress({ client: dynamoDbClient, tableName }),
-  });
+  const progress = createAuditProgress({ client: dynamoDbClient, tableName });
+  const audit = createAuditing({ ...environment, progress });
 
   const rowOf = (tenantId: string) => store.get(keyOf(tenantId));
   const instancesOf = (tenantId: string) =>
@@ -266,6 +264,7 @@ export async function startServers() {
         { deadlineAt, deliveries: 1 },
       ),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
+    lastAudit: () => progress.last(),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
     /** The age of the oldest due row, as a run of the reconciler reports it. */
     oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,

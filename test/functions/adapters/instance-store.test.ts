@@ -439,3 +439,12 @@ test('an audit’s progress is written only over the version that was read', asy
   await progress.put(third, read);
   expect(await progress.get()).toEqual({ version: 2, after: second });
 });
+
+test('the result of an audit is kept unless an audit that started later has ended', async () => {
+  const progress = createAuditProgress({ client, tableName });
+  const audit = (startedAt: number) => ({ startedAt, endedAt: 100, result: { lost: startedAt, complete: true } });
+  for (const startedAt of [2, 1, 3, 3]) await progress.finish(audit(startedAt));
+  expect(await progress.last()).toEqual(audit(3));
+  await progress.finish(audit(2));
+  expect(await progress.last()).toEqual(audit(3));
+});

@@ -66,6 +66,22 @@ describe('the audit', () => {
     expect(await servers.audit()).toEqual({ ...nothing, ours: 0, theirs: 0 });
   });
 
+  test('the audit keeps its result in the table, and returns it also when it cannot be kept', async () => {
+    expect(await servers.lastAudit()).toBeUndefined();
+    await provisioned('acme');
+    const before = Date.now();
+    const result = await servers.audit();
+    const kept = await servers.lastAudit();
+    expect(kept).toEqual({ startedAt: expect.any(Number), endedAt: expect.any(Number), result });
+    expect(kept?.startedAt).toBeGreaterThanOrEqual(before);
+    expect(kept?.endedAt).toBeLessThanOrEqual(Date.now());
+
+    servers.failAws({ target: 'DynamoDB_20120810.PutItem', times: 10, status: 500, type: 'InternalServerError' });
+    expect(await servers.audit()).toEqual(result);
+    expect(named('left-open')).toEqual(['*audit']);
+    expect(await servers.lastAudit()).toEqual(kept);
+  });
+
   test('the audit counts and names lost, orphaned and broken instances', async () => {
     await provisioned('lost', 'orphaned', 'invalid', 'disabled');
     await servers.removeAtCloudElements(instanceOf('lost').id);
