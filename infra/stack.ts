@@ -103,12 +103,12 @@ export class OnboardingStack extends Stack {
           sbtSources,
         });
         deadLetterQueues.set(functionName, deadLetters);
+        this.#outputQueue(queueOutput(functionName), events, `Events that ${functionName} has yet to handle`);
         this.#outputQueue(
-          queueOutput(functionName),
-          events,
-          `Events that ${functionName} has yet to handle`,
+          deadLetterOutput(functionName),
+          deadLetters,
+          `Events that ${functionName} could not handle`,
         );
-        this.#outputQueue(deadLetterOutput(functionName), deadLetters, `Events that ${functionName} could not handle`);
       }
       if (stream) {
         const { deadLetters } = new TableStream(this, `${functionName}-changes`, {

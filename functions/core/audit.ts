@@ -113,7 +113,10 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
       await progress.finish({ startedAt, endedAt: now(), result });
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
-      observe({ kind: 'left-open', reason: error.message }, nameOf({ tenantId: auditPartition, elementKey: 'last' }));
+      observe(
+        { kind: 'left-open', reason: error.message },
+        nameOf({ tenantId: auditPartition, elementKey: 'last' }),
+      );
     }
   }
 

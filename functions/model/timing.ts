@@ -72,6 +72,12 @@ export const recheckMs = 60 * 60 * 1_000;
 /** Between two tries of the reconciler at a row that it could not settle. */
 export const reconcileAgainMs = 5 * 60 * 1_000;
 
+/**
+ * An instance that is open for longer is worth a look: several times its usual wait (3 minutes), and enough for some
+ * runs of the reconciler.
+ */
+export const openTooLongMs = 4 * reconcileAgainMs;
+
 /** The periods that the protocol itself counts with; tests and slow providers may bring others. */
 export const defaultTiming = {
   leaseMs,

@@ -11,6 +11,7 @@ import { startAwsEndpoint } from './aws/aws-endpoint.ts';
 import { accountId, region } from './aws/aws-protocol.ts';
 import { startCloudElements, type OnCloudElementsRequest } from './cloud-elements/simulator.ts';
 import { createExecutionEnvironments } from './aws/execution-environments.ts';
+import { createDeadLetterCounts, deadLetterQueueName } from './aws/dead-letter-counts.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
 import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
@@ -167,7 +168,12 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       startAwsEndpoint({
         port,
         guard,
-        operations: { ...secrets.operations, ...kms.operations, ...bus.operations },
+        operations: {
+          ...secrets.operations,
+          ...kms.operations,
+          ...bus.operations,
+          ...createDeadLetterCounts(countDeadLetters),
+        },
       }),
     );
     stops.push(aws.stop);
@@ -212,6 +218,12 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       onLog: log,
     });
     stops.push(environments.stop);
+
+    function countDeadLetters(queueName: string): number | undefined {
+      const [name] = rows.find(([each]) => deadLetterQueueName(each) === queueName) ?? [];
+      if (name === undefined) return undefined;
+      return queues.get(name)?.deadLetters.length ?? streams.get(name)?.givenUp.length;
+    }
 
     const runSchedule = (name: FunctionName) => environments.invoke(name, scheduledEvent(name));
 

@@ -3,6 +3,7 @@ import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
+import { openTooLongMs } from '../../functions/model/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
 import { period, type MetricOf } from './metrics.ts';
 import type { Observed } from './monitoring.ts';
@@ -47,8 +48,7 @@ const unattended = rows.flatMap(([name, { http, schedule }]) =>
 
 const provisioning: FunctionName[] = ['provision-instance', 'onboard-tenants'];
 
-/** Several times a row's usual wait (3 minutes), and enough for some runs of the reconciler, one every 5 minutes. */
-const oldestUnsettledMinutes = 20;
+const oldestUnsettledMinutes = openTooLongMs / 60_000;
 
 const resultsHeldUpMinutes = 5;
 

@@ -29,7 +29,7 @@ export const savedQueries = {
     'fields @log, @message | filter level = "ERROR" or @message like /Task timed out|Runtime exited|Invoke Error/ | sort @timestamp desc | limit 20',
   'Requests throttled':
     'filter ispresent(latencyMs) and status like /429/ | stats count(*) as times by route, caller',
-  'Duplicates':
+  Duplicates:
     'fields @message | filter message in ["duplicate-removed", "duplicate-left", "outcome-unknown"] | sort @timestamp desc',
   'Lost instances': 'fields @message | filter message = "instance-lost" | sort @timestamp desc',
   'Instances not visible: audits':
@@ -37,6 +37,6 @@ export const savedQueries = {
   'Instances not ours': 'fields @message | filter message = "not-ours" | sort @timestamp desc',
   'Unreadable rows':
     'fields @message | filter message = "row-unreadable" or error.message like /cannot be read/ or reason like /cannot be read/ | sort @timestamp desc | limit 20',
-  'Orphans': 'fields @message | filter message = "orphan" | sort @timestamp desc',
-  'Audits': 'fields @message | filter message = "run" and ispresent(theirs) | sort @timestamp desc | limit 3',
+  Orphans: 'fields @message | filter message = "orphan" | sort @timestamp desc',
+  Audits: 'fields @message | filter message = "run" and ispresent(theirs) | sort @timestamp desc | limit 3',
 } as const;

@@ -88,7 +88,7 @@ function whereOf(
   throw new UsageError('Expected one of --stage <stage>, --local and --table <name>.');
 }
 
-function portOf(text = '8080'): number {
+export function portOf(text = '8080'): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port > 0 && port <= 65_531) return port;
   throw new UsageError(`Expected PORT to be an integer from 1 to 65531, got "${text}".`);

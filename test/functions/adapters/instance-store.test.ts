@@ -440,9 +440,14 @@ test('an audit’s progress is written only over the version that was read', asy
   expect(await progress.get()).toEqual({ version: 2, after: second });
 });
 
+const audit = (startedAt: number) => ({
+  startedAt,
+  endedAt: 100,
+  result: { lost: startedAt, complete: true },
+});
+
 test('the result of an audit is kept unless an audit that started later has ended', async () => {
   const progress = createAuditProgress({ client, tableName });
-  const audit = (startedAt: number) => ({ startedAt, endedAt: 100, result: { lost: startedAt, complete: true } });
   for (const startedAt of [2, 1, 3, 3]) await progress.finish(audit(startedAt));
   expect(await progress.last()).toEqual(audit(3));
   await progress.finish(audit(2));

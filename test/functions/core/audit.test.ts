@@ -76,7 +76,12 @@ describe('the audit', () => {
     expect(kept?.startedAt).toBeGreaterThanOrEqual(before);
     expect(kept?.endedAt).toBeLessThanOrEqual(Date.now());
 
-    servers.failAws({ target: 'DynamoDB_20120810.PutItem', times: 10, status: 500, type: 'InternalServerError' });
+    servers.failAws({
+      target: 'DynamoDB_20120810.PutItem',
+      times: 10,
+      status: 500,
+      type: 'InternalServerError',
+    });
     expect(await servers.audit()).toEqual(result);
     expect(named('left-open')).toEqual(['*audit']);
     expect(await servers.lastAudit()).toEqual(kept);

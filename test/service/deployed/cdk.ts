@@ -74,7 +74,9 @@ async function leaveOutUnsupported(assembly: string): Promise<void> {
   for await (const name of glob('*.template.json', { cwd: assembly })) {
     const file = join(assembly, name);
     const { Resources, ...others } = templateSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-    const supported = Object.entries(Resources).filter(([, { Type }]) => Type !== 'AWS::Logs::QueryDefinition');
+    const supported = Object.entries(Resources).filter(
+      ([, { Type }]) => Type !== 'AWS::Logs::QueryDefinition',
+    );
     await writeFile(file, JSON.stringify({ ...others, Resources: Object.fromEntries(supported) }));
   }
 }
