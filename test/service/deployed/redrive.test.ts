@@ -10,7 +10,8 @@ import { serviceOf, tenantOnboarded, type Service } from '../../support/running-
 import { startDeployedStack } from './deployed-stack.ts';
 import { credentials, endpointUrl, environment, region } from './endpoint.ts';
 
-const program = fileURLToPath(new URL('../../../infra/cli/redrive/redrive.ts', import.meta.url));
+const programOf = (command: string): string =>
+  fileURLToPath(new URL(`../../../infra/cli/${command}/${command}.ts`, import.meta.url));
 
 /** Each test continues with the state of the previous one. */
 describe('redrive', () => {
@@ -49,12 +50,13 @@ describe('redrive', () => {
   }
 
   /** Runs the command as an operator does. */
-  function redrive(...options: string[]): Promise<{ exitCode: number | null; printed: string }> {
+  const redrive = (...options: string[]) => run('redrive', ...options);
+  function run(command: string, ...options: string[]): Promise<{ exitCode: number | null; printed: string }> {
     const stage = stack.stackName.replace('element-onboarding-', '');
     return new Promise((resolve) => {
       const child = execFile(
         process.execPath,
-        [program, '--stage', stage, ...options],
+        [programOf(command), '--stage', stage, ...options],
         { env: { ...environment, NO_COLOR: '1' }, timeout: 60_000 },
         (_error, stdout, stderr) => resolve({ exitCode: child.exitCode, printed: stdout + stderr }),
       );
@@ -73,6 +75,19 @@ describe('redrive', () => {
     expect(exitCode).toBe(1);
     expect(await countDeadLetters()).toBe(2);
     expect(service.instancesOf(mendable)).toEqual([]);
+  });
+
+  test('status counts dead letters, and shows the result of an audit that was invoked', async () => {
+    const result = await service.invoke('audit-instances', {});
+    expect(result).toMatchObject({ ours: 0, theirs: 0, complete: true });
+    const { exitCode, printed } = await run('status', '--json');
+    expect(exitCode).toBe(1);
+    // Node's own warnings come after it.
+    const [json = ''] = printed.split('\n');
+    expect(JSON.parse(json)).toMatchObject({
+      deadLetters: { 'onboard-tenants': 2, 'offboard-tenants': 0, 'publish-results': 0 },
+      lastAudit: { result },
+    });
   });
 
   test('redrive loses no message that it cannot put back', async () => {

@@ -35,7 +35,7 @@ const summarySchema = z.object({ instances: z.object({ total: z.number() }) });
 describe('the command', { timeout: 60_000 }, () => {
   const operator = 'operator';
   const targets = new Set<string>();
-  const [active, failed, sick] = [newTenant(), newTenant(), newTenant()];
+  const [active, failed, sick, removed] = [newTenant(), newTenant(), newTenant(), newTenant()];
   const cloudFormation = createServer((_request, response) => {
     const outputs = [
       ['TableName', service.stack.tableName],
@@ -63,10 +63,11 @@ describe('the command', { timeout: 60_000 }, () => {
       if (signer === operator) targets.add(target);
       return undefined;
     });
-    for (const tenantId of [active, sick]) {
+    for (const tenantId of [active, sick, removed]) {
       const configuration = { 'api.key': 'own-key-for-tests' };
       await service.post(tenantId, { element: { key: 'taxify' }, configuration });
     }
+    await service.delete(`/tenants/${removed}/instances/taxify`);
     await service.dynamoDb.send(
       new UpdateItemCommand({
         TableName: service.tableName,
