@@ -23,5 +23,8 @@ export const queueOutput = (functionName: string): QueueOutput => `${inPascalCas
 export const deadLetterOutput = (functionName: string): QueueOutput =>
   `${inPascalCase(functionName)}DeadLetterQueueUrl`;
 
+/** The local stack has no outputs: this is the name of the queue there. */
+export const localDeadLetterQueue = (functionName: string): string => `${functionName}-dead-letters`;
+
 const inPascalCase = (name: string): string =>
   name.replaceAll(/(?:^|-)(.)/g, (_match, letter: string) => letter.toUpperCase());

@@ -6,8 +6,9 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
-import type { AuditProgressStore, LastAudit } from '../core/ports.ts';
+import type { AuditProgressStore } from '../core/ports.ts';
 import { auditPartition, exactNumber } from '../model/instance.ts';
+import { lastAuditKey } from '../model/last-audit.ts';
 import { callAws } from './aws.ts';
 
 const key = { tenantId: auditPartition, elementKey: 'progress' };
@@ -17,14 +18,6 @@ const progressSchema = z.object({
   after: z.object({ tenantId: z.string(), elementKey: z.string() }),
 });
 
-const lastKey = { tenantId: auditPartition, elementKey: 'last' };
-
-const lastSchema = z.object({
-  startedAt: z.number(),
-  endedAt: z.number(),
-  result: z.record(z.string(), z.union([z.number(), z.boolean()])),
-});
-
 /** Two items of the table, beside the rows: how far the audit has come, and the result of the last one. */
 export function createAuditProgress({
   client,
@@ -32,7 +25,7 @@ export function createAuditProgress({
 }: {
   client: DynamoDBClient;
   tableName: string;
-}): AuditProgressStore & { last(): Promise<LastAudit | undefined> } {
+}): AuditProgressStore {
   return {
     async get() {
       const { Item } = await callAws("GetItem for the audit's progress", () =>
@@ -50,17 +43,10 @@ export function createAuditProgress({
     },
 
     finish(audit) {
-      return write({ ...lastKey, ...audit }, 'attribute_not_exists(#at) OR #at < :at', {
+      return write({ ...lastAuditKey, ...audit }, 'attribute_not_exists(#at) OR #at < :at', {
         names: { '#at': 'startedAt' },
         values: { ':at': audit.startedAt },
       });
-    },
-
-    async last() {
-      const { Item } = await callAws("GetItem for the last audit's result", () =>
-        client.send(new GetItemCommand({ TableName: tableName, Key: marshall(lastKey) })),
-      );
-      return Item && lastSchema.safeParse(unmarshall(Item)).data;
     },
   };
 

@@ -11,6 +11,7 @@ import {
   type InstanceKey,
   type InstanceRow,
 } from '../model/instance.ts';
+import { lastAuditKey } from '../model/last-audit.ts';
 import { isLeased } from './lifecycle.ts';
 import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
 
@@ -113,10 +114,7 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
       await progress.finish({ startedAt, endedAt: now(), result });
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
-      observe(
-        { kind: 'left-open', reason: error.message },
-        nameOf({ tenantId: auditPartition, elementKey: 'last' }),
-      );
+      observe({ kind: 'left-open', reason: error.message }, nameOf(lastAuditKey));
     }
   }
 

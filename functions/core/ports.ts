@@ -1,5 +1,6 @@
 import type { OnboardingError } from '../model/errors.ts';
 import type { TenantSecret } from '../model/configuration.ts';
+import type { LastAudit } from '../model/last-audit.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
 import type { Listed } from '../model/overview.ts';
 import type { Timing } from '../model/timing.ts';
@@ -74,13 +75,6 @@ export type OverviewStore = {
 
 /** Where the last audit stopped. `after`: the last row whose instance it has read by its id. */
 export type AuditProgress = { version: number; after: InstanceKey };
-
-/** The result of an audit that has ended; times in ms since the epoch. */
-export type LastAudit = {
-  startedAt: number;
-  endedAt: number;
-  result: Readonly<Record<string, number | boolean>>;
-};
 
 export type AuditProgressStore = {
   get(): Promise<AuditProgress | undefined>;

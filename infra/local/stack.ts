@@ -11,10 +11,11 @@ import { startAwsEndpoint } from './aws/aws-endpoint.ts';
 import { accountId, region } from './aws/aws-protocol.ts';
 import { startCloudElements, type OnCloudElementsRequest } from './cloud-elements/simulator.ts';
 import { createExecutionEnvironments } from './aws/execution-environments.ts';
-import { createDeadLetterCounts, deadLetterQueueName } from './aws/dead-letter-counts.ts';
+import { createDeadLetterCounts } from './aws/dead-letter-counts.ts';
 import { startDynamoDb } from './aws/dynamodb.ts';
 import { createEventBus, matchesPattern, matchesSecretEvent, secretLabelUpdated } from './aws/event-bus.ts';
 import type { EventEnvelope } from './aws/event-bus.ts';
+import { localDeadLetterQueue } from '../outputs.ts';
 import { type SbtSources, withSbtSource } from '../sbt-sources.ts';
 import { createFaults } from './faults.ts';
 import { startGateway, type OnApiRequest } from './gateway.ts';
@@ -220,7 +221,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     stops.push(environments.stop);
 
     function countDeadLetters(queueName: string): number | undefined {
-      const [name] = rows.find(([each]) => deadLetterQueueName(each) === queueName) ?? [];
+      const [name] = rows.find(([each]) => localDeadLetterQueue(each) === queueName) ?? [];
       if (name === undefined) return undefined;
       return queues.get(name)?.deadLetters.length ?? streams.get(name)?.givenUp.length;
     }

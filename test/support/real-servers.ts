@@ -20,6 +20,7 @@ import {
 } from '../../functions/model/instance.ts';
 import { createApplying } from '../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../functions/core/audit.ts';
+import { readLastAudit } from '../../infra/cli/status/rows.ts';
 import { createUpdating, type Changes } from '../../functions/core/update.ts';
 import { OnboardingError } from '../../functions/model/errors.ts';
 import type { Removal } from '../../functions/model/events.ts';
@@ -264,7 +265,7 @@ export async function startServers() {
         { deadlineAt, deliveries: 1 },
       ),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
-    lastAudit: () => progress.last(),
+    lastAudit: () => readLastAudit(dynamoDbClient, tableName),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
     /** The age of the oldest due row, as a run of the reconciler reports it. */
     oldestUnsettledMs: async () => (await reconcile({ deadlineAt: now() + 30_000 })).oldestUnsettledMs,

@@ -171,9 +171,9 @@ type View = Partial<Omit<ReturnType<typeof instanceView>, 'status' | 'element' |
 /** As the API shows it, with the generation, the reconciler's next try and the health. Never the token. */
 function viewOf({ key, row }: Found): View {
   if (!row) return { tenantId: key.tenantId, element: { key: elementOf(key) }, status: 'unreadable' };
-  const { health, checkAt, provisionId } = row;
+  const { health, checkAt, provisionId, ...summary } = row;
   return {
-    ...instanceView(row),
+    ...instanceView(summary),
     element: { key: elementOf(key) },
     health: health && { ...health, since: isoOf(health.since) },
     provisionId,

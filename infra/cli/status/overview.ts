@@ -1,5 +1,5 @@
-import type { LastAudit } from '../../../functions/core/ports.ts';
 import { wholeTenant } from '../../../functions/model/instance.ts';
+import type { LastAudit } from '../../../functions/model/last-audit.ts';
 import { openTooLongMs } from '../../../functions/model/timing.ts';
 import { triggers } from '../../../functions/triggers.ts';
 import type { Found } from './rows.ts';

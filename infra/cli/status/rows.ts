@@ -1,10 +1,11 @@
 import {
+  GetItemCommand,
   QueryCommand,
   ScanCommand,
   type AttributeValue,
   type DynamoDBClient,
 } from '@aws-sdk/client-dynamodb';
-import { unmarshall } from '@aws-sdk/util-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import {
   auditPartition,
@@ -12,6 +13,7 @@ import {
   instanceSummarySchema,
   type InstanceKey,
 } from '../../../functions/model/instance.ts';
+import { lastAuditKey, lastAuditSchema, type LastAudit } from '../../../functions/model/last-audit.ts';
 import { fromStored, storedName } from '../../../functions/model/table.ts';
 
 const rowSchema = z.extend(instanceSummarySchema, {
@@ -91,6 +93,16 @@ async function* rowsOf(read: (after: Item | undefined) => Promise<Page>): AsyncG
     }
     after = LastEvaluatedKey;
   } while (after);
+}
+
+export async function readLastAudit(
+  client: DynamoDBClient,
+  tableName: string,
+): Promise<LastAudit | undefined> {
+  const { Item } = await client.send(
+    new GetItemCommand({ TableName: tableName, Key: marshall(lastAuditKey) }),
+  );
+  return Item && lastAuditSchema.safeParse(unmarshall(Item)).data;
 }
 
 const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });

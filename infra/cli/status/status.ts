@@ -1,5 +1,3 @@
-import { createAuditProgress } from '../../../functions/adapters/audit-progress.ts';
-import { OnboardingError } from '../../../functions/model/errors.ts';
 import { plain } from '../../plain-text.ts';
 import { commandLine } from '../command.ts';
 import { reasonOf, TargetError } from '../onboard/target.ts';
@@ -9,7 +7,7 @@ import { noInstanceStep, stepFor, stepsFor } from './next-steps.ts';
 import { help, parseOptions, type Options } from './options.ts';
 import { jsonOfOverview, jsonOfTenantStatus, linesOfOverview, linesOfTenantStatus } from './output.ts';
 import { countInstances, isTooLong, troubleOf, type Overview } from './overview.ts';
-import { readAll, readTenant } from './rows.ts';
+import { readAll, readLastAudit, readTenant } from './rows.ts';
 import { findTarget, type Target } from './target.ts';
 
 /** `npm run status`: how all tenants are doing, or one. See `--help`. */
@@ -17,7 +15,7 @@ import { findTarget, type Target } from './target.ts';
 const chosen = commandLine(help, (args) => parseOptions(args, process.env));
 
 process.exitCode = await main(chosen).catch((error: unknown) => {
-  const isOfAws = error instanceof OnboardingError || (error instanceof Error && '$metadata' in error);
+  const isOfAws = error instanceof Error && '$metadata' in error;
   if (!(error instanceof TargetError) && !isOfAws) throw error;
   const hint = 'localPort' in chosen.where ? '\nIs npm start running, and with this PORT?' : '';
   const message =
@@ -40,7 +38,7 @@ async function showAll(target: Target, { where, limit, json }: Options): Promise
   const { dynamoDb: client, tableName } = target;
   const [deadLetters, lastAudit] = await Promise.all([
     target.countDeadLetters(),
-    createAuditProgress({ client, tableName }).last(),
+    readLastAudit(client, tableName),
   ]);
   const instances = await countInstances(readAll(client, tableName, showProgress), limit);
   hideProgress();

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as z from 'zod/mini';
 import { type Trigger, triggers } from '../../../functions/triggers.ts';
-import { deadLetterOutput } from '../../outputs.ts';
+import { deadLetterOutput, localDeadLetterQueue } from '../../outputs.ts';
 import { onThisMachine, outputsOf, requestHandler } from '../onboard/target.ts';
 import type { Where } from './options.ts';
 
@@ -28,7 +28,7 @@ export async function findTarget(where: Where): Promise<Target> {
   const countOf = async (name: string): Promise<number> => {
     const { Attributes } = await sqs.send(
       new GetQueueAttributesCommand({
-        QueueUrl: output?.(deadLetterOutput(name)) ?? `${sqsUrl(at(1))}/${name}-dead-letters`,
+        QueueUrl: output?.(deadLetterOutput(name)) ?? `${sqsUrl(at(1))}/${localDeadLetterQueue(name)}`,
         AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
       }),
     );

@@ -17,6 +17,3 @@ export function createDeadLetterCounts(countOf: (queueName: string) => number | 
     }),
   };
 }
-
-/** The name of the queue with the dead letters of a function. */
-export const deadLetterQueueName = (functionName: string): string => `${functionName}-dead-letters`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { LastAudit } from '../../../../functions/core/ports.ts';
+import type { LastAudit } from '../../../../functions/model/last-audit.ts';
 import { openTooLongMs } from '../../../../functions/model/timing.ts';
 import { pageOf, stepFor, stepsFor } from '../../../../infra/cli/status/next-steps.ts';
 import { parseOptions } from '../../../../infra/cli/status/options.ts';
