@@ -242,6 +242,18 @@ describe('a look-up', () => {
       await create({ tags: [] });
       expect(await lookUp()).toMatchObject({ kind: 'unknown' });
     });
+
+    test('a look-up is inconclusive while a possible instance of the row cannot be read by its id', async () => {
+      await create();
+      simulator.faultFor = ({ operation }) =>
+        operation === 'GET /instances/{id}'
+          ? { effect: 'none', outcome: { kind: 'status', status: 500 } }
+          : undefined;
+      expect(await lookUp()).toMatchObject({
+        kind: 'unknown',
+        reason: expect.stringContaining('cannot be read'),
+      });
+    });
   });
 });
 

@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest';
+import { activate, beginRemoval, markRemoved, rememberRemoval } from '../../../functions/core/lifecycle.ts';
+import type { CloudElements, LookUp } from '../../../functions/core/ports.ts';
+import { createReconciling } from '../../../functions/core/reconcile.ts';
+import { createRemoving } from '../../../functions/core/remove.ts';
+import { createUpdating } from '../../../functions/core/update.ts';
+import type { InstanceRow } from '../../../functions/model/instance.ts';
+import { defaultTiming as timing } from '../../../functions/model/timing.ts';
+import { fakePorts } from '../../support/fake-ports.ts';
+
+/** Steps of the use cases when one of them fails, or another writer comes first: nothing is concluded from it. */
+
+const removal = { times: { own: 0 }, by: undefined };
+const instance = { instanceId: 7, token: new Uint8Array([1]) };
+
+function activeRow(fake: ReturnType<typeof fakePorts>, over: Partial<InstanceRow> = {}): InstanceRow {
+  return { ...activate(fake.claimed(), instance, fake.clock.nowMs, timing), ...over };
+}
+
+describe('an update', () => {
+  test('a row of another base URL is not updated: its instance is not at this one', async () => {
+    const updates: unknown[] = [];
+    const fake = fakePorts({
+      update: async (_instance, changes) => {
+        updates.push(changes);
+        return { kind: 'updated' };
+      },
+    });
+    await fake.put(activeRow(fake, { origin: 'https://another.example' }));
+    const update = createUpdating(fake.ports)(
+      fake.key,
+      { name: 'New' },
+      { deadlineAt: fake.clock.nowMs + 29_000 },
+    );
+    await expect(update).rejects.toMatchObject({ code: 'origin-changed' });
+    expect(updates).toEqual([]);
+  });
+
+  test('an update whose row was claimed by another meanwhile is not reported as done', async () => {
+    const fake = fakePorts({
+      update: async () => {
+        const row = fake.rowOf();
+        if (row) await fake.put({ ...row, claimId: 'rival', name: "The rival's" });
+        return { kind: 'updated' };
+      },
+    });
+    await fake.put(activeRow(fake));
+    const update = createUpdating(fake.ports)(
+      fake.key,
+      { name: 'New' },
+      { deadlineAt: fake.clock.nowMs + 29_000 },
+    );
+    await expect(update).rejects.toMatchObject({ code: 'busy' });
+    expect(fake.rowOf()).toMatchObject({ name: "The rival's" });
+  });
+});
+
+const found = (ids: number[]): LookUp => ({
+  kind: 'found',
+  instances: ids.map((id) => ({ id, token: `token-of-${id}` })),
+  isCertain: true,
+});
+
+/** Reconciles an active row in doubt with an earlier generation, an hour after it became active. */
+async function recheck(calls: Partial<CloudElements>) {
+  const fake = fakePorts(calls);
+  const formers = [{ provisionId: 'earlier', name: 'Earlier', createdAt: 1 }];
+  const row = await fake.put(
+    activate({ ...fake.claimed(), inDoubt: true, formers }, instance, fake.clock.nowMs, timing),
+  );
+  fake.clock.nowMs = row.checkAt ?? 0;
+  const { tally } = await createReconciling(fake.ports).reconcile({
+    deadlineAt: fake.clock.nowMs + 60_000,
+  });
+  return { tally, row: fake.rowOf(), nowMs: fake.clock.nowMs };
+}
+
+describe('a recheck', () => {
+  test('a recheck without doubts left ends, and forgets the earlier generations', async () => {
+    const { tally, row } = await recheck({});
+    expect(tally).toEqual({ checked: 1 });
+    expect(row).not.toHaveProperty('checkAt');
+    expect(row).not.toHaveProperty('formers');
+  });
+
+  test.each<[string, Partial<CloudElements>]>([
+    ['whose own instance cannot be read', { read: async () => ({ kind: 'unknown', reason: 'no response' }) }],
+    ['whose look-up fails', { lookUp: async () => ({ kind: 'unknown', reason: 'no response' }) }],
+    [
+      'whose look-up of an earlier generation fails',
+      {
+        lookUp: async ({ provisionId }) =>
+          provisionId === 'earlier' ? { kind: 'unknown', reason: 'no response' } : found([]),
+      },
+    ],
+    [
+      'whose duplicate cannot be deleted',
+      {
+        lookUp: async ({ provisionId }) => found(provisionId === 'earlier' ? [] : [8]),
+        remove: async () => ({ kind: 'unknown', reason: 'no response' }),
+      },
+    ],
+    [
+      'whose instance of an earlier generation cannot be deleted',
+      {
+        lookUp: async ({ provisionId }) => found(provisionId === 'earlier' ? [8] : []),
+        remove: async () => ({ kind: 'unknown', reason: 'no response' }),
+      },
+    ],
+  ])('a recheck %s is repeated, and remembers the earlier generations', async (_what, calls) => {
+    const { tally, row, nowMs } = await recheck(calls);
+    expect(tally).toEqual({ 'still-open': 1 });
+    expect(row).toMatchObject({ status: 'active', formers: [{ provisionId: 'earlier' }] });
+    expect(row?.checkAt).toBe(nowMs + timing.reconcileAgainMs);
+  });
+
+  test.each<[string, Partial<CloudElements>]>([
+    [
+      'whose look-up is not certain',
+      { lookUp: async () => ({ kind: 'found', instances: [], isCertain: false }) },
+    ],
+    ['whose own instance is gone', { read: async () => ({ kind: 'absent' }) }],
+  ])('a recheck %s is repeated an hour later', async (_what, calls) => {
+    const { tally, row, nowMs } = await recheck(calls);
+    expect(tally).toEqual({ checked: 1 });
+    expect(row).toMatchObject({ checkAt: nowMs + timing.recheckMs, formers: [{ provisionId: 'earlier' }] });
+  });
+});
+
+describe('the lease of the reconciler', () => {
+  test('a leased row is due again when the lease ends, should the reconciler die', async () => {
+    let leased: InstanceRow | undefined;
+    const fake = fakePorts({
+      lookUp: async () => {
+        leased = fake.rowOf();
+        return { kind: 'unknown', reason: 'no response' };
+      },
+    });
+    const row = await fake.put(fake.claimed());
+    fake.clock.nowMs = row.leaseExpiresAt + 1;
+    await createReconciling(fake.ports).reconcile({ deadlineAt: fake.clock.nowMs + 60_000 });
+    expect(leased).toMatchObject({
+      status: 'provisioning',
+      leaseExpiresAt: fake.clock.nowMs + timing.leaseMs,
+    });
+    expect(leased?.checkAt).toBe(leased?.leaseExpiresAt);
+  });
+});
+
+describe('a removal', () => {
+  test('a removal is due when its lease ends, should its invocation die', () => {
+    const fake = fakePorts();
+    const deleting = beginRemoval(
+      activeRow(fake),
+      removal,
+      { claimId: 'c', nowMs: fake.clock.nowMs },
+      timing,
+    );
+    expect(deleting.checkAt).toBe(deleting.leaseExpiresAt);
+    expect(deleting.leaseExpiresAt).toBe(fake.clock.nowMs + timing.leaseMs);
+  });
+
+  test('a repeated removal keeps the recheck of its tombstone', () => {
+    const fake = fakePorts();
+    const row = { ...activeRow(fake), inDoubt: true };
+    const deleting = beginRemoval(row, removal, { claimId: 'c', nowMs: fake.clock.nowMs }, timing);
+    const tombstone = markRemoved(deleting, fake.clock.nowMs, timing);
+    expect(tombstone.checkAt).toBe(fake.clock.nowMs + timing.recheckMs);
+    const later = { claimId: 'd', nowMs: fake.clock.nowMs + 60_000 };
+    expect(rememberRemoval(tombstone, removal, later, timing).checkAt).toBe(tombstone.checkAt);
+    const rechecked = { ...tombstone, checkAt: undefined };
+    expect(rememberRemoval(rechecked, removal, later, timing).checkAt).toBeUndefined();
+  });
+
+  test('a removal whose last write another removal has prevented is not reported as done', async () => {
+    const fake = fakePorts({
+      remove: async () => {
+        const row = fake.rowOf();
+        if (row) await fake.put({ ...row, claimId: 'rival' });
+        return { kind: 'removed' };
+      },
+    });
+    await fake.put(activeRow(fake));
+    const { remove } = createRemoving(fake.ports);
+    const removed = await remove(
+      fake.key,
+      { ...removal, times: { own: fake.clock.nowMs } },
+      { deadlineAt: fake.clock.nowMs + 29_000 },
+    );
+    expect(removed).toEqual({ outcome: 'in-progress', retryAfterMs: timing.leaseMs });
+    expect(fake.rowOf()).toMatchObject({ status: 'deleting', claimId: 'rival' });
+  });
+});
