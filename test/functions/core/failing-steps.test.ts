@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { activate, beginRemoval, markRemoved, rememberRemoval } from '../../../functions/core/lifecycle.ts';
 import type { CloudElements, LookUp } from '../../../functions/core/ports.ts';
+import { createAuditing } from '../../../functions/core/audit.ts';
 import { createReconciling } from '../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../functions/core/remove.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
@@ -189,5 +190,60 @@ describe('a removal', () => {
     );
     expect(removed).toEqual({ outcome: 'in-progress', retryAfterMs: timing.leaseMs });
     expect(fake.rowOf()).toMatchObject({ status: 'deleting', claimId: 'rival' });
+  });
+});
+
+/** Audits a Cloud Elements whose list shows instance 7 with the row's marker tags. */
+async function audit(over: Partial<InstanceRow>, listedId = 7) {
+  const fake = fakePorts({
+    list: async () => ({
+      kind: 'listed',
+      nextPage: undefined,
+      instances: [
+        {
+          id: listedId,
+          elementKey: 'taxify',
+          tags: ['tenant:acme', 'owner:tests'],
+          token: 'token-of-7',
+          valid: true,
+          disabled: false,
+        },
+      ],
+    }),
+  });
+  const row = await fake.put({ ...activeRow(fake), ...over });
+  const progress = { get: async () => undefined, put: async () => {}, finish: async () => {} };
+  const result = await createAuditing({ ...fake.ports, progress })({
+    deadlineAt: fake.clock.nowMs + 600_000,
+  });
+  return { result, row, after: fake.rowOf() };
+}
+
+describe('an audit', () => {
+  test('an instance beside a settled row is an orphan', async () => {
+    const { result } = await audit({ checkAt: undefined, leaseExpiresAt: 0 }, 8);
+    expect(result).toMatchObject({ orphaned: 1, complete: true });
+  });
+
+  test.each<[string, Partial<InstanceRow>]>([
+    ['that the reconciler will check', { checkAt: Date.parse('2026-11-26T13:00:00Z'), leaseExpiresAt: 0 }],
+    [
+      'that a request is working on',
+      { checkAt: undefined, leaseExpiresAt: Date.parse('2026-11-26T12:00:30Z') },
+    ],
+  ])('an instance beside a row %s is no orphan', async (_what, over) => {
+    expect((await audit(over, 8)).result).toMatchObject({ orphaned: 0, complete: true });
+  });
+
+  test('a refilled token takes a new fencing token, so earlier readers must read the row again', async () => {
+    const { result, row, after } = await audit({ token: undefined });
+    expect(result).toMatchObject({ refilled: 1 });
+    expect(after?.token).toEqual(new TextEncoder().encode('token-of-7'));
+    expect(after?.claimId).not.toBe(row.claimId);
+  });
+
+  test('a row of another base URL is not counted as an instance of this one', async () => {
+    const { result } = await audit({ origin: 'https://another.example', instanceId: 9 });
+    expect(result).toMatchObject({ ours: 0, lost: 0 });
   });
 });
