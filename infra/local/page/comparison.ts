@@ -7,11 +7,11 @@ import type { Row, Stored, Tone } from './activity.ts';
 /** Without its token and its configuration. */
 export type Live = Pick<Instance, 'id' | 'name' | 'createdAtMs'>;
 
-export type Verdict = keyof typeof verdicts;
+export type Finding = keyof typeof findings;
 
-const verdicts = {
+const findings = {
   one: { tone: 'good', label: 'One instance', why: 'Recorded here and live there.' },
-  doubled: { tone: 'bad', label: 'Doubled', why: 'More than one live instance.' },
+  duplicated: { tone: 'bad', label: 'Duplicated', why: 'More than one live instance.' },
   lost: { tone: 'bad', label: 'Lost', why: 'Recorded as active, but Cloud Elements does not have it.' },
   orphan: { tone: 'bad', label: 'Orphan', why: 'Live at Cloud Elements, but no row records it.' },
   unreadable: { tone: 'bad', label: 'Unreadable', why: 'The row cannot be read.' },
@@ -36,15 +36,15 @@ export type Compared = {
   readonly elementKey: string;
   readonly stored: Stored | undefined;
   readonly instances: readonly Live[];
-  readonly verdict: Verdict;
-} & (typeof verdicts)[Verdict];
+  readonly finding: Finding;
+} & (typeof findings)[Finding];
 
 export type Comparison = {
   /** Bad ones first, then those in doubt, then the newest. */
   readonly pairs: readonly Compared[];
   /** Instances that no tenant's tag is on: the service did not create them. */
   readonly others: number;
-  readonly counts: Record<'tenants' | 'instances' | 'doubled' | 'lost' | 'doubt', number>;
+  readonly counts: Record<'tenants' | 'instances' | 'duplicated' | 'lost' | 'doubt', number>;
 };
 
 export function compare(rows: readonly Stored[], instances: readonly Instance[]): Comparison {
@@ -65,31 +65,31 @@ export function compare(rows: readonly Stored[], instances: readonly Instance[])
   }
 
   const compared = [...pairs.values()].map(({ tenantId, elementKey, stored, live }): Compared => {
-    const verdict = verdictOn(stored, live);
-    return { tenantId, elementKey, stored, instances: live, verdict, ...verdicts[verdict] };
+    const finding = findingOn(stored, live);
+    return { tenantId, elementKey, stored, instances: live, finding, ...findings[finding] };
   });
   const countOf = (isCounted: (pair: Compared) => boolean): number => compared.filter(isCounted).length;
   return {
     pairs: compared.toReversed().toSorted((a, b) => rankOf(a) - rankOf(b)),
     others,
     counts: {
-      tenants: new Set(compared.flatMap(({ tenantId, verdict }) => (verdict === 'removed' ? [] : [tenantId])))
+      tenants: new Set(compared.flatMap(({ tenantId, finding }) => (finding === 'removed' ? [] : [tenantId])))
         .size,
       instances: instances.length - others,
-      doubled: countOf(({ verdict }) => verdict === 'doubled'),
-      lost: countOf(({ verdict }) => verdict === 'lost' || verdict === 'orphan'),
+      duplicated: countOf(({ finding }) => finding === 'duplicated'),
+      lost: countOf(({ finding }) => finding === 'lost' || finding === 'orphan'),
       doubt: countOf(({ tone }) => tone === 'doubt'),
     },
   };
 }
 
-function rankOf({ tone, verdict }: Compared): number {
-  if (verdict === 'removed') return 3;
+function rankOf({ tone, finding }: Compared): number {
+  if (finding === 'removed') return 3;
   return { bad: 0, doubt: 1, busy: 2, good: 2, plain: 2 }[tone];
 }
 
-function verdictOn(stored: Stored | undefined, live: readonly Live[]): Verdict {
-  if (live.length > 1) return 'doubled';
+function findingOn(stored: Stored | undefined, live: readonly Live[]): Finding {
+  if (live.length > 1) return 'duplicated';
   if (!stored) return 'orphan';
   if (!stored.row) return 'unreadable';
   const [instance] = live;
@@ -102,11 +102,11 @@ function verdictOn(stored: Stored | undefined, live: readonly Live[]): Verdict {
       return instance ? 'orphan' : 'removed';
     case 'provisioning':
     case 'failed':
-      return verdictOnOpen(stored.row, instance);
+      return findingOnOpen(stored.row, instance);
   }
 }
 
-function verdictOnOpen({ status, inDoubt }: Row, instance: Live | undefined): Verdict {
+function findingOnOpen({ status, inDoubt }: Row, instance: Live | undefined): Finding {
   if (instance) return 'unrecorded';
   if (status === 'failed') return 'failed';
   return inDoubt ? 'unknown' : 'working';

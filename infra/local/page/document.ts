@@ -115,7 +115,7 @@ export function pageOf(regions: Regions, addresses: Readonly<Record<string, stri
                   <th scope="col">Tenant</th>
                   <th scope="col">In the table</th>
                   <th scope="col">At Cloud Elements</th>
-                  <th scope="col">Verdict</th>
+                  <th scope="col">Finding</th>
                   <th scope="col"><span class="hidden">Actions</span></th>
                 </tr>
               </thead>

@@ -65,18 +65,18 @@ function summary({ counts }: Comparison): Html {
   return html`${[
     tile(counts.tenants, 'Tenants', 'plain'),
     tile(counts.instances, 'Live instances', 'plain'),
-    tile(counts.doubled, 'Doubled', counts.doubled > 0 ? 'bad' : 'good'),
+    tile(counts.duplicated, 'Duplicated', counts.duplicated > 0 ? 'bad' : 'good'),
     tile(counts.lost, 'Lost or orphaned', counts.lost > 0 ? 'bad' : 'good'),
     tile(counts.doubt, 'In doubt', counts.doubt > 0 ? 'doubt' : 'good'),
   ]}`;
 }
 
 function pairRow(
-  { tenantId, elementKey, stored, instances, verdict, tone, label, why }: Compared,
+  { tenantId, elementKey, stored, instances, finding, tone, label, why }: Compared,
   listLagMs: number,
 ): Html {
   // Whether lists show it matters only while the service looks for it.
-  const hiddenMs = verdict === 'one' ? 0 : listLagMs;
+  const hiddenMs = finding === 'one' ? 0 : listLagMs;
   const key = `${tenantId}/${elementKey}`;
   return html`<tr data-key="${key}" class="${tone}">
     <th scope="row" data-label="Tenant"><b>${tenantId}</b> <span class="dim">${elementKey}</span></th>
@@ -84,7 +84,7 @@ function pairRow(
     <td data-label="At Cloud Elements">
       ${instances.length > 0 ? instances.map((live) => liveCell(live, hiddenMs)) : html`<span class="dim">none</span>`}
     </td>
-    <td data-label="Verdict"><strong class="verdict">${label}</strong> <span class="why">${why}</span></td>
+    <td data-label="Finding"><strong class="finding">${label}</strong> <span class="why">${why}</span></td>
     <td class="acts">
       ${
         stored?.row && !isGone(stored.row)

@@ -49,8 +49,8 @@ test.each<[string, Stored[], Instance[], string]>([
   ['an active row with its instance', [stored()], [live(1)], 'one'],
   ['an active row without an instance', [stored()], [], 'lost'],
   ['an active row beside another instance', [stored()], [live(2)], 'lost'],
-  ['two instances of one tenant', [stored()], [live(1), live(2)], 'doubled'],
-  ['two instances without a row', [], [live(1), live(2)], 'doubled'],
+  ['two instances of one tenant', [stored()], [live(1), live(2)], 'duplicated'],
+  ['two instances without a row', [], [live(1), live(2)], 'duplicated'],
   ['an instance without a row', [], [live(1)], 'orphan'],
   ['a claim before its create', [stored(open)], [], 'working'],
   ['a create whose outcome is unknown', [stored({ ...open, inDoubt: true })], [], 'unknown'],
@@ -66,8 +66,8 @@ test.each<[string, Stored[], Instance[], string]>([
   ['a tombstone', [stored({ status: 'removed' })], [], 'removed'],
   ['a tombstone with an instance', [stored({ status: 'removed' })], [live(1)], 'orphan'],
   ['a row that cannot be read', [{ ...stored(), row: undefined }], [live(1)], 'unreadable'],
-])('the verdict on %s', (_, rows, instances, verdict) => {
-  expect(compare(rows, instances).pairs).toMatchObject([{ tenantId: 'acme', elementKey: 'taxify', verdict }]);
+])('the finding on %s', (_, rows, instances, finding) => {
+  expect(compare(rows, instances).pairs).toMatchObject([{ tenantId: 'acme', elementKey: 'taxify', finding }]);
 });
 
 test('counts tenants, instances, and what is wrong; instances of other programs are counted apart', () => {
@@ -80,7 +80,7 @@ test('counts tenants, instances, and what is wrong; instances of other programs 
   const comparison = compare(rows, [live(1), live(2), live(3, 'by hand'), live(4, 'tenant:nobody')]);
   expect(comparison).toMatchObject({
     others: 1,
-    counts: { tenants: 4, instances: 3, doubled: 1, lost: 2, doubt: 1 },
+    counts: { tenants: 4, instances: 3, duplicated: 1, lost: 2, doubt: 1 },
   });
   expect(comparison.pairs.map(({ tenantId }) => tenantId)).toEqual([
     'nobody',

@@ -229,11 +229,11 @@ test('a removed tenant keeps its tombstone in the page, and other items of the t
   expect(await page()).not.toMatch(/\*audit|leaving/);
 });
 
-test('lost, doubled and foreign instances, and rows that cannot be read, are shown as such', async () => {
-  for (const tenantId of ['lost', 'doubled']) await provision(tenantId);
+test('lost, duplicated and foreign instances, and rows that cannot be read, are shown as such', async () => {
+  for (const tenantId of ['lost', 'duplicated']) await provision(tenantId);
   const instanceOf = (tenantId: string) =>
     stack.simulator.instances.findIndex(({ tags }) => tags.includes(`tenant:${tenantId}`));
-  const { tags = [] } = stack.simulator.instances[instanceOf('doubled')] ?? {};
+  const { tags = [] } = stack.simulator.instances[instanceOf('duplicated')] ?? {};
   stack.simulator.seed({
     element: { key: 'taxify' },
     name: 'again',
@@ -254,9 +254,9 @@ test('lost, doubled and foreign instances, and rows that cannot be read, are sho
   const Item = { tenantId: { S: 'odd' }, elementKey: { S: 'taxify' }, v: { N: '2' }, name: { S: 'Odd' } };
   await dynamoDb.send(new PutItemCommand({ TableName: stack.tableName, Item }));
   expect(await rowOf('lost')).toContain('Lost Recorded as active');
-  expect(await rowOf('doubled')).toContain('Doubled More than one live instance');
+  expect(await rowOf('duplicated')).toContain('Duplicated More than one live instance');
   expect(await rowOf('odd')).toContain('Unreadable');
-  expect(await pageText()).toMatch(/1 Doubled|Doubled 1/);
+  expect(await pageText()).toMatch(/1 Duplicated|Duplicated 1/);
   expect(await pageText()).toContain('Cloud Elements has 1 instance that the service did not create.');
 });
 
