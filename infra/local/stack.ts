@@ -1,4 +1,5 @@
 import type { DynamoDBRecord } from 'aws-lambda';
+import { devNull } from 'node:os';
 import { randomUUID } from 'node:crypto';
 import { queueMaxReceiveCount } from '../../functions/model/timing.ts';
 import { triggers } from '../../functions/triggers.ts';
@@ -185,6 +186,9 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       AWS_REGION: region,
       AWS_ACCESS_KEY_ID: 'local',
       AWS_SECRET_ACCESS_KEY: 'local',
+      // As in Lambda, the SDK finds no settings of a developer.
+      AWS_CONFIG_FILE: devNull,
+      AWS_SHARED_CREDENTIALS_FILE: devNull,
       AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.url,
       AWS_ENDPOINT_URL_SECRETS_MANAGER: aws.url,
       AWS_ENDPOINT_URL_KMS: aws.url,

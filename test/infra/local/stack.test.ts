@@ -3,7 +3,7 @@ import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { devNull, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
@@ -141,4 +141,13 @@ test('the local stack leaves no files behind, and does not keep its process aliv
   expect(stdout).toBe('200\n');
   expect(readdirSync(directory)).toEqual([]);
   rmdirSync(directory);
+});
+
+test('functions of the local stack find no settings of a developer for the AWS SDK, as in Lambda', async () => {
+  await using stack = await startLocalStack({ bundle });
+  const response = await fetch(`${stack.apiUrl}/tenants/acme/instances`);
+  expect(await response.json()).toMatchObject({
+    AWS_CONFIG_FILE: devNull,
+    AWS_SHARED_CREDENTIALS_FILE: devNull,
+  });
 });
