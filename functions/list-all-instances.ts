@@ -3,7 +3,7 @@ import { overviewQuerySchema } from './model/overview.ts';
 import { openStore } from './runtime/ports.ts';
 import { httpHandler, jsonResponse, noBody } from './runtime/http.ts';
 
-/** `GET /instances?status=&element=&limit=&cursor=`: instances of all tenants, a page at a time. */
+/** `GET /instances?status=&element=&health=&limit=&cursor=`: instances of all tenants, a page at a time. */
 export const handler = httpHandler({
   open: openStore,
   path: overviewQuerySchema,

@@ -37,6 +37,11 @@ export const triggers = {
     http: 'DELETE /tenants/{tenantId}/instances/{elementKey}',
     uses: { table: ['GetItem', 'PutItem'], secrets: ['platform'], cloudElements: true },
   },
+  'check-instance': {
+    http: 'POST /tenants/{tenantId}/instances/{elementKey}/check',
+    // Without the key: the token to ping with is the one that Cloud Elements shows.
+    uses: { table: ['GetItem', 'PutItem'], index: ['Query'], secrets: ['platform'], cloudElements: true },
+  },
   'onboard-tenants': {
     queue: {
       /** Events on the bus that reach the queue; one matches when every field given holds one of the values. */
@@ -97,6 +102,15 @@ export const triggers = {
       index: ['Query'],
       secrets: ['platform'],
       tokenKey: ['Encrypt'],
+      cloudElements: true,
+    },
+  },
+  'check-instances': {
+    schedule: { everyMinutes: 1 },
+    uses: {
+      table: ['GetItem', 'PutItem', 'UpdateItem'],
+      index: ['Query'],
+      secrets: ['platform'],
       cloudElements: true,
     },
   },

@@ -92,7 +92,8 @@ export class OnboardingStack extends Stack {
       });
       handlers.set(functionName, handler);
       if (uses.tokenKey?.includes('Decrypt') && handler.role) tokenReaders.push(handler.role.roleArn);
-      if (http) api.addFunction(http, handler, { isWrite: Boolean(uses.cloudElements) });
+      const limit = functionName === 'check-instance' ? 'check' : uses.cloudElements ? 'write' : 'read';
+      if (http) api.addFunction(http, handler, { limit });
       if (schedule) addSchedule(handler, schedule);
       if (queue) {
         const { queue: events, deadLetters } = new EventQueue(this, `${functionName}-events`, {

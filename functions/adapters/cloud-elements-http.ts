@@ -43,6 +43,8 @@ export type Request = {
   path: string;
   query?: Record<string, string>;
   body?: unknown;
+  /** For calls of an element: the token of the instance. */
+  elementToken?: string;
   /** What the answer's message is relayed by; the platform's own secrets are always kept out of it. */
   relaying?: Relaying;
   /** Whose instance it is about, for the log. */
@@ -147,7 +149,7 @@ export function createCloudElementsCaller({
    * and a create must not be sent twice to find out. For the same reason no HTTP/2, whose sessions undici shares.
    */
   async function send(
-    { method, path, query, body, relaying = {} }: Request,
+    { method, path, query, body, elementToken, relaying = {} }: Request,
     { userSecret, organizationSecret }: PlatformCredentials,
     signal: AbortSignal,
   ): Promise<CallResult> {
@@ -171,8 +173,9 @@ export function createCloudElementsCaller({
         path: `${apiPath}${path}`,
         ...(query && { query }),
         headers: {
-          // No Element part: it would make the platform act on that element's instance instead.
-          authorization: `User ${userSecret}, Organization ${organizationSecret}`,
+          // Without an Element part, except for calls of the element itself: it would make the platform act on that
+          // element's instance instead.
+          authorization: `User ${userSecret}, Organization ${organizationSecret}${elementToken === undefined ? '' : `, Element ${elementToken}`}`,
           accept: 'application/json',
           'accept-encoding': 'identity',
           ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -181,7 +184,12 @@ export function createCloudElementsCaller({
       });
       const coding = firstOf(headers, 'content-encoding');
       const whole = await decompressed(bytes, { coding, maxBytes: maxResponseBytes });
-      const secrets = [...(relaying.secrets ?? []), userSecret, organizationSecret];
+      const secrets = [
+        ...(relaying.secrets ?? []),
+        userSecret,
+        organizationSecret,
+        elementToken ?? '',
+      ].filter(Boolean);
       return responseOf(status, headers, new TextDecoder().decode(whole), { ...relaying, secrets });
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
@@ -274,7 +282,10 @@ async function timed(sending: Promise<CallResult>): Promise<TimedResult> {
   return { result, durationMs: Math.round(performance.now() - startedAt) };
 }
 
-function accountOf({ method, path, about }: Request, { result, durationMs }: TimedResult): CloudElementsCall {
+function accountOf(
+  { method, path, about, elementToken }: Request,
+  { result, durationMs }: TimedResult,
+): CloudElementsCall {
   const call = {
     operation: `${method} ${path.replace(/^\/instances\/.+$/, '/instances/{id}')}`,
     about,
@@ -283,7 +294,10 @@ function accountOf({ method, path, about }: Request, { result, durationMs }: Tim
   switch (result.kind) {
     case 'response': {
       const { status, requestId } = result;
-      return { ...call, outcome: outcomeOf(result), status, requestId };
+      const outcome = outcomeOf(result);
+      // The element token may be the one that is refused.
+      const isOfToken = outcome === 'credentials-rejected' && elementToken !== undefined;
+      return { ...call, outcome: isOfToken ? 'answered' : outcome, status, requestId };
     }
     case 'broken':
       return { ...call, outcome: durationMs === undefined ? 'not-tried' : 'failed', reason: result.reason };

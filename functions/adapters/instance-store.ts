@@ -15,6 +15,7 @@ import {
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import type {
+  CheckStore,
   DueInstance,
   DueInstances,
   InstanceStore,
@@ -45,8 +46,8 @@ export function createInstanceStore({
 }: {
   client: DynamoDBClient;
   tableName: string;
-}): InstanceStore & OverviewStore {
-  return { claim, write, remove, get, getSummary, list, due, postpone, page: listPage, all };
+}): InstanceStore & OverviewStore & CheckStore {
+  return { claim, write, remove, get, getSummary, list, due, dueChecks, postpone, page: listPage, all };
 
   function claim(next: InstanceRow, asRead?: InstanceRow): Promise<Write> {
     return put(
@@ -144,22 +145,30 @@ export function createInstanceStore({
   async function due(nowMs: number, limit: number): Promise<DueInstances> {
     const [first, later, ofEarlierVersions] = await Promise.all(
       [partitions.first, partitions.later, partitions.ofEarlierVersions].map((partition) =>
-        dueIn(partition, nowMs, limit),
+        dueIn(partition, { until: nowMs, limit }),
       ),
     );
     const others = [...(later ?? []), ...(ofEarlierVersions ?? [])];
     return { first: first ?? [], later: others.toSorted((a, b) => a.checkAt - b.checkAt).slice(0, limit) };
   }
 
-  async function dueIn(partition: string, nowMs: number, limit: number): Promise<DueInstance[]> {
+  async function dueChecks({ first, ...query }: Parameters<CheckStore['dueChecks']>[0]) {
+    return dueIn(partitions.health, { ...query, latestFirst: first === 'latest' });
+  }
+
+  async function dueIn(
+    partition: string,
+    { until, limit, latestFirst = false }: { until: number; limit: number; latestFirst?: boolean },
+  ): Promise<DueInstance[]> {
     const { Items = [] } = await callAws('Query for unsettled instances', () =>
       client.send(
         new QueryCommand({
           TableName: tableName,
           IndexName: tableShape.index.name,
           KeyConditionExpression: 'unsettled = :unsettled AND checkAt <= :now',
-          ExpressionAttributeValues: { ':unsettled': { S: partition }, ':now': { N: String(nowMs) } },
+          ExpressionAttributeValues: { ':unsettled': { S: partition }, ':now': { N: String(until) } },
           Limit: limit,
+          ScanIndexForward: !latestFirst,
         }),
       ),
     );
@@ -231,11 +240,17 @@ function conditionally(what: string, write: () => Promise<unknown>) {
   });
 }
 
-/** Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. */
-const partitions = { first: 'first', later: 'later', ofEarlierVersions: 'yes' } as const;
+/**
+ * Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. In the
+ * last one `checkAt` is the time of the next check of health.
+ */
+const partitions = { first: 'first', later: 'later', ofEarlierVersions: 'yes', health: 'health' } as const;
 
 function inIndex(row: InstanceRow) {
-  if (row.checkAt === undefined) return {};
+  if (row.checkAt === undefined) {
+    const isChecked = row.status === 'active' && row.healthCheckAt !== undefined;
+    return isChecked ? { unsettled: partitions.health, checkAt: row.healthCheckAt } : {};
+  }
   return { unsettled: awaitsFirstLook(row) ? partitions.first : partitions.later };
 }
 
@@ -268,7 +283,11 @@ function ifReadable<T>(read: () => T): T | undefined {
   }
 }
 
-const rowOf = (item: Record<string, AttributeValue>): InstanceRow => parse(instanceRowSchema, item);
+/** A settled row has no `checkAt` of its own. */
+function rowOf({ checkAt, ...item }: Record<string, AttributeValue>): InstanceRow {
+  const isSettled = item['unsettled']?.S === partitions.health;
+  return parse(instanceRowSchema, isSettled || checkAt === undefined ? item : { ...item, checkAt });
+}
 
 /** @throws OnboardingError `internal`: the row was written by a later version, or by another hand */
 function parse<T>(schema: z.ZodMiniType<T>, item: Record<string, AttributeValue>): T {

@@ -14,6 +14,7 @@ import {
 import { lastAuditKey } from '../model/last-audit.ts';
 import { isLeased } from './lifecycle.ts';
 import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
+import { healthEveryMs } from '../model/timing.ts';
 
 /** How the table and Cloud Elements differ, where neither a request nor the reconciler is at work: how many of each. */
 export type Audit = {
@@ -67,12 +68,15 @@ const mostWalks = 3;
 /** Instances read by their ids at the same time. */
 const readsAtOnce = 10;
 
+/** Rows written at the same time. */
+const writesAtOnce = 20;
+
 /** Of so many reads by id most were in vain: more of them would not make the instances visible. */
 const visibilitySample = 100;
 
 /**
  * Compares all of the table with all that Cloud Elements has of this stage. It changes nothing, but that a missing
- * token is fetched again: every other difference is for the operator to judge.
+ * token is fetched again, and a missing check of health scheduled: every other difference is for the operator to judge.
  *
  * The list proves only that an instance exists, never that it does not. An instance that it does not show is read by
  * its id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time
@@ -122,6 +126,7 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
   async function readRows(run: Run): Promise<Map<InstanceId, Recorded> | undefined> {
     const recorded = new Map<InstanceId, Recorded>();
     const elementKeys = new Map<string, string>();
+    const unchecked: { row: InstanceRow; entry: Recorded }[] = [];
     for await (const { row, ...key } of store.all()) {
       if (now() > run.endsAt) return undefined;
       if (key.tenantId === auditPartition || key.elementKey === wholeTenant) continue;
@@ -136,7 +141,7 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
       // One text for all rows of an element.
       const elementKey = elementKeys.get(key.elementKey) ?? key.elementKey;
       elementKeys.set(elementKey, elementKey);
-      recorded.set(instanceId, {
+      const entry: Recorded = {
         tenantId: key.tenantId,
         elementKey,
         instanceId,
@@ -144,9 +149,27 @@ export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progre
         hasToken: row.token !== undefined,
         isSeen: false,
         twin: recorded.get(instanceId),
-      });
+      };
+      recorded.set(instanceId, entry);
+      if (row.healthCheckAt === undefined) unchecked.push({ row, entry });
+      if (unchecked.length === writesAtOnce) await scheduleChecks(run, unchecked.splice(0));
     }
+    await scheduleChecks(run, unchecked);
     return recorded;
+  }
+
+  /** Rows of earlier versions have no check of health ahead. Spread over a day by a number that is random per row. */
+  async function scheduleChecks(run: Run, rows: readonly { row: InstanceRow; entry: Recorded }[]) {
+    await Promise.all(
+      rows.map(async ({ row, entry }) => {
+        if (isLeased(row, now())) return;
+        const healthCheckAt = now() + (entry.fence % healthEveryMs);
+        const scheduled = { ...row, healthCheckAt, claimId: newId() };
+        await attempt(run, row, async () => {
+          if ((await store.claim(scheduled, row)).won) entry.fence = fenceOf(scheduled);
+        });
+      }),
+    );
   }
 
   /** @returns whether all of the list was seen */

@@ -332,6 +332,7 @@ export function activate(
     ...instance,
     status: 'active',
     lastError: undefined,
+    healthCheckAt: nowMs,
     revision: nextRevision(row, nowMs),
     updatedAt: nowMs,
   };
@@ -422,6 +423,8 @@ export function beginRemoval(
     status: 'deleting',
     inDoubt: isUncertain(row),
     token: undefined,
+    health: undefined,
+    healthCheckAt: undefined,
     expiresAt: undefined,
     updatedAt: by.nowMs,
     checkAt: leased.leaseExpiresAt,

@@ -14,6 +14,9 @@ export async function listAllInstances(store: OverviewStore, query: OverviewQuer
   const instances = rows
     .map((row) => listedView(row))
     .filter(({ status }) => query.status === undefined || status === query.status)
-    .filter(({ element }) => query.element === undefined || element.key === query.element);
+    .filter(({ element }) => query.element === undefined || element.key === query.element)
+    .filter(
+      (view) => query.health === undefined || ('health' in view && view.health?.status === query.health),
+    );
   return { instances, ...(last && { nextCursor: cursorOf(last, query) }) };
 }

@@ -1,4 +1,5 @@
 import type { OnboardingError } from '../model/errors.ts';
+import type { Finding } from '../model/health.ts';
 import type { TenantSecret } from '../model/configuration.ts';
 import type { LastAudit } from '../model/last-audit.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
@@ -59,6 +60,12 @@ export type InstanceStore = {
   postpone(due: DueInstance, checkAt: number): Promise<void>;
   /** Every row, page by page, in no order. */
   all(): AsyncIterable<Stored>;
+};
+
+/** The active rows with nothing left to settle, in the order in which their health is checked. */
+export type CheckStore = {
+  /** At most `limit` of those that are due until then, the longest or the most recently due first. Eventually consistent. */
+  dueChecks(query: { until: number; limit: number; first: 'longest' | 'latest' }): Promise<DueInstance[]>;
 };
 
 /** Instances of all tenants, a page at a time. Eventually consistent; throws `aws-unavailable`. */
@@ -211,6 +218,12 @@ export type CloudElements = {
   ): Promise<RemoveOutcome>;
 };
 
+/** Calls the element with the instance's own token, which makes Cloud Elements call the vendor behind it. Never throws. */
+export type Ping = (
+  instance: InstanceKey & { instanceId: number; token: string },
+  options: { timeoutMs: number },
+) => Promise<Finding>;
+
 /**
  * How far a list has been read: which pages were full, and how many items are left, distinguish its end from a lost
  * page.
@@ -260,6 +273,9 @@ export type Observation =
   /** The table has a row that this version cannot read. */
   | { kind: 'row-unreadable' }
   | { kind: 'token-refilled' }
+  /** Two checks in a row have failed. */
+  | { kind: 'instance-unhealthy'; instanceId: number; reason: string }
+  | { kind: 'instance-recovered'; instanceId: number }
   /** An onboarding or offboarding event that came too late or too early to be carried out. */
   | { kind: 'event-ignored'; reason: string }
   /** An onboarding event waits for the tenant's secret, or has stopped waiting. */

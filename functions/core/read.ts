@@ -1,5 +1,5 @@
 import type { InstanceStore, TokenCipher } from './ports.ts';
-import { hasNoToken, notFound } from './refusals.ts';
+import { goneAtCloudElements, hasNoToken, notFound } from './refusals.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { InstanceKey, InstanceSummary } from '../model/instance.ts';
 
@@ -29,7 +29,10 @@ export async function listInstances(
   return { instances: listed.instances, unreadable };
 }
 
-/** The element token of an active instance. @throws OnboardingError `not-found` or `not-active` */
+/**
+ * The element token of an active instance, whatever its health, unless it is gone.
+ * @throws OnboardingError `not-found`, `not-active` or `gone-at-cloud-elements`
+ */
 export async function readToken(
   { store, cipher }: { store: InstanceStore; cipher: TokenCipher },
   key: InstanceKey,
@@ -37,5 +40,6 @@ export async function readToken(
   const row = await store.get(key);
   if (!row || row.status === 'removed') throw notFound(key);
   if (row.status !== 'active' || !row.token || row.instanceId === undefined) throw hasNoToken(row);
+  if (row.health?.status === 'unhealthy' && row.health.reason === 'gone') throw goneAtCloudElements(row);
   return { instanceId: row.instanceId, token: await cipher.decrypt(row.token, key) };
 }

@@ -17,6 +17,7 @@ import {
   type InstanceOptions,
   type InstanceRow,
 } from '../model/instance.ts';
+import { unconfirmed } from '../model/health.ts';
 import { isLeased, lease, release, nextRevision } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
@@ -82,7 +83,8 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      await endClaim(ended, release(ended, ended.checkAt));
+      const mayTakeEffect = !outcome.isCertain && { healthCheckAt: now() + timing.quiescenceMs };
+      await endClaim(ended, { ...release(ended, ended.checkAt), ...mayTakeEffect });
       throw outcome.error;
     }
     // While an earlier update may still take effect, it may overwrite the secret's value.
@@ -227,6 +229,8 @@ function withUpdate(
       requestDigest: updatedDigest(row, configuration),
     }),
     ...(options && { options }),
+    health: unconfirmed(row.health),
+    healthCheckAt: nowMs,
     changedAt: Math.max((row.changedAt ?? 0) + 1, nowMs),
     revision: nextRevision(row, nowMs),
     updatedAt: nowMs,

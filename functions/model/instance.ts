@@ -4,6 +4,7 @@ import { isDocumented, isAllowListed } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
+import { healthSchema, healthView } from './health.ts';
 import { reservedTagPrefixes } from './markers.ts';
 import type { Instance } from './responses.ts';
 import { momentsSchema, timeSchema, type Moment } from './moments.ts';
@@ -303,6 +304,8 @@ export const instanceSummarySchema = z.object({
   createdAt: timeSchema,
   updatedAt: timeSchema,
   lastError: z.optional(lastErrorSchema),
+  /** Of an active instance: absent until its first check. */
+  health: z.optional(healthSchema),
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
 
@@ -336,6 +339,8 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   checkAt: z.optional(timeSchema),
   /** When it last did, since the latest claim or removal. */
   lookedAt: z.optional(timeSchema),
+  /** When the health of an active instance is checked next; absent in rows that earlier versions have written. */
+  healthCheckAt: z.optional(timeSchema),
   /** The later one of `removedTimes`; rows of earlier versions have it alone. */
   removedAt: z.optional(timeSchema),
   /** When its removal was last requested, by each clock; kept by every later state. Only moves forward. */
@@ -419,6 +424,7 @@ export function instanceView(
     createdDate: new Date(row.createdAt).toISOString(),
     updatedDate: new Date(row.updatedAt).toISOString(),
     lastError: row.lastError && lastErrorView(row.lastError),
+    health: row.health && healthView(row.health),
   };
 }
 

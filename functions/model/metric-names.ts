@@ -44,6 +44,13 @@ export const metrics = {
   /** By every run of the reconciler: age of the oldest due row; 0 when none is due. */
   OldestUnsettledAge: { unit: 'Seconds' },
 
+  /** Two checks of an instance in a row have failed; a check has succeeded again. */
+  InstancesTurnedUnhealthy: { unit: 'Count' },
+  InstancesRecovered: { unit: 'Count' },
+  /** By every run of checks: checks with a result, and those without, which conclude nothing. */
+  ChecksConclusive: { unit: 'Count' },
+  ChecksInconclusive: { unit: 'Count' },
+
   /** By every audit: instances with the tag of this stage and without a row. */
   Orphans: { unit: 'Count' },
   /** Active rows without an instance. */
@@ -75,4 +82,5 @@ export const upstreamOperations = [
   'GET /instances/{id}',
   'PATCH /instances/{id}',
   'DELETE /instances/{id}',
+  'GET /ping',
 ] as const;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
+import { healthStatuses } from './health.ts';
 import { elementKeySchema, instanceView, type InstanceKey, type InstanceSummary } from './instance.ts';
 import { invalidRequest } from './validation.ts';
 
@@ -16,9 +17,10 @@ const limitSchema = z.pipe(
 export const overviewQuerySchema = z.strictObject({
   status: z.optional(z.enum(overviewStatuses, { error: `one of ${overviewStatuses.join(', ')}` })),
   element: z.optional(elementKeySchema),
+  health: z.optional(z.enum(healthStatuses, { error: `one of ${healthStatuses.join(', ')}` })),
   /** Rows that one page looks at: it shows as many or, because of filters and tombstones, fewer. */
   limit: z.optional(limitSchema),
-  /** `nextCursor` of the page before, with the same `status` and `element`. */
+  /** `nextCursor` of the page before, with the same filters. */
   cursor: z.optional(z.string().check(z.maxLength(1_000, 'at most 1000 characters'))),
 });
 export type OverviewQuery = z.infer<typeof overviewQuerySchema>;
@@ -55,7 +57,7 @@ export function keyOf(cursor: string, query: OverviewQuery): InstanceKey {
 const checksumLength = 16;
 
 /** Finds mistakes. Not a signature: to begin at another row gives nothing that a caller may not read. */
-function checksum(content: string, { status, element }: OverviewQuery): string {
-  const text = JSON.stringify([content, status ?? null, element ?? null]);
+function checksum(content: string, { status, element, health }: OverviewQuery): string {
+  const text = JSON.stringify([content, status ?? null, element ?? null, ...(health ? [health] : [])]);
   return createHash('sha256').update(text).digest('base64url').slice(0, checksumLength);
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { errorCodes, type ErrorCode } from './errors.ts';
+import { healthReasons, healthStatuses } from './health.ts';
 import { elementKeySchema, tenantIdSchema } from './instance.ts';
 
 /**
@@ -16,6 +17,10 @@ const lastErrorSchema = z.object({
   at: z.iso.datetime(),
 });
 
+const healthStatus = z.enum(healthStatuses);
+const healthReason = z.optional(z.enum(healthReasons));
+const healthSchema = z.object({ status: healthStatus, since: z.iso.datetime(), reason: healthReason });
+
 /** Removed instances are not shown. */
 export const instanceSchema = z.object({
   tenantId: tenantIdSchema,
@@ -27,8 +32,13 @@ export const instanceSchema = z.object({
   createdDate: z.iso.datetime(),
   updatedDate: z.iso.datetime(),
   lastError: z.optional(lastErrorSchema),
+  health: z.optional(healthSchema),
 });
 export type Instance = z.infer<typeof instanceSchema>;
+
+export const checkedInstanceSchema = z.extend(instanceSchema, {
+  check: z.object({ status: healthStatus, reason: healthReason }),
+});
 
 export const elementTokenSchema = z.object({
   tenantId: tenantIdSchema,
@@ -46,6 +56,7 @@ export const resultDetailSchema = z.object({
   status: z.enum(['provisioning', 'active', 'failed', 'deleting', 'removed']),
   revision: z.int(),
   lastError: z.optional(lastErrorSchema),
+  health: z.optional(healthSchema),
   request: z.optional(z.object({ eventId: z.string() })),
 });
 export type ResultDetail = z.infer<typeof resultDetailSchema>;

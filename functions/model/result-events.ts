@@ -9,6 +9,7 @@ import {
   type Registration,
 } from './instance.ts';
 import type { ResultDetail } from './responses.ts';
+import { healthView } from './health.ts';
 import { registrationOf, removedByOf } from './row-history.ts';
 import { parseOrRefuse } from './validation.ts';
 
@@ -32,6 +33,7 @@ const imageSchema = z.pick(instanceRowSchema, {
   revision: true,
   updatedAt: true,
   changedAt: true,
+  health: true,
 });
 type Image = z.infer<typeof imageSchema>;
 
@@ -41,7 +43,13 @@ export type RowChange = { before: unknown; after: unknown };
 /** `timeMs`: when the write was made, ms since the epoch. */
 export type OutgoingEvent = { source: string; detailType: string; detail: object; timeMs: number };
 
-export type ResultName = 'InstanceProvisioned' | 'InstanceUpdated' | 'InstanceFailed' | 'InstanceRemoved';
+export type ResultName =
+  | 'InstanceProvisioned'
+  | 'InstanceUpdated'
+  | 'InstanceFailed'
+  | 'InstanceRemoved'
+  | 'InstanceUnhealthy'
+  | 'InstanceRecovered';
 
 /** The results that a write to a row brings. */
 export type Result = InstanceKey & { outcome: ResultName | 'nothing-due'; events: OutgoingEvent[] };
@@ -53,10 +61,12 @@ export function resultOf({ before, after }: RowChange): Result {
   const { tenantId, elementKey } = now;
   const noticeResults = newNotices(earlier, now).map((notice) => noticeResult(notice, now));
   const settled = isDue(earlier, now) ? resultNames[now.status] : undefined;
+  const turn = healthTurn(earlier, now);
   const results = [
     ...noticeResults,
     ...(settled ? [stateResult(settled, now)] : []),
-    ...(isUpdated(earlier, now) ? [updateResult(now)] : []),
+    ...(isUpdated(earlier, now) ? [unrequested('InstanceUpdated', now)] : []),
+    ...(turn ? [unrequested(turn, now)] : []),
   ];
   return {
     tenantId,
@@ -71,6 +81,8 @@ const resultNames: Partial<Record<Image['status'], ResultName>> = {
   failed: 'InstanceFailed',
   removed: 'InstanceRemoved',
 };
+
+type UnrequestedName = 'InstanceUpdated' | 'InstanceUnhealthy' | 'InstanceRecovered';
 
 /** `registration`: the request of the toolkit that it answers, if any. */
 type ResultEvent = {
@@ -94,9 +106,9 @@ function stateResult(name: ResultName, row: Image): ResultEvent {
   return { name, eventId: by?.eventId, registration, lastError };
 }
 
-/** No event has requested it, and the toolkit knows no updates. */
-const updateResult = ({ lastError }: Image): ResultEvent => ({
-  name: 'InstanceUpdated',
+/** No event has requested it, and the toolkit knows neither updates nor health. */
+const unrequested = (name: UnrequestedName, { lastError }: Image): ResultEvent => ({
+  name,
   eventId: undefined,
   registration: undefined,
   lastError,
@@ -150,6 +162,14 @@ function isDue(before: Image | undefined, after: Image): boolean {
 const isUpdated = (before: Image | undefined, after: Image): boolean =>
   before?.status === 'active' && after.status === 'active' && before.changedAt !== after.changedAt;
 
+/** Has the instance stopped working, or does it work again? Checks that confirm its health are no result. */
+function healthTurn(before: Image | undefined, after: Image): UnrequestedName | undefined {
+  if (before?.status !== 'active' || after.status !== 'active') return undefined;
+  const [from, to] = [before.health?.status, after.health?.status];
+  if (from !== 'unhealthy' && to === 'unhealthy') return 'InstanceUnhealthy';
+  return from === 'unhealthy' && to === 'healthy' ? 'InstanceRecovered' : undefined;
+}
+
 export const eventSource = 'element-onboarding';
 
 function nativeEvent(result: ResultEvent, row: Image): OutgoingEvent {
@@ -179,6 +199,7 @@ function resultDetail(
     status: row.status,
     revision: timeOf(row),
     lastError: lastError && lastErrorView(lastError),
+    health: row.health && healthView(row.health),
     request: eventId === undefined ? undefined : { eventId },
   };
 }
@@ -208,6 +229,9 @@ export const toolkitResults = {
   InstanceRemoved: { detailType: 'deprovisionSuccess', registrationStatus: 'deleted' },
 };
 
+const isToolkitResult = (name: ResultName): name is keyof typeof toolkitResults =>
+  Object.hasOwn(toolkitResults, name);
+
 /**
  * The result in the dialect of the toolkit's request, from the element that it requests. A failure has the envelope of
  * a success, because the control plane stores `tenantRegistrationData` of either and drops the shape that the toolkit's
@@ -216,7 +240,7 @@ export const toolkitResults = {
  */
 function toolkitEvents({ name, registration }: ResultEvent, row: Image): OutgoingEvent[] {
   const { elementKey, instanceId } = row;
-  if (name === 'InstanceUpdated') return [];
+  if (!isToolkitResult(name)) return [];
   const dialect = registration && toolkitDialects[registration.dialect];
   if (!dialect || (elementKey !== defaultElementKey && elementKey !== wholeTenant)) return [];
   const { detailType, registrationStatus } = toolkitResults[name];

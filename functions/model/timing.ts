@@ -78,6 +78,18 @@ export const reconcileAgainMs = 5 * 60 * 1_000;
  */
 export const openTooLongMs = 4 * reconcileAgainMs;
 
+/** A failed check of an instance's health is repeated after this long: only a second failure makes it unhealthy. */
+export const healthConfirmMs = 5 * 60 * 1_000;
+
+/** Between two checks of an instance that is healthy, or of which a check cannot conclude anything. */
+export const healthEveryMs = 24 * 60 * 60 * 1_000;
+
+/** Between two checks of an unhealthy instance, in case the vendor has changed its mind. A new key is checked at once. */
+export const unhealthyEveryMs = 6 * 60 * 60 * 1_000;
+
+/** The vendor behind the element is called while we wait for a ping. */
+export const pingTimeoutMs = 10_000;
+
 /** The periods that the protocol itself counts with; tests and slow providers may bring others. */
 export const defaultTiming = {
   leaseMs,
@@ -91,3 +103,15 @@ export const defaultTiming = {
   oldestOnboardingMs,
 };
 export type Timing = typeof defaultTiming;
+
+/** The periods of checks of health. */
+export const defaultCheckTiming = {
+  lookUpTimeoutMs,
+  pingTimeoutMs,
+  commitReserveMs,
+  healthConfirmMs,
+  healthEveryMs,
+  unhealthyEveryMs,
+  recheckMs,
+};
+export type CheckTiming = typeof defaultCheckTiming;

@@ -54,6 +54,16 @@ export function measureReconciliation({
   if (unreadable > 0) measure('UnreadableRows', unreadable);
 }
 
+/** Of a run of checks. */
+export function measureChecks({
+  healthy,
+  unhealthy,
+  unknown,
+}: Record<'healthy' | 'unhealthy' | 'unknown', number>): void {
+  measure('ChecksConclusive', healthy + unhealthy);
+  measure('ChecksInconclusive', unknown);
+}
+
 type Drift = Record<'orphaned' | 'lost' | 'notOurs' | 'invalid' | 'disabled' | 'unreadable', number>;
 
 /** What an audit has counted. Of one that is not complete, that it has found none of something says nothing. */

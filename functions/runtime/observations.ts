@@ -23,6 +23,8 @@ const observations: Record<Observation['kind'], { level: 'info' | 'warn'; metric
   'instance-disabled': { level: 'warn' },
   'row-unreadable': { level: 'warn' },
   'token-refilled': { level: 'info' },
+  'instance-unhealthy': { level: 'warn', metric: 'InstancesTurnedUnhealthy' },
+  'instance-recovered': { level: 'info', metric: 'InstancesRecovered' },
   'event-ignored': { level: 'warn', metric: 'EventsIgnored' },
   'secret-missing': { level: 'warn' },
 };

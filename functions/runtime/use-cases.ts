@@ -3,9 +3,11 @@ import * as z from 'zod/mini';
 import { clientOptions } from '../adapters/aws.ts';
 import { createCloudElementsCaller } from '../adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../adapters/cloud-elements.ts';
+import { createPing } from '../adapters/cloud-elements-ping.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../adapters/secrets.ts';
 import { createApplying } from '../core/apply-secret.ts';
 import { createAuditing } from '../core/audit.ts';
+import { createChecking } from '../core/check.ts';
 import { createUpdating } from '../core/update.ts';
 import { createOffboarding } from '../core/offboard.ts';
 import { createOnboarding } from '../core/onboard.ts';
@@ -70,6 +72,11 @@ export function openReconciling(environment: NodeJS.ProcessEnv) {
   return createReconciling({ ...openCloudElements(environment), cipher: openCipher(environment) });
 }
 
+export function openChecking(environment: NodeJS.ProcessEnv) {
+  const { call, ...ports } = openCloudElements(environment);
+  return createChecking({ ...ports, ping: createPing({ call }) });
+}
+
 export function openAuditing(environment: NodeJS.ProcessEnv) {
   return createAuditing({
     ...openCloudElements(environment),
@@ -99,6 +106,7 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
   });
   return {
     store: openStore(environment),
+    call,
     cloudElements: createCloudElements({ call }),
     origin: baseUrl,
     stage,

@@ -10,13 +10,15 @@ import { metricNamespace, metricService, type MetricName } from '../../functions
 
 /**
  * Limits of one route: requests per second, and burst; requests beyond them get 429. A read is a DynamoDB call or two,
- * some milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: if all do, the three routes keep
- * 3 × 10 × 29 = 870 busy of the 1,000 concurrent executions that AWS gives an account. The burst equals the most events
+ * some milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: if all do, the three routes that
+ * change something and the check keep (3 × 10 + 2) × 29 = 928 busy of the 1,000 concurrent executions that AWS gives an
+ * account. The burst equals the most events
  * that the onboarding queue has in flight, 10 messages times 5 invocations.
  */
 const throttling = {
   read: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
   write: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 50 },
+  check: { ThrottlingRateLimit: 2, ThrottlingBurstLimit: 10 },
 };
 
 const requestsThrottled: MetricName = 'RequestsThrottled';
@@ -58,9 +60,9 @@ export class Api extends apigateway.HttpApi {
 
   /**
    * @param http as in the trigger table: `GET /path/{parameter}`
-   * @param isWrite it calls Cloud Elements
+   * @param limit all but reads call Cloud Elements
    */
-  addFunction(http: string, handler: IFunction, { isWrite }: { isWrite: boolean }): void {
+  addFunction(http: string, handler: IFunction, { limit }: { limit: keyof typeof throttling }): void {
     const method = Object.values(apigateway.HttpMethod).find((candidate) =>
       http.startsWith(`${candidate} /`),
     );
@@ -78,7 +80,7 @@ export class Api extends apigateway.HttpApi {
       // CloudFormation refuses settings of a route that does not exist yet.
       if (construct instanceof apigateway.CfnRoute) this.#stage.addResourceDependency(construct);
     }
-    this.#routeSettings[http] = throttling[isWrite ? 'write' : 'read'];
+    this.#routeSettings[http] = throttling[limit];
   }
 }
 

@@ -1,7 +1,14 @@
 import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import type { ElementToken, Instance, InstanceUpdate, InstanceRequest, Problem } from './client-types.ts';
+import type {
+  CheckedInstance,
+  ElementToken,
+  Instance,
+  InstanceUpdate,
+  InstanceRequest,
+  Problem,
+} from './client-types.ts';
 
 export type AwsCredentials = {
   accessKeyId: string;
@@ -202,6 +209,10 @@ export function createClient(options: ClientOptions) {
     /** Changes name, tags or configuration; id and token stay. */
     async update(tenantId: string, elementKey: string, changes: InstanceUpdate): Promise<Instance> {
       return parsed((await call('PATCH', pathOf(tenantId, elementKey), changes)).text);
+    },
+    /** Checks whether the instance works: `check` is the result, `health` what all checks add up to. */
+    async check(tenantId: string, elementKey: string): Promise<CheckedInstance> {
+      return parsed((await call('POST', [...pathOf(tenantId, elementKey), 'check'])).text);
     },
     /** Removes the instance; `deleting` means that the deletion completes in the background. */
     async remove(tenantId: string, elementKey: string): Promise<'removed' | 'deleting'> {

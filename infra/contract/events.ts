@@ -53,6 +53,8 @@ const results: Readonly<Record<ResultName, string>> = {
     "Name, tags or configuration of an active instance have been changed: by PATCH, or because the tenant's secret has a new value. Id and token stay",
   InstanceFailed:
     'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` is that of the instance',
+  InstanceUnhealthy: 'Two checks of an active instance in a row have failed; `health` has the reason',
+  InstanceRecovered: 'An unhealthy instance works again',
   InstanceRemoved:
     'An instance is gone, at Cloud Elements and here; without `element`, all instances of the tenant',
 };

@@ -8,6 +8,7 @@ import {
 import { overviewQuerySchema } from '../../functions/model/overview.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import {
+  checkedInstanceSchema,
   elementTokenSchema,
   gatewayMessageSchema,
   instanceSchema,
@@ -74,6 +75,7 @@ const instanceExample = {
   status: 'active',
   createdDate: '2026-11-23T14:27:49.455Z',
   updatedDate: '2026-11-23T14:27:49.478Z',
+  health: { status: 'healthy', since: '2026-11-23T14:28:12.003Z' },
 };
 
 const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
@@ -99,7 +101,7 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
     schema: instanceSchema,
     notes: {
       description:
-        '`id` is absent until the instance is known to exist; `lastError` is the reason why it is not active.',
+        '`id` is absent until the instance is known to exist; `lastError` is the reason why it is not active. `health`, absent before the first check, says whether it works, since when, and the reason if it does not.',
       examples: [instanceExample],
     },
   },
@@ -109,6 +111,7 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
     notes: { description: '`nextCursor` is absent on the last page.' },
   },
   ElementToken: { schema: elementTokenSchema },
+  CheckedInstance: { schema: checkedInstanceSchema },
   Problem: {
     schema: problemSchema,
     notes: {

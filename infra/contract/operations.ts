@@ -9,6 +9,7 @@ export type SchemaName =
   | 'Instances'
   | 'Overview'
   | 'ElementToken'
+  | 'CheckedInstance'
   | 'Problem'
   | 'GatewayMessage';
 
@@ -126,7 +127,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
         headers: ['cache-control'],
       },
     },
-    errors: ['not-found', 'not-active'],
+    errors: ['not-found', 'not-active', 'gone-at-cloud-elements'],
   },
   'change-instance': {
     tag: 'instances',
@@ -159,6 +160,14 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       204: { means: 'The instance is gone, or has never existed' },
     },
     errors: ['busy', 'origin-changed'],
+  },
+  'check-instance': {
+    tag: 'instances',
+    summary: 'Check whether an instance works',
+    description:
+      'Requires a separate permission. Reads the instance at Cloud Elements and pings the element with its token. `check` is the result of this check; `health` is what the checks so far add up to: two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and a check that concludes nothing changes nothing.',
+    responses: { 200: { means: 'The instance after the check', body: 'CheckedInstance' } },
+    errors: ['not-found', 'not-active', 'busy', 'origin-changed'],
   },
 };
 

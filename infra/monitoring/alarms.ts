@@ -37,6 +37,7 @@ const consequences: Record<string, string> = {
   'offboard-tenants': 'instances of tenants that have left are removed late',
   'apply-secrets': 'tenants work with their old key for longer',
   'reconcile-instances': 'tenants whose request was interrupted have no token, or are not removed',
+  'check-instances': 'tenants whose connection has stopped working go unnoticed',
   'audit-instances': 'lost instances of tenants go unnoticed',
   'publish-results': 'no results are published for any tenant',
 };
@@ -215,6 +216,18 @@ function faults({ metric, handlers, deadLetters, api }: Observed): Fault[] {
       runbook: 'requests throttled',
       metric: metric('RequestsThrottled'),
       atLeast: 10,
+      during: once,
+      whenMissing,
+    },
+    {
+      id: 'instances-unhealthy',
+      text:
+        "Tenants' instances have stopped working: two checks in a row have failed, so calls that the application makes for " +
+        'these tenants fail. One tenant: its key was withdrawn, or the instance switched off or deleted at Cloud Elements. ' +
+        'A large share of all: the vendor. Find tenants and reasons in the log, under "instance-unhealthy".',
+      runbook: 'instances unhealthy',
+      metric: metric('InstancesTurnedUnhealthy'),
+      atLeast: 1,
       during: once,
       whenMissing,
     },

@@ -61,6 +61,10 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
     ),
   );
   dashboard.addWidgets(
+    graph('Health: instances that turned', counts('InstancesTurnedUnhealthy', 'InstancesRecovered')),
+    graph('Health: checks', counts('ChecksConclusive', 'ChecksInconclusive')),
+  );
+  dashboard.addWidgets(
     graph('Oldest unsettled (s)', latest('OldestUnsettledAge')),
     graph('Events not carried out: dead letters, ignored', [
       ...[...deadLetters].map(([label, queue]) =>

@@ -62,6 +62,13 @@ const permissions: Record<FunctionName, string[]> = {
   'read-token': [...logs, 'dynamodb:GetItem table', 'kms:Decrypt token key'],
   'change-instance': [...logs, ...secrets, 'dynamodb:GetItem table', 'dynamodb:PutItem table'],
   'remove-instance': [...logs, platformSecretOnly, 'dynamodb:GetItem table', 'dynamodb:PutItem table'],
+  'check-instance': [
+    ...logs,
+    platformSecretOnly,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'dynamodb:Query index',
+  ],
   'onboard-tenants': [
     ...logs,
     ...secrets,
@@ -96,6 +103,14 @@ const permissions: Record<FunctionName, string[]> = {
     'dynamodb:Query table',
     'dynamodb:Query index',
     'kms:Encrypt token key',
+  ],
+  'check-instances': [
+    ...logs,
+    platformSecretOnly,
+    'dynamodb:GetItem table',
+    'dynamodb:PutItem table',
+    'dynamodb:UpdateItem table',
+    'dynamodb:Query index',
   ],
   'audit-instances': [
     ...logs,
@@ -138,6 +153,7 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'STAGE',
   ],
   'remove-instance': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
+  'check-instance': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
   'onboard-tenants': [
     'TABLE_NAME',
     'PLATFORM_SECRET_ID',
@@ -162,6 +178,7 @@ const environments: Record<FunctionName, EnvironmentName[]> = {
     'CLOUD_ELEMENTS_BASE_URL',
     'STAGE',
   ],
+  'check-instances': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
   'audit-instances': ['TABLE_NAME', 'PLATFORM_SECRET_ID', 'TOKEN_KEY_ID', 'CLOUD_ELEMENTS_BASE_URL', 'STAGE'],
   'publish-results': ['EVENT_BUS_NAME', 'STAGE'],
 };

@@ -9,10 +9,12 @@ export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'read-token': 266_000,
   'change-instance': 459_000,
   'remove-instance': 456_000,
+  'check-instance': 460_000,
   'onboard-tenants': 500_000,
   'offboard-tenants': 461_000,
   'apply-secrets': 505_000,
   'reconcile-instances': 492_000,
+  'check-instances': 460_000,
   'audit-instances': 481_000,
   'publish-results': 218_000,
 };

@@ -1,4 +1,4 @@
-import type { InstanceStore, Write } from '../../../functions/core/ports.ts';
+import type { CheckStore, InstanceStore, Write } from '../../../functions/core/ports.ts';
 import { awaitsFirstLook } from '../../../functions/model/row-history.ts';
 import {
   instanceSummarySchema,
@@ -28,7 +28,7 @@ export function createInMemoryStore() {
 
   const put = (row: InstanceRow) => () => rows.set(nameOf(row), copyOf(row));
 
-  const store: InstanceStore = {
+  const store: InstanceStore & CheckStore = {
     claim: async (next, asRead) =>
       conditionally(
         next,
@@ -70,6 +70,17 @@ export function createInMemoryStore() {
           .toSorted((a, b) => a.checkAt - b.checkAt)
           .slice(0, limit);
       return { first: dueIn(true), later: dueIn(false) };
+    },
+    dueChecks: async ({ until, limit, first }) => {
+      const due = all()
+        .filter(({ status, checkAt }) => status === 'active' && checkAt === undefined)
+        .flatMap(({ healthCheckAt: checkAt, tenantId, elementKey }) =>
+          checkAt !== undefined && checkAt <= until
+            ? [{ checkAt, tenantId, elementKey, shown: String(checkAt) }]
+            : [],
+        )
+        .toSorted((a, b) => a.checkAt - b.checkAt);
+      return (first === 'latest' ? due.toReversed() : due).slice(0, limit);
     },
     postpone: async (due, checkAt) => {
       const row = find(due);

@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto';
+import { OnboardingError } from '../model/errors.ts';
+import { healthAfter, type Finding, type Health } from '../model/health.ts';
+import type { InstanceKey, InstanceRow } from '../model/instance.ts';
+import { defaultCheckTiming, type CheckTiming } from '../model/timing.ts';
+import { isLeased, nextRevision } from './lifecycle.ts';
+import type { CheckStore, DueInstance, InstanceStore, Ping, Ports } from './ports.ts';
+import * as refusals from './refusals.ts';
+
+/** Checks at the same time; each has at most one call of Cloud Elements open. */
+export const checksAtOnce = 10;
+
+/** Of one run, which comes every minute: 144,000 a day, with two calls of Cloud Elements each, so 3.3 calls a second. */
+export const checksPerRun = 100;
+
+/** Instances that are read to see whether the platform's user sees any. */
+const witnesses = 3;
+
+export type CheckTally = {
+  healthy: number;
+  unhealthy: number;
+  unknown: number;
+  /** Worked on by another claim, or changed meanwhile, or settled otherwise. */
+  skipped: number;
+  /** Due rows are left to the next run, because no check of a batch had a response. */
+  brokenOff: boolean;
+};
+
+type Checked = { row: InstanceRow; finding: Finding };
+
+/**
+ * Checks whether instances work: each is read by its id, and then pinged with the token that Cloud Elements shows, so that
+ * no stored token is decrypted. A check takes no lease and holds up no request. Its result is written over the row exactly
+ * as it was read, and otherwise dropped: two checks at once count as one.
+ */
+export function createChecking({
+  store,
+  cloudElements,
+  ping,
+  origin,
+  stage,
+  observe,
+  timing = defaultCheckTiming,
+  now = Date.now,
+  newId = randomUUID,
+}: Pick<Ports, 'cloudElements' | 'origin' | 'stage' | 'observe' | 'now' | 'newId'> & {
+  store: Pick<InstanceStore, 'get' | 'claim' | 'postpone'> & CheckStore;
+  ping: Ping;
+  timing?: CheckTiming;
+}) {
+  return { check, checkDue };
+
+  /** @throws OnboardingError `not-found`, `not-active`, `busy` or `origin-changed` */
+  async function check(key: InstanceKey, { deadlineAt }: { deadlineAt: number }): Promise<Checked> {
+    const row = await store.get(key);
+    if (!row || row.status === 'removed') throw refusals.notFound(key);
+    if (row.status !== 'active' || row.instanceId === undefined) throw refusals.notActive(row);
+    if (isLeased(row, now())) throw refusals.busy(row, now());
+    if (row.origin !== origin) throw refusals.otherOrigin(row, origin);
+    const finding = await find(row, deadlineAt);
+    const written = await record(row, finding);
+    if (!written.won) throw refusals.busy(written.current ?? row, now());
+    return { row: written.row, finding };
+  }
+
+  /** Checks instances that are due, until none is left, or `checksPerRun` are done, or time runs out. */
+  async function checkDue({ deadlineAt }: { deadlineAt: number }): Promise<CheckTally> {
+    const tally: CheckTally = { healthy: 0, unhealthy: 0, unknown: 0, skipped: 0, brokenOff: false };
+    const seen = new Set<string>();
+    const faults: unknown[] = [];
+    const checkMs = timing.lookUpTimeoutMs + timing.pingTimeoutMs + timing.commitReserveMs;
+    while (seen.size < checksPerRun && now() + checkMs <= deadlineAt) {
+      const batch = await nextBatch(seen);
+      if (batch.length === 0) break;
+      const findings = await Promise.all(batch.map((due) => checkOrLeave(due, deadlineAt, faults)));
+      for (const finding of findings) tally[finding?.status ?? 'skipped'] += 1;
+      tally.brokenOff = findings.every((finding) => finding?.reason === 'unreachable');
+      if (tally.brokenOff) break;
+    }
+    // A mistake in this code fails the run, but only once the other instances have had their turn.
+    if (faults.length > 0) throw faults[0];
+    return tally;
+  }
+
+  /**
+   * Half of them are the latest due, so that a new instance does not wait behind a backlog.
+   * @param seen those of the batches before, which may still be shown; the batch is added
+   */
+  async function nextBatch(seen: Set<string>): Promise<DueInstance[]> {
+    const query = { until: now(), limit: checksAtOnce + seen.size };
+    const [longest, latest] = await Promise.all([
+      store.dueChecks({ ...query, first: 'longest' }),
+      store.dueChecks({ ...query, first: 'latest' }),
+    ]);
+    const takeNew = (from: readonly DueInstance[], count: number) => {
+      const taken = from.filter((due) => !seen.has(nameOf(due))).slice(0, count);
+      for (const due of taken) seen.add(nameOf(due));
+      return taken;
+    };
+    const ofLongest = takeNew(longest, checksAtOnce / 2);
+    return [...ofLongest, ...takeNew(latest, checksAtOnce - ofLongest.length)];
+  }
+
+  async function checkOrLeave(
+    due: DueInstance,
+    deadlineAt: number,
+    faults: unknown[],
+  ): Promise<Finding | undefined> {
+    try {
+      return await checkOne(due, deadlineAt);
+    } catch (error) {
+      const isForeseen = error instanceof OnboardingError;
+      if (!isForeseen) faults.push(error);
+      const reason = isForeseen ? error.message : 'a mistake in this service';
+      observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
+      // Otherwise it would be due again and again; the reconciler counts it.
+      if (isForeseen && error.code === 'internal') await postpone(due);
+      return undefined;
+    }
+  }
+
+  async function postpone(due: DueInstance): Promise<void> {
+    try {
+      await store.postpone(due, now() + timing.recheckMs);
+    } catch (error) {
+      if (!(error instanceof OnboardingError)) throw error;
+      observe({ kind: 'claim-left', reason: error.message }, { ...due, provisionId: 'not known' });
+    }
+  }
+
+  async function checkOne(due: DueInstance, deadlineAt: number): Promise<Finding | undefined> {
+    const row = await store.get(due);
+    const nowMs = now();
+    const isDue = row?.status === 'active' && (row.healthCheckAt ?? nowMs + 1) <= nowMs;
+    if (!isDue || isLeased(row, nowMs)) return undefined;
+    const finding = await find(row, deadlineAt);
+    return (await record(row, finding)).won ? finding : undefined;
+  }
+
+  async function find(row: InstanceRow, deadlineAt: number): Promise<Finding> {
+    const { tenantId, elementKey, instanceId } = row;
+    if (row.origin !== origin || instanceId === undefined) return unknown('origin-changed');
+    const within = (timeoutMs: number) => ({
+      timeoutMs: Math.min(timeoutMs, deadlineAt - timing.commitReserveMs - now()),
+    });
+    const owned = { tenantId, elementKey, owner: stage };
+    const shown = await cloudElements.read({ ...owned, instanceId }, within(timing.lookUpTimeoutMs));
+    if (shown.kind === 'unknown') return unknown('unreachable');
+    if (shown.kind === 'absent') {
+      return (await isVisible(row, within(timing.lookUpTimeoutMs)))
+        ? { status: 'unhealthy', reason: 'gone' }
+        : unknown('not-visible');
+    }
+    if (shown.owned === 'not-ours') return unknown('not-ours');
+    if (shown.disabled) return { status: 'unhealthy', reason: 'disabled' };
+    if (!shown.valid) return { status: 'unhealthy', reason: 'invalid' };
+    const { token } = shown;
+    if (token === undefined) return unknown('no-token');
+    return ping({ tenantId, elementKey, instanceId, token }, within(timing.pingTimeoutMs));
+  }
+
+  /**
+   * Does the platform's user see other instances of this stage, or are there none? One of another user sees none, and
+   * would make every tenant's instance gone.
+   */
+  async function isVisible(row: InstanceRow, options: { timeoutMs: number }): Promise<boolean> {
+    const due = await store.dueChecks({
+      until: Number.MAX_SAFE_INTEGER,
+      limit: witnesses + 1,
+      first: 'latest',
+    });
+    const others = due.filter((other) => nameOf(other) !== nameOf(row)).slice(0, witnesses);
+    if (others.length === 0) return true;
+    const seen = await Promise.all(
+      others.map(async (key) => {
+        const other = await store.get(key);
+        if (other?.status !== 'active' || other.instanceId === undefined || other.origin !== origin)
+          return false;
+        const { tenantId, elementKey, instanceId } = other;
+        return (
+          (await cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, options)).kind ===
+          'read'
+        );
+      }),
+    );
+    return seen.some(Boolean);
+  }
+
+  async function record(row: InstanceRow, finding: Finding) {
+    const nowMs = now();
+    const health = healthAfter(row.health, finding, nowMs);
+    const turn = turnOf(row.health, health);
+    const next: InstanceRow = {
+      ...row,
+      claimId: newId(),
+      health,
+      healthCheckAt: nowMs + untilNext(health, finding, timing),
+      ...(turn && { revision: nextRevision(row, nowMs) }),
+    };
+    const written = await store.claim(next, row);
+    if (!written.won) return { won: false as const, current: written.current };
+    const { instanceId } = row;
+    if (turn && instanceId !== undefined) {
+      observe(
+        turn === 'unhealthy'
+          ? { kind: 'instance-unhealthy', instanceId, reason: health.reason ?? 'unconfirmed' }
+          : { kind: 'instance-recovered', instanceId },
+        row,
+      );
+    }
+    return { won: true as const, row: next };
+  }
+}
+
+const unknown = (reason: Extract<Finding, { status: 'unknown' }>['reason']): Finding => ({
+  status: 'unknown',
+  reason,
+});
+
+function turnOf(before: Health | undefined, after: Health): 'unhealthy' | 'recovered' | undefined {
+  if (before?.status !== 'unhealthy' && after.status === 'unhealthy') return 'unhealthy';
+  return before?.status === 'unhealthy' && after.status === 'healthy' ? 'recovered' : undefined;
+}
+
+function untilNext(health: Health, finding: Finding, timing: CheckTiming): number {
+  if (health.failedAt !== undefined) return timing.healthConfirmMs;
+  if (finding.reason === 'unreachable') return timing.recheckMs;
+  return health.status === 'unhealthy' ? timing.unhealthyEveryMs : timing.healthEveryMs;
+}
+
+const nameOf = ({ tenantId, elementKey }: InstanceKey): string => `${tenantId}/${elementKey}`;
