@@ -9,7 +9,8 @@ export const handler = httpHandler({
   body: noBody,
   handle: async ({ path, deadlineAt, note }, { check }) => {
     const { row, finding } = await check(path, { deadlineAt });
-    note({ outcome: finding.status, provisionId: row.provisionId });
-    return jsonResponse(200, { ...instanceView(row), check: finding });
+    const { status, reason } = finding;
+    note({ outcome: status, provisionId: row.provisionId });
+    return jsonResponse(200, { ...instanceView(row), check: { status, reason } });
   },
 });

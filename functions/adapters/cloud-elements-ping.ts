@@ -36,7 +36,10 @@ function findingOf(result: CallResult): Finding {
   if (result.kind !== 'response') return unknown('unreachable');
   const { status, refusal } = result;
   const pong = successOf(result, pongSchema);
-  if (pong) return pong.valid === false ? { status: 'unhealthy', reason: 'invalid' } : { status: 'healthy' };
+  if (pong)
+    return pong.valid === false
+      ? { status: 'unhealthy', reason: 'refused-by-vendor' }
+      : { status: 'healthy' };
   if (refusal?.isVendors && refusing.has(status)) return { status: 'unhealthy', reason: 'refused-by-vendor' };
   if (refusal === undefined) return unknown('unreachable');
   if (withoutPing.has(status)) return unknown('no-ping');

@@ -155,8 +155,9 @@ export function createChecking({
     if (shown.disabled) return { status: 'unhealthy', reason: 'disabled' };
     if (!shown.valid) return { status: 'unhealthy', reason: 'invalid' };
     const { token } = shown;
-    if (token === undefined) return unknown('no-token');
-    return ping({ tenantId, elementKey, instanceId, token }, within(timing.pingTimeoutMs));
+    if (token === undefined) return { ...unknown('no-token'), isShown: true };
+    const finding = await ping({ tenantId, elementKey, instanceId, token }, within(timing.pingTimeoutMs));
+    return finding.status === 'unknown' ? { ...finding, isShown: true } : finding;
   }
 
   /**
@@ -212,14 +213,13 @@ export function createChecking({
   }
 }
 
-const unknown = (reason: Extract<Finding, { status: 'unknown' }>['reason']): Finding => ({
-  status: 'unknown',
-  reason,
-});
+type Unknown = Extract<Finding, { status: 'unknown' }>;
+
+const unknown = (reason: Unknown['reason']): Unknown => ({ status: 'unknown', reason });
 
 function turnOf(before: Health | undefined, after: Health): 'unhealthy' | 'recovered' | undefined {
   if (before?.status !== 'unhealthy' && after.status === 'unhealthy') return 'unhealthy';
-  return before?.status === 'unhealthy' && after.status === 'healthy' ? 'recovered' : undefined;
+  return before?.status === 'unhealthy' && after.status !== 'unhealthy' ? 'recovered' : undefined;
 }
 
 function untilNext(health: Health, finding: Finding, timing: CheckTiming): number {

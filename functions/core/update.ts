@@ -229,7 +229,7 @@ function withUpdate(
       requestDigest: updatedDigest(row, configuration),
     }),
     ...(options && { options }),
-    health: unconfirmed(row.health),
+    health: row.health && unconfirmed(row.health),
     healthCheckAt: nowMs,
     changedAt: Math.max((row.changedAt ?? 0) + 1, nowMs),
     revision: nextRevision(row, nowMs),

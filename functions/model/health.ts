@@ -52,16 +52,29 @@ export type Health = z.infer<typeof healthSchema>;
 export type Finding =
   | { status: 'healthy'; reason?: never }
   | { status: 'unhealthy'; reason: (typeof unhealthyReasons)[number] }
-  | { status: 'unknown'; reason: (typeof unknownReasons)[number] };
+  | {
+      status: 'unknown';
+      reason: (typeof unknownReasons)[number];
+      /** Cloud Elements shows the instance, enabled and valid; only the ping concludes nothing. */
+      isShown?: boolean;
+    };
 
-/** Two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and `unknown` turns nothing. */
+/**
+ * Two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and `unknown` turns nothing.
+ * But an instance that was gone, disabled or invalid is so no more once Cloud Elements shows it otherwise: an element
+ * without a ping would stay unhealthy for ever.
+ */
 export function healthAfter(before: Health | undefined, finding: Finding, nowMs: number): Health {
   const sameSince = before?.status === finding.status ? before.since : nowMs;
   switch (finding.status) {
     case 'healthy':
       return { status: 'healthy', since: sameSince };
     case 'unknown':
-      if (before && (before.status !== 'unknown' || before.failedAt !== undefined)) return before;
+      if (before && !isDisproved(before, finding)) {
+        // What has failed at an element without a ping is the read, which has succeeded now.
+        const kept = finding.reason === 'no-ping' ? unconfirmed(before) : before;
+        if (kept.status !== 'unknown' || kept.failedAt !== undefined) return kept;
+      }
       return { status: 'unknown', since: sameSince, reason: finding.reason };
     case 'unhealthy': {
       const { reason } = finding;
@@ -73,10 +86,11 @@ export function healthAfter(before: Health | undefined, finding: Finding, nowMs:
   }
 }
 
-/** After an update: a failure of before it is not one in a row with a failure after it. */
-export function unconfirmed(health: Health | undefined): Health | undefined {
-  return health && { ...health, failedAt: undefined };
-}
+const isDisproved = (before: Health, { isShown }: { isShown?: boolean }): boolean =>
+  before.status === 'unhealthy' && before.reason !== 'refused-by-vendor' && isShown === true;
+
+/** A failed check that came before this is not one in a row with the next. */
+export const unconfirmed = (health: Health): Health => ({ ...health, failedAt: undefined });
 
 export function healthView({ status, since, reason }: Health) {
   return { status, since: new Date(since).toISOString(), reason };

@@ -162,12 +162,12 @@ function isDue(before: Image | undefined, after: Image): boolean {
 const isUpdated = (before: Image | undefined, after: Image): boolean =>
   before?.status === 'active' && after.status === 'active' && before.changedAt !== after.changedAt;
 
-/** Has the instance stopped working, or does it work again? Checks that confirm its health are no result. */
+/** Has the instance stopped working, or is the reason gone? Checks that confirm its health are no result. */
 function healthTurn(before: Image | undefined, after: Image): UnrequestedName | undefined {
   if (before?.status !== 'active' || after.status !== 'active') return undefined;
   const [from, to] = [before.health?.status, after.health?.status];
   if (from !== 'unhealthy' && to === 'unhealthy') return 'InstanceUnhealthy';
-  return from === 'unhealthy' && to === 'healthy' ? 'InstanceRecovered' : undefined;
+  return from === 'unhealthy' && (to === 'healthy' || to === 'unknown') ? 'InstanceRecovered' : undefined;
 }
 
 export const eventSource = 'element-onboarding';

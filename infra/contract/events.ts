@@ -54,7 +54,7 @@ const results: Readonly<Record<ResultName, string>> = {
   InstanceFailed:
     'Provisioning has failed, and may succeed when it is retried; or an event was refused, and `status` is that of the instance',
   InstanceUnhealthy: 'Two checks of an active instance in a row have failed; `health` has the reason',
-  InstanceRecovered: 'An unhealthy instance works again',
+  InstanceRecovered: 'An unhealthy instance works again, or Cloud Elements shows it enabled and valid again',
   InstanceRemoved:
     'An instance is gone, at Cloud Elements and here; without `element`, all instances of the tenant',
 };

@@ -8,6 +8,7 @@ import { clientOptions } from '../../functions/adapters/aws.ts';
 import { createAuditProgress } from '../../functions/adapters/audit-progress.ts';
 import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../functions/adapters/cloud-elements.ts';
+import { createPing } from '../../functions/adapters/cloud-elements-ping.ts';
 import { createInstanceStore } from '../../functions/adapters/instance-store.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../../functions/adapters/secrets.ts';
 import { createTokenCipher } from '../../functions/adapters/token-cipher.ts';
@@ -21,7 +22,9 @@ import {
 import { createApplying } from '../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../functions/core/audit.ts';
 import { readLastAudit } from '../../infra/cli/status/rows.ts';
+import { createChecking } from '../../functions/core/check.ts';
 import { createUpdating, type Changes } from '../../functions/core/update.ts';
+import { defaultCheckTiming } from '../../functions/model/timing.ts';
 import { OnboardingError } from '../../functions/model/errors.ts';
 import type { Removal } from '../../functions/model/events.ts';
 import { createOffboarding } from '../../functions/core/offboard.ts';
@@ -91,16 +94,16 @@ export async function startServers() {
 
   /** A separate execution environment, with empty caches. */
   function openEnvironment(baseUrl: string) {
+    const call = createCloudElementsCaller({
+      baseUrl,
+      credentials: createPlatformCredentials({ client: secretsClient, secretId: platformSecretId }),
+      connectTimeoutMs: 200,
+    });
     return {
       store,
       cipher,
-      cloudElements: createCloudElements({
-        call: createCloudElementsCaller({
-          baseUrl,
-          credentials: createPlatformCredentials({ client: secretsClient, secretId: platformSecretId }),
-          connectTimeoutMs: 200,
-        }),
-      }),
+      cloudElements: createCloudElements({ call }),
+      ping: createPing({ call }),
       readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
       origin: baseUrl,
       stage: 'tests',
@@ -136,6 +139,7 @@ export async function startServers() {
     tenantSecretsPrefix: 'tests',
   });
   const { reconcile } = createReconciling(environment);
+  const { check, checkDue } = createChecking({ ...environment, timing: defaultCheckTiming });
   const progress = createAuditProgress({ client: dynamoDbClient, tableName });
   const audit = createAuditing({ ...environment, progress });
 
@@ -264,6 +268,8 @@ export async function startServers() {
         { ...keyOf(tenantId), secretName: secretNameOf(tenantId), arrivedAt: now() },
         { deadlineAt, deliveries: 1 },
       ),
+    check: (key: InstanceKey) => check(key, { deadlineAt: now() + 29_000 }),
+    checkDue: () => checkDue({ deadlineAt: now() + 29_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),
     lastAudit: () => readLastAudit(dynamoDbClient, tableName),
     reconcile: async () => (await reconcile({ deadlineAt: now() + 30_000, batchSize: 10 })).tally,
@@ -272,6 +278,7 @@ export async function startServers() {
     /** Resets counts, faults and the clock. */
     reset,
     store,
+    cloudElements: environment.cloudElements,
     cipher,
     clock,
     sleeps,

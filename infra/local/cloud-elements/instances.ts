@@ -39,6 +39,9 @@ export type Listing = {
   newToken: () => string;
 };
 
+/** An entry with this value is a key that the vendor behind the element refuses. */
+export const refusedKey = 'refused';
+
 /** A request for an operation that is not about one instance. */
 type Call = { readonly body: unknown; readonly query: URLSearchParams; readonly userId: number };
 
@@ -147,9 +150,13 @@ export function createInstances({
   }
 
   // An element's resources, the ping among them, are closed while the instance is disabled.
-  function ping({ id, element, valid, disabled }: Instance): SimulatedResponse {
+  function ping({ id, element, valid, disabled, configuration }: Instance): SimulatedResponse {
     if (disabled) return refuse(403, 'The element instance is disabled');
     if (element.ping === 'absent') return refuse(404, 'Not found');
+    // The create does not ask the vendor.
+    if (Object.values(configuration).includes(refusedKey)) {
+      return refuse(401, 'Request failed', 'The key is not valid');
+    }
     const dateTime = new Date(now()).toISOString();
     const pong = { dateTime, endpoint: element.key, ...(element.ping === 'validity' && { valid }) };
     return jsonResponse(pong, { 'elements-element-instance-id': `${id}` });
