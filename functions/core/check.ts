@@ -3,7 +3,7 @@ import { OnboardingError } from '../model/errors.ts';
 import { healthAfter, type Finding, type Health } from '../model/health.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { defaultCheckTiming, type CheckTiming } from '../model/timing.ts';
-import { isLeased, nextRevision } from './lifecycle.ts';
+import { isLeased, isSameButHealth, nextRevision } from './lifecycle.ts';
 import type { CheckStore, DueInstance, InstanceStore, Ping, Ports } from './ports.ts';
 import * as refusals from './refusals.ts';
 
@@ -59,8 +59,10 @@ export function createChecking({
     if (row.origin !== origin) throw refusals.otherOrigin(row, origin);
     const finding = await find(row, deadlineAt);
     const written = await record(row, finding);
-    if (!written.won) throw refusals.busy(written.current ?? row, now());
-    return { row: written.row, finding };
+    if (written.won) return { row: written.row, finding };
+    const { current } = written;
+    if (current && isSameButHealth(row, current)) return { row: current, finding };
+    throw refusals.busy(current ?? row, now());
   }
 
   /** Checks instances that are due, until none is left, or `checksPerRun` are done, or time runs out. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { OnboardingError } from '../model/errors.ts';
 import type { Removal } from '../model/events.ts';
 import {
@@ -250,6 +251,20 @@ export function isEventAnswered(row: InstanceRow, { eventId }: EventOrigin): boo
     row.requestedBy?.eventId === eventId || (row.notices ?? []).some((notice) => notice.eventId === eventId)
   );
 }
+
+/** Has nothing but a check of health written the row since it was read? */
+export function isSameButHealth(row: InstanceRow, current: InstanceRow): boolean {
+  const written = healthIn(current);
+  return isDeepStrictEqual({ ...row, ...written }, { ...current, ...written });
+}
+
+/** What a check of health writes. */
+export const healthIn = ({ claimId, health, healthCheckAt, revision }: InstanceRow) => ({
+  claimId,
+  health,
+  healthCheckAt,
+  revision,
+});
 
 /** The row with a new lease. */
 export function lease(

@@ -18,7 +18,7 @@ import {
   type InstanceRow,
 } from '../model/instance.ts';
 import { unconfirmed } from '../model/health.ts';
-import { isLeased, lease, release, nextRevision } from './lifecycle.ts';
+import { healthIn, isLeased, isSameButHealth, lease, release, nextRevision } from './lifecycle.ts';
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { createCleaning } from './cleaning.ts';
@@ -71,11 +71,15 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     await assertOurs(row, row.instanceId, changes, untilMs);
 
     const leasedAt = now();
-    const leased = {
+    let leased = {
       ...lease(row, { claimId: newId(), nowMs: leasedAt }, timing),
       ...doubtOf(row, changes.configuration, untilMs),
     };
-    const taken = await store.claim(leased, row);
+    let taken = await store.claim(leased, row);
+    if (!taken.won && taken.current && isSameButHealth(row, taken.current)) {
+      leased = { ...leased, ...healthIn(taken.current), claimId: newId() };
+      taken = await store.claim(leased, taken.current);
+    }
     if (!taken.won) throw refusals.busy(taken.current ?? leased, now());
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
@@ -83,7 +87,9 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      const mayTakeEffect = !outcome.isCertain && { healthCheckAt: now() + timing.quiescenceMs };
+      // A key may take effect after all.
+      const isKeyInDoubt = changes.configuration !== undefined && !outcome.isCertain;
+      const mayTakeEffect = isKeyInDoubt && { healthCheckAt: now() + timing.quiescenceMs };
       await endClaim(ended, { ...release(ended, ended.checkAt), ...mayTakeEffect });
       throw outcome.error;
     }

@@ -162,6 +162,11 @@ async function requests(): Promise<void> {
   await ask('GET', `tenants/${tenantId}/instances/taxify`, 200);
   await ask('GET', `tenants/${tenantId}/instances/taxify/token`, 200);
   await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { name: 'Renamed' });
+  await ask('POST', `tenants/${tenantId}/instances/taxify/check`, 200);
+  // Gone: other instances are looked for.
+  const gone = await newActiveTenant();
+  await alter(gone, { instanceId: 1 });
+  await ask('POST', `tenants/${gone}/instances/taxify/check`, 200);
   // Sends the current value of the tenant's secret.
   await ask('PATCH', `tenants/${tenantId}/instances/taxify`, 200, { configuration: {} });
   await ask('DELETE', `tenants/${tenantId}/instances/taxify`, 204);
@@ -245,6 +250,10 @@ async function schedules(): Promise<void> {
   // Unreadable, and moved by its key alone.
   await alter(await newActiveTenant(), { ...due, v: 2 });
   await stack.runSchedule('reconcile-instances');
+
+  await newActiveTenant();
+  await alter(await newActiveTenant(), { v: 2, checkAt: 1, unsettled: 'health' });
+  await stack.runSchedule('check-instances');
 
   const withoutToken = await newActiveTenant();
   await alter(withoutToken, {}, ['token']);

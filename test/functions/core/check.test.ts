@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { getInstance, readToken } from '../../../functions/core/read.ts';
@@ -273,15 +274,52 @@ describe('the result of a check', () => {
     expect(await tenant.row()).toEqual(leased);
   });
 
-  test('the result of a check is dropped when the row has changed meanwhile', async () => {
+  const slowPing: typeof servers.simulator.faultFor = ({ operation }) =>
+    operation === 'GET /ping' ? { effect: 'applied', outcome: { kind: 'delay', ms: 200 } } : undefined;
+
+  test('several checks at once count as one', async () => {
     const tenant = await provisioned(refusedKey);
-    servers.simulator.faultFor = ({ operation }) => {
-      if (operation !== 'GET /ping') return undefined;
-      return { effect: 'applied', outcome: { kind: 'delay', ms: 100 } };
-    };
-    const checks = await Promise.allSettled([tenant.check(), tenant.check(), tenant.check()]);
-    expect(checks.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    servers.simulator.faultFor = slowPing;
+    const checks = await Promise.all([1, 2, 3].map(() => servers.check(tenant)));
+    expect(checks.map(({ finding }) => finding.status)).toEqual(['unhealthy', 'unhealthy', 'unhealthy']);
     expect((await tenant.row()).health).toMatchObject({ reason: 'unconfirmed' });
+  });
+
+  test('the result of a check is dropped when the instance has been updated meanwhile', async () => {
+    const tenant = await provisioned(refusedKey);
+    servers.simulator.faultFor = slowPing;
+    const checking = errorOf(servers.check(tenant));
+    await servers.update(tenant, { name: 'New' });
+    expect(await checking).toMatchObject({ code: 'busy' });
+    expect((await tenant.row()).health).toBeUndefined();
+  });
+
+  test('an update is not refused because a check was written after its read', async () => {
+    const tenant = await provisioned(refusedKey);
+    await tenant.check();
+    servers.simulator.faultFor = ({ operation }) =>
+      operation === 'GET /instances/{id}'
+        ? { effect: 'applied', outcome: { kind: 'delay', ms: 200 } }
+        : undefined;
+    const updating = servers.update(tenant, { name: 'New' });
+    await setTimeout(50);
+    servers.simulator.faultFor = () => undefined;
+    expect(await tenant.check()).toMatchObject({ event: 'InstanceUnhealthy' });
+    expect(await updating).toMatchObject({ name: 'New', health: { status: 'unhealthy' } });
+    expect(await tenant.row()).toMatchObject({ name: 'New', health: { status: 'unhealthy' } });
+  });
+
+  test('an update is refused when another one was written after its read', async () => {
+    const tenant = await provisioned();
+    servers.simulator.fail({
+      on: 'GET /instances/{id}',
+      effect: 'applied',
+      outcome: { kind: 'delay', ms: 200 },
+    });
+    const updating = errorOf(servers.update(tenant, { name: 'New' }));
+    await setTimeout(50);
+    await servers.update(tenant, { name: 'Newer' });
+    expect(await updating).toMatchObject({ code: 'busy' });
   });
 
   test('a write of the row as it was before the check is refused', async () => {
@@ -366,7 +404,7 @@ describe('due checks', () => {
     expect(await servers.checkDue()).toMatchObject({ healthy: 1 });
   });
 
-  test('an update of unknown outcome is checked after it may have taken effect', async () => {
+  test('a new key whose update is of unknown outcome is checked after it may have taken effect', async () => {
     const tenant = await provisioned();
     await servers.checkDue();
     servers.simulator.fail({
@@ -375,7 +413,11 @@ describe('due checks', () => {
       outcome: { kind: 'reset' },
       times: 10,
     });
-    await errorOf(servers.update(tenant, { name: 'New' }));
+    await errorOf(
+      servers.update(tenant, {
+        configuration: { username: 'a', password: 'b', subdomain: 'c', 'api.key': 'd' },
+      }),
+    );
     servers.clock.aheadMs = 10 * minuteMs;
     expect(await servers.checkDue()).toMatchObject({ healthy: 1 });
   });

@@ -93,6 +93,10 @@ test.skipIf(isDeployed)(
     await service.putEvents(...tenants.map(({ onboarding }) => onboarding));
     await service.idle();
     await service.patch('/tenants/crm-with-key/instances/taxify', { name: 'Renamed' });
+    for (const disabled of [true, true, false]) {
+      for (const instance of service.instancesOf('crm-with-key')) instance.disabled = disabled;
+      await service.request({ method: 'POST', path: '/tenants/crm-with-key/instances/taxify/check' });
+    }
     await service.putEvents(...tenants.map(({ offboarding }) => offboarding));
     await service.idle();
 

@@ -53,6 +53,7 @@ export function createSituations(service: Service, request: SendRequest) {
     meetProvisioning,
     meetUpdating,
     meetRemoving,
+    meetChecking,
     meetBrokenCredentials,
     meetUnreachableWhenProvisioning,
     meetShortage,
@@ -123,6 +124,10 @@ export function createSituations(service: Service, request: SendRequest) {
       await request(operationId, nobody());
       await request(operationId, await somebody());
       await request(operationId, await somebody({ status: 'failed' }));
+    }
+    const gone = { status: 'unhealthy', since: 1, reason: 'gone' };
+    for (const operationId of ['getInstance', 'readToken']) {
+      await request(operationId, await somebody({ health: gone }));
     }
   }
 
@@ -232,6 +237,21 @@ export function createSituations(service: Service, request: SendRequest) {
     service.stack.failEach(() => undefined);
     await service.simulator.stop();
     await patch(path);
+  }
+
+  async function meetChecking(): Promise<void> {
+    const check = (path: Path) => request('checkInstance', path);
+    await check(nobody());
+    await check(await somebody());
+    const disabled = await somebody();
+    await check(disabled);
+    for (const instance of service.instancesOf(disabled.tenantId)) instance.disabled = true;
+    await check(disabled);
+    await check(disabled);
+    await check(await somebody({ status: 'failed' }));
+    await check(await somebody(leased()));
+    await check(await somebody(elsewhere));
+    await failing('GET /instances/{id}', refusal(500), async () => check(await somebody()));
   }
 
   async function meetRemoving(): Promise<void> {

@@ -85,6 +85,7 @@ test.skipIf(isDeployed)(
     await situations.meetProvisioning();
     await situations.meetUpdating();
     await situations.meetRemoving();
+    await situations.meetChecking();
     const row = (await service.items())
       .map((item) => unmarshall(item))
       .find(({ status }) => status === 'active');

@@ -25,6 +25,16 @@ const notAnswered: Partial<Record<string, readonly string[]>> = {
   // Only events are refused because of a leased row.
   'provision-instance': ['busy', 'outcome-unknown', 'deletion-refused'],
   'change-instance': ['deletion-refused'],
+  // An obstacle to a check is a result: unknown.
+  'check-instance': [
+    'deletion-refused',
+    'refused-by-cloud-elements',
+    'cloud-elements-unreachable',
+    'cloud-elements-unreadable',
+    'cloud-elements-busy',
+    'platform-credentials-refused',
+    'platform-credentials-unusable',
+  ],
   // The response to obstacles is 202; the reconciler retries.
   'remove-instance': [
     'deletion-refused',

@@ -1,5 +1,6 @@
 import {
   changeEvent,
+  checkEvent,
   getEvent,
   listAllEvent,
   listEvent,
@@ -115,10 +116,12 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
     ours('list-all-instances', listAllEvent),
     ours('change-instance', () => changeEvent('known')),
     ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
+    ours('check-instance', () => checkEvent('known')),
     ours('onboard-tenants', (round) => queueEvent('TenantOnboarded', [`onboard-${round}`])),
     ours('offboard-tenants', (round) => queueEvent('TenantOffboarded', [`offboard-${round}`])),
     ours('apply-secrets', () => secretEvent('from-secret')),
     ours('reconcile-instances', scheduledEvent),
+    ours('check-instances', scheduledEvent),
     ours('audit-instances', scheduledEvent),
     ours('publish-results', () => streamEvent),
   ];

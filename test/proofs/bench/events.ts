@@ -80,6 +80,7 @@ export const getEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}`, 
 export const readTokenEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}/token`, pathOf(tenantId));
 export const changeEvent = (tenantId: string) =>
   httpEvent(`PATCH ${instanceRoute}`, pathOf(tenantId), { name: 'Bench, renamed' });
+export const checkEvent = (tenantId: string) => httpEvent(`POST ${instanceRoute}/check`, pathOf(tenantId));
 export const removeEvent = (tenantId: string) => httpEvent(`DELETE ${instanceRoute}`, pathOf(tenantId));
 
 /** A new value of the tenant's secret. */
