@@ -57,6 +57,21 @@ describe('a list of all tenants’ instances', () => {
     expect(JSON.stringify(instances)).not.toMatch(/token|provisionId|configuration/);
   });
 
+  test('only instances of the requested health are listed, and a cursor belongs to its filters', async () => {
+    const health = (status: 'healthy' | 'unhealthy') => ({ health: { status, since: 1 } });
+    await insert([
+      { tenantId: 'well', ...health('healthy') },
+      { tenantId: 'ill', ...health('unhealthy') },
+      { tenantId: 'not-checked' },
+    ]);
+    expect((await walk({ health: 'unhealthy', limit: '1' })).tenants).toEqual(['ill']);
+    expect((await walk({ health: 'unknown' })).tenants).toEqual([]);
+    const { nextCursor = '' } = await list({ limit: '1', health: 'healthy' });
+    expect(await errorOf(list({ cursor: nextCursor, health: 'unhealthy' }))).toMatchObject({
+      code: 'invalid-request',
+    });
+  });
+
   test('an unreadable row is listed as such', async () => {
     await insert([{ tenantId: 'good' }]);
     await servers.putItem({ tenantId: { S: 'odd' }, elementKey: { S: 'taxify' }, status: { S: 'of later' } });

@@ -412,6 +412,30 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     expect(valuesOf('Failed')).toEqual([]);
   });
 
+  test('turns of health are counted, and conclusive checks apart from others', async () => {
+    const { tenantId, path } = await provisioned();
+    const check = () => service.request({ method: 'POST', path: `${path}/check` });
+    const setDisabled = (disabled: boolean) => {
+      for (const instance of service.instancesOf(tenantId)) instance.disabled = disabled;
+    };
+    setDisabled(true);
+    await check();
+    expect(valuesOf('InstancesTurnedUnhealthy')).toEqual([]);
+    await check();
+    expect(valuesOf('InstancesTurnedUnhealthy')).toEqual([1]);
+    setDisabled(false);
+    await check();
+    await check();
+    expect(valuesOf('InstancesTurnedUnhealthy')).toEqual([1]);
+    expect(valuesOf('InstancesRecovered')).toEqual([1]);
+    // All tenants of this file that are due; Taxify has no ping.
+    await service.stack.runSchedule('check-instances');
+    await provisioned();
+    await service.stack.runSchedule('check-instances');
+    expect(valuesOf('ChecksConclusive').at(-1)).toBe(0);
+    expect(valuesOf('ChecksInconclusive').at(-1)).toBe(1);
+  });
+
   test('every metric of the list is emitted as listed, and no other', async () => {
     const { path } = await provisioned();
     expect((await service.patch(path, { name: 'Changed' })).status).toBe(200);

@@ -64,6 +64,16 @@ describe.each(['/ping', '/hubs/messaging/ping', '/hubs/any/ping'])('GET %s', (pa
     expect(response.error()).not.toHaveProperty('providerMessage');
   });
 
+  test('a ping with a key that the vendor refuses is a 401 in the words of the vendor', async () => {
+    const { id, token } = await create('chargify');
+    for (const instance of server.instances) {
+      if (instance.id === id) instance.configuration = { password: 'refused' };
+    }
+    const response = await call(path, withElement(token));
+    expect(response.status).toBe(401);
+    expect(response.error()).toHaveProperty('providerMessage');
+  });
+
   test('a ping is a 403 while the instance is disabled, and works again afterwards', async () => {
     const { id, token } = await create('chargify');
     expect(await call(`/instances/${id}/enabled`, authorization, 'DELETE')).toMatchObject({ status: 200 });
