@@ -34,7 +34,7 @@ import {
   type InstanceSummary,
 } from '../model/instance.ts';
 import { OnboardingError } from '../model/errors.ts';
-import { fromStored, storedName, tableShape, toStored } from '../model/table.ts';
+import { fromStored, healthPartition, storedName, tableShape, toStored } from '../model/table.ts';
 import { problemsOf, sentenceOf } from '../model/validation.ts';
 import { awaitsFirstLook } from '../model/row-history.ts';
 import { callAws } from './aws.ts';
@@ -244,7 +244,12 @@ function conditionally(what: string, write: () => Promise<unknown>) {
  * Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. In the
  * last one `checkAt` is the time of the next check of health.
  */
-const partitions = { first: 'first', later: 'later', ofEarlierVersions: 'yes', health: 'health' } as const;
+const partitions = {
+  first: 'first',
+  later: 'later',
+  ofEarlierVersions: 'yes',
+  health: healthPartition,
+} as const;
 
 function inIndex(row: InstanceRow) {
   if (row.checkAt === undefined) {
@@ -283,11 +288,7 @@ function ifReadable<T>(read: () => T): T | undefined {
   }
 }
 
-/** A settled row has no `checkAt` of its own. */
-function rowOf({ checkAt, ...item }: Record<string, AttributeValue>): InstanceRow {
-  const isSettled = item['unsettled']?.S === partitions.health;
-  return parse(instanceRowSchema, isSettled || checkAt === undefined ? item : { ...item, checkAt });
-}
+const rowOf = (item: Record<string, AttributeValue>): InstanceRow => parse(instanceRowSchema, item);
 
 /** @throws OnboardingError `internal`: the row was written by a later version, or by another hand */
 function parse<T>(schema: z.ZodMiniType<T>, item: Record<string, AttributeValue>): T {

@@ -30,8 +30,17 @@ export const storedName = (field: string): string => storedNames[field] ?? field
 /** Names the fields as the table does. */
 export const toStored = (row: object): Record<string, unknown> => renamed(row, storedNames);
 
-/** Names the attributes as the code does. */
-export const fromStored = (attributes: object): Record<string, unknown> => renamed(attributes, fieldNames);
+/**
+ * Partition of the index for rows with nothing left to settle, in which `checkAt` is the time of the next check of health.
+ */
+export const healthPartition = 'health';
+
+/** Names the attributes as the code does. To the code a settled row has no `checkAt`. */
+export function fromStored(attributes: object): Record<string, unknown> {
+  const { checkAt, ...settled } = renamed(attributes, fieldNames);
+  const isSettled = settled['unsettled'] === healthPartition;
+  return isSettled || checkAt === undefined ? settled : { ...settled, checkAt };
+}
 
 function renamed(from: object, names: Readonly<Record<string, string>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(from).map(([name, value]) => [names[name] ?? name, value]));
