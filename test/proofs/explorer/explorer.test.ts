@@ -40,6 +40,7 @@ const schedulesOf: Record<string, number> = {
   elsewhere: 1_000,
   kept: 3_000,
   'secret-changes': 1_000,
+  checks: 500,
   'secret-late': 100,
   duplicates: 2_000,
 };

@@ -6,6 +6,7 @@ const ask: Task = { do: 'provision' };
 const askForOther: Task = { do: 'provision', name: 'Other' };
 const remove: Task = { do: 'remove' };
 const update: Task = { do: 'update', name: 'Renamed' };
+const check: Task = { do: 'check' };
 const reconcile: Task = { do: 'reconcile' };
 type Sent = Partial<SentEvent> & Pick<SentEvent, 'id' | 'sentAtS'>;
 const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { requestsFor: 'onboarding', ...sent } });
@@ -269,6 +270,16 @@ export const smallBounds: readonly Scenario[] = [
       { name: 'R', tasks: [reconcile], aheadMs: [fast] },
     ],
     budget: { fault: 1, crash: 0, delay: 0 },
+  },
+  {
+    name: 'checks',
+    before: [ask],
+    actors: [
+      { name: 'H', tasks: [check, check], aheadMs: [slow] },
+      { name: 'P', tasks: [update], aheadMs: [fast] },
+      { name: 'D', tasks: [remove], aheadMs: [fast] },
+    ],
+    budget: { fault: 0, crash: 0, delay: 0 },
   },
   {
     // An event has asked in vain; the key comes while the tenant leaves.

@@ -1,4 +1,5 @@
 import { createApplying } from '../../../functions/core/apply-secret.ts';
+import { createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
 import type { Ports } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
@@ -44,6 +45,8 @@ export type Task = {
   | { do: 'deliver'; event: SentEvent; isRedriven?: boolean }
   | { do: 'update'; name: string }
   | { do: 'reconcile' }
+  /** The instance is checked; the vendor refuses its key. */
+  | { do: 'check' }
 );
 
 /** The periods in the code, and the real duration of creates. */
@@ -183,6 +186,15 @@ export function createOutside(
         const changed = await createUpdating(ports)(key, { name, tags: [name] }, { deadlineAt });
         return { told: { outcome: `changed to ${changed.name}` } };
       }
+      case 'check': {
+        const { timing: _, ...others } = ports;
+        const { finding } = await createChecking({
+          ...others,
+          store: { ...ports.store, dueChecks: store.dueChecks },
+          ping: () => Promise.resolve({ status: 'unhealthy', reason: 'refused-by-vendor' }),
+        }).check(key, { deadlineAt });
+        return { told: { outcome: `found ${finding.status}` } };
+      }
       case 'reconcile': {
         const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
         return { told: { outcome: JSON.stringify(tally) } };
@@ -246,8 +258,7 @@ function keyOf({ tenantId = 'acme', elementKey = 'taxify' }: Task): InstanceKey 
 
 function requestedBy(task: Task, message: Message | undefined, beganAt: number): Requested {
   if (!message) {
-    const isOther = task.do === 'deliver' || task.do === 'put-secret' || task.do === 'apply-secret';
-    return { ...keyOf(task), kind: isOther ? 'update' : task.do, message, beganAt };
+    return { ...keyOf(task), kind: kindOf(task), message, beganAt };
   }
   const { requestsFor, tenantId = 'acme', elementKey } = message.event;
   const isRemoval = requestsFor === 'offboarding';
@@ -258,6 +269,21 @@ function requestedBy(task: Task, message: Message | undefined, beganAt: number):
     message,
     beganAt,
   };
+}
+
+function kindOf({ do: what }: Task): Requested['kind'] {
+  switch (what) {
+    case 'provision':
+    case 'remove':
+    case 'reconcile':
+      return what;
+    case 'update':
+    case 'deliver':
+    case 'put-secret':
+    case 'apply-secret':
+    case 'check':
+      return 'update';
+  }
 }
 
 /** Whether the message about the secret is acknowledged. */
