@@ -1,3 +1,4 @@
+import { healthGuards } from './health-guards.ts';
 import { removalGuards } from './removal-guards.ts';
 
 /** A guard of the protocol, and the code without it. */
@@ -593,4 +594,5 @@ export const guards: readonly Guard[] = [
     tests: ['model/configuration'],
   },
   ...removalGuards,
+  ...healthGuards,
 ];
