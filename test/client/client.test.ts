@@ -130,6 +130,7 @@ describe('requests to the API', () => {
     await client.list("ac me/(1)*'!~");
     await client.update('acme', 'taxify', { name: 'Acme' });
     await client.headersFor('acme', 'taxify');
+    await client.check('acme', 'taxify');
     expect(await client.remove('acme', 'taxify')).toBe('removed');
 
     expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual([
@@ -139,6 +140,7 @@ describe('requests to the API', () => {
       'PATCH /tenants/acme/instances/taxify',
       'GET /tenants/acme/instances/taxify/token',
       'POST /',
+      'POST /tenants/acme/instances/taxify/check',
       'DELETE /tenants/acme/instances/taxify',
     ]);
     for (const each of requests) expect(await signatureBySdk(each)).toBe(each.headers.authorization);

@@ -104,6 +104,18 @@ async function successes(): Promise<void> {
   await expectResponse('other settings', 409, service.post(tenantId, other), 'settings-conflict');
   await expectResponse('one', 200, service.get(`/tenants/${tenantId}/instances/taxify`));
   await expectResponse('list', 200, service.get(`/tenants/${tenantId}/instances`));
+  // Cloud Elements quotes the header of a ping, the element token in it; and a vendor the tenant's key.
+  const check = () =>
+    service.request({ method: 'POST', path: `/tenants/${tenantId}/instances/taxify/check` });
+  service.simulator.fail({ on: 'GET /ping', effect: 'none', outcome: { kind: 'echo-credentials' } });
+  await expectResponse('checked, with an echo', 200, check());
+  const providerMessage = `The key ${plantKey('in words of a vendor')} of ${service.instancesOf(tenantId)[0]?.token} is wrong`;
+  const body = { requestId: '58b46b1b58b46b1b58b46b1b', message: providerMessage, providerMessage };
+  const outcome = { kind: 'status', status: 401, body } as const;
+  service.simulator.fail({ on: 'GET /ping', effect: 'none', times: 2, outcome });
+  await expectResponse('checked, with a refusal', 200, check());
+  await expectResponse('unhealthy', 200, check());
+  expect(results.at(-1)?.result.json).toMatchObject({ health: { reason: 'refused-by-vendor' } });
   // The one response that may contain a token: everything but its body is searched.
   const { text: _, ...result } = await service.get(tokenPath(tenantId));
   expect(result).toMatchObject({ status: 200, json: { token: service.instancesOf(tenantId)[0]?.token } });
@@ -527,6 +539,7 @@ test('no secret and no token is in an event of the service', () => {
     'InstanceFailed',
     'InstanceProvisioned',
     'InstanceRemoved',
+    'InstanceUnhealthy',
     'InstanceUpdated',
   ]);
   const answersToToolkit = service.stack.events.filter(({ source }) => source === 'sbt.application.plane');
