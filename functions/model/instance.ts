@@ -304,8 +304,8 @@ export const instanceSummarySchema = z.object({
   createdAt: timeSchema,
   updatedAt: timeSchema,
   lastError: z.optional(lastErrorSchema),
-  /** Of an active instance: absent until its first check. */
-  health: z.optional(healthSchema),
+  /** Of an active instance: absent until its first check. It only informs: what a later version writes makes no row unreadable. */
+  health: z.optional(z.catch(z.optional(healthSchema), undefined)),
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
 

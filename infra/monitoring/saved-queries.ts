@@ -29,6 +29,10 @@ export const savedQueries = {
     'fields @log, @message | filter level = "ERROR" or @message like /Task timed out|Runtime exited|Invoke Error/ | sort @timestamp desc | limit 20',
   'Requests throttled':
     'filter ispresent(latencyMs) and status like /429/ | stats count(*) as times by route, caller',
+  'Instances unhealthy: by element and reason':
+    'filter message = "instance-unhealthy" | stats count(*) as times by elementKey, reason',
+  'Instances unhealthy: turns':
+    'fields @message | filter message in ["instance-unhealthy", "instance-recovered"] | sort @timestamp desc | limit 50',
   Duplicates:
     'fields @message | filter message in ["duplicate-removed", "duplicate-left", "outcome-unknown"] | sort @timestamp desc',
   'Lost instances': 'fields @message | filter message = "instance-lost" | sort @timestamp desc',

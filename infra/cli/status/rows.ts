@@ -14,7 +14,7 @@ import {
   type InstanceKey,
 } from '../../../functions/model/instance.ts';
 import { lastAuditKey, lastAuditSchema, type LastAudit } from '../../../functions/model/last-audit.ts';
-import { fromStored, storedName } from '../../../functions/model/table.ts';
+import { fromStored, storedName, tableShape } from '../../../functions/model/table.ts';
 
 const rowSchema = z.extend(instanceSummarySchema, {
   provisionId: z.string(),
@@ -32,7 +32,8 @@ type Row = z.infer<typeof rowSchema>;
 /** `row`: undefined if this version cannot read it. */
 export type Found = { key: InstanceKey; row: Row | undefined };
 
-const attributes = Object.keys(rowSchema.shape).map(storedName);
+/** The partition of the index says whose time `checkAt` is. */
+const attributes = [...Object.keys(rowSchema.shape).map(storedName), tableShape.index.partitionKey];
 /** Leaves the token, even encrypted, in the table. */
 const projection = {
   ProjectionExpression: attributes.map((name) => `#${name}`).join(', '),

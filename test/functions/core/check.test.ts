@@ -1,8 +1,10 @@
+import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { getInstance, readToken } from '../../../functions/core/read.ts';
 import { instanceView, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
+import { toStored } from '../../../functions/model/table.ts';
 import { resultOf, type ResultName } from '../../../functions/model/result-events.ts';
 import { healthConfirmMs, healthEveryMs, unhealthyEveryMs } from '../../../functions/model/timing.ts';
 import { refusedKey } from '../../../infra/local/cloud-elements/instances.ts';
@@ -360,6 +362,16 @@ describe('the result of a check', () => {
     const { row } = await servers.provision(settingsOf({ tenantId, elementKey }, { configuration }));
     expect(row).toMatchObject({ status: 'active' });
     expect(row.health).toBeUndefined();
+  });
+
+  test('health that a later version has written is ignored, and the row is readable', async () => {
+    const tenant = await provisioned();
+    const row = await tenant.row();
+    const later = { ...row, health: { status: 'unhealthy', since: 1, reason: 'of a later version' } };
+    await servers.putItem(marshall(toStored(later), { removeUndefinedValues: true }));
+    expect((await readToken(servers, tenant)).token).toBe(tenant.instance.token);
+    expect((await tenant.row()).health).toBeUndefined();
+    expect(resultOf({ before: row, after: later })).toMatchObject({ outcome: 'nothing-due' });
   });
 
   test('health is shown with status, since and reason alone', async () => {
