@@ -38,7 +38,7 @@ const unknownReasons = [
 export const healthStatuses = ['healthy', 'unhealthy', 'unknown'] as const;
 export const healthReasons = [...unhealthyReasons, ...unknownReasons] as const;
 
-export const healthSchema = z.object({
+const healthSchema = z.object({
   status: z.enum(healthStatuses),
   /** ms since the epoch */
   since: timeSchema,
@@ -47,6 +47,12 @@ export const healthSchema = z.object({
   failedAt: z.optional(timeSchema),
 });
 export type Health = z.infer<typeof healthSchema>;
+
+/** Undefined for what a later version may have written. Not `z.catch`, with which every bundle would be larger by 5 KB. */
+export const storedHealthSchema = z.pipe(
+  z.unknown(),
+  z.transform((stored): Health | undefined => healthSchema.safeParse(stored).data),
+);
 
 /** The result of one check. */
 export type Finding =

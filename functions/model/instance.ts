@@ -4,7 +4,7 @@ import { isDocumented, isAllowListed } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
-import { healthSchema, healthView } from './health.ts';
+import { healthView, storedHealthSchema } from './health.ts';
 import { reservedTagPrefixes } from './markers.ts';
 import type { Instance } from './responses.ts';
 import { momentsSchema, timeSchema, type Moment } from './moments.ts';
@@ -305,7 +305,7 @@ export const instanceSummarySchema = z.object({
   updatedAt: timeSchema,
   lastError: z.optional(lastErrorSchema),
   /** Of an active instance: absent until its first check. It only informs: what a later version writes makes no row unreadable. */
-  health: z.optional(z.catch(z.optional(healthSchema), undefined)),
+  health: z.optional(storedHealthSchema),
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
 
