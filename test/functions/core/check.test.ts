@@ -265,6 +265,9 @@ describe('an instance that is gone', () => {
   });
 });
 
+const slowPing: typeof servers.simulator.faultFor = ({ operation }) =>
+  operation === 'GET /ping' ? { effect: 'applied', outcome: { kind: 'delay', ms: 200 } } : undefined;
+
 describe('the result of a check', () => {
   test('a check under a lease is refused, and no run writes to the row', async () => {
     const tenant = await provisioned();
@@ -275,9 +278,6 @@ describe('the result of a check', () => {
     expect(await servers.checkDue()).toMatchObject({ skipped: 1 });
     expect(await tenant.row()).toEqual(leased);
   });
-
-  const slowPing: typeof servers.simulator.faultFor = ({ operation }) =>
-    operation === 'GET /ping' ? { effect: 'applied', outcome: { kind: 'delay', ms: 200 } } : undefined;
 
   test('several checks at once count as one', async () => {
     const tenant = await provisioned(refusedKey);

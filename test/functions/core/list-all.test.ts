@@ -58,10 +58,9 @@ describe('a list of all tenants’ instances', () => {
   });
 
   test('only instances of the requested health are listed, and a cursor belongs to its filters', async () => {
-    const health = (status: 'healthy' | 'unhealthy') => ({ health: { status, since: 1 } });
     await insert([
-      { tenantId: 'well', ...health('healthy') },
-      { tenantId: 'ill', ...health('unhealthy') },
+      { tenantId: 'well', health: { status: 'healthy', since: 1 } },
+      { tenantId: 'ill', health: { status: 'unhealthy', since: 1 } },
       { tenantId: 'not-checked' },
     ]);
     expect((await walk({ health: 'unhealthy', limit: '1' })).tenants).toEqual(['ill']);

@@ -45,6 +45,7 @@ const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'tax
 /** Brings a service into situations that give each of its responses. */
 export function createSituations(service: Service, request: SendRequest) {
   const post = (path: Path, body: Body = settings) => request('provisionInstance', path, { body });
+  const check = (path: Path) => request('checkInstance', path);
   const patch = (path: Path, body: Body = changes) => request('changeInstance', path, { body });
 
   return {
@@ -240,7 +241,6 @@ export function createSituations(service: Service, request: SendRequest) {
   }
 
   async function meetChecking(): Promise<void> {
-    const check = (path: Path) => request('checkInstance', path);
     await check(nobody());
     await check(await somebody());
     const disabled = await somebody();

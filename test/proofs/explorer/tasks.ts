@@ -190,7 +190,7 @@ export function createOutside(
         const { timing: _, ...others } = ports;
         const { finding } = await createChecking({
           ...others,
-          store: { ...ports.store, dueChecks: store.dueChecks },
+          store: { ...ports.store, dueChecks: (query) => store.dueChecks(query) },
           ping: () => Promise.resolve({ status: 'unhealthy', reason: 'refused-by-vendor' }),
         }).check(key, { deadlineAt });
         return { told: { outcome: `found ${finding.status}` } };
