@@ -241,8 +241,8 @@ function conditionally(what: string, write: () => Promise<unknown>) {
 }
 
 /**
- * Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. In the
- * last one `checkAt` is the time of the next check of health.
+ * Partitions of the index. Rows that earlier versions have written are in a third one until they are written again. In
+ * the last one `checkAt` is the time of the next check of health.
  */
 const partitions = {
   first: 'first',

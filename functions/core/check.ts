@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { withDefaults } from './defaults.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { healthAfter, type Finding, type Health } from '../model/health.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -7,47 +7,41 @@ import { isLeased, isSameButHealth, nextRevision } from './lifecycle.ts';
 import type { CheckStore, DueInstance, InstanceStore, Ping, Ports } from './ports.ts';
 import * as refusals from './refusals.ts';
 
-/** Checks at the same time; each has at most one call of Cloud Elements open. */
+/** Checks at the same time; each has at most one call to Cloud Elements in flight. */
 export const checksAtOnce = 10;
 
-/** Of one run, which comes every minute: 144,000 a day, with two calls of Cloud Elements each, so 3.3 calls a second. */
+/** Checks of one run, once a minute: 144,000 a day, with two calls to Cloud Elements each, so 3.3 calls a second. */
 export const checksPerRun = 100;
 
-/** Instances that are read to see whether the platform's user sees any. */
+/** Other instances that are read to see whether the platform's user sees any. */
 const witnesses = 3;
 
 export type CheckTally = {
   healthy: number;
   unhealthy: number;
   unknown: number;
-  /** Worked on by another claim, or changed meanwhile, or settled otherwise. */
+  /** Held by another claim, or changed meanwhile. */
   skipped: number;
-  /** Due rows are left to the next run, because no check of a batch had a response. */
+  /** The run ended early, because no check of a batch got a response; due rows are left to the next run. */
   brokenOff: boolean;
 };
 
 type Checked = { row: InstanceRow; finding: Finding };
 
 /**
- * Checks whether instances work: each is read by its id, and then pinged with the token that Cloud Elements shows, so that
- * no stored token is decrypted. A check takes no lease and holds up no request. Its result is written over the row exactly
- * as it was read, and otherwise dropped: two checks at once count as one.
+ * Checks whether instances work: each is read by its id, and then pinged with the token that Cloud Elements shows, so
+ * that no stored token is decrypted. A check takes no lease and holds up no request. Its result is written over the row
+ * exactly as it was read, and otherwise dropped: two checks at once count as one.
  */
 export function createChecking({
-  store,
-  cloudElements,
-  ping,
-  origin,
-  stage,
-  observe,
   timing = defaultCheckTiming,
-  now = Date.now,
-  newId = randomUUID,
+  ...ports
 }: Pick<Ports, 'cloudElements' | 'origin' | 'stage' | 'observe' | 'now' | 'newId'> & {
   store: Pick<InstanceStore, 'get' | 'claim' | 'postpone'> & CheckStore;
   ping: Ping;
   timing?: CheckTiming;
 }) {
+  const { store, cloudElements, ping, origin, stage, observe, now, newId } = withDefaults(ports);
   return { check, checkDue };
 
   /** @throws OnboardingError `not-found`, `not-active`, `busy` or `origin-changed` */
@@ -79,14 +73,14 @@ export function createChecking({
       tally.brokenOff = findings.every((finding) => finding?.reason === 'unreachable');
       if (tally.brokenOff) break;
     }
-    // A mistake in this code fails the run, but only once the other instances have had their turn.
+    // A bug fails the run, but only after the other instances were checked.
     if (faults.length > 0) throw faults[0];
     return tally;
   }
 
   /**
-   * Half of them are the latest due, so that a new instance does not wait behind a backlog.
-   * @param seen those of the batches before, which may still be shown; the batch is added
+   * Half of the batch is the latest due, so that a new instance does not wait behind a backlog.
+   * @param seen rows of earlier batches, which the index may still show; this batch is added
    */
   async function nextBatch(seen: Set<string>): Promise<DueInstance[]> {
     const query = { until: now(), limit: checksAtOnce + seen.size };
@@ -111,12 +105,12 @@ export function createChecking({
     try {
       return await checkOne(due, deadlineAt);
     } catch (error) {
-      const isForeseen = error instanceof OnboardingError;
-      if (!isForeseen) faults.push(error);
-      const reason = isForeseen ? error.message : 'a mistake in this service';
+      const isExpected = error instanceof OnboardingError;
+      if (!isExpected) faults.push(error);
+      const reason = isExpected ? error.message : 'a bug in this service';
       observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
-      // Otherwise it would be due again and again; the reconciler counts it.
-      if (isForeseen && error.code === 'internal') await postpone(due);
+      // Otherwise it would be due in every run; the reconciler reports it.
+      if (isExpected && error.code === 'internal') await postpone(due);
       return undefined;
     }
   }
@@ -163,8 +157,8 @@ export function createChecking({
   }
 
   /**
-   * Does the platform's user see other instances of this stage, or are there none? One of another user sees none, and
-   * would make every tenant's instance gone.
+   * Whether the platform's user sees other instances of this stage, or there are none. The secrets of another user see
+   * no instance, and would make every tenant's instance gone.
    */
   async function isVisible(row: InstanceRow, options: { timeoutMs: number }): Promise<boolean> {
     const due = await store.dueChecks({

@@ -64,7 +64,10 @@ export type InstanceStore = {
 
 /** The active rows with nothing left to settle, in the order in which their health is checked. */
 export type CheckStore = {
-  /** At most `limit` of those that are due until then, the longest or the most recently due first. Eventually consistent. */
+  /**
+   * At most `limit` of those that are due until then, the longest or the most recently due first. Eventually
+   * consistent.
+   */
   dueChecks(query: { until: number; limit: number; first: 'longest' | 'latest' }): Promise<DueInstance[]>;
 };
 
@@ -218,7 +221,9 @@ export type CloudElements = {
   ): Promise<RemoveOutcome>;
 };
 
-/** Calls the element with the instance's own token, which makes Cloud Elements call the vendor behind it. Never throws. */
+/**
+ * Calls the element with the instance's own token, which makes Cloud Elements call the vendor behind it. Never throws.
+ */
 export type Ping = (
   instance: InstanceKey & { instanceId: number; token: string },
   options: { timeoutMs: number },

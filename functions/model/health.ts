@@ -2,8 +2,8 @@ import * as z from 'zod/mini';
 import { timeSchema } from './moments.ts';
 
 /**
- * Whether an instance works, as checks found it. Reasons are of this closed list, never words of Cloud Elements or of the
- * vendor behind an element.
+ * Whether an instance works, as checks found it. Reasons are of this closed list, never words of Cloud Elements or of
+ * the vendor behind an element.
  */
 const unhealthyReasons = [
   /** Cloud Elements denies that there is such an instance. */
@@ -48,7 +48,9 @@ const healthSchema = z.object({
 });
 export type Health = z.infer<typeof healthSchema>;
 
-/** Undefined for what a later version may have written. Not `z.catch`, with which every bundle would be larger by 5 KB. */
+/**
+ * Undefined for what a later version may have written. Not `z.catch`, with which every bundle would be larger by 5 KB.
+ */
 export const storedHealthSchema = z.pipe(
   z.unknown(),
   z.transform((stored): Health | undefined => healthSchema.safeParse(stored).data),
@@ -66,9 +68,9 @@ export type Finding =
     };
 
 /**
- * Two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and `unknown` turns nothing.
- * But an instance that was gone, disabled or invalid is so no more once Cloud Elements shows it otherwise: an element
- * without a ping would stay unhealthy for ever.
+ * Two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and `unknown` turns
+ * nothing. But an instance that was gone, disabled or invalid is so no more once Cloud Elements shows it otherwise: an
+ * element without a ping would stay unhealthy for ever.
  */
 export function healthAfter(before: Health | undefined, finding: Finding, nowMs: number): Health {
   const sameSince = before?.status === finding.status ? before.since : nowMs;

@@ -304,7 +304,10 @@ export const instanceSummarySchema = z.object({
   createdAt: timeSchema,
   updatedAt: timeSchema,
   lastError: z.optional(lastErrorSchema),
-  /** Of an active instance: absent until its first check. It only informs: what a later version writes makes no row unreadable. */
+  /**
+   * Of an active instance: absent until its first check. It only informs: what a later version writes makes no row
+   * unreadable.
+   */
   health: z.optional(storedHealthSchema),
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;

@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
 import { auditPartition } from './instance.ts';
 
-/** The item that holds the result of the last audit, beside the rows: the audit writes it, `npm run status` reads it. */
+/**
+ * The item that holds the result of the last audit, beside the rows: the audit writes it, `npm run status` reads it.
+ */
 export const lastAuditKey = { tenantId: auditPartition, elementKey: 'last' };
 
 export const lastAuditSchema = z.object({

@@ -31,7 +31,8 @@ export const storedName = (field: string): string => storedNames[field] ?? field
 export const toStored = (row: object): Record<string, unknown> => renamed(row, storedNames);
 
 /**
- * Partition of the index for rows with nothing left to settle, in which `checkAt` is the time of the next check of health.
+ * Partition of the index for rows with nothing left to settle, in which `checkAt` is the time of the next check of
+ * health.
  */
 export const healthPartition = 'health';
 

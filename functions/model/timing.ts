@@ -84,7 +84,9 @@ export const healthConfirmMs = 5 * 60 * 1_000;
 /** Between two checks of an instance that is healthy, or of which a check cannot conclude anything. */
 export const healthEveryMs = 24 * 60 * 60 * 1_000;
 
-/** Between two checks of an unhealthy instance, in case the vendor has changed its mind. A new key is checked at once. */
+/**
+ * Between two checks of an unhealthy instance, in case the vendor has changed its mind. A new key is checked at once.
+ */
 export const unhealthyEveryMs = 6 * 60 * 60 * 1_000;
 
 /** The vendor behind the element is called while we wait for a ping. */
