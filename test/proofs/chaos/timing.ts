@@ -1,4 +1,4 @@
-import type { Timing } from '../../../functions/model/timing.ts';
+import type { CheckTiming, Timing } from '../../../functions/model/timing.ts';
 
 /**
  * Replaces `functions/model/timing.ts` when the functions are bundled for a trial. The periods are shorter than the
@@ -43,4 +43,16 @@ export const defaultTiming: Timing = {
   reconcileAgainMs: 300,
   tombstoneMs: 60 * 60 * 1_000,
   oldestOnboardingMs: 30 * 60 * 1_000,
+};
+
+/** Health is checked as seldom as deployed: it decides nothing here. */
+export const healthEveryMs = 24 * 60 * 60 * 1_000;
+export const defaultCheckTiming: CheckTiming = {
+  lookUpTimeoutMs,
+  pingTimeoutMs: lookUpTimeoutMs,
+  commitReserveMs,
+  healthConfirmMs: 5 * 60 * 1_000,
+  healthEveryMs,
+  unhealthyEveryMs: healthEveryMs,
+  recheckMs: defaultTiming.recheckMs,
 };
