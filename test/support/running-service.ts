@@ -208,7 +208,8 @@ async function startStackHere(options: LocalStackOptions): Promise<Stack> {
   const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
   const region = local.environment.AWS_REGION;
   const dynamoDb = new DynamoDBClient({ endpoint: local.dynamodbUrl, region, credentials });
-  const eventBridge = new EventBridgeClient({ endpoint: local.awsUrl, region, credentials });
+  // Senders retry until the bus has accepted the event.
+  const eventBridge = new EventBridgeClient({ endpoint: local.awsUrl, region, credentials, maxAttempts: 10 });
   const kms = new KMSClient({ endpoint: local.awsUrl, region, credentials });
   return {
     ...local,

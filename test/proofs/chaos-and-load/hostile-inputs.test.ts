@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { hostileInputs } from './hostile-inputs.ts';
+import { hostileInputs } from './callers/hostile-inputs.ts';
 
 const draw = (seed: number) => {
   let planted = 0;

@@ -8,10 +8,13 @@ test('a dozen tenants come, change and go amid faults and killed processes, and 
     duplicates: [],
     doubled: [],
     orphans: [],
-    lostTokens: [],
-    stuckRows: [],
+    lost: [],
+    wrongTokens: [],
+    stuck: [],
+    unpublished: [],
     broken: [],
-    untold: [],
+    undocumented: [],
+    leaks: [],
   });
   expect(plans).toHaveLength(12);
   expect(killed).toBeGreaterThan(0);

@@ -3,8 +3,8 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { triggers } from '../../../functions/triggers.ts';
-import { bundleOptions, sourceOf } from '../../../infra/bundle.ts';
+import { triggers } from '../../../../functions/triggers.ts';
+import { bundleOptions, sourceOf } from '../../../../infra/bundle.ts';
 
 const shortTiming = fileURLToPath(new URL('timing.ts', import.meta.url));
 

@@ -1,5 +1,7 @@
 import * as z from 'zod/mini';
-import type { Random } from '../../support/seeded-random.ts';
+import type { InstanceRow } from '../../../../functions/model/instance.ts';
+import type { Instance } from '../../../../infra/local/cloud-elements/simulator.ts';
+import type { Random } from '../../../support/seeded-random.ts';
 import { Unserved, createClient } from './client.ts';
 
 /** The plan of a tenant's own actions. */
@@ -36,23 +38,15 @@ const tokenSchema = z.object({ id: z.number(), token: z.string() });
 const statusSchema = z.object({ status: z.string() });
 
 export function drawPlan(index: number, random: Random): Plan {
-  const tenantId = `tenant-${index + 1}`;
-  const arrival = random.oneOf<Plan['arrival']>([
-    'by HTTP',
-    'by HTTP',
-    'by event',
-    'by event',
-    'by both at once',
-  ]);
+  const arrivals = ['by HTTP', 'by HTTP', 'by event', 'by event', 'by both at once'] as const;
   const courses = ['stays', 'stays', 'stays', 'stays', 'leaves', 'leaves', 'leaves and comes back'] as const;
-  const drawn = random.oneOf(courses);
-  const isUnusual = random.chance(0.08);
+  const arrival = random.oneOf(arrivals);
   const unusual = arrival === 'by HTTP' ? 'loses interest' : 'leaves at once';
   return {
-    tenantId,
+    tenantId: `tenant-${index + 1}`,
     arrival,
     bringsKey: arrival === 'by HTTP' && random.chance(0.5),
-    course: isUnusual ? unusual : drawn,
+    course: random.chance(0.08) ? unusual : random.oneOf(courses),
     departure: random.oneOf<Plan['departure']>(['by HTTP', 'by event']),
   };
 }
@@ -62,10 +56,12 @@ export async function live(
   plan: Plan,
   {
     client,
+    apiKey,
     putEvent,
     random,
   }: {
     client: ReturnType<typeof createClient>;
+    apiKey: string;
     putEvent: (detailType: string, detail: { tenantId: string }) => Promise<void>;
     random: Random;
   },
@@ -74,7 +70,7 @@ export async function live(
   const path = `/tenants/${tenantId}/instances`;
   const request = {
     element: { key: 'taxify' },
-    ...(bringsKey && { configuration: { 'api.key': 'own-key' } }),
+    ...(bringsKey && { configuration: { 'api.key': apiKey } }),
   };
   let lastEventAt = 0;
   const life: Life = { plan, ends: undefined, token: undefined, name: undefined, unserved: undefined };
@@ -166,3 +162,18 @@ export async function live(
 
 const isActive = ({ status, json }: { status: number; json: unknown }): boolean =>
   status === 200 && statusSchema.safeParse(json).data?.status === 'active';
+
+/** True when row and instance are as the tenant's last response says. */
+export function isAsResponded(
+  { ends, token, name, unserved }: Life,
+  row: InstanceRow | undefined,
+  instanceOf: ReadonlyMap<number, Instance>,
+): boolean {
+  if (unserved !== undefined) return false;
+  if (ends === undefined) return true;
+  if (row?.status !== ends) return false;
+  if (ends === 'removed') return true;
+  const instance = row.instanceId === undefined ? undefined : instanceOf.get(row.instanceId);
+  const isNamed = name === undefined || (row.name === name && instance?.name === name);
+  return isNamed && row.instanceId === token?.id && instance?.token === token?.token;
+}

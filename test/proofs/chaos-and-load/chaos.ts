@@ -1,6 +1,6 @@
 import { commandLine, parseOptions, wholeNumber } from '../../../infra/cli/command.ts';
 import { bad, bold, dim, good, print } from '../../../infra/cli/terminal.ts';
-import { summaryOf } from './summary.ts';
+import { trialSummary } from './summary.ts';
 import { runTrial, type Progress } from './trial.ts';
 
 const help = `Onboards, changes and removes tenants while a third of all calls to Cloud Elements fail and functions are killed.
@@ -27,7 +27,7 @@ const startedAt = performance.now();
 
 const trial = await runTrial({ tenants, seed, ...(process.stdout.isTTY && { onProgress: show }) });
 if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
-print(`\n${summaryOf(trial, { tenants, seed })}\n`);
+print(`\n${trialSummary(trial, { tenants, seed })}\n`);
 print(trial.isRight ? good(bold('Nothing lost, duplicated or stuck.')) : bad(bold('That is wrong.')));
 process.exitCode = trial.isRight ? 0 : 1;
 

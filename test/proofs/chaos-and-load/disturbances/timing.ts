@@ -1,4 +1,4 @@
-import type { CheckTiming, Timing } from '../../../functions/model/timing.ts';
+import type { CheckTiming, Timing } from '../../../../functions/model/timing.ts';
 
 /**
  * Replaces `functions/model/timing.ts` when the functions are bundled for a trial. The periods are shorter than the

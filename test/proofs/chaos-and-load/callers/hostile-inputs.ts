@@ -1,4 +1,4 @@
-import type { Random } from '../../support/seeded-random.ts';
+import type { Random } from '../../../support/seeded-random.ts';
 
 /** One hostile HTTP request. */
 export type HostileInput = {

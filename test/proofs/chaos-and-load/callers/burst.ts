@@ -1,11 +1,10 @@
-import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
-import type { ReceivedResponse, Service } from '../../support/running-service.ts';
-import { seededRandom } from '../../support/seeded-random.ts';
-import { responseKindOf } from './responses.ts';
-import { compare, waitForRest } from './audit.ts';
-import { inParallel } from './in-parallel.ts';
+import pMap from 'p-map';
+import type { ReceivedResponse } from '../../../support/running-service.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
+import { count as tallied } from '../disturbances/faults.ts';
+import type { Target } from '../target.ts';
+import type { Phase } from './phase.ts';
 
-const atOnce = 8;
 const maxBodyBytes = 64 * 1024;
 
 /** Requests of each tenant, which overlap. */
@@ -31,28 +30,9 @@ const anywhere = [429, 502, 503, 504];
 export type BurstReport = Awaited<ReturnType<typeof burst>>;
 
 /** Many HTTP calls at once, as large as they may be, over tenants that come, change and go. */
-export async function burst(
-  { stack, service }: { stack: DeployedStack; service: Service },
-  {
-    requests,
-    seed,
-    runId,
-    plant,
-    checkResponse,
-    restLimitMs,
-    show,
-  }: {
-    requests: number;
-    seed: number;
-    runId: string;
-    plant: () => string;
-    /** @param isToken it may hold the token */
-    checkResponse: (response: ReceivedResponse, isToken: boolean) => void;
-    restLimitMs: number;
-    show: (progress: string) => void;
-  },
-) {
+export async function burst(target: Target, { count: requests, seed, runId, show }: Phase) {
   const startedAt = Date.now();
+  const { service, oracle, periods } = target;
   const random = seededRandom(seed);
   const drawFrom = Object.entries(operations).flatMap(([name, { weight }]) =>
     isOperation(name) ? Array.from({ length: weight }, () => name) : [],
@@ -64,23 +44,23 @@ export async function burst(
   }));
   // The requests of each tenant are spread over the burst.
   const tally = new Map<string, number>();
-  const undocumented: string[] = [];
+  const unexpected: string[] = [];
   let done = 0;
   let largestMs = 0;
 
-  const post = (tenantId: string, body: string) => service.post(tenantId, body);
   async function send(operation: Operation, tenantId: string): Promise<ReceivedResponse> {
     const path = `/tenants/${tenantId}/instances/taxify`;
+    const apiKey = oracle.plant();
     switch (operation) {
       case 'POST new, small':
-        return post(
-          tenantId,
-          JSON.stringify({ element: { key: 'taxify' }, configuration: { 'api.key': plant() } }),
-        );
+        return service.post(tenantId, { element: { key: 'taxify' }, configuration: { 'api.key': apiKey } });
       case 'POST at the limits':
-        return post(tenantId, filled({ element: { key: 'taxify' }, ...longSettings('é') }, plant()));
+        return service.post(tenantId, filled({ element: { key: 'taxify' }, ...longSettings('é') }, apiKey));
       case 'POST of an unknown element':
-        return post(tenantId, filled({ element: { key: 'e'.repeat(64) }, ...longSettings('x') }, plant()));
+        return service.post(
+          tenantId,
+          filled({ element: { key: 'e'.repeat(64) }, ...longSettings('x') }, apiKey),
+        );
       case 'GET list':
         return service.get(`/tenants/${tenantId}/instances`);
       case 'GET one':
@@ -88,7 +68,7 @@ export async function burst(
       case 'GET token':
         return service.get(`${path}/token`);
       case 'PATCH at the limits': {
-        const body = filled(longSettings(random.oneOf(['a', 'ü', '漢'])), plant());
+        const body = filled(longSettings(random.oneOf(['a', 'ü', '漢'])), apiKey);
         return service.request({
           method: 'PATCH',
           path,
@@ -101,44 +81,48 @@ export async function burst(
     }
   }
 
-  await inParallel(plan, atOnce, async ({ operation, tenantId }) => {
+  async function sendAndCheck({ operation, tenantId }: (typeof plan)[number]): Promise<void> {
     const sentAt = Date.now();
     const response = await send(operation, tenantId);
     largestMs = Math.max(largestMs, Date.now() - sentAt);
-    const responseKind = responseKindOf(response);
+    const kind = oracle.check(operation, response, { isToken: operation === 'GET token' });
     const expected: readonly number[] = operations[operation].statuses;
-    if (typeof responseKind === 'object') undocumented.push(`${operation}: ${responseKind.wrong}`);
-    else if (![...expected, ...anywhere].includes(response.status)) {
-      undocumented.push(`${operation}: ${response.status} ${response.text.slice(0, 200)}`);
+    if (kind !== 'undocumented' && ![...expected, ...anywhere].includes(response.status)) {
+      unexpected.push(`${operation}: ${response.status} ${response.text.slice(0, 200)}`);
     }
-    checkResponse(response, operation === 'GET token');
-    const counted = `${operation} ${response.status}`;
-    tally.set(counted, (tally.get(counted) ?? 0) + 1);
+    tallied(tally, `${operation} ${response.status}`);
     done += 1;
     if (done % 20 === 0) show(`${done}/${requests} requests`);
-  });
+  }
+
+  await pMap(plan, sendAndCheck, { concurrency: 8 });
   const burstMs = Date.now() - startedAt;
-  await waitForRest(stack, { limitMs: restLimitMs, show });
-  const { instances, duplicates, orphans, lost, stuck } = await compare(stack, (id) =>
-    id.startsWith(`burst-${runId}-`),
-  );
+  await oracle.waitForRest({
+    limitMs: periods.restLimitMs,
+    pauseMs: periods.pauseMs,
+    show,
+    async isQuiet() {
+      await target.reconcile();
+      return target.areQueuesEmpty();
+    },
+  });
+  const { instanceOf, found } = await oracle.compare({
+    isOurs: (tenantId) => tenantId.startsWith(`burst-${runId}-`),
+  });
   return {
     requests,
     tenants: Math.ceil(requests / requestsPerTenant),
     burstMs,
     largestMs,
     tally,
-    instances: instances.length,
+    instances: instanceOf.size,
     found: {
-      undocumented,
+      undocumented: [...oracle.takeUndocumented(), ...unexpected],
       // A burst without any success proves nothing.
       neverServed: Object.keys(operations).filter(
         (name) => !usuals.some((status) => tally.has(`${name} ${status}`)),
       ),
-      duplicates,
-      orphans,
-      lost,
-      stuck,
+      ...found,
     },
   };
 }

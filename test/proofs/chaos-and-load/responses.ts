@@ -15,10 +15,10 @@ const refusalsByGateway = new Set([400, 403, 404, 405, 413, 414, 415, 429, 431])
 export const codeOf = ({ json }: ReceivedResponse): string | undefined =>
   problemSchema.safeParse(json).data?.code;
 
-/** The kind of the response, or its difference from every documented one. */
+/** The kind of the response, or its difference from every documented one. `mayDie`: its function may have been killed. */
 export function responseKindOf(
   response: ReceivedResponse,
-  { isHead = false } = {},
+  { isHead = false, mayDie = false } = {},
 ): ResponseKind | { wrong: string } {
   const { status, headers, text, json } = response;
   const type = String(headers['content-type'] ?? '');
@@ -32,6 +32,7 @@ export function responseKindOf(
     if (status >= 500 && !documentedServerErrors.has(status)) return { wrong: `${status} ${problem.code}` };
     return 'problem';
   }
+  if (status === 500 && mayDie && gatewaySchema.safeParse(json).success) return 'gateway';
   if (status >= 500) return { wrong: `${status} of the gateway: ${text.slice(0, 200)}` };
   if (successes.has(status)) {
     // A pending removal has no body either.

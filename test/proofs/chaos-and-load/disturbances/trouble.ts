@@ -1,7 +1,7 @@
-import { triggers, type FunctionName } from '../../../functions/triggers.ts';
-import type { LocalStack } from '../../../infra/local/stack.ts';
-import { seededRandom } from '../../support/seeded-random.ts';
-import { awsFaults, createFaults, lateList, injectedFaults } from './faults.ts';
+import { triggers, type FunctionName } from '../../../../functions/triggers.ts';
+import type { LocalStack } from '../../../../infra/local/stack.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
+import { awsFaults, count, createDraw, createFaults, injectedFaults, lateList } from './faults.ts';
 import { longestListLagMs } from './timing.ts';
 
 /** The share of failing calls to Cloud Elements. */
@@ -24,48 +24,37 @@ const callers = [
 ] as const satisfies FunctionName[];
 
 /** Makes the stack's servers fail and kills its functions, at random, until it is stopped. */
-export function makeTrouble(stack: LocalStack, seed: number) {
+export function makeTrouble(stack: LocalStack, seed: number, onCall: () => void) {
   const { simulator } = stack;
   const faults = new Map<string, number>();
   let killed = 0;
   // Each has its own random sequence, independent of how often another draws.
-  const atCloudElements = seededRandom(seed);
-  const atAws = seededRandom(seed + 1);
-  const fate = seededRandom(seed + 2);
+  const [atCloudElements, atAws, fate] = [seededRandom(seed), seededRandom(seed + 1), seededRandom(seed + 2)];
+  const faultAtCloudElements = createDraw(atCloudElements, failingShare, faults);
+  const faultAtAws = createDraw(atAws, failingAwsShare, faults);
 
-  function count(name: string): void {
-    faults.set(name, (faults.get(name) ?? 0) + 1);
-  }
   function kill(name: string | undefined): void {
     if (isFunctionName(name) && stack.kill(name)) killed += 1;
   }
 
   simulator.faultFor = ({ operation }) => {
+    onCall();
     // The request does not identify its function, so another function's process may end.
     if (fate.chance(fatalShare)) kill(fate.oneOf(callers));
     // Read when the request is carried out, right after this.
     simulator.listLagMs = 0;
-    if (!atCloudElements.chance(failingShare)) return undefined;
-    if (operation === 'GET /instances' && atCloudElements.chance(0.25)) {
-      count(lateList);
+    if (operation === 'GET /instances' && atCloudElements.chance(failingShare / 4)) {
+      count(faults, lateList);
       simulator.listLagMs = longestListLagMs;
       return undefined;
     }
-    const kinds = operation === 'POST /instances' ? createFaults : injectedFaults;
-    const { name, injectedFault } = atCloudElements.oneOf(kinds);
-    count(name);
-    return injectedFault(atCloudElements);
+    return faultAtCloudElements(operation === 'POST /instances' ? createFaults : injectedFaults);
   };
   stack.failEach(({ signer }) => {
-    if (fate.chance(fatalShare)) {
-      if (fate.chance(0.5)) return { loseResponse: () => kill(signer) };
-      kill(signer);
-      return { reset: true };
-    }
-    if (!atAws.chance(failingAwsShare)) return undefined;
-    const { name, injectedFault } = atAws.oneOf(awsFaults);
-    count(name);
-    return injectedFault;
+    if (!fate.chance(fatalShare)) return faultAtAws(awsFaults);
+    if (fate.chance(0.5)) return { loseResponse: () => kill(signer) };
+    kill(signer);
+    return { reset: true };
   });
 
   return {

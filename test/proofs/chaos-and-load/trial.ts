@@ -1,25 +1,18 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import { KMSClient } from '@aws-sdk/client-kms';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
+import pMap from 'p-map';
 import * as z from 'zod/mini';
-import { createTokenCipher } from '../../../functions/adapters/token-cipher.ts';
-import { startLocalStack, type LocalStack } from '../../../infra/local/stack.ts';
+import type { LocalStack } from '../../../infra/local/stack.ts';
+import { eventOf } from '../../support/running-service.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
-import { audit, isUnsettled, readRows } from './audit.ts';
-import { bundleWithShortTiming } from './bundles.ts';
-import { createClient } from './client.ts';
-import { lateCreate } from './faults.ts';
-import { drawPlan, live, type Life, type Plan } from './tenant.ts';
-import { functionTimeoutMs } from './timing.ts';
-import { makeTrouble } from './trouble.ts';
+import { createClient } from './callers/client.ts';
+import { drawPlan, isAsResponded, live, type Life, type Plan } from './callers/tenant.ts';
+import { lateCreate } from './disturbances/faults.ts';
+import { makeTrouble } from './disturbances/trouble.ts';
+import { startLocalTarget } from './target.ts';
 
 /** A trial's equivalent of a minute, in milliseconds. */
 const reconcileEveryMs = 400;
-
-/** Deployed it is six times the function's timeout. */
-const visibilityTimeoutMs = 800;
 
 /** Concurrent tenants. */
 const concurrency = 40;
@@ -30,11 +23,8 @@ export type Trial = Awaited<ReturnType<typeof runTrial>>;
 
 /**
  * Has tenants arrive, change and leave on a local stack whose Cloud Elements fails a third of all calls and whose
- * functions are killed at random; then waits until the stack is at rest and audits it.
- *
- * The functions are the bundles that are deployed, in processes of their own, behind the gateway, the bus and the
- * queues; only the periods of `functions/model/timing.ts` are shorter, because a lease or the wait for a slow create
- * would take minutes. The seed determines the random choices, not the interleaving of processes.
+ * functions are killed at random; then waits until the stack is at rest and compares it with its promises. The seed
+ * determines the random choices, not the interleaving of processes.
  */
 export async function runTrial({
   tenants,
@@ -52,56 +42,29 @@ export async function runTrial({
   const deadlineAt = startedAt + limitMs;
   const pauses = monitorEventLoopDelay({ resolution: 10 });
   pauses.enable();
-  using bundles = await bundleWithShortTiming();
-  await using stack = await startLocalStack({
-    bundle: bundles.bundle,
-    functionTimeoutMs,
-    queue: { visibilityTimeoutMs },
-    stream: { retryDelayMs: 50 },
-  });
-  const { simulator } = stack;
-  const connection = {
-    region: stack.environment.AWS_REGION,
-    credentials: { accessKeyId: 'chaos', secretAccessKey: 'chaos' },
-  };
-  // Senders retry until the bus has accepted the event.
-  const eventBridge = new EventBridgeClient({ ...connection, endpoint: stack.awsUrl, maxAttempts: 10 });
-  const dynamoDb = new DynamoDBClient({ ...connection, endpoint: stack.dynamodbUrl });
-  // The key's policy lets no other principal decrypt.
-  const reader = { accessKeyId: 'read-token', secretAccessKey: 'chaos' };
-  const kms = new KMSClient({ ...connection, credentials: reader, endpoint: stack.awsUrl });
-
-  const trouble = makeTrouble(stack, seed);
+  await using target = await startLocalTarget();
+  const { service, oracle } = target;
+  const { simulator, stack } = service;
+  const trouble = makeTrouble(stack, seed, oracle.rememberTokens);
   const tally = { requests: 0, repeats: 0, events: 0, redriven: 0, runs: 0, tenantsDone: 0 };
 
-  async function putEvent(DetailType: string, detail: object): Promise<void> {
+  async function putEvent(detailType: string, detail: object): Promise<void> {
     tally.events += 1;
-    const entry = {
-      Source: 'crm.example',
-      DetailType,
-      Detail: JSON.stringify(detail),
-      EventBusName: stack.busName,
-    };
-    await eventBridge.send(new PutEventsCommand({ Entries: [entry] }));
+    await service.putEvents(eventOf('crm.example', detailType, detail));
   }
 
   const planning = seededRandom(seed + 3);
   const plans = Array.from({ length: tenants }, (_, index) => drawPlan(index, planning));
   const lives: Life[] = [];
   async function liveThrough(plan: Plan, index: number): Promise<void> {
-    if (!plan.bringsKey) {
-      stack.putSecret(stack.tenantSecretName(plan.tenantId, 'taxify'), { 'api.key': 'stored-key' });
-    }
+    const apiKey = oracle.plant();
+    if (!plan.bringsKey) await service.putTenantSecret(plan.tenantId, { 'api.key': apiKey });
     const random = seededRandom(seed + 1_000 + index);
-    const client = createClient({
-      apiUrl: stack.apiUrl,
-      random,
-      deadlineAt,
-      count: (name) => {
-        tally[name] += 1;
-      },
-    });
-    lives.push(await live(plan, { client, putEvent, random }));
+    const count = (name: 'requests' | 'repeats') => {
+      tally[name] += 1;
+    };
+    const client = createClient({ target, random, deadlineAt, count });
+    lives.push(await live(plan, { client, apiKey, putEvent, random }));
     tally.tenantsDone += 1;
   }
 
@@ -123,23 +86,24 @@ export async function runTrial({
   async function reconcile(): Promise<void> {
     tally.runs += 1;
     runsUnderWay += 1;
-    // It fails when it is killed, and its log says so.
-    await stack.runSchedule('reconcile-instances').catch(() => {});
+    await target.reconcile();
     runsUnderWay -= 1;
   }
 
-  /** Puts dead letters back, as an operator does once their cause is gone. */
-  function redrive(): void {
+  /** Puts dead letters back, as an operator does once their cause is gone. @returns their number */
+  function redrive(): number {
+    const before = tally.redriven;
     for (const queue of stack.queues.values()) {
       for (const { body } of queue.deadLetters.splice(0)) {
         tally.redriven += 1;
         queue.send(body);
       }
     }
+    return tally.redriven - before;
   }
 
   try {
-    await inTurn(plans, concurrency, liveThrough);
+    await pMap(plans, liveThrough, { concurrency });
   } finally {
     calm.abort();
     await Promise.all(background);
@@ -147,29 +111,34 @@ export async function runTrial({
   }
   const trialMs = Date.now() - startedAt;
 
-  let rows = await readRows(dynamoDb, stack.tableName);
-  while (Date.now() < deadlineAt) {
-    redrive();
-    await Promise.race([stack.idle(), setTimeout(500, undefined, { ref: false })]);
-    await reconcile();
-    rows = await readRows(dynamoDb, stack.tableName);
-    const areDelivered = [...stack.queues.values()].every(({ deadLetters }) => deadLetters.length === 0);
-    if (areDelivered && !rows.some(isUnsettled)) break;
-    await setTimeout(100);
-  }
-  await Promise.race([stack.idle(), setTimeout(5_000, undefined, { ref: false })]);
-
-  const cipher = createTokenCipher({ client: kms, keyId: stack.tokenKeyId });
+  await oracle.waitForRest({
+    limitMs: deadlineAt - Date.now(),
+    pauseMs: target.periods.pauseMs,
+    show: () => {},
+    async isQuiet() {
+      redrive();
+      await target.areQueuesEmpty();
+      await reconcile();
+      return [...stack.queues.values()].every(({ deadLetters }) => deadLetters.length === 0);
+    },
+  });
+  const { rows, instanceOf, found } = await oracle.compare();
+  const rowOf = new Map(rows.map((row) => [row.tenantId, row]));
   const observed = observedIn(stack);
-  const found = {
+  const { found: leaked } = await oracle.searchLeaks();
+  const all = {
+    ...found,
     doubled: observed.duplicates.slice(trouble.faults.get(lateCreate) ?? 0),
-    ...(await audit({ lives, rows, instances: simulator.instances, events: stack.events, cipher })),
+    broken: lives
+      .filter((life) => !isAsResponded(life, rowOf.get(life.plan.tenantId), instanceOf))
+      .map(({ plan, unserved }) => `${plan.tenantId} (${unserved ?? plan.course})`),
+    undocumented: oracle.takeUndocumented(),
+    ...leaked,
   };
-  for (const client of [eventBridge, dynamoDb, kms]) client.destroy();
   pauses.disable();
   return {
-    found,
-    isRight: Object.values(found).every((names) => names.length === 0),
+    found: all,
+    isRight: Object.values(all).every((names) => names.length === 0),
     plans,
     instances: simulator.instances.length,
     tally,
@@ -220,19 +189,7 @@ function observedIn({ logs, simulator }: LocalStack) {
   };
 }
 
-async function inTurn<T>(
-  values: readonly T[],
-  atOnce: number,
-  work: (value: T, index: number) => Promise<void>,
-): Promise<void> {
-  const waiting = values.entries();
-  async function workOff(): Promise<void> {
-    for (const [index, value] of waiting) await work(value, index);
-  }
-  await Promise.all(Array.from({ length: atOnce }, workOff));
-}
-
-const sumOf = (numbers: Iterable<number>): number => [...numbers].reduce((sum, each) => sum + each, 0);
+export const sumOf = (numbers: Iterable<number>): number => [...numbers].reduce((sum, each) => sum + each, 0);
 
 async function repeat(signal: AbortSignal, delayMs: number, act: () => void): Promise<void> {
   while (!signal.aborted) {

@@ -1,12 +1,11 @@
-import { PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import pMap from 'p-map';
 import * as z from 'zod/mini';
-import type { DeployedStack } from '../../service/deployed/deployed-stack.ts';
-import { tenantOnboarded, type Event, type Service } from '../../support/running-service.ts';
-import { seededRandom, type Random } from '../../support/seeded-random.ts';
-import { compare, waitForRest } from './audit.ts';
-import { disturb } from './disturbances.ts';
+import { tenantOnboarded, type Event } from '../../../support/running-service.ts';
+import { seededRandom, type Random } from '../../../support/seeded-random.ts';
+import { disturb } from '../disturbances/disturbances.ts';
+import type { Target } from '../target.ts';
 import { hostileTexts } from './hostile-inputs.ts';
-import { inParallel } from './in-parallel.ts';
+import type { Phase } from './phase.ts';
 
 /** Per thousand tenants, the number of repeated events, and of malformed ones. */
 const twicePerMille = 50;
@@ -21,17 +20,6 @@ const repeatAfter = 100;
 /** Tokens that are read and compared. */
 const tokenSample = 200;
 
-const atOnce = 4;
-
-/** A failed message becomes visible again after this time, when its invocation is over. Deployed it is 174 s. */
-export const visibilityTimeoutMs = 35_000;
-
-/**
- * Fewer than deployed, so that malformed events are dead letters within five minutes, but enough for a claim that was
- * killed before its create was sent: 29 + 125 s.
- */
-export const maxReceiveCount = 8;
-
 const mostRedrives = 3;
 
 /** A few tenants are late because their claim was killed; the time of the others shows the throughput. */
@@ -40,44 +28,23 @@ export const mostShare = 0.95;
 export type OnboardingReport = Awaited<ReturnType<typeof onboard>>;
 
 /** Announces tenants on the bus, disturbs the service meanwhile, and counts the outcomes. */
-export async function onboard(
-  { stack, service }: { stack: DeployedStack; service: Service },
-  {
-    events: tenants,
-    seed,
-    runId,
-    plant,
-    plantPlatformSecret,
-    restLimitMs,
-    show,
-  }: {
-    events: number;
-    seed: number;
-    runId: string;
-    plant: () => string;
-    plantPlatformSecret: (what: string, secret: string) => void;
-    restLimitMs: number;
-    show: (progress: string) => void;
-  },
-) {
+export async function onboard(target: Target, { count: tenants, seed, runId, show }: Phase) {
   const startedAt = Date.now();
-  const random = seededRandom(seed);
-  const { entries, tenantIds, malformed } = planEvents({ tenants, runId, random, plant });
+  const { service, oracle, periods } = target;
+  const { simulator } = service;
+  const { plant } = oracle;
+  const { entries, tenantIds, malformed } = planEvents({ tenants, runId, random: seededRandom(seed), plant });
   const ours = new Set(tenantIds);
-  const disturbance = disturb(stack, { tenants, seed: seed + 1, plant: plantPlatformSecret });
-  const { simulator } = stack;
+  const disturbance = disturb(target, { tenants, seed: seed + 1 });
 
+  let sent = 0;
   async function announce(batch: typeof entries): Promise<void> {
     for (const { newTenantId } of batch) {
       if (newTenantId !== undefined) await service.putTenantSecret(newTenantId, { 'api.key': plant() });
     }
-    const Entries = batch.map(({ event }) => ({ ...event, EventBusName: stack.busName }));
-    const { FailedEntryCount } = await stack.eventBridge.send(new PutEventsCommand({ Entries }));
-    if (FailedEntryCount !== 0) throw new Error(`The bus took all but ${FailedEntryCount} of ten events.`);
+    await service.putEvents(...batch.map(({ event }) => event));
     sent += batch.length;
   }
-
-  let sent = 0;
   const batches = Array.from({ length: Math.ceil(entries.length / batchSize) }, (_, index) =>
     entries.slice(index * batchSize, (index + 1) * batchSize),
   );
@@ -85,49 +52,51 @@ export async function onboard(
     show(`${sent}/${entries.length} events  ${simulator.instances.length} instances  ${what}`);
   const ticker = setInterval(() => progress('sending'), 500);
   try {
-    await inParallel(batches, atOnce, announce);
+    await pMap(batches, announce, { concurrency: 4 });
   } finally {
     clearInterval(ticker);
   }
   const sentMs = Date.now() - startedAt;
 
-  const restUntil = Date.now() + restLimitMs;
   const dead: string[] = [];
   const redriven = new Map<string, number>();
   /** Acts as an operator: sends dead letters again that may succeed, a limited number of times. */
   async function redrive(): Promise<number> {
-    const bodies = (await stack.deadLetters()).splice(0).map(({ body }) => body);
     let count = 0;
-    for (const body of bodies) {
+    for (const { body } of (await service.deadLetters()).splice(0)) {
       const times = redriven.get(body) ?? 0;
       if (!ours.has(tenantIdIn(body)) || times === mostRedrives) {
         dead.push(body);
         continue;
       }
       redriven.set(body, times + 1);
-      await stack.sendToQueue(body);
+      await service.sendToQueue(body);
       count += 1;
     }
     return count;
   }
-  await waitForRest(stack, { limitMs: restUntil - Date.now(), show: progress, redrive });
+  await oracle.waitForRest({
+    limitMs: periods.restLimitMs,
+    pauseMs: periods.pauseMs,
+    show: progress,
+    async isQuiet() {
+      await target.reconcile();
+      // In this order, because the last message may become a dead letter in between.
+      return (await target.areQueuesEmpty()) && (await redrive()) === 0;
+    },
+  });
   await disturbance.stop();
   const totalMs = Date.now() - startedAt;
 
-  const { instances, active, duplicates, orphans, lost, stuck } = await compare(stack, (id) => ours.has(id));
-  const createdAt = instances.map(({ createdAtMs }) => createdAtMs).toSorted((x, y) => x - y);
-  const activeIds = new Set(active.map(({ tenantId }) => tenantId));
-  const tokenOf = new Map(instances.map(({ id, token }) => [id, token]));
-  const step = Math.max(1, Math.floor(active.length / tokenSample));
-  const sample = active.filter((_row, index) => index % step === 0).slice(0, tokenSample);
-  const wrongTokens: string[] = [];
-  await inParallel(sample, 8, async ({ tenantId, instanceId = 0 }) => {
-    const { json } = await service.get(`/tenants/${tenantId}/instances/taxify/token`);
-    const { token } = tokenSchema.safeParse(json).data ?? {};
-    if (token === undefined || token !== tokenOf.get(instanceId)) wrongTokens.push(tenantId);
+  const { instanceOf, served, sampledTokens, found } = await oracle.compare({
+    isOurs: (tenantId) => ours.has(tenantId),
+    tokenSample,
   });
-
-  const unexpectedDead = dead.filter((body) => ours.has(tenantIdIn(body)));
+  const createdAt = [...instanceOf.values()].map(({ createdAtMs }) => createdAtMs).toSorted((x, y) => x - y);
+  const servedIds = new Set(served.map(({ tenantId }) => tenantId));
+  const unexpectedDead = dead.map(tenantIdIn).filter((tenantId) => ours.has(tenantId));
+  const missing = malformed - (dead.length - unexpectedDead.length);
+  const { kills, killsDue } = disturbance.counts;
   return {
     tenants,
     events: entries.length,
@@ -139,8 +108,8 @@ export async function onboard(
     totalMs,
     creates: simulator.requests.filter(({ operation }) => operation === 'POST /instances').length,
     calls: simulator.requests.length,
-    instances: instances.length,
-    sampledTokens: sample.length,
+    instances: instanceOf.size,
+    sampledTokens,
     redriven: [...redriven.values()].reduce((sum, times) => sum + times, 0),
     deadLetters: dead.length,
     faults: disturbance.faults,
@@ -148,22 +117,12 @@ export async function onboard(
     refusedWhileRotated: disturbance.refusedWhile('rotated'),
     refusedWhileRevoked: disturbance.refusedWhile('revoked'),
     found: {
-      duplicates,
-      lost: [...new Set([...lost, ...tenantIds.filter((tenantId) => !activeIds.has(tenantId))])],
-      wrongTokens,
-      orphans,
-      stuck,
-      unexpectedDead: unexpectedDead.map(tenantIdIn),
-      missingDead:
-        dead.length - unexpectedDead.length === malformed
-          ? []
-          : [`${dead.length - unexpectedDead.length} of ${malformed}`],
+      ...found,
+      lost: [...found.lost, ...tenantIds.filter((tenantId) => !servedIds.has(tenantId))],
+      unexpectedDead,
+      missingDead: missing === 0 ? [] : [`${missing} of ${malformed}`],
       killsNotDone:
-        disturbance.counts.kills < disturbance.counts.killsDue
-          ? [
-              `${disturbance.counts.kills} of ${disturbance.counts.killsDue}: no process of the function on this machine`,
-            ]
-          : [],
+        kills === killsDue ? [] : [`${kills} of ${killsDue}: no process of the function on this machine`],
     },
   };
 }
@@ -210,7 +169,6 @@ function malformedEvent({ runId, random, plant }: Omit<Planned, 'tenants'>): Eve
   );
 }
 
-const tokenSchema = z.object({ token: z.string() });
 const envelopeSchema = z.object({ detail: z.object({ tenantId: z.string() }) });
 
 function tenantIdIn(body: string): string {

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Random } from '../../support/seeded-random.ts';
-
-export type ReceivedResponse = { status: number; json: unknown };
+import type { ReceivedResponse } from '../../../support/running-service.ts';
+import type { Random } from '../../../support/seeded-random.ts';
+import type { Target } from '../target.ts';
 
 /** Periods are about a tenth of the deployed ones, so a second of `Retry-After` is a tenth, too. */
 const scaledSecondMs = 100;
@@ -12,14 +12,16 @@ const patientMs = 5_000;
 /** The caller has reached its limit for waiting. */
 export class Unserved extends Error {}
 
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
 /** A typical caller of the HTTP API: impatient at times, and repeating requests until it gets an outcome. */
 export function createClient({
-  apiUrl,
+  target: { service, oracle },
   random,
   deadlineAt,
   count,
 }: {
-  apiUrl: string;
+  target: Target;
   random: Random;
   deadlineAt: number;
   count: (name: 'requests' | 'repeats') => void;
@@ -28,23 +30,19 @@ export function createClient({
   return { ask, askOnce, abandonedEnd, pollUntil, pause };
 
   /** Repeats a request, with backoff and `Retry-After`, until the response is final. */
-  async function ask(method: string, path: string, body?: object): Promise<ReceivedResponse> {
+  async function ask(method: Method, path: string, body?: object): Promise<ReceivedResponse> {
     for (let tries = 0; ; tries++) {
       if (tries > 0) count('repeats');
-      const result = await askOnce(method, path, body);
-      if (result && isFinal(result)) return result;
+      const response = await askOnce(method, path, body);
+      if (response && isFinal(response)) return response;
       const backOffMs = Math.min(100 * 2 ** tries, 800);
-      const retryAfterMs = Number(result?.retryAfter ?? 0) * scaledSecondMs;
+      const retryAfterMs = Number(response?.headers['retry-after'] ?? 0) * scaledSecondMs;
       await pause(Math.max(retryAfterMs, random.between(backOffMs / 2, backOffMs)), `${method} ${path}`);
     }
   }
 
   /** Undefined when the client has given up; the request is still being processed. */
-  async function askOnce(
-    method: string,
-    path: string,
-    body?: object,
-  ): Promise<(ReceivedResponse & { retryAfter: string | null }) | undefined> {
+  async function askOnce(method: Method, path: string, body?: object): Promise<ReceivedResponse | undefined> {
     count('requests');
     const request = send(method, path, body);
     underWay.add(request);
@@ -53,14 +51,14 @@ export function createClient({
     return Promise.race([request, setTimeout(patienceMs, undefined, { ref: false })]);
   }
 
-  async function send(method: string, path: string, body: object | undefined) {
-    const response = await fetch(`${apiUrl}${path}`, {
+  async function send(method: Method, path: string, body: object | undefined): Promise<ReceivedResponse> {
+    const response = await service.request({
       method,
+      path,
       ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     });
-    const text = await response.text();
-    const json: unknown = text === '' ? undefined : JSON.parse(text);
-    return { status: response.status, json, retryAfter: response.headers.get('retry-after') };
+    oracle.check(`${method} ${path}`, response, { isToken: path.endsWith('/token') });
+    return response;
   }
 
   /**
@@ -71,10 +69,10 @@ export function createClient({
     await Promise.allSettled(underWay);
   }
 
-  async function pollUntil(path: string, isSo: (result: ReceivedResponse) => boolean): Promise<void> {
+  async function pollUntil(path: string, isSo: (response: ReceivedResponse) => boolean): Promise<void> {
     for (;;) {
-      const result = await askOnce('GET', path);
-      if (result && isSo(result)) return;
+      const response = await askOnce('GET', path);
+      if (response && isSo(response)) return;
       await pause(random.between(250, 500), `GET ${path}`);
     }
   }
