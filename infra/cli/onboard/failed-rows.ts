@@ -1,3 +1,4 @@
+import { stringify } from 'csv-stringify/sync';
 import { randomUUID } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, parse } from 'node:path';
@@ -66,19 +67,14 @@ function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string
     plain(why),
     ...own.map((column) => textOf(given[column])),
   ]);
-  return [[...failureColumns, ...own], ...lines].map((cells) => `${cells.map(cell).join(',')}\n`).join('');
+  const cells = [[...failureColumns, ...own], ...lines].map((each) => each.map(withFormulaGuard));
+  return stringify(cells, { quoted_match: /\r|^\s|\s$/ });
 }
 
 /** Cells of CSV are text, which may hold control sequences for the terminal that shows the file. */
 function textOf(value: unknown): string {
   const text = typeof value === 'string' ? value : '';
   return /(?![\r\n\t])\p{Cc}/u.test(text) ? notCopied : text;
-}
-
-/** Quotes as in RFC 4180; no cell is a formula. */
-function cell(text: string): string {
-  const guarded = withFormulaGuard(text);
-  return /[",\r\n]|^\s|\s$/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
 }
 
 function jsonLinesOf(failed: readonly FailedRow[]): string {

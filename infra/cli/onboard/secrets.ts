@@ -1,6 +1,7 @@
 import { DescribeSecretCommand } from '@aws-sdk/client-secrets-manager';
+import pMap from 'p-map';
 import * as z from 'zod/mini';
-import { isGood, type GoodRow, type Row } from './manifest.ts';
+import { isGood, type Row } from './manifest.ts';
 import { reasonOf, TargetError, type TenantSecrets } from './target.ts';
 
 /** Secrets Manager allows 10,000 calls per second; a call takes some 20 ms. */
@@ -21,21 +22,18 @@ export async function findMissingSecrets(
   { secretsManager, prefix }: TenantSecrets,
 ): Promise<{ line: number; fault: string }[]> {
   const waiting = rows.filter(isGood).filter(({ needsSecret }) => needsSecret);
-  const faults = new Map<GoodRow, string>();
-  const rest = waiting.values();
-  async function work(): Promise<void> {
-    for (const row of rest) {
-      const { tenantId, elementKey } = row.request;
+  const faults = await pMap(
+    waiting,
+    async ({ line, request: { tenantId, elementKey } }) => {
       const name = `${prefix}/${tenantId}/${elementKey}`;
       const state = await stateOf(name);
-      if (state) faults.set(row, `the secret ${name} of tenant ${tenantId} ${state}`);
-    }
-  }
-  await Promise.all(Array.from({ length: atOnce }, work));
-  return waiting.flatMap((row) => {
-    const fault = faults.get(row);
-    return fault === undefined ? [] : [{ line: row.line, fault }];
-  });
+      return state === undefined
+        ? []
+        : [{ line, fault: `the secret ${name} of tenant ${tenantId} ${state}` }];
+    },
+    { concurrency: atOnce },
+  );
+  return faults.flat();
 
   async function stateOf(name: string): Promise<string | undefined> {
     try {
