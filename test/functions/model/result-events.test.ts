@@ -99,246 +99,212 @@ function neverWas(by?: EventOrigin): InstanceRow {
   return tombstone({ key, removal: { times: { event: nowMs }, by }, ids, origin, nowMs, timing });
 }
 
-describe('results of writes to rows', () => {
-  const cases: [string, string, () => [InstanceRow | undefined, InstanceRow]][] = [
-    [
-      'a row that becomes active is published as provisioned',
-      'InstanceProvisioned',
-      () => {
-        const row = claimed();
-        return [row, activated(row)];
-      },
-    ],
-    [
-      'an active row that another event requests is published as provisioned again',
-      'InstanceProvisioned',
-      () => {
-        const row = activated(claimed(native('e-1')));
-        return [row, requestAgain(row, native('e-2'), claimant())];
-      },
-    ],
-    [
-      'an instance made over HTTP that an event requests is published as provisioned again',
-      'InstanceProvisioned',
-      () => {
-        const row = activated(claimed());
-        return [row, requestAgain(row, native('e-1'), claimant())];
-      },
-    ],
-    [
-      'an active row that is changed is published as updated',
-      'InstanceUpdated',
-      () => {
-        const row = leased(activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId })));
-        return [row, { ...release(row, undefined), name: 'Other', changedAt: 1 }];
-      },
-    ],
-    [
-      'a row that is changed again is published as updated again',
-      'InstanceUpdated',
-      () => {
-        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
-        return [row, { ...row, changedAt: 2 }];
-      },
-    ],
-    [
-      'a row that fails is published as failed',
-      'InstanceFailed',
-      () => {
-        const row = claimed();
-        return [row, failed(row)];
-      },
-    ],
-    [
-      'a claim over a failed row that fails again is published as failed',
-      'InstanceFailed',
-      () => {
-        const row = taken(failed(claimed()));
-        return [row, failed(row)];
-      },
-    ],
-    [
-      'a failed row that gets another reason is published as failed',
-      'InstanceFailed',
-      () => {
-        const row = leased(failed(claimed()));
-        return [row, failed(row)];
-      },
-    ],
-    [
-      'a failed row that another event requests is published as failed again',
-      'InstanceFailed',
-      () => {
-        const row = failed(claimed(native('e-1')));
-        return [row, requestAgain(row, native('e-2'), claimant())];
-      },
-    ],
-    [
-      'a claim in doubt that has made nothing is published as failed',
-      'InstanceFailed',
-      () => {
-        const leftInDoubt = leaveInDoubt(
-          claimed(),
-          new OnboardingError('outcome-unknown', 'Unknown.'),
-          nowMs,
-          timing,
-        );
-        const row = leased(leftInDoubt);
-        return [row, failed(row)];
-      },
-    ],
-    [
-      'a finished removal is published as removed',
-      'InstanceRemoved',
-      () => {
-        const row = beginRemoval(
-          activated(claimed()),
-          { times: { own: nowMs }, by: undefined },
-          claimant(),
-          timing,
-        );
-        return [row, markRemoved(row, nowMs, timing)];
-      },
-    ],
-    [
-      'a removal without an instance is published as removed',
-      'InstanceRemoved',
-      () => [undefined, neverWas(native('e-1'))],
-    ],
-    [
-      'a removed instance that another event removes is published as removed again',
-      'InstanceRemoved',
-      () => {
-        const row = tombstoned(activated(claimed()), native('e-1'));
-        return [row, { ...row, removedBy: native('e-2') }];
-      },
-    ],
-  ];
+/** A write that makes the next row out of the one before. */
+type RowWrite = () => [before: InstanceRow | undefined, after: InstanceRow];
+const write =
+  (rowBefore: () => InstanceRow, next: (row: InstanceRow) => InstanceRow): RowWrite =>
+  () => {
+    const before = rowBefore();
+    return [before, next(before)];
+  };
 
-  test.each(cases)('%s', (_how, outcome, write) => {
-    const [before, after] = write();
-    expect(resultOf({ before, after })).toMatchObject({ ...key, outcome, events: [{ detailType: outcome }] });
-  });
+/** A claim that is given back: the row is as before it again. */
+const givenBack =
+  (rowBefore: () => InstanceRow, claimOver: (row: InstanceRow) => InstanceRow): RowWrite =>
+  () => {
+    const before = rowBefore();
+    const row = claimOver(before);
+    return [row, restore(row, before)];
+  };
+
+const activeBy = (eventId: string) => activated(claimed(native(eventId)));
+const failedBy = (eventId: string) => failed(claimed(native(eventId)));
+const tombstonedBy = (eventId: string) => tombstoned(activated(claimed()), native(eventId));
+const requestedAgain = (row: InstanceRow, eventId: string) => requestAgain(row, native(eventId), claimant());
+const inDoubt = (row: InstanceRow) =>
+  leaveInDoubt(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing);
+const removing = (row: InstanceRow, by?: EventOrigin) =>
+  beginRemoval(row, { times: { event: nowMs }, by }, claimant(), timing);
+
+test.each<[string, string, RowWrite]>([
+  ['a row that becomes active is published as provisioned', 'InstanceProvisioned', write(claimed, activated)],
+  [
+    'an active row that another event requests is published as provisioned again',
+    'InstanceProvisioned',
+    write(
+      () => activeBy('e-1'),
+      (row) => requestedAgain(row, 'e-2'),
+    ),
+  ],
+  [
+    'an instance made over HTTP that an event requests is published as provisioned again',
+    'InstanceProvisioned',
+    write(
+      () => activated(claimed()),
+      (row) => requestedAgain(row, 'e-1'),
+    ),
+  ],
+  [
+    'an active row that is changed is published as updated',
+    'InstanceUpdated',
+    write(
+      () => leased(activated(claimed({ ...native('e-1'), dialect: 'sbt-0.9', registrationId }))),
+      (row) => ({ ...release(row, undefined), name: 'Other', changedAt: 1 }),
+    ),
+  ],
+  [
+    'a row that is changed again is published as updated again',
+    'InstanceUpdated',
+    write(
+      () => ({ ...activeBy('e-1'), changedAt: 1 }),
+      (row) => ({ ...row, changedAt: 2 }),
+    ),
+  ],
+  ['a row that fails is published as failed', 'InstanceFailed', write(claimed, (row) => failed(row))],
+  [
+    'a claim over a failed row that fails again is published as failed',
+    'InstanceFailed',
+    write(
+      () => taken(failed(claimed())),
+      (row) => failed(row),
+    ),
+  ],
+  [
+    'a failed row that gets another reason is published as failed',
+    'InstanceFailed',
+    write(
+      () => leased(failed(claimed())),
+      (row) => failed(row),
+    ),
+  ],
+  [
+    'a failed row that another event requests is published as failed again',
+    'InstanceFailed',
+    write(
+      () => failedBy('e-1'),
+      (row) => requestedAgain(row, 'e-2'),
+    ),
+  ],
+  [
+    'a claim in doubt that has made nothing is published as failed',
+    'InstanceFailed',
+    write(
+      () => leased(inDoubt(claimed())),
+      (row) => failed(row),
+    ),
+  ],
+  [
+    'a finished removal is published as removed',
+    'InstanceRemoved',
+    write(
+      () => beginRemoval(activated(claimed()), { times: { own: nowMs }, by: undefined }, claimant(), timing),
+      (row) => markRemoved(row, nowMs, timing),
+    ),
+  ],
+  [
+    'a removal without an instance is published as removed',
+    'InstanceRemoved',
+    () => [undefined, neverWas(native('e-1'))],
+  ],
+  [
+    'a removed instance that another event removes is published as removed again',
+    'InstanceRemoved',
+    write(
+      () => tombstonedBy('e-1'),
+      (row) => ({ ...row, removedBy: native('e-2') }),
+    ),
+  ],
+])('%s', (_how, outcome, writeRow) => {
+  const [before, after] = writeRow();
+  expect(resultOf({ before, after })).toMatchObject({ ...key, outcome, events: [{ detailType: outcome }] });
 });
 
-describe('writes to rows without a result', () => {
-  const cases: [string, () => [InstanceRow | undefined, InstanceRow]][] = [
-    ['a new claim has no result', () => [undefined, claimed(native('e-1'))]],
-    [
-      'an active row that is leased has no result',
-      () => {
-        const row = activated(claimed(native('e-1')));
-        return [row, leased(row)];
-      },
-    ],
-    [
-      'an active row that is released has no result',
-      () => {
-        const row = leased(activated(claimed(native('e-1'))));
-        return [row, release(row, undefined)];
-      },
-    ],
-    [
-      'a write of an active row that leaves name, tags and configuration has no result',
-      () => {
-        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
-        return [row, { ...leased(row), checkAt: 1, secretInDoubtUntil: 1, updatedAt: row.updatedAt + 1 }];
-      },
-    ],
-    [
-      'a changed row whose removal begins has no result',
-      () => {
-        const row = { ...activated(claimed(native('e-1'))), changedAt: 1 };
-        return [
-          { ...row, changedAt: undefined },
-          { ...row, status: 'deleting' as const },
-        ];
-      },
-    ],
-    [
-      'a failed row that is leased has no result',
-      () => {
-        const row = failed(claimed(native('e-1')));
-        return [row, leased(row)];
-      },
-    ],
-    [
-      'a failed row that is leased and released has no result',
-      () => {
-        const before = failed(claimed(native('e-1')));
-        const row = leased(before);
-        return [row, restore(row, before)];
-      },
-    ],
-    [
-      'a failed row that is taken over has no result',
-      () => {
-        const row = failed(claimed(native('e-1')));
-        return [row, taken(row, native('e-2'))];
-      },
-    ],
-    [
-      'a claim over a failed row that is released has no result',
-      () => {
-        const before = failed(claimed(native('e-1')));
-        const row = taken(before);
-        return [row, restore(row, before)];
-      },
-    ],
-    [
-      'a claim over a failed row by another event that is released has no result',
-      () => {
-        const before = failed(claimed(native('e-1')));
-        const row = taken(before, native('e-2'));
-        return [row, restore(row, before)];
-      },
-    ],
-    [
-      'a create in doubt has no result',
-      () => {
-        const row = claimed(native('e-1'));
-        return [row, leaveInDoubt(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing)];
-      },
-    ],
-    [
-      'a removal that begins has no result',
-      () => {
-        const row = activated(claimed());
-        return [row, beginRemoval(row, { times: { event: nowMs }, by: native('e-1') }, claimant(), timing)];
-      },
-    ],
-    [
-      'a tombstone that is claimed for a new instance has no result',
-      () => [tombstoned(activated(claimed())), claimed(native('e-1'))],
-    ],
-    [
-      'a claim over a tombstone that is released has no result',
-      () => {
-        const before = tombstoned(activated(claimed(native('e-1'))), native('e-2'));
-        const row = claimed();
-        return [row, restore(row, before)];
-      },
-    ],
-    [
-      'a tombstone that is rechecked has no result',
-      () => {
-        const row = leased(tombstoned(activated(claimed()), native('e-1')));
-        return [row, release(row, undefined)];
-      },
-    ],
-    [
-      'a removed instance that an HTTP request removes again has no result',
-      () => {
-        const row = tombstoned(activated(claimed()), native('e-1'));
-        return [row, { ...row, removedAt: nowMs + 5_000 }];
-      },
-    ],
-  ];
-
-  test.each(cases)('%s', (_when, write) => {
-    const [before, after] = write();
-    expect(resultOf({ before, after })).toEqual({ ...key, outcome: 'nothing-due', events: [] });
-  });
+test.each<[string, RowWrite]>([
+  ['a new claim has no result', () => [undefined, claimed(native('e-1'))]],
+  ['an active row that is leased has no result', write(() => activeBy('e-1'), leased)],
+  [
+    'an active row that is released has no result',
+    write(
+      () => leased(activeBy('e-1')),
+      (row) => release(row, undefined),
+    ),
+  ],
+  [
+    'a write of an active row that leaves name, tags and configuration has no result',
+    write(
+      () => ({ ...activeBy('e-1'), changedAt: 1 }),
+      (row) => ({ ...leased(row), checkAt: 1, secretInDoubtUntil: 1, updatedAt: row.updatedAt + 1 }),
+    ),
+  ],
+  [
+    'a changed row whose removal begins has no result',
+    write(
+      () => activeBy('e-1'),
+      (row) => ({ ...row, changedAt: 1, status: 'deleting' }),
+    ),
+  ],
+  ['a failed row that is leased has no result', write(() => failedBy('e-1'), leased)],
+  ['a failed row that is leased and released has no result', givenBack(() => failedBy('e-1'), leased)],
+  [
+    'a failed row that is taken over has no result',
+    write(
+      () => failedBy('e-1'),
+      (row) => taken(row, native('e-2')),
+    ),
+  ],
+  [
+    'a claim over a failed row that is released has no result',
+    givenBack(
+      () => failedBy('e-1'),
+      (row) => taken(row),
+    ),
+  ],
+  [
+    'a claim over a failed row by another event that is released has no result',
+    givenBack(
+      () => failedBy('e-1'),
+      (row) => taken(row, native('e-2')),
+    ),
+  ],
+  ['a create in doubt has no result', write(() => claimed(native('e-1')), inDoubt)],
+  [
+    'a removal that begins has no result',
+    write(
+      () => activated(claimed()),
+      (row) => removing(row, native('e-1')),
+    ),
+  ],
+  [
+    'a tombstone that is claimed for a new instance has no result',
+    write(
+      () => tombstoned(activated(claimed())),
+      () => claimed(native('e-1')),
+    ),
+  ],
+  [
+    'a claim over a tombstone that is released has no result',
+    givenBack(
+      () => tombstoned(activeBy('e-1'), native('e-2')),
+      () => claimed(),
+    ),
+  ],
+  [
+    'a tombstone that is rechecked has no result',
+    write(
+      () => leased(tombstonedBy('e-1')),
+      (row) => release(row, undefined),
+    ),
+  ],
+  [
+    'a removed instance that an HTTP request removes again has no result',
+    write(
+      () => tombstonedBy('e-1'),
+      (row) => ({ ...row, removedAt: nowMs + 5_000 }),
+    ),
+  ],
+])('%s', (_when, writeRow) => {
+  const [before, after] = writeRow();
+  expect(resultOf({ before, after })).toEqual({ ...key, outcome: 'nothing-due', events: [] });
 });
 
 /** The events of a row that reaches a final state. */
