@@ -1,6 +1,3 @@
-import { healthGuards } from './health-guards.ts';
-import { removalGuards } from './removal-guards.ts';
-
 /** A guard of the protocol, and the code without it. */
 export type Guard = {
   /** Completes "Without …". */
@@ -23,576 +20,572 @@ export const patternOf = (guard: string): RegExp =>
       .join('\\s+'),
   );
 
-const lifecycle = 'functions/core/lifecycle.ts';
-const claim = 'functions/core/claim.ts';
-const create = 'functions/core/create.ts';
-const settle = 'functions/core/settle.ts';
-const remove = 'functions/core/remove.ts';
-const update = 'functions/core/update.ts';
-const reconcile = 'functions/core/reconcile.ts';
-const configuration = 'functions/model/configuration.ts';
-const instance = 'functions/model/instance.ts';
-const trust = 'functions/core/trust.ts';
-const audit = 'functions/core/audit.ts';
-const cloudElements = 'functions/adapters/cloud-elements.ts';
-const http = 'functions/adapters/cloud-elements-http.ts';
-const store = 'functions/adapters/instance-store.ts';
+/** Guards of one file that the same tests must notice: by name, the guard and the code in its place. */
+const guardsIn = (
+  file: string,
+  tests: readonly string[],
+  guards: Record<string, readonly [guard: string, without: string]>,
+): Guard[] =>
+  Object.entries(guards).map(([name, [guard, without]]) => ({ name, file, guard, without, tests }));
 
 export const guards: readonly Guard[] = [
-  {
-    name: 'the removal that outdates an onboarding',
-    file: lifecycle,
-    guard: 'if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {',
-    without: 'if (requestedBy && row.claimId === requestedBy.eventId) {',
-    tests: ['removal-and-time.test'],
-  },
-  {
-    name: 'the onboarding that outdates a removal',
-    file: remove,
-    guard: 'if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {',
-    without: 'if (areRemovalsOutdated({}, {}) && row.claimId === key.tenantId) {',
-    tests: ['removal-and-time.test'],
-  },
-  {
-    name: 'the removal that was carried out before',
-    file: remove,
-    guard: 'if (isCarriedOut(row, removal)) {',
-    without: 'if (row.claimId === key.tenantId) {',
-    tests: ['removal-and-time.test'],
-  },
-  {
-    name: 'the tombstone of a tenant that an event reads after its claim',
-    file: claim,
-    guard: 'if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;',
-    without: 'if (!requested || claimed.row.claimId !== requestedBy?.eventId) return claimed;',
-    tests: ['removal-and-time.test'],
-  },
-  {
-    name: 'the condition of the claim',
-    file: store,
-    guard: "'attribute_not_exists(tenantId)'",
-    without: "'attribute_not_exists(tenantId) OR attribute_exists(tenantId)'",
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the fence of the commit',
-    file: store,
-    guard:
+  ...guardsIn('functions/core/lifecycle.ts', ['removal-and-time.test'], {
+    'the removal that outdates an onboarding': [
+      'if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {',
+      'if (requestedBy && row.claimId === requestedBy.eventId) {',
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['removal-and-time.test'], {
+    'the onboarding that outdates a removal': [
+      'if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {',
+      'if (areRemovalsOutdated({}, {}) && row.claimId === key.tenantId) {',
+    ],
+    'the removal that was carried out before': [
+      'if (isCarriedOut(row, removal)) {',
+      'if (row.claimId === key.tenantId) {',
+    ],
+  }),
+  ...guardsIn('functions/core/claim.ts', ['removal-and-time.test'], {
+    'the tombstone of a tenant that an event reads after its claim': [
+      'if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;',
+      'if (!requested || claimed.row.claimId !== requestedBy?.eventId) return claimed;',
+    ],
+  }),
+  ...guardsIn('functions/adapters/instance-store.ts', ['provision.test'], {
+    'the condition of the claim': [
+      "'attribute_not_exists(tenantId)'",
+      "'attribute_not_exists(tenantId) OR attribute_exists(tenantId)'",
+    ],
+    'the fence of the commit': [
       'const fenceOf = ({ status, provisionId, claimId }: InstanceRow) => ({ status, provisionId, claimId });',
-    without: 'const fenceOf = ({ status, provisionId }: InstanceRow) => ({ status, provisionId });',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the lease of a claim',
-    file: lifecycle,
-    guard:
+      'const fenceOf = ({ status, provisionId }: InstanceRow) => ({ status, provisionId });',
+    ],
+    'recognizing one’s own write': [
+      'return current?.claimId === by.claimId ? { won: true } : { won: false, current };',
+      'return { won: false, current };',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['provision.test'], {
+    'the lease of a claim': [
       "if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };",
-    without: '',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the check of the time that is left',
-    file: create,
-    guard: 'if (now() > lastStartAt) break;',
-    without: '',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the send deadline of the claim before',
-    file: lifecycle,
-    guard: 'sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,',
-    without: 'sendDeadline: claimant.sendDeadline,',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the look-up after a claim that died',
-    file: lifecycle,
-    guard: "return row.inDoubt || row.status === 'provisioning';",
-    without: 'return row.inDoubt;',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the look-up for a row in doubt',
-    file: lifecycle,
-    guard: "return row.inDoubt || row.status === 'provisioning';",
-    without: "return row.status === 'provisioning';",
-    tests: ['provision.test', 'remove.test'],
-  },
-  {
-    name: 'the quiescence before another create',
-    file: lifecycle,
-    guard: "earlier: 'to-adopt', mayCreate: quietMs <= 0 };",
-    without: "earlier: 'to-adopt', mayCreate: true };",
-    tests: ['provision.test'],
-  },
-  {
-    name: 'taking a 5xx as unknown',
-    file: cloudElements,
-    guard: 'const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 409;',
-    without: 'const isRefusal = status >= 400 && status !== 408 && status !== 409;',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'taking a 409 as unknown',
-    file: cloudElements,
-    guard: 'status !== 408 && status !== 409;',
-    without: 'status !== 408;',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'taking a broken connection as unknown',
-    file: http,
-    guard: "return { kind: 'broken', sent: connected, reason: nameOf(error) };",
-    without: "return { kind: 'broken', sent: false, reason: nameOf(error) };",
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the platform’s mark on a 404',
-    file: http,
-    guard: 'result.status === 404 && result.refusal?.isNumbered === true;',
-    without: 'result.status === 404;',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'comparing tags here',
-    file: cloudElements,
-    guard: "if (!hasTag(shown, tag)) return { kind: 'unrequested' };",
-    without: '',
-    tests: ['cloud-elements-search.test'],
-  },
-  {
-    name: 'comparing tenant, stage and element of found instances',
-    file: cloudElements,
-    guard: "if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };",
-    without: '',
-    tests: ['cloud-elements-search.test'],
-  },
-  {
-    name: 'two equal walks through a list that ignores the filter',
-    file: cloudElements,
-    guard: '(before && isSameSet(before.ids, walk.ids))',
-    without: 'walk.ids.size >= 0',
-    tests: ['cloud-elements-search.test'],
-  },
-  {
-    name: 'reading instances without tags by id',
-    file: cloudElements,
-    guard: "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };",
-    without: "if (!shown.tags?.length) return { kind: 'none' };",
-    tests: ['cloud-elements-search.test'],
-  },
-  {
-    name: 'reading the recordFailure instance by its id',
-    file: cloudElements,
-    guard: "if (search.kind === 'unknown' || instanceId === undefined) return search;",
-    without: "if (search.kind === 'unknown' || instanceId !== -1) return search;",
-    tests: ['cloud-elements-search.test'],
-  },
-  {
-    name: 'reading the commit before duplicates are removed',
-    file: settle,
-    guard: 'if (duplicates.length > 0 && (await isStored(row, kept.id))) {',
-    without: 'if (duplicates.length > 0) {',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'leaving an instance that a rival may adopt',
-    file: settle,
-    guard: "if (current.status === 'provisioning' || current.status === 'failed') {",
-    without: "if (current.status === 'failed') {",
-    tests: ['provision.test'],
-  },
-  {
-    name: 'recognizing one’s own write',
-    file: store,
-    guard: 'return current?.claimId === by.claimId ? { won: true } : { won: false, current };',
-    without: 'return { won: false, current };',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the origin of a row in doubt',
-    file: lifecycle,
-    guard: "if (row.origin !== origin) return { kind: 'origin-changed' };",
-    without: '',
-    tests: ['provision.test'],
-  },
-  {
-    name: 'cleaning a failed row before it is taken over',
-    file: lifecycle,
-    guard: "const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;",
-    without: "const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;",
-    tests: ['provision.test'],
-  },
-  {
-    name: 'the allow-list beside a tenant’s secret',
-    file: configuration,
-    guard: 'if (outside.length > 0) throw notAllowed(elementKey, outside);',
-    without: 'if (outside.length > 0) return configuration;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'taking no credential from an event',
-    file: configuration,
-    guard:
+      '',
+    ],
+    'the send deadline of the claim before': [
+      'sendDeadline: mayCreate ? claimant.sendDeadline : row.sendDeadline,',
+      'sendDeadline: claimant.sendDeadline,',
+    ],
+    'the look-up after a claim that died': [
+      "return row.inDoubt || row.status === 'provisioning';",
+      'return row.inDoubt;',
+    ],
+    'the quiescence before another create': [
+      "earlier: 'to-adopt', mayCreate: quietMs <= 0 };",
+      "earlier: 'to-adopt', mayCreate: true };",
+    ],
+    'the origin of a row in doubt': ["if (row.origin !== origin) return { kind: 'origin-changed' };", ''],
+    'cleaning a failed row before it is taken over': [
+      "const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;",
+      "const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;",
+    ],
+  }),
+  ...guardsIn('functions/core/create.ts', ['provision.test'], {
+    'the check of the time that is left': ['if (now() > lastStartAt) break;', ''],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['provision.test', 'remove.test'], {
+    'the look-up for a row in doubt': [
+      "return row.inDoubt || row.status === 'provisioning';",
+      "return row.status === 'provisioning';",
+    ],
+  }),
+  ...guardsIn('functions/adapters/cloud-elements.ts', ['provision.test'], {
+    'taking a 5xx as unknown': [
+      'const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 409;',
+      'const isRefusal = status >= 400 && status !== 408 && status !== 409;',
+    ],
+    'taking a 409 as unknown': ['status !== 408 && status !== 409;', 'status !== 408;'],
+  }),
+  ...guardsIn('functions/adapters/cloud-elements-http.ts', ['provision.test'], {
+    'taking a broken connection as unknown': [
+      "return { kind: 'broken', sent: connected, reason: nameOf(error) };",
+      "return { kind: 'broken', sent: false, reason: nameOf(error) };",
+    ],
+    'the platform’s mark on a 404': [
+      'result.status === 404 && result.refusal?.isNumbered === true;',
+      'result.status === 404;',
+    ],
+  }),
+  ...guardsIn('functions/adapters/cloud-elements.ts', ['cloud-elements-search.test'], {
+    'comparing tags here': ["if (!hasTag(shown, tag)) return { kind: 'unrequested' };", ''],
+    'comparing tenant, stage and element of found instances': [
+      "if (namesAnother(markedOf(shown), sought)) return { kind: 'none' };",
+      '',
+    ],
+    'two equal walks through a list that ignores the filter': [
+      '(before && isSameSet(before.ids, walk.ids))',
+      'walk.ids.size >= 0',
+    ],
+    'reading instances without tags by id': [
+      "if (!shown.tags?.length) return { kind: 'unknown', reason: `instance ${id} shows no tags` };",
+      "if (!shown.tags?.length) return { kind: 'none' };",
+    ],
+    'reading the recordFailure instance by its id': [
+      "if (search.kind === 'unknown' || instanceId === undefined) return search;",
+      "if (search.kind === 'unknown' || instanceId !== -1) return search;",
+    ],
+  }),
+  ...guardsIn('functions/core/settle.ts', ['provision.test'], {
+    'reading the commit before duplicates are removed': [
+      'if (duplicates.length > 0 && (await isStored(row, kept.id))) {',
+      'if (duplicates.length > 0) {',
+    ],
+    'leaving an instance that a rival may adopt': [
+      "if (current.status === 'provisioning' || current.status === 'failed') {",
+      "if (current.status === 'failed') {",
+    ],
+  }),
+  ...guardsIn('functions/model/configuration.ts', ['provenance/sequences'], {
+    'the allow-list beside a tenant’s secret': [
+      'if (outside.length > 0) throw notAllowed(elementKey, outside);',
+      'if (outside.length > 0) return configuration;',
+    ],
+    'taking no credential from an event': [
       'if (outside.length > 0 && requestedBy !== undefined) return notAllowed(elementKey, outside, faults);',
-    without: 'if (outside.length > 0 && requestedBy !== undefined) return undefined;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the lease before a removal',
-    file: remove,
-    guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
-    without: '',
-    tests: ['remove.test'],
-  },
-  {
-    name: 'the quiescence before a row is marked removed',
-    file: remove,
-    guard: 'if (quietMs > 0) return pause(',
-    without: 'if (quietMs > Infinity) return pause(',
-    tests: ['remove.test'],
-  },
-  {
-    name: 'the lease before an update',
-    file: update,
-    guard: 'if (isLeased(row, nowMs)) throw refusals.busy(row, nowMs);',
-    without: '',
-    tests: ['update.test'],
-  },
-  {
-    name: 'marker tags in an update',
-    file: update,
-    guard: '[...new Set(tags), ...markerTags(row, stage)]',
-    without: '[...new Set(tags)]',
-    tests: ['update.test'],
-  },
-  {
-    name: 'the reconciler’s own lease',
-    file: reconcile,
-    guard: 'if (!(await store.claim(leased, row)).won) return skipped;',
-    without: 'await store.claim(leased, row);',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'the quiescence before the reconciler gives up',
-    file: reconcile,
-    guard: 'if (lookedAt < row.sendDeadline + timing.quiescenceMs) {',
-    without: 'if (now() < 0) {',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'reading the kept instance before duplicates are removed',
-    file: reconcile,
-    guard: "if (keptId !== undefined && !(kept?.kind === 'read' && kept.owned !== 'not-ours')) {",
-    without: 'if (keptId === -1) {',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'repeating an uncertain look-up',
-    file: reconcile,
-    guard: 'if (!(found.isCertain && formers.areCertain)) return check(row, now() + timing.recheckMs);',
-    without: '',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'half of a batch for first looks',
-    file: reconcile,
-    guard: '...first.slice(0, size - chosen.length)',
-    without: '...(chosen.length === 0 ? first : [])',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'moving an unreadable row',
-    file: reconcile,
-    guard: 'if (isUnreadable || !isExpected) await postpone(due);',
-    without: '',
-    tests: ['reconcile.test'],
-  },
-  {
-    name: 'leaving an instance that shows another’s tags',
-    file: remove,
-    guard: "if (found.owned === 'not-ours') {",
-    without: 'if (instanceId === -1) {',
-    tests: ['remove.test'],
-  },
-  {
-    name: 'an unchanged row before its instance is lost',
-    file: audit,
-    guard: "outcome = current && isUnchanged(row, current) ? 'denied' : 'changed';",
-    without: "outcome = current ? 'denied' : 'changed';",
-    tests: ['audit.test'],
-  },
-  {
-    name: 'reporting no loss when most instances are not visible',
-    file: audit,
-    guard: '    if (isMostlyUnseen()) return;\n',
-    without: '',
-    tests: ['audit.test'],
-  },
-  {
-    name: 'an instance’s own tags before its token is stored again',
-    file: audit,
-    guard: "const own = owned === 'ours' && token !== undefined ? token : await readToken(row);",
-    without: 'const own = token ?? (await readToken(row));',
-    tests: ['audit.test'],
-  },
-  {
-    name: 'the lease before a repeat is recordFailure',
-    file: claim,
-    guard: 'if (lifecycle.isLeased(current, by.nowMs)) break;',
-    without: '',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'acknowledging only a repeat that is recordFailure',
-    file: claim,
-    guard: "if (write.won) return { outcome: 'replayed', row: requested };",
-    without: "return { outcome: 'replayed', row: requested };",
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'recording a removal beside another',
-    file: remove,
-    guard: "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
-    without: `if (isLeased(row, nowMs)) {
+      'if (outside.length > 0 && requestedBy !== undefined) return undefined;',
+    ],
+    'keeping the secret from an instance of an earlier version': [
+      'throw configurationUnknown(row);',
+      'return secretFor(row, await readTenantSecret());',
+    ],
+    'keeping the secret from an instance that a request has configured': [
+      'if (outside.length === 0) throw configurationFromRequest(row, remembered);',
+      'if (outside.length === 0) return secretFor(row, await readTenantSecret());',
+    ],
+    'a request’s own configuration, without the secret’s': [
+      "if (settings.source === 'request') return settings.configuration;",
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['remove.test'], {
+    'the lease before a removal': [
+      "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
+      '',
+    ],
+    'the quiescence before a row is marked removed': [
+      'if (quietMs > 0) return pause(',
+      'if (quietMs > Infinity) return pause(',
+    ],
+    'leaving an instance that shows another’s tags': [
+      "if (found.owned === 'not-ours') {",
+      'if (instanceId === -1) {',
+    ],
+  }),
+  ...guardsIn('functions/core/update.ts', ['update.test'], {
+    'the lease before an update': ['if (isLeased(row, nowMs)) throw refusals.busy(row, nowMs);', ''],
+    'marker tags in an update': ['[...new Set(tags), ...markerTags(row, stage)]', '[...new Set(tags)]'],
+    'the doubt about an update’s entries': [
+      '...(isOutside && { requestDigest: digestInDoubt }),',
+      '...(isOutside && {}),',
+    ],
+    'remembering names before they are sent': ['requestEntries: withRequestEntries(row, configuration),', ''],
+    'reading an instance’s tags before it is updated': [
+      "if (outcome.owned === 'not-ours') {",
+      'if (instanceId === -1) {',
+    ],
+    'leaving the tags of an instance without markers alone': [
+      'if (tags) throw refusals.markersNotShown(row);',
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/reconcile.ts', ['reconcile.test'], {
+    'the reconciler’s own lease': [
+      'if (!(await store.claim(leased, row)).won) return skipped;',
+      'await store.claim(leased, row);',
+    ],
+    'the quiescence before the reconciler gives up': [
+      'if (lookedAt < row.sendDeadline + timing.quiescenceMs) {',
+      'if (now() < 0) {',
+    ],
+    'reading the kept instance before duplicates are removed': [
+      "if (keptId !== undefined && !(kept?.kind === 'read' && kept.owned !== 'not-ours')) {",
+      'if (keptId === -1) {',
+    ],
+    'repeating an uncertain look-up': [
+      'if (!(found.isCertain && formers.areCertain)) return check(row, now() + timing.recheckMs);',
+      '',
+    ],
+    'half of a batch for first looks': [
+      '...first.slice(0, size - chosen.length)',
+      '...(chosen.length === 0 ? first : [])',
+    ],
+    'moving an unreadable row': ['if (isUnreadable || !isExpected) await postpone(due);', ''],
+  }),
+  ...guardsIn('functions/core/audit.ts', ['audit.test'], {
+    'an unchanged row before its instance is lost': [
+      "outcome = current && isUnchanged(row, current) ? 'denied' : 'changed';",
+      "outcome = current ? 'denied' : 'changed';",
+    ],
+    'reporting no loss when most instances are not visible': ['    if (isMostlyUnseen()) return;\n', ''],
+    'an instance’s own tags before its token is stored again': [
+      "const own = owned === 'ours' && token !== undefined ? token : await readToken(row);",
+      'const own = token ?? (await readToken(row));',
+    ],
+  }),
+  ...guardsIn('functions/core/claim.ts', ['explorer.test'], {
+    'the lease before a repeat is recordFailure': ['if (lifecycle.isLeased(current, by.nowMs)) break;', ''],
+    'acknowledging only a repeat that is recordFailure': [
+      "if (write.won) return { outcome: 'replayed', row: requested };",
+      "return { outcome: 'replayed', row: requested };",
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['explorer.test'], {
+    'recording a removal beside another': [
+      "if (isLeased(row, nowMs) && row.status !== 'deleting') throw busy(row, nowMs);",
+      `if (isLeased(row, nowMs)) {
         if (row.status === 'deleting') return { outcome: 'in-progress', retryAfterMs: 1_000 };
         throw busy(row, nowMs);
       }`,
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'deciding a removal’s look-up by its beginning',
-    file: remove,
-    guard: 'row.sendDeadline + timing.quiescenceMs - lookedAt : 0;',
-    without: 'row.sendDeadline + timing.quiescenceMs - now() : 0;',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'deciding the reconciler’s look-up by its beginning',
-    file: reconcile,
-    guard: 'if (lookedAt < row.sendDeadline',
-    without: 'if (now() < row.sendDeadline',
-    tests: ['explorer.test'],
-  },
-  {
-    name: 'keeping the secret from an instance of an earlier version',
-    file: configuration,
-    guard: 'throw configurationUnknown(row);',
-    without: 'return secretFor(row, await readTenantSecret());',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'keeping the secret from an instance that a request has configured',
-    file: configuration,
-    guard: 'if (outside.length === 0) throw configurationFromRequest(row, remembered);',
-    without: 'if (outside.length === 0) return secretFor(row, await readTenantSecret());',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'checking remembered names against the current allow-list',
-    file: configuration,
-    guard: 'if (remembered.length > 0) throw configurationFromRequest(row, remembered);',
-    without: '',
-    tests: ['update.test'],
-  },
-  {
-    name: 'changing all entries that requests have set together',
-    file: configuration,
-    guard: 'const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();',
-    without: 'const missing: string[] = [];',
-    tests: ['update.test'],
-  },
-  {
-    name: 'every required entry in a secret that is sent',
-    file: configuration,
-    guard: 'if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;',
-    without: 'return configuration;',
-    tests: ['update.test'],
-  },
-  {
-    name: 'a request’s own configuration, without the secret’s',
-    file: configuration,
-    guard: "if (settings.source === 'request') return settings.configuration;",
-    without: '',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'every required entry in a request that sets others',
-    file: configuration,
-    guard: 'if (outside.length === 0 || missing.length === 0) {',
-    without: 'if (faults.length === 0 || missing.length === 0) {',
-    tests: ['provenance.test', 'provision.test'],
-  },
-  {
-    name: 'comparing the source of two requests',
-    file: lifecycle,
-    guard: 'row.source === settings.source && row.requestDigest === settings.requestDigest;',
-    without: 'row.source !== null;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'comparing the addresses of two requests',
-    file: configuration,
-    guard: 'return [name, ...addresses.toSorted()];',
-    without: 'return [name, addresses === null];',
-    tests: ['model/configuration'],
-  },
-  {
-    name: 'the form of an allowed entry in an update',
-    file: configuration,
-    guard: '  if (faults.length > 0) {\n    if (outside',
-    without: '  if (faults.length > names.length) {\n    if (outside',
-    tests: ['update.test'],
-  },
-  {
-    name: 'the doubt about an update’s entries',
-    file: 'functions/core/update.ts',
-    guard: '...(isOutside && { requestDigest: digestInDoubt }),',
-    without: '...(isOutside && {}),',
-    tests: ['update.test'],
-  },
-  {
-    name: 'a registration of an instance that was removed',
-    file: lifecycle,
-    guard: '(isOfRegistration(row, requestedBy) && !isOfFormer)',
-    without: 'isOfRegistration(row, requestedBy)',
-    tests: ['provenance.test'],
-  },
-  {
-    name: 'the unknown source of a claim that is taken over',
-    file: lifecycle,
-    guard: "const isUnknown = row.status === 'provisioning' && row.source === undefined;",
-    without: 'const isUnknown = false;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'a generation of its own after other settings',
-    file: lifecycle,
-    guard:
+    ],
+    'deciding a removal’s look-up by its beginning': [
+      'row.sendDeadline + timing.quiescenceMs - lookedAt : 0;',
+      'row.sendDeadline + timing.quiescenceMs - now() : 0;',
+    ],
+  }),
+  ...guardsIn('functions/core/reconcile.ts', ['explorer.test'], {
+    'deciding the reconciler’s look-up by its beginning': [
+      'if (lookedAt < row.sendDeadline',
+      'if (now() < row.sendDeadline',
+    ],
+  }),
+  ...guardsIn('functions/model/configuration.ts', ['update.test'], {
+    'checking remembered names against the current allow-list': [
+      'if (remembered.length > 0) throw configurationFromRequest(row, remembered);',
+      '',
+    ],
+    'changing all entries that requests have set together': [
+      'const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();',
+      'const missing: string[] = [];',
+    ],
+    'every required entry in a secret that is sent': [
+      'if (missing.length === 0 && Object.keys(configuration).length > 0) return configuration;',
+      'return configuration;',
+    ],
+    'the form of an allowed entry in an update': [
+      '  if (faults.length > 0) {\n    if (outside',
+      '  if (faults.length > names.length) {\n    if (outside',
+    ],
+  }),
+  ...guardsIn('functions/model/configuration.ts', ['provenance.test', 'provision.test'], {
+    'every required entry in a request that sets others': [
+      'if (outside.length === 0 || missing.length === 0) {',
+      'if (faults.length === 0 || missing.length === 0) {',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['provenance/sequences'], {
+    'comparing the source of two requests': [
+      'row.source === settings.source && row.requestDigest === settings.requestDigest;',
+      'row.source !== null;',
+    ],
+    'the unknown source of a claim that is taken over': [
+      "const isUnknown = row.status === 'provisioning' && row.source === undefined;",
+      'const isUnknown = false;',
+    ],
+    'a generation of its own after other settings': [
       "const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);",
-    without: "const needsNewGeneration = row.status === 'failed' && row.source === undefined;",
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'a generation of its own after an unknown source',
-    file: lifecycle,
-    guard: '(row.source === undefined || !sameSettings);',
-    without: '!sameSettings;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'remembering an abandoned generation',
-    file: lifecycle,
-    guard: 'formers.push({ provisionId, name, createdAt, origin });',
-    without: '{}',
-    tests: ['provenance/provenance'],
-  },
-  {
-    name: 'the recheck of abandoned generations',
-    file: lifecycle,
-    guard: 'return inDoubt || formers?.length ? nowMs + recheckMs : undefined;',
-    without: 'return inDoubt ? nowMs + recheckMs : undefined;',
-    tests: ['provenance/provenance'],
-  },
-  {
-    name: 'the conflict of a toolkit request with an instance that a request has configured',
-    file: lifecycle,
-    guard: "requestedBy.dialect !== 'native' && row.source !== 'request'",
-    without: "requestedBy.dialect !== 'native'",
-    tests: ['provenance/provenance'],
-  },
-  {
-    name: 'recognizing an event that was answered',
-    file: lifecycle,
-    guard: '(isAnswered(row, requestedBy) || acceptsAnySettings(row, requestedBy))',
-    without: 'acceptsAnySettings(row, requestedBy)',
-    tests: ['provenance/provenance'],
-  },
-  {
-    name: 'remembering names before they are sent',
-    file: update,
-    guard: 'requestEntries: withRequestEntries(row, configuration),',
-    without: '',
-    tests: ['update.test'],
-  },
-  {
-    name: 'the doubt about an update before it is sent',
-    file: update,
-    guard: 'updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),',
-    without: '',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the quiescence in the doubt about an update',
-    file: update,
-    guard: 'const endsAt = untilMs + timing.quiescenceMs;',
-    without: 'const endsAt = untilMs;',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the doubt about an update that is sent again',
-    file: update,
-    guard: 'if (isInconclusive) isCertain = false;',
-    without: '',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the doubt about the previous update',
-    file: update,
-    guard: 'requestDigest } = outcome.isCertain ? row :',
-    without: 'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the doubt about an update when an operator trusts',
-    file: trust,
-    guard: 'if (row.updateInDoubtUntil !== undefined && row.updateInDoubtUntil > nowMs) {',
-    without: 'if (row.updateInDoubtUntil === 0) {',
-    tests: ['provenance/sequences'],
-  },
-  {
-    name: 'the lease when an operator trusts',
-    file: trust,
-    guard: 'if (isLeased(row, nowMs)) return',
-    without: 'if (nowMs === 0) return',
-    tests: ['core/trust'],
-  },
-  {
-    name: 'the new fence of a row that is trusted',
-    file: trust,
-    guard: `    claimId,
+      "const needsNewGeneration = row.status === 'failed' && row.source === undefined;",
+    ],
+    'a generation of its own after an unknown source': [
+      '(row.source === undefined || !sameSettings);',
+      '!sameSettings;',
+    ],
+  }),
+  ...guardsIn('functions/model/configuration.ts', ['model/configuration'], {
+    'comparing the addresses of two requests': [
+      'return [name, ...addresses.toSorted()];',
+      'return [name, addresses === null];',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['provenance.test'], {
+    'a registration of an instance that was removed': [
+      '(isOfRegistration(row, requestedBy) && !isOfFormer)',
+      'isOfRegistration(row, requestedBy)',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['provenance/provenance'], {
+    'remembering an abandoned generation': ['formers.push({ provisionId, name, createdAt, origin });', '{}'],
+    'the recheck of abandoned generations': [
+      'return inDoubt || formers?.length ? nowMs + recheckMs : undefined;',
+      'return inDoubt ? nowMs + recheckMs : undefined;',
+    ],
+    'the conflict of a toolkit request with an instance that a request has configured': [
+      "requestedBy.dialect !== 'native' && row.source !== 'request'",
+      "requestedBy.dialect !== 'native'",
+    ],
+    'recognizing an event that was answered': [
+      '(isAnswered(row, requestedBy) || acceptsAnySettings(row, requestedBy))',
+      'acceptsAnySettings(row, requestedBy)',
+    ],
+  }),
+  ...guardsIn('functions/core/update.ts', ['provenance/sequences'], {
+    'the doubt about an update before it is sent': [
+      'updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),',
+      '',
+    ],
+    'the quiescence in the doubt about an update': [
+      'const endsAt = untilMs + timing.quiescenceMs;',
+      'const endsAt = untilMs;',
+    ],
+    'the doubt about an update that is sent again': ['if (isInconclusive) isCertain = false;', ''],
+    'the doubt about the previous update': [
+      'requestDigest } = outcome.isCertain ? row :',
+      'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
+    ],
+  }),
+  ...guardsIn('functions/core/trust.ts', ['provenance/sequences'], {
+    'the doubt about an update when an operator trusts': [
+      'if (row.updateInDoubtUntil !== undefined && row.updateInDoubtUntil > nowMs) {',
+      'if (row.updateInDoubtUntil === 0) {',
+    ],
+  }),
+  ...guardsIn('functions/core/trust.ts', ['core/trust'], {
+    'the lease when an operator trusts': ['if (isLeased(row, nowMs)) return', 'if (nowMs === 0) return'],
+    'the new fence of a row that is trusted': [
+      `    claimId,
     source: 'secret',`,
-    without: "    source: 'secret',",
-    tests: ['core/trust'],
-  },
-  {
-    name: 'reading an instance’s tags before it is updated',
-    file: update,
-    guard: "if (outcome.owned === 'not-ours') {",
-    without: 'if (instanceId === -1) {',
-    tests: ['update.test'],
-  },
-  {
-    name: 'leaving the tags of an instance without markers alone',
-    file: update,
-    guard: 'if (tags) throw refusals.markersNotShown(row);',
-    without: '',
-    tests: ['update.test'],
-  },
-  {
-    name: 'refusing masks',
-    file: 'functions/model/entry-value.ts',
-    guard: 'z.regex(/[^\\s*•\\p{Cf}]/u, expectedValue),',
-    without: 'z.regex(/[^\\s\\p{Cf}]/u, expectedValue),',
-    tests: ['model/configuration'],
-  },
-  {
-    name: 'refusing credentials in place of names',
-    file: instance,
-    guard: 'isEntryName(name) || isDocumented(name)',
-    without: 'true',
-    tests: ['model/configuration'],
-  },
-  ...removalGuards,
-  ...healthGuards,
+      "    source: 'secret',",
+    ],
+  }),
+  ...guardsIn('functions/model/entry-value.ts', ['model/configuration'], {
+    'refusing masks': [
+      'z.regex(/[^\\s*•\\p{Cf}]/u, expectedValue),',
+      'z.regex(/[^\\s\\p{Cf}]/u, expectedValue),',
+    ],
+  }),
+  ...guardsIn('functions/model/instance.ts', ['model/configuration'], {
+    'refusing credentials in place of names': ['isEntryName(name) || isDocumented(name)', 'true'],
+  }),
+
+  // Removals, times and results.
+  ...guardsIn('functions/core/lifecycle.ts', ['explorer.test'], {
+    'the tombstone against late onboardings': [
+      'if (requestedBy && isRequestOutdated(momentOf(requestedBy), removedTimesOf(row))) {',
+      'if (requestedBy && row.revision === -1) {',
+    ],
+    'the new fence of a row that is requested again': [
+      `    ...requestedAt(row, momentOf(requestedBy)),
+    claimId,
+    requestedBy,`,
+      `    ...requestedAt(row, momentOf(requestedBy)),
+    requestedBy,`,
+    ],
+    'the time of the latest onboarding': [
+      `    ...requestedAt(row, momentOf(requestedBy)),
+    claimId,`,
+      '    claimId,',
+    ],
+    'the time of the latest removal, in progress': [
+      'const removedTimes = latestOfAll(removedTimesOf(row), times);',
+      'const removedTimes = row.removedTimes ?? times;',
+    ],
+    'the times of removal in every later state': [
+      '    removedAt: at,\n    removedTimes: removedTimesOf(row),\n    removedBy: removedByOf(row),\n    removalIds',
+      '    removalIds',
+    ],
+    'a claim without the end of the tombstone': [
+      '    removalIds: removalIdsOf(row),\n  };',
+      '    removalIds: removalIdsOf(row),\n    expiresAt: row.expiresAt,\n  };',
+    ],
+    'a revision later than the previous one': ['Math.max((row.revision ?? 0) + 1, nowMs);', 'nowMs;'],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['explorer.test'], {
+    'the age of an offboarding': [
+      'if (areRemovalsOutdated(removal.times, requestedTimesOf(row))) {',
+      'if (row.revision === -1) {',
+    ],
+    'carrying out a removal once': ['if (isCarriedOut(row, removal)) {', 'if (row.revision === -1) {'],
+    'a result for both of two removals': [
+      'if (!removal.by || removal.isOfTenant || removal.by.eventId === finished.by)',
+      'if (finished.outcome)',
+    ],
+    'the result of a removal that was carried out': [
+      'const isDone = removal.isOfTenant || (await recordAnswer(row, removal.by, claimId));',
+      'const isDone = true;',
+    ],
+    'a result that the table’s stream passes on': [
+      "if (isLeased(row, nowMs) || row.status === 'provisioning') throw busy(row, nowMs);",
+      'if (isLeased(row, nowMs)) throw busy(row, nowMs);',
+    ],
+    'the origin of an instance that is removed': [
+      'if (row.origin !== origin) throw otherOrigin(row, origin);',
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['explorer.test', 'removal-and-time.test'], {
+    'the time of the latest removal, done': ['!isLater(removal.times, removedTimesOf(row)) &&', ''],
+  }),
+  ...guardsIn('functions/model/moments.ts', ['explorer.test'], {
+    'five seconds between two clocks': [
+      'if (requested.clock !== removal.clock) return requested.at - removal.at > clockSkewMs;',
+      'if (requested.clock !== removal.clock) return requested.at > removal.at;',
+    ],
+    'the latest time by each clock': [
+      'return { ...moments, [clock]: Math.max(moments[clock] ?? at, at) };',
+      'return { [clock]: Math.max(moments[clock] ?? at, at) };',
+    ],
+    'times that only move forward': [
+      'return { ...moments, [clock]: Math.max(moments[clock] ?? at, at) };',
+      'return { ...moments, [clock]: at };',
+    ],
+  }),
+  ...guardsIn('functions/model/moments.ts', ['moments.test'], {
+    'the removal within one second': [
+      'return Math.floor(requested.at / 1_000) > Math.floor(removal.at / 1_000);',
+      'return Math.floor(requested.at / 1_000) >= Math.floor(removal.at / 1_000);',
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['over-two-requests'], {
+    'removals that were carried out, by their events': [
+      'const isKnown = by !== undefined && removalIdsOf(row).includes(by.eventId);',
+      'const isKnown = by !== undefined && removedByOf(row)?.eventId === by.eventId;',
+    ],
+  }),
+  ...guardsIn('functions/core/claim.ts', ['over-two-requests'], {
+    'the tombstone of a tenant before an event is answered': [
+      '(await outdatedByTenantRemoval(row, by)) ?? replay(row, by)',
+      'replay(row, by)',
+    ],
+  }),
+  ...guardsIn('functions/core/offboard.ts', ['over-two-requests'], {
+    'the times of one removal, without those carried out before': [
+      'row.removingTimes ?? removedTimesOf(row)',
+      'removedTimesOf(row)',
+    ],
+  }),
+  ...guardsIn('functions/model/events.ts', ['over-two-requests'], {
+    'the mark of a time that was cut before a redrive': ['isCut: isTimeCut || undefined', 'isCut: undefined'],
+  }),
+  ...guardsIn('functions/model/events.ts', ['explorer.test'], {
+    'cutting stamps at their arrival': ['if (sentAt <= arrivedAt) return', 'if (sentAt) return'],
+  }),
+  ...guardsIn('functions/model/instance.ts', ['explorer.test'], {
+    'the clock of a stamp that was cut': [
+      "return { clock: isCut ? 'queue' : 'event', at: sentAt };",
+      "return { clock: isCut ? 'own' : 'event', at: sentAt };",
+    ],
+  }),
+  ...guardsIn('functions/core/onboard.ts', ['explorer.test'], {
+    'the age of an onboarding': [
+      'if (requestedBy && now() - requestedBy.sentAt > timing.oldestOnboardingMs) {',
+      'if (requestedBy?.sentAt === -1) {',
+    ],
+  }),
+  ...guardsIn('functions/core/offboard.ts', ['explorer.test'], {
+    'the tombstone of a tenant before its instances are listed': [
+      `    const row = await remember(tenantId, removal);
+    if (row.status === 'removed') return 'already-gone';
+    const outcome = await finishTenant(row, deadlineAt);`,
+      `    const listed = await store.list(tenantId);
+    const row = await remember(tenantId, removal);
+    const early = createOffboarding({ ...ports, store: { ...store, list: async () => listed } });
+    if (row.status === 'removed') return 'already-gone';
+    const outcome = await early.finishTenant(row, deadlineAt);`,
+    ],
+    'waiting for every instance of a tenant that leaves': ['if (failure || isOpen) {', 'if (failure) {'],
+    'the fence of a tenant’s tombstone': [
+      "if (!(await store.write(tombstoned, row)).won) return 'in-progress';",
+      'await store.write(tombstoned, row);',
+    ],
+  }),
+  ...guardsIn('functions/core/claim.ts', ['explorer.test'], {
+    'reading the tombstone of a tenant after the claim': [
+      `    const { requestedBy } = by.settings;
+    const claimed = retryOf
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? inProgress(retryOf))
+      : await claimRow(by, deadlineAt);
+    if ('outcome' in claimed) return claimed;
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    if (!requested || !(await isOutdatedByTenant(claimed, requested))) return claimed;`,
+      `    const { requestedBy } = by.settings;
+    const requested = retryOf ? requestedTimesOf(retryOf) : requestedBy && momentsOf(momentOf(requestedBy));
+    const isRemoved = requested && (await isTenantRemovedSince(store, by.settings.tenantId, requested));
+    const claimed = retryOf
+      ? ((await claimOver(retryOf, by, newId(), deadlineAt)) ?? inProgress(retryOf))
+      : await claimRow(by, deadlineAt);
+    if ('outcome' in claimed || !isRemoved) return claimed;`,
+    ],
+    'the notice of a conflict': [
+      'if (!requestedBy || lifecycle.isAnswered(row, requestedBy)) return conflict;',
+      'if (conflict) return conflict;',
+    ],
+    'acknowledging only a refusal that is recordFailure': [
+      'return isRecorded || !mustBeRecorded || error.retryable ? error : refusals.notRecorded(row, error);',
+      'return error;',
+    ],
+  }),
+  ...guardsIn('functions/core/reconcile.ts', ['removal-and-time.test'], {
+    'the tombstone before the reconciler fails a claim': [
+      'row.requestedBy !== undefined && (await isTenantRemovedSince(store, row.tenantId, requestedTimesOf(row)));',
+      'false;',
+    ],
+  }),
+  ...guardsIn('functions/core/provision.ts', ['explorer.test'], {
+    'never answering with a tombstone': [
+      "if (!settled.row || settled.row.status === 'removed') throw wasDeleted(by.settings);",
+      'if (!settled.row) throw wasDeleted(by.settings);',
+    ],
+  }),
+  ...guardsIn('functions/core/reconcile.ts', ['explorer.test'], {
+    'the origin of a row that the reconciler settles': [
+      "if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');",
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['core/lifecycle'], {
+    'the revision of a released claim': [
+      'leaseExpiresAt: 0, revision: row.revision };',
+      'leaseExpiresAt: 0 };',
+    ],
+  }),
+  ...guardsIn('functions/model/result-events.ts', ['core/lifecycle'], {
+    'distinguishing a second failure by its revision': [
+      '(!isSameStatus && after.revision !== before?.revision) ||',
+      '',
+    ],
+  }),
+  ...guardsIn('functions/model/result-events.ts', ['explorer.test'], {
+    'the toolkit’s result from the whole tenant alone': [
+      'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
+      'const registration = registrationOf({ requestedBy: by });',
+    ],
+    'the toolkit’s result to its own removals alone': [
+      'const registration = isOfTenant ? registrationOf({ requestedBy: by }) : undefined;',
+      'const registration = registrationOf(row);',
+    ],
+  }),
+  ...guardsIn('functions/adapters/event-publisher.ts', ['explorer.test'], {
+    'one call for each write of a tenant': [
+      'if (fits && (other === undefined || other === result)) {',
+      'if (fits) {',
+    ],
+    'later results waiting for a refused one': [
+      'for (const batch of batchesOf(results, entryOf)) await putAll(batch);',
+      'await Promise.allSettled(batchesOf(results, entryOf).map((batch) => putAll(batch)));',
+    ],
+  }),
+  ...guardsIn('functions/model/timing.ts', ['explorer.test'], {
+    'a tombstone that outlives every message': [
+      'busRetentionMs + queueRetentionMs + deadLetterRetentionMs + 24 * 60 * 60 * 1_000;',
+      '24 * 60 * 60 * 1_000;',
+    ],
+    'clocks that differ': ['export const clockSkewMs = 5_000;', 'export const clockSkewMs = 0;'],
+    'a create that takes two minutes, and no less': [
+      'export const slowestCreateMs = 120_000;',
+      'export const slowestCreateMs = 60_000;',
+    ],
+  }),
+  ...guardsIn('functions/model/timing.ts', ['timing.test'], {
+    'a create that takes two minutes, and no longer': [
+      'export const slowestCreateMs = 120_000;',
+      'export const slowestCreateMs = 3_600_000;',
+    ],
+  }),
 ];
