@@ -2,7 +2,7 @@ import type { InstanceStore, ReadTenantSecret, TokenCipher, Write } from '../../
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
 import { sealed, textOf, type Witness } from './witness.ts';
-import type { Invocation, Way, World } from './world.ts';
+import { fault, type Invocation, type World } from './world.ts';
 
 /** The secret of all tenants. `isChanged`: it gets new values, so the time of a read matters. `isRefused`: by Cloud Elements. */
 export type Secret = { key: string | undefined; isChanged: boolean; isRefused: boolean };
@@ -53,39 +53,27 @@ export function awsCallsOf(
         withinMs: latestWriteMs,
         apply: actUnheard,
       });
-    const failsAndIsDoneLater: Way<Write> = {
-      label: 'fails, and is done later',
-      cost: 'fault',
-      tell: () => {
-        actLater();
-        return unavailable();
-      },
-    };
+    const failsAndIsDoneLater = fault('fails, and is done later', () => {
+      actLater();
+      return unavailable();
+    });
     // The SDK sent it twice, and the slow first request takes effect after the response to the second.
-    const answeredAndDoneAgain: Way<Write> = {
-      label: 'done, and once more later',
-      cost: 'fault',
-      tell: () => {
-        const written = act();
-        actLater();
-        return written;
-      },
-    };
+    const answeredAndDoneAgain = fault('done, and once more later', () => {
+      const written = act();
+      actLater();
+      return written;
+    });
     return world.call<Write>(invocation, {
       label,
       timeoutMs,
       ways: [
         { label: '', tell: act },
         { label: 'answer lost, sent again', cost: 'fault', again: actUnheard },
-        {
-          label: 'fails, though done',
-          cost: 'fault',
-          tell: () => {
-            actUnheard();
-            return unavailable();
-          },
-        },
-        { label: 'fails', cost: 'fault', tell: unavailable },
+        fault('fails, though done', () => {
+          actUnheard();
+          return unavailable();
+        }),
+        fault('fails', unavailable),
         ...(world.doubts.lateWrites ? [failsAndIsDoneLater] : []),
         ...(world.doubts.lateDuplicates ? [answeredAndDoneAgain] : []),
       ],
@@ -102,10 +90,7 @@ export function awsCallsOf(
     world.call<T>(invocation, {
       label,
       timeoutMs,
-      ways: [
-        { label: '', tell },
-        { label: 'fails', cost: 'fault', tell: unavailable },
-      ],
+      ways: [{ label: '', tell }, fault('fails', unavailable)],
       remains: [],
       timedOut: unavailable,
       isLocal,
@@ -157,12 +142,8 @@ export function awsCallsOf(
                 configuration: secret.key === undefined ? undefined : { 'api.key': secret.key },
               }),
           },
-          { label: 'fails', cost: 'fault', tell: unavailable },
-          {
-            label: 'it lacks the key',
-            cost: 'fault',
-            tell: () => Promise.resolve({ name: 'secret', configuration: undefined }),
-          },
+          fault('fails', unavailable),
+          fault('it lacks the key', () => Promise.resolve({ name: 'secret', configuration: undefined })),
         ],
         remains: [],
         timedOut: unavailable,

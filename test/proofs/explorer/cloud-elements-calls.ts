@@ -10,7 +10,7 @@ import type {
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { CloudElementsModel } from './cloud-elements-model.ts';
 import type { Witness } from './witness.ts';
-import type { Invocation, Way, World } from './world.ts';
+import { fault, type Invocation, type Way, type World } from './world.ts';
 
 /** A change or a removal without a response takes effect within this time, or never. */
 const latestEffectMs = 60_000;
@@ -21,24 +21,40 @@ const overdueMs = 30 * 60_000;
 const unknown: Failure = { kind: 'unknown', reason: 'no answer' };
 const tellUnknown = () => Promise.resolve(unknown);
 
-const failures: [string, () => Failure][] = [
-  ['refused', () => ({ kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') })],
-  [
-    'not sent',
-    () => ({
-      kind: 'not-done',
-      error: new OnboardingError('cloud-elements-unreachable', 'Nobody there.'),
-      retryAfterMs: 0,
-    }),
-  ],
-  [
-    'not now',
-    () => ({
-      kind: 'not-done',
-      error: new OnboardingError('cloud-elements-busy', 'Not now.', { retryAfterMs: 60_000 }),
-      retryAfterMs: 60_000,
-    }),
-  ],
+const failures = <T>(tell: (failure: Failure) => Promise<T>): Way<T>[] => [
+  fault('refused', () =>
+    tell({ kind: 'refused', error: new OnboardingError('refused-by-cloud-elements', 'No.') }),
+  ),
+  fault('not sent', () => {
+    const error = new OnboardingError('cloud-elements-unreachable', 'Nobody there.');
+    return tell({ kind: 'not-done', error, retryAfterMs: 0 });
+  }),
+  fault('not now', () => {
+    const error = new OnboardingError('cloud-elements-busy', 'Not now.', { retryAfterMs: 60_000 });
+    return tell({ kind: 'not-done', error, retryAfterMs: 60_000 });
+  }),
+];
+
+type Acts = { act: () => void; actLater: () => void };
+
+/** Done at once, later or never, without an answer in each case. */
+const withoutAnswer = <T>({ act, actLater }: Acts, tell: () => Promise<T>): Way<T>[] => [
+  fault('done, no answer', () => {
+    act();
+    return tell();
+  }),
+  fault('done later, no answer', () => {
+    actLater();
+    return tell();
+  }),
+  fault('not done, no answer', tell),
+];
+
+/** A request that a crash leaves behind. */
+const remainsOf = ({ act, actLater }: Acts) => [
+  { label: 'not done', apply: () => {} },
+  { label: 'done', apply: act },
+  { label: 'to be done later', apply: actLater },
 ];
 
 /** Cloud Elements for one invocation. */
@@ -80,63 +96,35 @@ export function cloudElementsCallsOf(
           model.create(requested, { isListed: true });
         });
       };
-      const overdue: Way<CreateOutcome> = {
-        label: 'done later than supposed, no answer',
-        cost: 'fault',
-        tell: () => {
-          later('create', `${requested.name} ${requested.tags.join()}`, overdueMs, () => {
-            model.create(requested, { isListed: true });
-          });
-          return answered(unknown);
-        },
-      };
-      const doneTwice: Way<CreateOutcome> = {
-        label: 'done twice, no answer',
-        cost: 'fault',
-        tell: () => {
-          act();
-          act();
-          return answered(unknown);
-        },
-      };
+      const tell = () => answered(unknown);
+      const overdue = fault('done later than supposed, no answer', () => {
+        later('create', `${requested.name} ${requested.tags.join()}`, overdueMs, () => {
+          model.create(requested, { isListed: true });
+        });
+        return tell();
+      });
+      const doneTwice = fault('done twice, no answer', () => {
+        act();
+        act();
+        return tell();
+      });
+      const acts = { act: () => void act(), actLater };
       return world.call<CreateOutcome>(invocation, {
         label: 'create',
         timeoutMs,
         ways: [
           { label: '', tell: () => answered(act()) },
-          { label: 'listed late', cost: 'fault', tell: () => answered(act({ isListed: false })) },
-          {
-            label: 'done, no answer',
-            cost: 'fault',
-            tell: () => {
-              act();
-              return answered(unknown);
-            },
-          },
-          {
-            label: 'done later, no answer',
-            cost: 'fault',
-            tell: () => {
-              actLater();
-              return answered(unknown);
-            },
-          },
-          { label: 'not done, no answer', cost: 'fault', tell: () => answered(unknown) },
+          fault('listed late', () => answered(act({ isListed: false }))),
+          ...withoutAnswer(acts, tell),
           ...(world.doubts.doubleCreates ? [doneTwice] : []),
           ...(world.doubts.overdueCreates ? [overdue] : []),
-          ...failures.map(([label, failure]) => ({
-            label,
-            cost: 'fault' as const,
-            tell: () => answered(failure()),
-          })),
+          ...failures(answered),
         ],
         remains: [
-          { label: 'not done', apply: () => {} },
-          { label: 'done', apply: () => void act() },
+          ...remainsOf(acts),
           { label: 'done, listed late', apply: () => void act({ isListed: false }) },
-          { label: 'to be done later', apply: actLater },
         ],
-        timedOut: () => answered(unknown),
+        timedOut: tell,
       });
     },
 
@@ -147,41 +135,20 @@ export function cloudElementsCallsOf(
         ...(configuration && { configuration }),
       };
       const act = () => model.update(instanceId, updates);
-      const actLater = () =>
-        later(`change ${instanceId}`, JSON.stringify(updates), latestEffectMs, () => void act());
+      const acts = {
+        act: () => void act(),
+        actLater: () =>
+          later(`change ${instanceId}`, JSON.stringify(updates), latestEffectMs, () => void act()),
+      };
       return world.call<UpdateOutcome>(invocation, {
         label: `change ${instanceId}`,
         timeoutMs,
         ways: [
           { label: '', tell: () => Promise.resolve({ kind: act() ? 'updated' : 'absent' }) },
-          {
-            label: 'done, no answer',
-            cost: 'fault',
-            tell: () => {
-              act();
-              return tellUnknown();
-            },
-          },
-          {
-            label: 'done later, no answer',
-            cost: 'fault',
-            tell: () => {
-              actLater();
-              return tellUnknown();
-            },
-          },
-          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
-          ...failures.map(([label, failure]) => ({
-            label,
-            cost: 'fault' as const,
-            tell: () => Promise.resolve(failure()),
-          })),
+          ...withoutAnswer(acts, tellUnknown),
+          ...failures<UpdateOutcome>((failure) => Promise.resolve(failure)),
         ],
-        remains: [
-          { label: 'not done', apply: () => {} },
-          { label: 'done', apply: () => void act() },
-          { label: 'to be done later', apply: actLater },
-        ],
+        remains: remainsOf(acts),
         timedOut: tellUnknown,
       });
     },
@@ -190,10 +157,7 @@ export function cloudElementsCallsOf(
       return world.call<ReadOutcome>(invocation, {
         label: `read ${instance.instanceId}`,
         timeoutMs: Math.max(1, timeoutMs),
-        ways: [
-          { label: '', tell: () => Promise.resolve(model.read(instance)) },
-          { label: 'fails', cost: 'fault', tell: notFound },
-        ],
+        ways: [{ label: '', tell: () => Promise.resolve(model.read(instance)) }, fault('fails', notFound)],
         remains: [],
         timedOut: notFound,
       });
@@ -208,7 +172,7 @@ export function cloudElementsCallsOf(
             label: '',
             tell: () => Promise.resolve({ kind: 'found', instances: model.list(sought), isCertain: true }),
           },
-          { label: 'fails', cost: 'fault', tell: notFound },
+          fault('fails', notFound),
         ],
         remains: [],
         timedOut: notFound,
@@ -226,16 +190,12 @@ export function cloudElementsCallsOf(
         witness.removes(model.origin, instanceId);
         model.remove(instanceId);
       };
-      const inUse: Way<RemoveOutcome> = {
-        label: 'refused, it is in use',
-        cost: 'fault',
-        tell: () => {
-          const instance = model.find(instanceId);
-          if (instance) instance.isInUse = true;
-          return tellInUse();
-        },
-      };
-      const actLater = () => later(`remove ${instanceId}`, '', latestEffectMs, act);
+      const inUse = fault('refused, it is in use', () => {
+        const instance = model.find(instanceId);
+        if (instance) instance.isInUse = true;
+        return tellInUse();
+      });
+      const acts = { act, actLater: () => later(`remove ${instanceId}`, '', latestEffectMs, act) };
       return world.call<RemoveOutcome>(invocation, {
         label: `remove ${instanceId}`,
         timeoutMs: Math.max(1, timeoutMs),
@@ -249,29 +209,9 @@ export function cloudElementsCallsOf(
             },
           },
           ...(world.doubts.keptInstances ? [inUse] : []),
-          {
-            label: 'done, no answer',
-            cost: 'fault',
-            tell: () => {
-              act();
-              return tellUnknown();
-            },
-          },
-          {
-            label: 'done later, no answer',
-            cost: 'fault',
-            tell: () => {
-              actLater();
-              return tellUnknown();
-            },
-          },
-          { label: 'not done, no answer', cost: 'fault', tell: tellUnknown },
+          ...withoutAnswer(acts, tellUnknown),
         ],
-        remains: [
-          { label: 'not done', apply: () => {} },
-          { label: 'done', apply: act },
-          { label: 'to be done later', apply: actLater },
-        ],
+        remains: remainsOf(acts),
         timedOut: tellUnknown,
       });
     },

@@ -36,6 +36,9 @@ export type Way<T> = {
   | { again: () => void }
 );
 
+/** A way that counts as a fault. */
+export const fault = <T>(label: string, tell: () => Promise<T>): Way<T> => ({ label, cost: 'fault', tell });
+
 /** A possible fate of an abandoned call. */
 export type Remains = { label: string; apply: () => void };
 
