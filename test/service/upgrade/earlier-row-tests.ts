@@ -116,6 +116,19 @@ async function heard(service: Service, row: EarlierRow, act: () => Promise<unkno
     .map((event): [string, Record<string, unknown>] => [event['detail-type'], event.detail]);
 }
 
+/** The tenant's events while the reconciler settles the row. */
+const heardWhileSettled = (service: Service, row: EarlierRow, status: 'failed' | 'removed') =>
+  heard(service, row, async () => {
+    await reconcileNow(service, row.tenantId);
+    await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status });
+  });
+
+/** The tenant's events when a message is delivered, whose outcome is as expected. */
+const heardAfter = (service: Service, row: EarlierRow, message: Message, outcome: string) =>
+  heard(service, row, async () => {
+    expect(await deliver(service, row, message)).toBe(outcome);
+  });
+
 const isOf = ({ tenantId, registrationId }: EarlierRow, id: unknown) =>
   id === tenantId || id === registrationId;
 
@@ -195,6 +208,10 @@ async function expectReplays(service: Service, row: EarlierRow): Promise<void> {
 
 const kindNames = Object.keys(kinds).filter((name): name is KindName => Object.hasOwn(kinds, name));
 
+function casesOf(kind: KindName, checks: Record<string, Case['check']>): Case[] {
+  return Object.entries(checks).map(([title, check]) => ({ kind, title, check }));
+}
+
 const cases: Case[] = [
   ...kindNames.map((kind): Case => ({
     kind,
@@ -213,71 +230,50 @@ const cases: Case[] = [
       check: expectUnknownSource,
     },
   ]),
-  {
-    kind: 'active from a request',
-    title: 'PATCH of the name works, and the request with the new name is a replay',
-    async check(service, row) {
+  ...casesOf('active from a request', {
+    'PATCH of the name works, and the request with the new name is a replay': async (service, row) => {
       expect((await service.patch(pathOf(row), { name: 'New' })).status).toBe(200);
       expect(service.instancesOf(row.tenantId)[0]?.name).toBe('New');
       expect((await service.post(row.tenantId, { ...requestOf(row), name: 'New' })).status).toBe(200);
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active from a request',
-    title: 'DELETE removes it, and a new request makes another',
-    async check(service, row) {
+    'DELETE removes it, and a new request makes another': async (service, row) => {
       expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       await service.expectOneActiveInstance(row.tenantId);
     },
-  },
-
-  {
-    kind: 'active from a request',
-    title: 'an offboarding from well before the request is ignored',
-    async check(service, row) {
+    'an offboarding from well before the request is ignored': async (service, row) => {
       const sentAt = row.requestedAt - 60_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active from a request',
-    title: 'an offboarding by a clock three seconds slow removes it',
-    async check(service, row) {
+    'an offboarding by a clock three seconds slow removes it': async (service, row) => {
       const sentAt = row.requestedAt - 3_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
       await expectRemoved(service, row);
     },
-  },
-  {
-    kind: 'active by an event',
-    title: 'an offboarding sent three seconds before that event is ignored',
-    async check(service, row) {
+    'a toolkit request accepts it, whatever its settings': async (service, row) => {
+      const { registrationId } = row;
+      const responses = await heardAfter(service, row, { kind: 'onboarding', registrationId }, 'replayed');
+      expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
+      await expectKept(service, row);
+    },
+  }),
+  ...casesOf('active by an event', {
+    'an offboarding sent three seconds before that event is ignored': async (service, row) => {
       const sentAt = row.requestedAt - 3_000;
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active by an event',
-    title: 'the same event is a repeat, whatever its settings, and gives no second result',
-    async check(service, row) {
+    'the same event is a repeat, whatever its settings, and gives no second result': async (service, row) => {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, again)).toBe('replayed');
-      });
+      const responses = await heardAfter(service, row, again, 'replayed');
       expect(responses).toEqual([]);
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
-  },
-  {
-    kind: 'active by an event',
-    title: 'another event with the same settings is answered',
-    async check(service, row) {
+    'another event with the same settings is answered': async (service, row) => {
       const { settings } = row;
       const responses = await heard(service, row, async () => {
         const outcome = await deliver(service, row, { kind: 'onboarding', id: 'another', settings });
@@ -288,50 +284,28 @@ const cases: Case[] = [
       ]);
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active by an event',
-    title: 'the offboarding of the tenant removes it and gives a result',
-    async check(service, row) {
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, { kind: 'tenant-offboarding', id: 'leaves' })).toBe('removed');
-      });
+    'the offboarding of the tenant removes it and gives a result': async (service, row) => {
+      const responses = await heardAfter(
+        service,
+        row,
+        { kind: 'tenant-offboarding', id: 'leaves' },
+        'removed',
+      );
       await expectRemoved(service, row);
       expect(responses).toContainEqual([
         'InstanceRemoved',
         expect.objectContaining({ id: row.instanceId, request: { eventId: 'leaves' } }),
       ]);
     },
-  },
-
-  {
-    kind: 'active from a request',
-    title: 'a toolkit request accepts it, whatever its settings',
-    async check(service, row) {
-      const { registrationId } = row;
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
-      });
-      expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
-      await expectKept(service, row);
-    },
-  },
-  {
-    kind: 'active by a request of the toolkit',
-    title: 'the same registration is a repeat, also from an event with another id',
-    async check(service, row) {
+  }),
+  ...casesOf('active by a request of the toolkit', {
+    'the same registration is a repeat, also from an event with another id': async (service, row) => {
       const { registrationId } = row;
       expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active by a request of the toolkit',
-    title: 'a native event gives a toolkit response, too',
-    async check(service, row) {
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, { kind: 'onboarding', id: 'own' })).toBe('replayed');
-      });
+    'a native event gives a toolkit response, too': async (service, row) => {
+      const responses = await heardAfter(service, row, { kind: 'onboarding', id: 'own' }, 'replayed');
       expect(responses).toMatchObject([
         ['InstanceProvisioned', { request: { eventId: 'own' } }],
         [
@@ -343,15 +317,14 @@ const cases: Case[] = [
         ],
       ]);
     },
-  },
-  {
-    kind: 'active by a request of the toolkit',
-    title: 'the toolkit’s offboarding removes it and is answered in its dialect',
-    async check(service, row) {
+    'the toolkit’s offboarding removes it and is answered in its dialect': async (service, row) => {
       const { registrationId } = row;
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, { kind: 'tenant-offboarding', registrationId })).toBe('removed');
-      });
+      const responses = await heardAfter(
+        service,
+        row,
+        { kind: 'tenant-offboarding', registrationId },
+        'removed',
+      );
       await expectRemoved(service, row);
       expect(responses.map(([type]) => type)).toEqual([
         'InstanceRemoved',
@@ -359,12 +332,9 @@ const cases: Case[] = [
         'sbt_aws_deprovisionSuccess',
       ]);
     },
-  },
-
-  {
-    kind: 'active after a create of unknown outcome',
-    title: 'the reconciler removes the second instance and keeps the first',
-    async check(service, row) {
+  }),
+  ...casesOf('active after a create of unknown outcome', {
+    'the reconciler removes the second instance and keeps the first': async (service, row) => {
       await reconcileNow(service, row.tenantId);
       await expect.poll(() => service.instancesOf(row.tenantId).length, patience).toBe(1);
       await expect
@@ -372,28 +342,19 @@ const cases: Case[] = [
         .not.toMatchObject({ checkAt: expect.any(Number) });
       await expectKept(service, row);
     },
-  },
-  {
-    kind: 'active after a create of unknown outcome',
-    title: 'DELETE removes both instances',
-    async check(service, row) {
+    'DELETE removes both instances': async (service, row) => {
       expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
     },
-  },
-
-  {
-    kind: 'failed',
-    title: 'the same request again provisions',
-    async check(service, row) {
+  }),
+  ...casesOf('failed', {
+    'the same request again provisions': async (service, row) => {
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       await service.expectOneActiveInstance(row.tenantId);
     },
-  },
-  {
-    kind: 'failed for a request of the toolkit',
-    title: 'a request over HTTP repairs it, and the toolkit is answered in its dialect',
-    async check(service, row) {
+  }),
+  ...casesOf('failed for a request of the toolkit', {
+    'a request over HTTP repairs it, and the toolkit is answered in its dialect': async (service, row) => {
       const responses = await heard(service, row, async () => {
         expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       });
@@ -403,11 +364,9 @@ const cases: Case[] = [
         ['provisionSuccess', { tenantRegistrationId: row.registrationId }],
       ]);
     },
-  },
-  {
-    kind: 'failed after a create of unknown outcome',
-    title: 'the next request begins a generation of its own and removes the late instance',
-    async check(service, row) {
+  }),
+  ...casesOf('failed after a create of unknown outcome', {
+    'the next request begins a generation of its own and removes the late instance': async (service, row) => {
       const [late] = service.instancesOf(row.tenantId);
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       await service.expectOneActiveInstance(row.tenantId);
@@ -417,65 +376,46 @@ const cases: Case[] = [
         formers: [{ provisionId: row.provisionId }],
       });
     },
-  },
-  {
-    kind: 'failed after a create of unknown outcome',
-    title: 'the reconciler removes the late instance',
-    async check(service, row) {
+    'the reconciler removes the late instance': async (service, row) => {
       await reconcileNow(service, row.tenantId);
       await expect.poll(() => service.instancesOf(row.tenantId), patience).toEqual([]);
     },
-  },
-
-  {
-    kind: 'claimed by a request that died after its create',
-    title: 'the reconciler adopts the instance, whose source stays unknown',
-    async check(service, row) {
+  }),
+  ...casesOf('claimed by a request that died after its create', {
+    'the reconciler adopts the instance, whose source stays unknown': async (service, row) => {
       await reconcileNow(service, row.tenantId);
       await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'active' });
       await service.expectOneActiveInstance(row.tenantId);
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(200);
       await expectUnknownSource(service, row);
     },
-  },
-  {
-    kind: 'claimed by a request that died after its create',
-    title: 'the next request adopts the instance, whose source stays unknown',
-    async check(service, row) {
+    'the next request adopts the instance, whose source stays unknown': async (service, row) => {
       const posts = service.postsFor(row.tenantId);
       expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
       await service.expectOneActiveInstance(row.tenantId);
       expect(service.postsFor(row.tenantId)).toBe(posts);
       await expectUnknownSource(service, row);
     },
-  },
-  {
-    kind: 'claimed by a request of the toolkit that died before its create',
-    title: 'the reconciler fails it, and the toolkit is answered in its dialect',
-    async check(service, row) {
-      const responses = await heard(service, row, async () => {
-        await reconcileNow(service, row.tenantId);
-        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'failed' });
-      });
+  }),
+  ...casesOf('claimed by a request of the toolkit that died before its create', {
+    'the reconciler fails it, and the toolkit is answered in its dialect': async (service, row) => {
+      const responses = await heardWhileSettled(service, row, 'failed');
       expect(responses).toMatchObject([
         ['InstanceFailed', { lastError: { code: 'not-created' }, request: { eventId: onboardingId } }],
         ['sbt_aws_provisionFailure', { tenantRegistrationId: row.registrationId }],
       ]);
     },
-  },
-
-  {
-    kind: 'being deleted for a request',
-    title: 'the reconciler finishes it without a toolkit response, whose onboarding comes too late',
-    async check(service, row) {
+  }),
+  ...casesOf('being deleted for a request', {
+    'the reconciler finishes it without a toolkit response, whose onboarding comes too late': async (
+      service,
+      row,
+    ) => {
       expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
         status: 409,
         json: { code: 'being-deleted' },
       });
-      const responses = await heard(service, row, async () => {
-        await reconcileNow(service, row.tenantId);
-        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
-      });
+      const responses = await heardWhileSettled(service, row, 'removed');
       expect(responses.map(([type]) => type)).toEqual(['InstanceRemoved']);
       expect((await service.delete(pathOf(row))).status).toBe(204);
       await expectRemoved(service, row);
@@ -485,15 +425,13 @@ const cases: Case[] = [
       expect(await deliver(service, row, again)).toBe('outdated');
       expect(service.instancesOf(row.tenantId)).toEqual([]);
     },
-  },
-  {
-    kind: 'being deleted for an event',
-    title: 'the reconciler finishes it, that event is answered, and its repeat changes nothing',
-    async check(service, row) {
-      const responses = await heard(service, row, async () => {
-        await reconcileNow(service, row.tenantId);
-        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
-      });
+  }),
+  ...casesOf('being deleted for an event', {
+    'the reconciler finishes it, that event is answered, and its repeat changes nothing': async (
+      service,
+      row,
+    ) => {
+      const responses = await heardWhileSettled(service, row, 'removed');
       await expectRemoved(service, row);
       expect(responses).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
       const before = await service.rowOf(row.tenantId);
@@ -501,27 +439,22 @@ const cases: Case[] = [
       expect(await deliver(service, row, again)).toBe('already-gone');
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
-  },
-  {
-    kind: 'being deleted for a request of the toolkit',
-    title: 'the reconciler finishes it, and the toolkit is answered in its dialect',
-    async check(service, row) {
-      const responses = await heard(service, row, async () => {
-        await reconcileNow(service, row.tenantId);
-        await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'removed' });
-      });
+  }),
+  ...casesOf('being deleted for a request of the toolkit', {
+    'the reconciler finishes it, and the toolkit is answered in its dialect': async (service, row) => {
+      const responses = await heardWhileSettled(service, row, 'removed');
       await expectRemoved(service, row);
       expect(responses).toMatchObject([
         ['InstanceRemoved', { request: { eventId: offboardingId } }],
         ['sbt_aws_deprovisionSuccess', { tenantRegistrationId: row.registrationId }],
       ]);
     },
-  },
-
-  {
-    kind: 'removed by a request',
-    title: 'an onboarding by a clock three seconds fast is too late, and a new request is not',
-    async check(service, row) {
+  }),
+  ...casesOf('removed by a request', {
+    'an onboarding by a clock three seconds fast is too late, and a new request is not': async (
+      service,
+      row,
+    ) => {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
       const sentAt = row.removalRequestedAt + 3_000;
       expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
@@ -529,11 +462,12 @@ const cases: Case[] = [
       await service.expectOneActiveInstance(row.tenantId);
       expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
     },
-  },
-  {
-    kind: 'removed by an event',
-    title: 'an onboarding sent before that event is too late, and one sent after it is not',
-    async check(service, row) {
+  }),
+  ...casesOf('removed by an event', {
+    'an onboarding sent before that event is too late, and one sent after it is not': async (
+      service,
+      row,
+    ) => {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
       const { removalRequestedAt: sentAt } = row;
       const before = { kind: 'onboarding', sentAt: sentAt - 2_000 } as const;
@@ -543,24 +477,19 @@ const cases: Case[] = [
       await service.expectOneActiveInstance(row.tenantId);
       expect(await deliver(service, row, { ...before, id: 'later' })).toBe('outdated');
     },
-  },
-  {
-    kind: 'removed by an event',
-    title: 'the same event is a repeat that changes nothing',
-    async check(service, row) {
+    'the same event is a repeat that changes nothing': async (service, row) => {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
-      const responses = await heard(service, row, async () => {
-        expect(await deliver(service, row, again)).toBe('already-gone');
-      });
+      const responses = await heardAfter(service, row, again, 'already-gone');
       expect(responses).toEqual([]);
       expect(await service.rowOf(row.tenantId)).toEqual(before);
     },
-  },
-  {
-    kind: 'removed before it ever was',
-    title: 'a late onboarding is ignored, and a repeated removal leaves the instance of a new request',
-    async check(service, row) {
+  }),
+  ...casesOf('removed before it ever was', {
+    'a late onboarding is ignored, and a repeated removal leaves the instance of a new request': async (
+      service,
+      row,
+    ) => {
       await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
       const sentAt = row.removalRequestedAt - 2_000;
       expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
@@ -569,5 +498,5 @@ const cases: Case[] = [
       expect(await deliver(service, row, again)).toBe('carried-out');
       await service.expectOneActiveInstance(row.tenantId);
     },
-  },
+  }),
 ];
