@@ -33,16 +33,11 @@ import type { Offboarding } from '../../functions/model/events.ts';
 import { createProvisioning } from '../../functions/core/provision.ts';
 import { createReconciling } from '../../functions/core/reconcile.ts';
 import { createRemoving } from '../../functions/core/remove.ts';
-import { startAwsEndpoint } from '../../infra/local/aws/aws-endpoint.ts';
-import { startCloudElements, type Fault } from '../../infra/local/cloud-elements/simulator.ts';
-import { startDynamoDb } from '../../infra/local/aws/dynamodb.ts';
-import { createFaults } from '../../infra/local/faults.ts';
-import { createKms } from '../../infra/local/aws/kms.ts';
-import { createSecretsManager } from '../../infra/local/aws/secrets-manager.ts';
+import type { Fault } from '../../infra/local/cloud-elements/simulator.ts';
 import { toStored } from '../../functions/model/table.ts';
+import { startLocalServers } from './local-servers.ts';
 
 const tableName = 'instances';
-const platformSecretId = 'tests/platform';
 const firstSecrets = {
   userSecret: 'user-secret-for-tests',
   organizationSecret: 'organization-secret-for-tests',
@@ -63,27 +58,14 @@ const timing = {
 
 /** The use case with its real adapters, against local servers on free ports; `clock.aheadMs` moves its time. */
 export async function startServers() {
-  const simulator = await startCloudElements(firstSecrets);
-  const faults = createFaults();
-  const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard });
-  const secretsManager = createSecretsManager();
-  const kms = createKms();
-  const aws = await startAwsEndpoint({
-    guard: faults.guard,
-    operations: { ...secretsManager.operations, ...kms.operations },
-  });
-  secretsManager.put(platformSecretId, JSON.stringify(firstSecrets));
-
-  const common = {
-    ...clientOptions,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
-  };
-  const dynamoDbClient = new DynamoDBClient({ ...common, endpoint: dynamoDb.url });
-  const kmsClient = new KMSClient({ ...common, endpoint: aws.url });
-  const secretsClient = new SecretsManagerClient({ ...common, endpoint: aws.url });
+  const servers = await startLocalServers({ name: 'tests', tableName, platformSecrets: firstSecrets });
+  const { simulator, faults, platformSecretId, putSecret } = servers;
+  const awsSettings = { ...clientOptions, ...servers.awsSettings };
+  const dynamoDbClient = new DynamoDBClient({ ...clientOptions, ...servers.dynamoDbSettings });
+  const kmsClient = new KMSClient(awsSettings);
+  const secretsClient = new SecretsManagerClient(awsSettings);
   const store = createInstanceStore({ client: dynamoDbClient, tableName });
-  const cipher = createTokenCipher({ client: kmsClient, keyId: kms.keyId });
+  const cipher = createTokenCipher({ client: kmsClient, keyId: servers.tokenKeyId });
   let current = firstSecrets;
   const observations: Observation[] = [];
   const observed: { observation: Observation; of: Parameters<Observe>[1] }[] = [];
@@ -190,22 +172,13 @@ export async function startServers() {
   }
 
   /** Makes another instance of the row's generation, as a create that is sent twice would. */
-  async function duplicate(row: InstanceRow): Promise<void> {
-    const { userSecret, organizationSecret } = current;
-    const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
-      method: 'POST',
-      headers: {
-        authorization: `User ${userSecret}, Organization ${organizationSecret}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({
-        element: { key: 'taxify' },
-        name: row.name,
-        tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`, 'owner:tests'],
-        configuration: { 'api.key': 'k' },
-      }),
+  function duplicate(row: InstanceRow): void {
+    simulator.seed({
+      element: { key: 'taxify' },
+      name: row.name,
+      tags: [`tenant:${row.tenantId}`, `provision:${row.provisionId}`, 'owner:tests'],
+      configuration: { 'api.key': 'k' },
     });
-    expect(response.status).toBe(200);
   }
 
   /** Writes a row with a number in it that no double holds. */
@@ -297,15 +270,15 @@ export async function startServers() {
     rotateSecrets(rotated: typeof current): void {
       current = rotated;
       simulator.rotateSecrets(rotated);
-      secretsManager.put(platformSecretId, JSON.stringify(rotated));
+      putSecret(platformSecretId, JSON.stringify(rotated));
     },
-    putPlatformSecret: (value: string) => secretsManager.put(platformSecretId, value),
+    putPlatformSecret: (value: string) => putSecret(platformSecretId, value),
     putTenantSecret: (tenantId: string, value: string, elementKey = 'taxify') =>
-      secretsManager.put(`tests/tenants/${tenantId}/${elementKey}`, value),
+      putSecret(`tests/tenants/${tenantId}/${elementKey}`, value),
     posts: () => simulator.requests.filter(({ operation }) => operation === 'POST /instances').length,
     async [Symbol.asyncDispose]() {
       for (const client of [dynamoDbClient, kmsClient, secretsClient]) client.destroy();
-      await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
+      await servers.stop();
     },
   };
 }

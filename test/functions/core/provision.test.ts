@@ -622,8 +622,8 @@ describe('taking over a claim that was never ended', () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     const oldest = instancesOf(tenantId)[0];
-    await duplicate(killed);
-    await duplicate(killed);
+    duplicate(killed);
+    duplicate(killed);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).row.instanceId).toBe(oldest?.id);
     expect(kinds().filter((kind) => kind === 'duplicate-removed')).toHaveLength(2);
@@ -633,7 +633,7 @@ describe('taking over a claim that was never ended', () => {
   test('a take-over keeps the instance that the row names, even if another is older', async () => {
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
-    await duplicate(killed);
+    duplicate(killed);
     const recorded = instancesOf(tenantId)[1]?.id;
     await servers.store.write({ ...killed, instanceId: recorded }, killed);
     servers.clock.aheadMs = 1_001;
@@ -643,7 +643,7 @@ describe('taking over a claim that was never ended', () => {
 
   test('a take-over leaves duplicates alone until it has seen its commit in the table', async () => {
     const tenantId = newTenant();
-    await duplicate(await killedWhileCreating(tenantId, 'applied'));
+    duplicate(await killedWhileCreating(tenantId, 'applied'));
     servers.clock.aheadMs = 1_001;
     // The first read finds the row, the second should see the commit.
     servers.failAws({ target: 'DynamoDB_20120810.GetItem', stallMs: 0 });
@@ -659,7 +659,7 @@ describe('taking over a claim that was never ended', () => {
 
   test('a take-over logs duplicates that it cannot remove', async () => {
     const tenantId = newTenant();
-    await duplicate(await killedWhileCreating(tenantId, 'applied'));
+    duplicate(await killedWhileCreating(tenantId, 'applied'));
     servers.simulator.fail({
       on: 'DELETE /instances/{id}',
       effect: 'none',
@@ -748,7 +748,7 @@ describe('a commit', () => {
     await expect.poll(() => instancesOf(tenantId).length).toBe(1);
     const row = await rowOf(tenantId);
     if (!row) throw new Error('no row');
-    await duplicate(row);
+    duplicate(row);
     const other = instancesOf(tenantId)[1];
     if (!other) throw new Error('no second instance');
     const token = await servers.cipher.encrypt(other.token, row);

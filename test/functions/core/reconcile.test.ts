@@ -129,7 +129,7 @@ describe('the reconciler', () => {
       expect(await servers.rowOf(tenantId)).toMatchObject({ status, inDoubt: true });
       const keptId = servers.instancesOf(tenantId)[0]?.id;
 
-      await servers.duplicate(killed);
+      servers.duplicate(killed);
       servers.clock.aheadMs += 60_001;
       expect(await servers.reconcile()).toEqual({ checked: 1 });
       expect(servers.instancesOf(tenantId).map(({ id }) => id)).toEqual(kept ? [keptId] : []);
@@ -143,7 +143,7 @@ describe('the reconciler', () => {
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
     await servers.provision(taxify(tenantId));
-    await servers.duplicate(killed);
+    servers.duplicate(killed);
     const [lost] = servers.instancesOf(tenantId);
     await servers.removeAtCloudElements(lost?.id);
     servers.clock.aheadMs = 70_000;
@@ -160,7 +160,7 @@ describe('the reconciler', () => {
     servers.clock.aheadMs = 1_001;
     await servers.provision(taxify(tenantId));
     const [kept] = servers.instancesOf(tenantId);
-    await servers.duplicate(killed);
+    servers.duplicate(killed);
     if (kept) kept.tags = ['edited'];
     servers.clock.aheadMs = 70_000;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
@@ -173,7 +173,7 @@ describe('the reconciler', () => {
     const killed = await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
     const { row } = await servers.provision(taxify(tenantId));
-    await servers.duplicate(killed);
+    servers.duplicate(killed);
     const { row: other } = await servers.provision(taxify(newTenant()));
     await servers.store.write({ ...row, instanceId: other.instanceId }, row);
     servers.clock.aheadMs = 70_000;

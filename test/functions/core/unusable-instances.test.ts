@@ -159,7 +159,7 @@ describe('a create of unknown outcome that has made an unusable instance', () =>
     const tenantId = newTenant();
     makeUnusable();
     const row = await servers.killedWhileCreating(tenantId, 'applied');
-    await servers.duplicate(row);
+    servers.duplicate(row);
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     await servers.expectOneActiveInstance(tenantId);

@@ -123,7 +123,7 @@ const tombstonedBy = (eventId: string) => tombstoned(activated(claimed()), nativ
 const requestedAgain = (row: InstanceRow, eventId: string) => requestAgain(row, native(eventId), claimant());
 const inDoubt = (row: InstanceRow) =>
   leaveInDoubt(row, new OnboardingError('outcome-unknown', 'Unknown.'), nowMs, timing);
-const removing = (row: InstanceRow, by?: EventOrigin) =>
+const beingRemoved = (row: InstanceRow, by?: EventOrigin) =>
   beginRemoval(row, { times: { event: nowMs }, by }, claimant(), timing);
 
 test.each<[string, string, RowWrite]>([
@@ -271,7 +271,7 @@ test.each<[string, RowWrite]>([
     'a removal that begins has no result',
     write(
       () => activated(claimed()),
-      (row) => removing(row, native('e-1')),
+      (row) => beingRemoved(row, native('e-1')),
     ),
   ],
   [

@@ -1,24 +1,13 @@
-import {
-  BatchWriteItemCommand,
-  CreateTableCommand,
-  DynamoDBClient,
-  UpdateItemCommand,
-  waitUntilTableExists,
-} from '@aws-sdk/client-dynamodb';
+import { BatchWriteItemCommand, DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import type { DynamoDBRecord } from 'aws-lambda';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { type FunctionName, triggers } from '../../../functions/triggers.ts';
 import { environmentFor } from '../../../infra/environment.ts';
 import { timeoutMsOf } from '../../../infra/constructs/function-timeout.ts';
-import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
 import { region } from '../../../infra/local/aws/aws-protocol.ts';
-import { startCloudElements } from '../../../infra/local/cloud-elements/simulator.ts';
-import { startDynamoDb } from '../../../infra/local/aws/dynamodb.ts';
-import { createEventBus } from '../../../infra/local/aws/event-bus.ts';
-import { createFaults } from '../../../infra/local/faults.ts';
-import { createKms } from '../../../infra/local/aws/kms.ts';
-import { createSecretsManager } from '../../../infra/local/aws/secrets-manager.ts';
+import { startLocalServers } from '../../support/local-servers.ts';
+import { createTable } from '../../support/table.ts';
 import { toStored } from '../../../functions/model/table.ts';
 
 export type Site = Awaited<ReturnType<typeof startSite>>;
@@ -29,39 +18,27 @@ export async function startSite() {
     userSecret: 'bench-user-secret',
     organizationSecret: 'bench-organization-secret',
   };
-  const simulator = await startCloudElements(platformSecrets);
-  const { guard, requests } = createFaults();
   let lastResult: DynamoDBRecord | undefined;
-  const dynamoDb = await startDynamoDb({
+  const servers = await startLocalServers({
+    name: 'bench',
     tableName: 'instances',
-    guard,
+    platformSecrets,
     onChange: (record) => {
       if (record.dynamodb?.NewImage?.['status']?.S === 'active') lastResult = record;
     },
   });
-  const secrets = createSecretsManager();
-  const kms = createKms();
-  const bus = createEventBus({ name: 'bench', onEvent: () => {} });
-  const aws = await startAwsEndpoint({
-    guard,
-    operations: { ...secrets.operations, ...kms.operations, ...bus.operations },
-  });
-  secrets.put('bench/platform', JSON.stringify(platformSecrets));
-
-  const client = new DynamoDBClient({
-    endpoint: dynamoDb.url,
-    region,
-    credentials: { accessKeyId: 'bench', secretAccessKey: 'bench' },
-  });
+  const { simulator, putSecret, platformSecretId, tokenKeyId, awsSettings, dynamoDbSettings } = servers;
+  const { requests } = servers.faults;
+  const client = new DynamoDBClient(dynamoDbSettings);
   await createTable(client, 'peer-instances', ['tenantId', 'elementKey']);
   await createTable(client, 'peer-idempotency', ['id']);
 
   const resources = {
     tableName: 'instances',
     busName: 'bench',
-    platformSecretId: 'bench/platform',
+    platformSecretId,
     tenantSecretsPrefix: 'bench',
-    tokenKeyId: kms.keyId,
+    tokenKeyId,
     cloudElementsBaseUrl: simulator.url,
     stage: 'bench',
   };
@@ -79,10 +56,10 @@ export async function startSite() {
     AWS_ACCESS_KEY_ID: 'bench',
     AWS_SECRET_ACCESS_KEY: 'bench',
     AWS_SESSION_TOKEN: 'bench',
-    AWS_ENDPOINT_URL_DYNAMODB: dynamoDb.url,
-    AWS_ENDPOINT_URL_SECRETS_MANAGER: aws.url,
-    AWS_ENDPOINT_URL_KMS: aws.url,
-    AWS_ENDPOINT_URL_EVENTBRIDGE: aws.url,
+    AWS_ENDPOINT_URL_DYNAMODB: dynamoDbSettings.endpoint,
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: awsSettings.endpoint,
+    AWS_ENDPOINT_URL_KMS: awsSettings.endpoint,
+    AWS_ENDPOINT_URL_EVENTBRIDGE: awsSettings.endpoint,
     LANG: 'en_US.UTF-8',
     TZ: ':UTC',
   });
@@ -105,8 +82,7 @@ export async function startSite() {
     },
     bareEnvironment: lambdaEnvironment('bare'),
 
-    putTenantSecret: (tenantId: string) =>
-      secrets.put(`bench/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
+    putTenantSecret: (tenantId: string) => putSecret(`bench/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
 
     /** Makes the row due for the recheck that follows an hour after a create of unknown outcome. */
     async makeDue(tenantId: string): Promise<void> {
@@ -144,19 +120,7 @@ export async function startSite() {
 
     async [Symbol.asyncDispose]() {
       client.destroy();
-      await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
+      await servers.stop();
     },
   };
-}
-
-async function createTable(client: DynamoDBClient, tableName: string, key: readonly string[]): Promise<void> {
-  await client.send(
-    new CreateTableCommand({
-      TableName: tableName,
-      BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: key.map((name) => ({ AttributeName: name, AttributeType: 'S' })),
-      KeySchema: key.map((name, index) => ({ AttributeName: name, KeyType: index === 0 ? 'HASH' : 'RANGE' })),
-    }),
-  );
-  await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 10 }, { TableName: tableName });
 }

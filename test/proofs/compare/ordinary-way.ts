@@ -1,26 +1,18 @@
 import { IdempotencyConfig, makeIdempotent } from '@aws-lambda-powertools/idempotency';
 import { DynamoDBPersistenceLayer } from '@aws-lambda-powertools/idempotency/dynamodb';
 import {
-  CreateTableCommand,
   DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
   ScanCommand,
   UpdateItemCommand,
-  waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import * as z from 'zod/mini';
+import { createTable } from '../../support/table.ts';
 import { queueRetentionMs } from '../../../functions/model/timing.ts';
-import {
-  clientSettings,
-  createTimeoutMs,
-  elementKey,
-  invocationMs,
-  type Contender,
-  type Site,
-} from './site.ts';
+import { createTimeoutMs, elementKey, invocationMs, type Contender, type Site } from './site.ts';
 
 const recordsTableName = 'idempotency';
 
@@ -98,21 +90,13 @@ function createOrdinaryHandler({
  */
 export const ordinaryWay: Contender = {
   async prepare(site) {
-    const client = new DynamoDBClient(clientSettings(site.dynamoDbUrl));
-    await client.send(
-      new CreateTableCommand({
-        TableName: recordsTableName,
-        BillingMode: 'PAY_PER_REQUEST',
-        AttributeDefinitions: [{ AttributeName: 'id', AttributeType: 'S' }],
-        KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
-      }),
-    );
-    await waitUntilTableExists({ client, minDelay: 1, maxWaitTime: 10 }, { TableName: recordsTableName });
+    const client = new DynamoDBClient(site.dynamoDbSettings);
+    await createTable(client, recordsTableName, ['id']);
     client.destroy();
   },
 
   open(site) {
-    const client = new DynamoDBClient(clientSettings(site.dynamoDbUrl));
+    const client = new DynamoDBClient(site.dynamoDbSettings);
     const handler = createOrdinaryHandler({ ...site, client });
     return {
       onboard: (tenantId) => handler({ tenantId, elementKey }, newContext()),
@@ -127,7 +111,7 @@ export const ordinaryWay: Contender = {
 
   /** The utility reads the system clock, so its records are moved into the past instead, with the same effect. */
   async passTime(site, ms) {
-    const client = new DynamoDBClient(clientSettings(site.dynamoDbUrl));
+    const client = new DynamoDBClient(site.dynamoDbSettings);
     const { Items = [] } = await client.send(new ScanCommand({ TableName: recordsTableName }));
     for (const { id = { S: '' } } of Items) {
       await client.send(

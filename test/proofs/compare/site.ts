@@ -1,15 +1,8 @@
-import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
-import { region } from '../../../infra/local/aws/aws-protocol.ts';
-import { startCloudElements } from '../../../infra/local/cloud-elements/simulator.ts';
-import { startDynamoDb } from '../../../infra/local/aws/dynamodb.ts';
-import { createFaults } from '../../../infra/local/faults.ts';
-import { createKms } from '../../../infra/local/aws/kms.ts';
-import { createSecretsManager } from '../../../infra/local/aws/secrets-manager.ts';
 import { clientOptions } from '../../../functions/adapters/aws.ts';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
+import { startLocalServers } from '../../support/local-servers.ts';
 
 export const elementKey = 'taxify';
-export const platformSecretId = 'compare/platform';
 
 /** Time that an invocation begins with, as deployed. */
 export const invocationMs = functionTimeoutMs;
@@ -20,14 +13,19 @@ export const invocationMs = functionTimeoutMs;
  */
 export const createTimeoutMs = 500;
 
+type ClientSettings = typeof clientOptions & Servers['awsSettings'];
+type Servers = Awaited<ReturnType<typeof startLocalServers>>;
+
 /** Addresses and names for an invocation. Plain data, because it is also passed to other threads. */
 export type Site = {
-  dynamoDbUrl: string;
-  awsUrl: string;
+  /** Settings of clients with the same limits and retries for both: for DynamoDB, and for the other services. */
+  dynamoDbSettings: ClientSettings;
+  awsSettings: ClientSettings;
   cloudElementsUrl: string;
   /** Both sides keep the tenants' tokens in it, by `tenantId` and `elementKey`. */
   tableName: string;
   tokenKeyId: string;
+  platformSecretId: string;
   secrets: { userSecret: string; organizationSecret: string };
   /** How far the clock has been moved ahead. */
   aheadMs: number;
@@ -53,19 +51,15 @@ export type ExecutionEnvironment = Disposable & {
 export async function startSite() {
   const secrets = { userSecret: 'compare-user-secret', organizationSecret: 'compare-organization-secret' };
   const tableName = 'tokens';
-  const simulator = await startCloudElements(secrets);
-  const faults = createFaults();
-  const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard });
-  const secretsManager = createSecretsManager();
-  const kms = createKms();
-  const aws = await startAwsEndpoint({ operations: { ...secretsManager.operations, ...kms.operations } });
-  secretsManager.put(platformSecretId, JSON.stringify(secrets));
+  const servers = await startLocalServers({ name: 'compare', tableName, platformSecrets: secrets });
+  const { simulator, faults, tokenKeyId, platformSecretId } = servers;
   const site: Site = {
-    dynamoDbUrl: dynamoDb.url,
-    awsUrl: aws.url,
+    dynamoDbSettings: { ...clientOptions, ...servers.dynamoDbSettings },
+    awsSettings: { ...clientOptions, ...servers.awsSettings },
     cloudElementsUrl: simulator.url,
     tableName,
-    tokenKeyId: kms.keyId,
+    tokenKeyId,
+    platformSecretId,
     secrets,
     aheadMs: 0,
   };
@@ -78,18 +72,6 @@ export async function startSite() {
       faults.reset();
       simulator.reset();
     },
-    async [Symbol.asyncDispose]() {
-      await Promise.all([simulator.stop(), dynamoDb.stop(), aws.stop()]);
-    },
-  };
-}
-
-/** The same limits and retries for both. */
-export function clientSettings(endpoint: string) {
-  return {
-    ...clientOptions,
-    endpoint,
-    region,
-    credentials: { accessKeyId: 'compare', secretAccessKey: 'compare' },
+    [Symbol.asyncDispose]: () => servers.stop(),
   };
 }

@@ -11,23 +11,16 @@ import { settingsOf } from '../../../functions/model/instance.ts';
 import { createProvisioning } from '../../../functions/core/provision.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import { defaultTiming } from '../../../functions/model/timing.ts';
-import {
-  clientSettings,
-  createTimeoutMs,
-  elementKey,
-  invocationMs,
-  platformSecretId,
-  type Contender,
-} from './site.ts';
+import { createTimeoutMs, elementKey, invocationMs, type Contender } from './site.ts';
 
 /** This service's own code, with every period as deployed but the shortened one of `site.ts`. */
 export const thisService: Contender = {
   async prepare() {},
 
   open(site) {
-    const dynamoDb = new DynamoDBClient(clientSettings(site.dynamoDbUrl));
-    const secrets = new SecretsManagerClient(clientSettings(site.awsUrl));
-    const kms = new KMSClient(clientSettings(site.awsUrl));
+    const dynamoDb = new DynamoDBClient(site.dynamoDbSettings);
+    const secrets = new SecretsManagerClient(site.awsSettings);
+    const kms = new KMSClient(site.awsSettings);
     const store = createInstanceStore({ client: dynamoDb, tableName: site.tableName });
     const cipher = createTokenCipher({ client: kms, keyId: site.tokenKeyId });
     const now = () => Date.now() + site.aheadMs;
@@ -37,7 +30,7 @@ export const thisService: Contender = {
       cloudElements: createCloudElements({
         call: createCloudElementsCaller({
           baseUrl: site.cloudElementsUrl,
-          credentials: createPlatformCredentials({ client: secrets, secretId: platformSecretId }),
+          credentials: createPlatformCredentials({ client: secrets, secretId: site.platformSecretId }),
         }),
       }),
       readTenantSecret: createTenantSecrets({ client: secrets, prefix: 'compare' }),

@@ -208,9 +208,278 @@ async function expectReplays(service: Service, row: EarlierRow): Promise<void> {
 
 const kindNames = Object.keys(kinds).filter((name): name is KindName => Object.hasOwn(kinds, name));
 
-function casesOf(kind: KindName, checks: Record<string, Case['check']>): Case[] {
-  return Object.entries(checks).map(([title, check]) => ({ kind, title, check }));
-}
+/** By kind, the titles of its tests. */
+const checks: Partial<Record<KindName, Record<string, Case['check']>>> = {
+  'active from a request': {
+    async 'PATCH of the name works, and the request with the new name is a replay'(service, row) {
+      expect((await service.patch(pathOf(row), { name: 'New' })).status).toBe(200);
+      expect(service.instancesOf(row.tenantId)[0]?.name).toBe('New');
+      expect((await service.post(row.tenantId, { ...requestOf(row), name: 'New' })).status).toBe(200);
+      await expectKept(service, row);
+    },
+    async 'DELETE removes it, and a new request makes another'(service, row) {
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+    async 'an offboarding from well before the request is ignored'(service, row) {
+      const sentAt = row.requestedAt - 60_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
+      await expectKept(service, row);
+    },
+    async 'an offboarding by a clock three seconds slow removes it'(service, row) {
+      const sentAt = row.requestedAt - 3_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
+      await expectRemoved(service, row);
+    },
+    async 'a toolkit request accepts it, whatever its settings'(service, row) {
+      const { registrationId } = row;
+      const responses = await heardAfter(service, row, { kind: 'onboarding', registrationId }, 'replayed');
+      expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
+      await expectKept(service, row);
+    },
+  },
+  'active by an event': {
+    async 'an offboarding sent three seconds before that event is ignored'(service, row) {
+      const sentAt = row.requestedAt - 3_000;
+      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
+      await expectKept(service, row);
+    },
+    async 'the same event is a repeat, whatever its settings, and gives no second result'(service, row) {
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
+      const responses = await heardAfter(service, row, again, 'replayed');
+      expect(responses).toEqual([]);
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+    async 'another event with the same settings is answered'(service, row) {
+      const { settings } = row;
+      const responses = await heard(service, row, async () => {
+        const outcome = await deliver(service, row, { kind: 'onboarding', id: 'another', settings });
+        expect(outcome).toBe('replayed');
+      });
+      expect(responses).toMatchObject([
+        ['InstanceProvisioned', { id: row.instanceId, request: { eventId: 'another' } }],
+      ]);
+      await expectKept(service, row);
+    },
+    async 'the offboarding of the tenant removes it and gives a result'(service, row) {
+      const responses = await heardAfter(
+        service,
+        row,
+        { kind: 'tenant-offboarding', id: 'leaves' },
+        'removed',
+      );
+      await expectRemoved(service, row);
+      expect(responses).toContainEqual([
+        'InstanceRemoved',
+        expect.objectContaining({ id: row.instanceId, request: { eventId: 'leaves' } }),
+      ]);
+    },
+  },
+  'active by a request of the toolkit': {
+    async 'the same registration is a repeat, also from an event with another id'(service, row) {
+      const { registrationId } = row;
+      expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
+      await expectKept(service, row);
+    },
+    async 'a native event gives a toolkit response, too'(service, row) {
+      const responses = await heardAfter(service, row, { kind: 'onboarding', id: 'own' }, 'replayed');
+      expect(responses).toMatchObject([
+        ['InstanceProvisioned', { request: { eventId: 'own' } }],
+        [
+          'sbt_aws_provisionSuccess',
+          {
+            tenantRegistrationId: row.registrationId,
+            jobOutput: { tenantData: { taxifyInstanceId: String(row.instanceId) } },
+          },
+        ],
+      ]);
+    },
+    async 'the toolkit’s offboarding removes it and is answered in its dialect'(service, row) {
+      const { registrationId } = row;
+      const responses = await heardAfter(
+        service,
+        row,
+        { kind: 'tenant-offboarding', registrationId },
+        'removed',
+      );
+      await expectRemoved(service, row);
+      expect(responses.map(([type]) => type)).toEqual([
+        'InstanceRemoved',
+        'InstanceRemoved',
+        'sbt_aws_deprovisionSuccess',
+      ]);
+    },
+  },
+  'active after a create of unknown outcome': {
+    async 'the reconciler removes the second instance and keeps the first'(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.instancesOf(row.tenantId).length, patience).toBe(1);
+      await expect
+        .poll(() => service.rowOf(row.tenantId), patience)
+        .not.toMatchObject({ checkAt: expect.any(Number) });
+      await expectKept(service, row);
+    },
+    async 'DELETE removes both instances'(service, row) {
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+    },
+  },
+  failed: {
+    async 'the same request again provisions'(service, row) {
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+  },
+  'failed for a request of the toolkit': {
+    async 'a request over HTTP repairs it, and the toolkit is answered in its dialect'(service, row) {
+      const responses = await heard(service, row, async () => {
+        expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      });
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(responses).toMatchObject([
+        ['InstanceProvisioned', { request: { eventId: onboardingId } }],
+        ['provisionSuccess', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+  'failed after a create of unknown outcome': {
+    async 'the next request begins a generation of its own and removes the late instance'(service, row) {
+      const [late] = service.instancesOf(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(service.instancesOf(row.tenantId)[0]?.id).not.toBe(late?.id);
+      expect(await service.rowOf(row.tenantId)).toMatchObject({
+        provisionId: expect.not.stringContaining(row.provisionId),
+        formers: [{ provisionId: row.provisionId }],
+      });
+    },
+    async 'the reconciler removes the late instance'(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.instancesOf(row.tenantId), patience).toEqual([]);
+    },
+  },
+  'claimed by a request that died after its create': {
+    async 'the reconciler adopts the instance, whose source stays unknown'(service, row) {
+      await reconcileNow(service, row.tenantId);
+      await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'active' });
+      await service.expectOneActiveInstance(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(200);
+      await expectUnknownSource(service, row);
+    },
+    async 'the next request adopts the instance, whose source stays unknown'(service, row) {
+      const posts = service.postsFor(row.tenantId);
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(service.postsFor(row.tenantId)).toBe(posts);
+      await expectUnknownSource(service, row);
+    },
+  },
+  'claimed by a request of the toolkit that died before its create': {
+    async 'the reconciler fails it, and the toolkit is answered in its dialect'(service, row) {
+      const responses = await heardWhileSettled(service, row, 'failed');
+      expect(responses).toMatchObject([
+        ['InstanceFailed', { lastError: { code: 'not-created' }, request: { eventId: onboardingId } }],
+        ['sbt_aws_provisionFailure', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+  'being deleted for a request': {
+    'the reconciler finishes it without a toolkit response, whose onboarding comes too late': async (
+      service,
+      row,
+    ) => {
+      expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
+        status: 409,
+        json: { code: 'being-deleted' },
+      });
+      const responses = await heardWhileSettled(service, row, 'removed');
+      expect(responses.map(([type]) => type)).toEqual(['InstanceRemoved']);
+      expect((await service.delete(pathOf(row))).status).toBe(204);
+      await expectRemoved(service, row);
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const { registrationId, requestedAt: sentAt } = row;
+      const again = { kind: 'onboarding', id: onboardingId, sentAt, registrationId } as const;
+      expect(await deliver(service, row, again)).toBe('outdated');
+      expect(service.instancesOf(row.tenantId)).toEqual([]);
+    },
+  },
+  'being deleted for an event': {
+    'the reconciler finishes it, that event is answered, and its repeat changes nothing': async (
+      service,
+      row,
+    ) => {
+      const responses = await heardWhileSettled(service, row, 'removed');
+      await expectRemoved(service, row);
+      expect(responses).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
+      expect(await deliver(service, row, again)).toBe('already-gone');
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+  },
+  'being deleted for a request of the toolkit': {
+    async 'the reconciler finishes it, and the toolkit is answered in its dialect'(service, row) {
+      const responses = await heardWhileSettled(service, row, 'removed');
+      await expectRemoved(service, row);
+      expect(responses).toMatchObject([
+        ['InstanceRemoved', { request: { eventId: offboardingId } }],
+        ['sbt_aws_deprovisionSuccess', { tenantRegistrationId: row.registrationId }],
+      ]);
+    },
+  },
+  'removed by a request': {
+    'an onboarding by a clock three seconds fast is too late, and a new request is not': async (
+      service,
+      row,
+    ) => {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const sentAt = row.removalRequestedAt + 3_000;
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+    },
+  },
+  'removed by an event': {
+    'an onboarding sent before that event is too late, and one sent after it is not': async (
+      service,
+      row,
+    ) => {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const { removalRequestedAt: sentAt } = row;
+      const before = { kind: 'onboarding', sentAt: sentAt - 2_000 } as const;
+      expect(await deliver(service, row, before)).toBe('outdated');
+      const after = { kind: 'onboarding', sentAt: sentAt + 2_000 } as const;
+      expect(await deliver(service, row, after)).toBe('created');
+      await service.expectOneActiveInstance(row.tenantId);
+      expect(await deliver(service, row, { ...before, id: 'later' })).toBe('outdated');
+    },
+    async 'the same event is a repeat that changes nothing'(service, row) {
+      const before = await service.rowOf(row.tenantId);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
+      const responses = await heardAfter(service, row, again, 'already-gone');
+      expect(responses).toEqual([]);
+      expect(await service.rowOf(row.tenantId)).toEqual(before);
+    },
+  },
+  'removed before it ever was': {
+    'a late onboarding is ignored, and a repeated removal leaves the instance of a new request': async (
+      service,
+      row,
+    ) => {
+      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
+      const sentAt = row.removalRequestedAt - 2_000;
+      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
+      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
+      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
+      expect(await deliver(service, row, again)).toBe('carried-out');
+      await service.expectOneActiveInstance(row.tenantId);
+    },
+  },
+};
 
 const cases: Case[] = [
   ...kindNames.map((kind): Case => ({
@@ -230,273 +499,7 @@ const cases: Case[] = [
       check: expectUnknownSource,
     },
   ]),
-  ...casesOf('active from a request', {
-    'PATCH of the name works, and the request with the new name is a replay': async (service, row) => {
-      expect((await service.patch(pathOf(row), { name: 'New' })).status).toBe(200);
-      expect(service.instancesOf(row.tenantId)[0]?.name).toBe('New');
-      expect((await service.post(row.tenantId, { ...requestOf(row), name: 'New' })).status).toBe(200);
-      await expectKept(service, row);
-    },
-    'DELETE removes it, and a new request makes another': async (service, row) => {
-      expect((await service.delete(pathOf(row))).status).toBe(204);
-      await expectRemoved(service, row);
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      await service.expectOneActiveInstance(row.tenantId);
-    },
-    'an offboarding from well before the request is ignored': async (service, row) => {
-      const sentAt = row.requestedAt - 60_000;
-      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
-      await expectKept(service, row);
-    },
-    'an offboarding by a clock three seconds slow removes it': async (service, row) => {
-      const sentAt = row.requestedAt - 3_000;
-      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
-      await expectRemoved(service, row);
-    },
-    'a toolkit request accepts it, whatever its settings': async (service, row) => {
-      const { registrationId } = row;
-      const responses = await heardAfter(service, row, { kind: 'onboarding', registrationId }, 'replayed');
-      expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
-      await expectKept(service, row);
-    },
-  }),
-  ...casesOf('active by an event', {
-    'an offboarding sent three seconds before that event is ignored': async (service, row) => {
-      const sentAt = row.requestedAt - 3_000;
-      expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
-      await expectKept(service, row);
-    },
-    'the same event is a repeat, whatever its settings, and gives no second result': async (service, row) => {
-      const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
-      const responses = await heardAfter(service, row, again, 'replayed');
-      expect(responses).toEqual([]);
-      expect(await service.rowOf(row.tenantId)).toEqual(before);
-    },
-    'another event with the same settings is answered': async (service, row) => {
-      const { settings } = row;
-      const responses = await heard(service, row, async () => {
-        const outcome = await deliver(service, row, { kind: 'onboarding', id: 'another', settings });
-        expect(outcome).toBe('replayed');
-      });
-      expect(responses).toMatchObject([
-        ['InstanceProvisioned', { id: row.instanceId, request: { eventId: 'another' } }],
-      ]);
-      await expectKept(service, row);
-    },
-    'the offboarding of the tenant removes it and gives a result': async (service, row) => {
-      const responses = await heardAfter(
-        service,
-        row,
-        { kind: 'tenant-offboarding', id: 'leaves' },
-        'removed',
-      );
-      await expectRemoved(service, row);
-      expect(responses).toContainEqual([
-        'InstanceRemoved',
-        expect.objectContaining({ id: row.instanceId, request: { eventId: 'leaves' } }),
-      ]);
-    },
-  }),
-  ...casesOf('active by a request of the toolkit', {
-    'the same registration is a repeat, also from an event with another id': async (service, row) => {
-      const { registrationId } = row;
-      expect(await deliver(service, row, { kind: 'onboarding', registrationId })).toBe('replayed');
-      await expectKept(service, row);
-    },
-    'a native event gives a toolkit response, too': async (service, row) => {
-      const responses = await heardAfter(service, row, { kind: 'onboarding', id: 'own' }, 'replayed');
-      expect(responses).toMatchObject([
-        ['InstanceProvisioned', { request: { eventId: 'own' } }],
-        [
-          'sbt_aws_provisionSuccess',
-          {
-            tenantRegistrationId: row.registrationId,
-            jobOutput: { tenantData: { taxifyInstanceId: String(row.instanceId) } },
-          },
-        ],
-      ]);
-    },
-    'the toolkit’s offboarding removes it and is answered in its dialect': async (service, row) => {
-      const { registrationId } = row;
-      const responses = await heardAfter(
-        service,
-        row,
-        { kind: 'tenant-offboarding', registrationId },
-        'removed',
-      );
-      await expectRemoved(service, row);
-      expect(responses.map(([type]) => type)).toEqual([
-        'InstanceRemoved',
-        'InstanceRemoved',
-        'sbt_aws_deprovisionSuccess',
-      ]);
-    },
-  }),
-  ...casesOf('active after a create of unknown outcome', {
-    'the reconciler removes the second instance and keeps the first': async (service, row) => {
-      await reconcileNow(service, row.tenantId);
-      await expect.poll(() => service.instancesOf(row.tenantId).length, patience).toBe(1);
-      await expect
-        .poll(() => service.rowOf(row.tenantId), patience)
-        .not.toMatchObject({ checkAt: expect.any(Number) });
-      await expectKept(service, row);
-    },
-    'DELETE removes both instances': async (service, row) => {
-      expect((await service.delete(pathOf(row))).status).toBe(204);
-      await expectRemoved(service, row);
-    },
-  }),
-  ...casesOf('failed', {
-    'the same request again provisions': async (service, row) => {
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      await service.expectOneActiveInstance(row.tenantId);
-    },
-  }),
-  ...casesOf('failed for a request of the toolkit', {
-    'a request over HTTP repairs it, and the toolkit is answered in its dialect': async (service, row) => {
-      const responses = await heard(service, row, async () => {
-        expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      });
-      await service.expectOneActiveInstance(row.tenantId);
-      expect(responses).toMatchObject([
-        ['InstanceProvisioned', { request: { eventId: onboardingId } }],
-        ['provisionSuccess', { tenantRegistrationId: row.registrationId }],
-      ]);
-    },
-  }),
-  ...casesOf('failed after a create of unknown outcome', {
-    'the next request begins a generation of its own and removes the late instance': async (service, row) => {
-      const [late] = service.instancesOf(row.tenantId);
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      await service.expectOneActiveInstance(row.tenantId);
-      expect(service.instancesOf(row.tenantId)[0]?.id).not.toBe(late?.id);
-      expect(await service.rowOf(row.tenantId)).toMatchObject({
-        provisionId: expect.not.stringContaining(row.provisionId),
-        formers: [{ provisionId: row.provisionId }],
-      });
-    },
-    'the reconciler removes the late instance': async (service, row) => {
-      await reconcileNow(service, row.tenantId);
-      await expect.poll(() => service.instancesOf(row.tenantId), patience).toEqual([]);
-    },
-  }),
-  ...casesOf('claimed by a request that died after its create', {
-    'the reconciler adopts the instance, whose source stays unknown': async (service, row) => {
-      await reconcileNow(service, row.tenantId);
-      await expect.poll(() => service.rowOf(row.tenantId), patience).toMatchObject({ status: 'active' });
-      await service.expectOneActiveInstance(row.tenantId);
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(200);
-      await expectUnknownSource(service, row);
-    },
-    'the next request adopts the instance, whose source stays unknown': async (service, row) => {
-      const posts = service.postsFor(row.tenantId);
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      await service.expectOneActiveInstance(row.tenantId);
-      expect(service.postsFor(row.tenantId)).toBe(posts);
-      await expectUnknownSource(service, row);
-    },
-  }),
-  ...casesOf('claimed by a request of the toolkit that died before its create', {
-    'the reconciler fails it, and the toolkit is answered in its dialect': async (service, row) => {
-      const responses = await heardWhileSettled(service, row, 'failed');
-      expect(responses).toMatchObject([
-        ['InstanceFailed', { lastError: { code: 'not-created' }, request: { eventId: onboardingId } }],
-        ['sbt_aws_provisionFailure', { tenantRegistrationId: row.registrationId }],
-      ]);
-    },
-  }),
-  ...casesOf('being deleted for a request', {
-    'the reconciler finishes it without a toolkit response, whose onboarding comes too late': async (
-      service,
-      row,
-    ) => {
-      expect(await service.post(row.tenantId, requestOf(row))).toMatchObject({
-        status: 409,
-        json: { code: 'being-deleted' },
-      });
-      const responses = await heardWhileSettled(service, row, 'removed');
-      expect(responses.map(([type]) => type)).toEqual(['InstanceRemoved']);
-      expect((await service.delete(pathOf(row))).status).toBe(204);
-      await expectRemoved(service, row);
-      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const { registrationId, requestedAt: sentAt } = row;
-      const again = { kind: 'onboarding', id: onboardingId, sentAt, registrationId } as const;
-      expect(await deliver(service, row, again)).toBe('outdated');
-      expect(service.instancesOf(row.tenantId)).toEqual([]);
-    },
-  }),
-  ...casesOf('being deleted for an event', {
-    'the reconciler finishes it, that event is answered, and its repeat changes nothing': async (
-      service,
-      row,
-    ) => {
-      const responses = await heardWhileSettled(service, row, 'removed');
-      await expectRemoved(service, row);
-      expect(responses).toMatchObject([['InstanceRemoved', { request: { eventId: offboardingId } }]]);
-      const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
-      expect(await deliver(service, row, again)).toBe('already-gone');
-      expect(await service.rowOf(row.tenantId)).toEqual(before);
-    },
-  }),
-  ...casesOf('being deleted for a request of the toolkit', {
-    'the reconciler finishes it, and the toolkit is answered in its dialect': async (service, row) => {
-      const responses = await heardWhileSettled(service, row, 'removed');
-      await expectRemoved(service, row);
-      expect(responses).toMatchObject([
-        ['InstanceRemoved', { request: { eventId: offboardingId } }],
-        ['sbt_aws_deprovisionSuccess', { tenantRegistrationId: row.registrationId }],
-      ]);
-    },
-  }),
-  ...casesOf('removed by a request', {
-    'an onboarding by a clock three seconds fast is too late, and a new request is not': async (
-      service,
-      row,
-    ) => {
-      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const sentAt = row.removalRequestedAt + 3_000;
-      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      await service.expectOneActiveInstance(row.tenantId);
-      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
-    },
-  }),
-  ...casesOf('removed by an event', {
-    'an onboarding sent before that event is too late, and one sent after it is not': async (
-      service,
-      row,
-    ) => {
-      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const { removalRequestedAt: sentAt } = row;
-      const before = { kind: 'onboarding', sentAt: sentAt - 2_000 } as const;
-      expect(await deliver(service, row, before)).toBe('outdated');
-      const after = { kind: 'onboarding', sentAt: sentAt + 2_000 } as const;
-      expect(await deliver(service, row, after)).toBe('created');
-      await service.expectOneActiveInstance(row.tenantId);
-      expect(await deliver(service, row, { ...before, id: 'later' })).toBe('outdated');
-    },
-    'the same event is a repeat that changes nothing': async (service, row) => {
-      const before = await service.rowOf(row.tenantId);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
-      const responses = await heardAfter(service, row, again, 'already-gone');
-      expect(responses).toEqual([]);
-      expect(await service.rowOf(row.tenantId)).toEqual(before);
-    },
-  }),
-  ...casesOf('removed before it ever was', {
-    'a late onboarding is ignored, and a repeated removal leaves the instance of a new request': async (
-      service,
-      row,
-    ) => {
-      await service.putTenantSecret(row.tenantId, { 'api.key': storedKey });
-      const sentAt = row.removalRequestedAt - 2_000;
-      expect(await deliver(service, row, { kind: 'onboarding', sentAt })).toBe('outdated');
-      expect((await service.post(row.tenantId, requestOf(row))).status).toBe(201);
-      const again = { kind: 'offboarding', id: offboardingId, sentAt: row.removalRequestedAt } as const;
-      expect(await deliver(service, row, again)).toBe('carried-out');
-      await service.expectOneActiveInstance(row.tenantId);
-    },
-  }),
+  ...kindNames.flatMap((kind) =>
+    Object.entries(checks[kind] ?? {}).map(([title, check]): Case => ({ kind, title, check })),
+  ),
 ];

@@ -1,8 +1,7 @@
 import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { createHash, randomUUID } from 'node:crypto';
-import { expect } from 'vitest';
-import * as z from 'zod/mini';
+import type { Instance } from '../../../infra/local/cloud-elements/simulator.ts';
 import { newTenant } from '../../support/real-servers.ts';
 import type { Service } from '../../support/running-service.ts';
 
@@ -228,10 +227,9 @@ export async function writeEarlierRow(service: Service, name: KindName): Promise
     harmless: settings.configuration ? { 'pagination.max': '5' } : {},
   };
 
-  const instances = [];
-  for (let count = 0; count < kind.instances; count++) {
-    instances.push(await makeInstance(service, { ...key, ...made, provisionId }));
-  }
+  const instances = Array.from({ length: kind.instances }, () =>
+    makeInstance(service, { ...key, ...made, provisionId }),
+  );
   const recorded = kind.isRecorded ? instances[0] : undefined;
   const row: Record<string, unknown> = {
     v: 1,
@@ -287,28 +285,17 @@ function earlierFingerprint({
   return createHash('sha256').update(settings).digest('base64url');
 }
 
-const createdSchema = z.object({ id: z.int(), token: z.string() });
-
-async function makeInstance(
-  { simulator, platformSecret: { userSecret, organizationSecret }, stage }: Service,
+function makeInstance(
+  { simulator, stage }: Service,
   instance: { tenantId: string; provisionId: string; name: string; tags: string[]; elementKey: string },
-): Promise<z.infer<typeof createdSchema>> {
+): Instance {
   const { tenantId, provisionId, name, tags, elementKey } = instance;
-  const response = await fetch(`${simulator.url}/elements/api-v2/instances`, {
-    method: 'POST',
-    headers: {
-      authorization: `User ${userSecret}, Organization ${organizationSecret}`,
-      'content-type': 'application/json',
-    },
-    body: JSON.stringify({
-      element: { key: elementKey },
-      name,
-      tags: [...tags, `tenant:${tenantId}`, `provision:${provisionId}`, `owner:${stage}`],
-      configuration: { 'api.key': 'key-of-before', 'pagination.max': 5 },
-    }),
+  return simulator.seed({
+    element: { key: elementKey },
+    name,
+    tags: [...tags, `tenant:${tenantId}`, `provision:${provisionId}`, `owner:${stage}`],
+    configuration: { 'api.key': 'key-of-before', 'pagination.max': 5 },
   });
-  expect(response.status).toBe(200);
-  return createdSchema.parse(await response.json());
 }
 
 /** Makes the row due for the reconciler, now or at its next run; otherwise that takes up to an hour. */

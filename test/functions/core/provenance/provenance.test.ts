@@ -204,7 +204,7 @@ describe('a claim over a failed row', () => {
       formers: [formerOf(failed)],
       checkAt: expect.any(Number),
     });
-    await servers.duplicate(failed);
+    servers.duplicate(failed);
     servers.clock.aheadMs += 60_001;
     await servers.reconcile();
     const checked = await servers.expectOneActiveInstance(tenantId);
@@ -216,7 +216,7 @@ describe('a claim over a failed row', () => {
   test('the late instance of an earlier generation is found by the recheck also where lists show no tags', async () => {
     const { tenantId, failed } = await failedAndQuiet();
     await servers.provision(other(tenantId));
-    await servers.duplicate(failed);
+    servers.duplicate(failed);
     servers.simulator.listShape = { tags: 'absent' };
     servers.simulator.ignoreTagFilter = true;
     servers.clock.aheadMs += 60_001;
@@ -228,7 +228,7 @@ describe('a claim over a failed row', () => {
     const { tenantId, failed } = await failedAndQuiet();
     failPost({ effect: 'none', outcome: { kind: 'reset' } });
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
-    await servers.duplicate(failed);
+    servers.duplicate(failed);
     expect((await servers.provision(other(tenantId))).outcome).toBe('in-progress');
     expect(await servers.rowOf(tenantId)).toMatchObject({ formers: [formerOf(failed)] });
   });
@@ -304,7 +304,7 @@ describe('a claim over a failed row', () => {
       formers,
       checkAt: expect.any(Number),
     });
-    await servers.duplicate(failed);
+    servers.duplicate(failed);
     servers.clock.aheadMs += 60_001;
     await servers.reconcile();
     expect(servers.instancesOf(tenantId)).toEqual([]);
@@ -321,7 +321,7 @@ test('a claim over a tombstone that awaits its recheck remembers its generation'
   await servers.provision(taxify(tenantId));
   const row = await servers.expectOneActiveInstance(tenantId);
   expect(row).toMatchObject({ formers: [formerOf(before)], checkAt: expect.any(Number) });
-  await servers.duplicate(before);
+  servers.duplicate(before);
   servers.clock.aheadMs += 60_001;
   await servers.reconcile();
   expect((await servers.expectOneActiveInstance(tenantId)).instanceId).toBe(row.instanceId);
