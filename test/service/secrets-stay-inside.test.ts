@@ -129,8 +129,7 @@ async function successes(): Promise<void> {
   await expectResponse('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
 }
 
-/** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
-const quoting: {
+type Quoting = {
   what: string;
   /** The response that contains the quotation. */
   outcome: (quotation: string) => Outcome;
@@ -138,17 +137,23 @@ const quoting: {
   effect?: 'applied';
   status: number;
   code?: string;
-}[] = [
-  {
-    what: 'in a refusal',
-    outcome: (message) => ({
-      kind: 'status',
-      status: 400,
-      body: { requestId: '0123456789abcdef01234567', message },
-    }),
-    status: 400,
-    code: 'refused-by-cloud-elements',
-  },
+};
+const requestId = '0123456789abcdef01234567';
+const respond =
+  (status: number, body: (message: string) => object | string, headers?: Record<string, string>) =>
+  (message: string): Outcome => ({
+    kind: 'status',
+    status,
+    body: body(message),
+    ...(headers && { headers }),
+  });
+const refused = { status: 400, code: 'refused-by-cloud-elements' };
+const unreadable = { status: 502, code: 'cloud-elements-unreadable' };
+const adopted = { effect: 'applied', status: 201 } as const;
+
+/** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
+const quoting: Quoting[] = [
+  { what: 'in a refusal', outcome: respond(400, (message) => ({ requestId, message })), ...refused },
   ...Object.entries({
     'in a URL in small letters': inSmallPercents,
     'in a form': (text: string) => new URLSearchParams({ text }).toString(),
@@ -161,85 +166,35 @@ const quoting: {
     'in capitals': (text: string) => text.toUpperCase(),
     'cut off': (text: string) => text.slice(0, 25),
   }).flatMap(([how, write]) =>
-    [400, 409].map((status) => ({
+    [400, 409].map((status): Quoting => ({
       what: `${how}, ${status}`,
-      outcome: (quotation: string): Outcome => ({
-        kind: 'status',
-        status,
-        body: { requestId: '0123456789abcdef01234567', message: `Invalid value: ${write(quotation)}` },
-      }),
-      ...(status === 400
-        ? { status, code: 'refused-by-cloud-elements' }
-        : { effect: 'applied' as const, status: 201 }),
+      outcome: respond(status, (text) => ({ requestId, message: `Invalid value: ${write(text)}` })),
+      ...(status === 400 ? refused : adopted),
     })),
   ),
-  {
-    what: 'in a refusal that quotes the body',
-    outcome: () => ({ kind: 'echo-credentials' }),
-    status: 400,
-    code: 'refused-by-cloud-elements',
-  },
+  { what: 'in a refusal that quotes the body', outcome: () => ({ kind: 'echo-credentials' }), ...refused },
   {
     what: 'in the words of the vendor',
-    outcome: (providerMessage) => ({
-      kind: 'status',
-      status: 401,
-      body: { requestId: '0123456789abcdef01234567', message: 'Bad Request', providerMessage },
-    }),
-    status: 400,
-    code: 'refused-by-cloud-elements',
+    outcome: respond(401, (providerMessage) => ({ requestId, message: 'Bad Request', providerMessage })),
+    ...refused,
   },
   {
     what: 'in a 401',
-    outcome: (message) => ({
-      kind: 'status',
-      status: 401,
-      body: { requestId: '0123456789abcdef01234567', message },
-    }),
+    outcome: respond(401, (message) => ({ requestId, message })),
     status: 503,
     code: 'platform-credentials-refused',
   },
   {
     what: 'in a 429',
-    outcome: (message) => ({
-      kind: 'status',
-      status: 429,
-      body: { message },
-      headers: { 'retry-after': '60' },
-    }),
+    outcome: respond(429, (message) => ({ message }), { 'retry-after': '60' }),
     status: 503,
     code: 'cloud-elements-busy',
   },
-  {
-    what: 'by a proxy, in JSON',
-    outcome: (message) => ({ kind: 'status', status: 401, body: { message } }),
-    status: 502,
-    code: 'cloud-elements-unreadable',
-  },
-  {
-    what: 'by a proxy',
-    outcome: (quotation) => ({ kind: 'status', status: 403, body: `<html>${quotation}</html>` }),
-    status: 502,
-    code: 'cloud-elements-unreadable',
-  },
-  {
-    what: 'in a 500',
-    outcome: (message) => ({ kind: 'status', status: 500, body: { message } }),
-    effect: 'applied',
-    status: 201,
-  },
-  {
-    what: 'in an answer that cannot be read',
-    outcome: () => ({ kind: 'unreadable' }),
-    effect: 'applied',
-    status: 201,
-  },
-  {
-    what: 'in an answer that breaks off',
-    outcome: () => ({ kind: 'reset-mid-body' }),
-    effect: 'applied',
-    status: 201,
-  },
+  { what: 'by a proxy, in JSON', outcome: respond(401, (message) => ({ message })), ...unreadable },
+  { what: 'by a proxy', outcome: respond(403, (text) => `<html>${text}</html>`), ...unreadable },
+  { what: 'in a 500', outcome: respond(500, (message) => ({ message })), ...adopted },
+  { what: 'in an answer that cannot be read', outcome: () => ({ kind: 'unreadable' }), ...adopted },
+  { what: 'in an answer that breaks off', outcome: () => ({ kind: 'reset-mid-body' }), ...adopted },
 ];
 
 async function refusalsByCloudElements(own: PlatformSecrets): Promise<void> {
