@@ -43,6 +43,9 @@ const filledIn = 'expected a value in place of the placeholder in angle brackets
 const expectedNames =
   'expected names of configuration entries such as "api.key"; one is not shown because it may be a credential';
 
+const reservedTag =
+  'expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself';
+
 const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 /** Requests an instance whose create breaks off, and which Cloud Elements lists only on demand. */
@@ -73,6 +76,14 @@ function problem(status: number, code: string, more: object = {}): ReceivedRespo
     json: { ...fields, ...more },
   };
 }
+
+/** A refusal that names these faults: details by JSON Pointer. */
+const invalid = (faults: Record<string, unknown>): ReceivedResponse =>
+  problem(400, 'invalid-request', {
+    errors: Object.entries(faults).map(([pointer, detail]) => ({ pointer, detail })),
+  });
+const wrongParameter = (parameter: string): ReceivedResponse =>
+  problem(400, 'invalid-request', { errors: [{ parameter, detail: expect.stringMatching(/^expected /) }] });
 
 /** Above 499 the caller gets only the kind of error, and the operator the details. */
 function expectNoDetail(response: ReceivedResponse): void {
@@ -271,108 +282,85 @@ describe('a request refused before anything is sent', () => {
   });
   afterEach(() => expectNothingSentNorStored(itemsBefore));
 
-  test.each<[string, string, { pointer: string; detail: unknown }[]]>([
-    ['is empty', '', [{ pointer: '#', detail: 'is missing: expected an object' }]],
-    [
-      'is not JSON',
-      '{"element": taxify}',
-      [{ pointer: '#', detail: 'expected JSON; it breaks at line 1, column 13' }],
-    ],
-    ['is two documents', '{}{}', [{ pointer: '#', detail: 'expected JSON; it breaks at line 1, column 3' }]],
-    ['is a list', '[]', [{ pointer: '#', detail: 'expected an object' }]],
-    ['is text', '"x"', [{ pointer: '#', detail: 'expected an object' }]],
-    ['is null', 'null', [{ pointer: '#', detail: 'expected an object' }]],
-    ['is an empty object', '{}', [{ pointer: '#/element', detail: 'is missing: expected an object' }]],
-    ['is nested without end', '['.repeat(10_000), [{ pointer: '#', detail: 'expected JSON' }]],
-    ['is a deep list', deep('[', ']'), [{ pointer: '#', detail: 'expected an object' }]],
+  test.each<[string, string, Record<string, unknown>]>([
+    ['is empty', '', { '#': 'is missing: expected an object' }],
+    ['is not JSON', '{"element": taxify}', { '#': 'expected JSON; it breaks at line 1, column 13' }],
+    ['is two documents', '{}{}', { '#': 'expected JSON; it breaks at line 1, column 3' }],
+    ['is a list', '[]', { '#': 'expected an object' }],
+    ['is text', '"x"', { '#': 'expected an object' }],
+    ['is null', 'null', { '#': 'expected an object' }],
+    ['is an empty object', '{}', { '#/element': 'is missing: expected an object' }],
+    ['is nested without end', '['.repeat(10_000), { '#': 'expected JSON' }],
+    ['is a deep list', deep('[', ']'), { '#': 'expected an object' }],
     [
       'is a deep object',
       deep('{"a":', '}'),
-      [
-        { pointer: '#/element', detail: 'is missing: expected an object' },
-        { pointer: '#/a', detail: 'is not a known field' },
-      ],
+      { '#/element': 'is missing: expected an object', '#/a': 'is not a known field' },
     ],
     [
       'holds a deep list as a credential',
       `{"element":{"key":"taxify"},"configuration":{"api.key":${deep('[', ']')}}}`,
-      [
-        {
-          pointer: '#/configuration/api.key',
-          detail: expect.stringMatching(/^expected an object or a list of at most 5 levels and 1000 parts/),
-        },
-      ],
+      {
+        '#/configuration/api.key': expect.stringMatching(
+          /^expected an object or a list of at most 5 levels and 1000 parts/,
+        ),
+      },
     ],
     [
       'holds null as a credential',
       '{"element":{"key":"taxify"},"configuration":{"api.key":null}}',
-      [
-        {
-          pointer: '#/configuration/api.key',
-          detail: expectedValue,
-        },
-      ],
+      { '#/configuration/api.key': expectedValue },
     ],
     [
       'holds keys of the prototype',
       '{"element":{"key":"taxify","__proto__":{}},"__proto__":{"name":"x"},"constructor":1}',
-      [
-        { pointer: '#/element/__proto__', detail: 'expected another name than __proto__' },
-        { pointer: '#/__proto__', detail: 'expected another name than __proto__' },
-        { pointer: '#/constructor', detail: 'is not a known field' },
-      ],
+      {
+        '#/element/__proto__': 'expected another name than __proto__',
+        '#/__proto__': 'expected another name than __proto__',
+        '#/constructor': 'is not a known field',
+      },
     ],
     [
       'holds halves of characters',
       String.raw`{"element":{"key":"\ud800"},"\udfff":1,"name":"\ud800","configuration":{"\ud800":"x"}}`,
-      [
-        {
-          pointer: '#/element/key',
-          detail: 'expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
-        },
-        { pointer: '#/name', detail: 'expected no "<", no ">" and no control characters' },
-        { pointer: '#/configuration', detail: expectedNames },
-        { pointer: '#', detail: unnamed(' is not a known field') },
-      ],
+      {
+        '#/element/key': 'expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+        '#/name': 'expected no "<", no ">" and no control characters',
+        '#/configuration': expectedNames,
+        '#': unnamed(' is not a known field'),
+      },
     ],
     [
       'holds keys that a JSON Pointer would have to escape',
       '{"element":{"key":"taxify"},"a/b~c %":1}',
-      [{ pointer: '#', detail: unnamed(' is not a known field') }],
+      { '#': unnamed(' is not a known field') },
     ],
     [
       'holds another configuration key',
       '{"element":{"key":"taxify"},"configuration":{"api.key":"k","toString":"x","a b":"y","c d":"y"}}',
-      [{ pointer: '#/configuration', detail: expectedNames }],
+      { '#/configuration': expectedNames },
     ],
     [
       'holds masks and placeholders as credentials',
       '{"element":{"key":"taxify"},"configuration":{"api.key":"********","partner.key":" •• ","base.url":"<your URL>"}}',
-      [
-        { pointer: '#/configuration/api.key', detail: expectedValue },
-        { pointer: '#/configuration/partner.key', detail: expectedValue },
-        { pointer: '#/configuration/base.url', detail: filledIn },
-      ],
+      {
+        '#/configuration/api.key': expectedValue,
+        '#/configuration/partner.key': expectedValue,
+        '#/configuration/base.url': filledIn,
+      },
     ],
     [
       'holds credentials in the places of names',
       `{"element":{"key":"taxify","${misplacedKey}":1},"${misplacedKey}":"x"}`,
-      [
-        { pointer: '#/element', detail: unnamed(' is not a known field') },
-        { pointer: '#', detail: unnamed(' is not a known field') },
-      ],
+      { '#/element': unnamed(' is not a known field'), '#': unnamed(' is not a known field') },
     ],
     [
       'uses the prefixes of our own tags',
       '{"element":{"key":"taxify"},"tags":["tenant:x"," Provision:1","owner : me","owners:ok"]}',
-      [0, 1, 2].map((index) => ({
-        pointer: `#/tags/${index}`,
-        detail:
-          'expected a tag without the prefixes "tenant:", "provision:" and "owner:", which this service sets itself',
-      })),
+      { '#/tags/0': reservedTag, '#/tags/1': reservedTag, '#/tags/2': reservedTag },
     ],
   ])('a refusal names the fault when the body %s', async (_what, body, errors) => {
-    expect(await service.post(newTenant(), body)).toEqual(problem(400, 'invalid-request', { errors }));
+    expect(await service.post(newTenant(), body)).toEqual(invalid(errors));
   });
 
   test('a refusal names every wrong field and path parameter at once, each with the expected value', async () => {
@@ -446,11 +434,7 @@ describe('a request refused before anything is sent', () => {
   test('a body with bytes that are not UTF-8 is refused', async () => {
     const body = Buffer.from(JSON.stringify({ ...instanceJson, name: 'Käse' }), 'latin1');
     const response = await service.post(newTenant(), body, 'application/vnd.tests+json');
-    expect(response).toEqual(
-      problem(400, 'invalid-request', {
-        errors: [{ pointer: '#', detail: 'expected JSON in UTF-8' }],
-      }),
-    );
+    expect(response).toEqual(invalid({ '#': 'expected JSON in UTF-8' }));
   });
 
   /** A gateway that decodes paths before it matches their route never passes these on. */
@@ -485,11 +469,7 @@ describe('a request refused before anything is sent', () => {
       service.get(`/tenants/${id}/instances/taxify/token`),
     ]);
     for (const response of responses) {
-      expect(response).toEqual(
-        problem(400, 'invalid-request', {
-          errors: [{ parameter: 'tenantId', detail: expect.stringMatching(/^expected /) }],
-        }),
-      );
+      expect(response).toEqual(wrongParameter('tenantId'));
     }
   });
 
@@ -501,18 +481,10 @@ describe('a request refused before anything is sent', () => {
         service.get(`/tenants/t/instances/${key}/token`),
       ]);
       for (const response of responses) {
-        expect(response).toEqual(
-          problem(400, 'invalid-request', {
-            errors: [{ parameter: 'elementKey', detail: expect.stringMatching(/^expected /) }],
-          }),
-        );
+        expect(response).toEqual(wrongParameter('elementKey'));
       }
       const inBody = await service.post('t', { element: { key: decodeURIComponent(key) } });
-      expect(inBody).toEqual(
-        problem(400, 'invalid-request', {
-          errors: [{ pointer: '#/element/key', detail: expect.stringMatching(/^expected /) }],
-        }),
-      );
+      expect(inBody).toEqual(invalid({ '#/element/key': expect.stringMatching(/^expected /) }));
     },
   );
 
@@ -571,9 +543,7 @@ describe('a request refused before anything is sent', () => {
       body: '{"name":"x"}',
       headers: { 'content-type': 'application/json' },
     });
-    expect(response).toEqual(
-      problem(400, 'invalid-request', { errors: [{ pointer: '#', detail: 'expected no body' }] }),
-    );
+    expect(response).toEqual(invalid({ '#': 'expected no body' }));
   });
 });
 
@@ -581,9 +551,7 @@ test('a configuration key of the prototype is refused', async () => {
   const tenantId = newTenant();
   const body = '{"element":{"key":"taxify"},"configuration":{"api.key":"k","__proto__":{"base.url":"x"}}}';
   expect(await service.post(tenantId, body)).toEqual(
-    problem(400, 'invalid-request', {
-      errors: [{ pointer: '#/configuration/__proto__', detail: 'expected another name than __proto__' }],
-    }),
+    invalid({ '#/configuration/__proto__': 'expected another name than __proto__' }),
   );
   expect(service.instancesOf(tenantId)).toEqual([]);
   expect((await service.post(newTenant(), instanceJson)).status).toBe(201);
@@ -602,11 +570,7 @@ describe('a credential in place of an entry’s name', () => {
         method === 'POST'
           ? await service.post(tenantId, { element: { key: 'taxify' }, configuration })
           : await service.patch(`/tenants/${tenantId}/instances/taxify`, { configuration });
-      expect(response).toEqual(
-        problem(400, 'invalid-request', {
-          errors: [{ pointer: '#/configuration', detail: expectedNames }],
-        }),
-      );
+      expect(response).toEqual(invalid({ '#/configuration': expectedNames }));
       expect(JSON.stringify([response, await service.items(), await service.logs()])).not.toContain(
         misplaced,
       );
