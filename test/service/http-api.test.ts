@@ -4,6 +4,7 @@ import { commitReserveMs, createTimeoutMs } from '../../functions/model/timing.t
 import { isDeployed } from './deployed/endpoint.ts';
 import { newTenant } from '../support/real-servers.ts';
 import { startService, type ReceivedResponse, type Service } from '../support/running-service.ts';
+import { applied, notApplied } from '../support/faults.ts';
 
 /** The second that is the default may be over before a function has been started on a busy machine. */
 const patience = { timeout: 4_000 };
@@ -684,11 +685,7 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
 
   test('PATCH that took effect but was answered as refused is remembered', async () => {
     const tenantId = await newTenantFromRequest({ 'api.key': 'x' });
-    service.simulator.fail({
-      on: 'PATCH /instances/{id}',
-      effect: 'applied',
-      outcome: { kind: 'status', status: 400 },
-    });
+    service.simulator.fail({ on: 'PATCH /instances/{id}', ...applied(400) });
     expect((await service.patch(pathOf(tenantId), { configuration: own })).status).toBe(400);
     expect(configurationOf(tenantId)).toMatchObject({ 'base.url': address });
     const configuration = { 'api.key': 'x-2' };
@@ -902,11 +899,7 @@ describe('a refusal by the vendor', () => {
     ['a number', '1234567890'],
   ])('a refused credential that contains %s is an ordinary refusal, too', async (_what, value) => {
     const tenantId = newTenant();
-    service.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'echo-credentials' },
-    });
+    service.simulator.fail({ on: 'POST /instances', ...notApplied({ kind: 'echo-credentials' }) });
     const body = `{"element":{"key":"taxify"},"configuration":{"api.key":${value}}}`;
     const response = await service.post(tenantId, body);
     expect(response).toEqual(problem(400, 'refused-by-cloud-elements', { requestId: expect.any(String) }));
@@ -982,11 +975,7 @@ describe('a platform secret', () => {
 
   test('a platform secret that Cloud Elements refuses is reported to the operator, too', async () => {
     const tenantId = newTenant();
-    service.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 401 },
-    });
+    service.simulator.fail({ on: 'POST /instances', ...notApplied(401) });
     const response = await service.post(tenantId, instanceJson);
     expect(response).toEqual(problem(503, 'platform-credentials-refused', { requestId: expect.any(String) }));
     expectNoDetail(response);
@@ -1093,8 +1082,7 @@ describe('a failure', () => {
     const tenantId = newTenant();
     service.simulator.fail({
       on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 429, headers: { 'retry-after': '60' } },
+      ...notApplied(429, { headers: { 'retry-after': '60' } }),
     });
     const response = await service.post(tenantId, instanceJson);
     expect(response).toEqual(problem(503, 'cloud-elements-busy', { requestId: expect.any(String) }));

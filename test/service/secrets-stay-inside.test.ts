@@ -22,6 +22,7 @@ import {
   type ReceivedResponse,
   type Service,
 } from '../support/running-service.ts';
+import { notApplied } from '../support/faults.ts';
 
 /** Every secret of the run, with its description. */
 const planted: { what: string; secret: string }[] = [];
@@ -403,11 +404,7 @@ async function changesAndRemovals(): Promise<void> {
   await expectResponse('wrong change', 400, service.patch(path, evil), 'missing-configuration');
   const misplaced = { configuration: { [plantKey('as a name in a change')]: 'x' } };
   await expectResponse('misplaced', 400, service.patch(path, misplaced), 'invalid-request');
-  service.simulator.fail({
-    on: 'PATCH /instances/{id}',
-    effect: 'none',
-    outcome: { kind: 'echo-credentials' },
-  });
+  service.simulator.fail({ on: 'PATCH /instances/{id}', ...notApplied({ kind: 'echo-credentials' }) });
   const refused = service.patch(path, change('of a refused change'));
   await expectResponse('refused change', 400, refused, 'refused-by-cloud-elements');
   const sendSecret = { configuration: {} };
@@ -426,8 +423,7 @@ async function changesAndRemovals(): Promise<void> {
 
   service.simulator.fail({
     on: 'DELETE /instances/{id}',
-    effect: 'none',
-    outcome: { kind: 'status', status: 409, body: { requestId: '0123456789abcdef01234567', message: token } },
+    ...notApplied(409, { body: { requestId: '0123456789abcdef01234567', message: token } }),
   });
   await expectResponse('removal on its way', 202, service.delete(path));
   await expectResponse('removed', 204, service.delete(path));
@@ -441,12 +437,9 @@ async function changesAndRemovals(): Promise<void> {
   for (const quotation of [stored, inSmallPercents(stored), Buffer.from(`u:${stored}`).toString('base64')]) {
     service.simulator.fail({
       on: 'PATCH /instances/{id}',
-      effect: 'none',
-      outcome: {
-        kind: 'status',
-        status: 400,
+      ...notApplied(400, {
         body: { requestId: '0123456789abcdef01234567', message: `Invalid value: ${quotation}` },
-      },
+      }),
     });
     const renamed = service.patch(ownPath, { name: 'Renamed' });
     await expectResponse('stored key quoted', 400, renamed, 'refused-by-cloud-elements');

@@ -4,6 +4,7 @@ import { createCloudElements } from '../../../functions/adapters/cloud-elements.
 import type { Sought } from '../../../functions/core/ports.ts';
 import { startCloudElements, type Instance } from '../../../infra/local/cloud-elements/simulator.ts';
 import { newTenant } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'organization-secret-for-tests' };
 const simulator = await startCloudElements(secrets);
@@ -180,8 +181,7 @@ describe('a look-up', () => {
         page.map((each) => ({ id: each?.id, element: { key: 'taxify' }, tags: each?.tags })),
       );
       simulator.faultFor = () => ({
-        effect: 'none',
-        outcome: { kind: 'status', status: 200, body: bodies.shift() ?? [] },
+        ...notApplied(200, { body: bodies.shift() ?? [] }),
       });
       expect(await lookUp()).toEqual({ kind: 'found', instances: [], isCertain: false });
       expect(calls()).toHaveLength(4);
@@ -190,12 +190,7 @@ describe('a look-up', () => {
     test('a look-up is inconclusive while each walk lists other instances', async () => {
       let id = 0;
       simulator.faultFor = () => ({
-        effect: 'none',
-        outcome: {
-          kind: 'status',
-          status: 200,
-          body: [{ id: ++id, element: { key: 'taxify' }, tags: ['another'] }],
-        },
+        ...notApplied(200, { body: [{ id: ++id, element: { key: 'taxify' }, tags: ['another'] }] }),
       });
       expect(await lookUp({}, 300)).toMatchObject({ kind: 'unknown' });
       expect(calls().length).toBeGreaterThan(2);
@@ -263,8 +258,7 @@ const remove = (instanceId: number) => cloudElements.remove({ ...sought, instanc
 /** Sets the response to every later request. */
 const response = (status: number, body?: object | string) => {
   simulator.faultFor = () => ({
-    effect: 'none',
-    outcome: { kind: 'status', status, ...(body !== undefined && { body }) },
+    ...notApplied(status, { ...(body !== undefined && { body }) }),
   });
 };
 
@@ -293,8 +287,7 @@ describe('an instance that is read by its id', () => {
   test('an instance read by id is absent only after a 404 of the platform', async () => {
     expect(await read(1)).toEqual({ kind: 'absent' });
     simulator.faultFor = () => ({
-      effect: 'none',
-      outcome: { kind: 'status', status: 404, body: { message: 'no Route matched with those values' } },
+      ...notApplied(404, { body: { message: 'no Route matched with those values' } }),
     });
     expect(await read(1)).toMatchObject({ kind: 'unknown' });
   });
@@ -302,8 +295,7 @@ describe('an instance that is read by its id', () => {
   test('an instance read by id is unknown when the response is about another instance', async () => {
     const { id } = await create();
     simulator.faultFor = () => ({
-      effect: 'none',
-      outcome: { kind: 'status', status: 200, body: { id: id + 1, element: { key: 'taxify' } } },
+      ...notApplied(200, { body: { id: id + 1, element: { key: 'taxify' } } }),
     });
     expect(await read(id)).toMatchObject({ kind: 'unknown' });
   });

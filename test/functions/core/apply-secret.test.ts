@@ -9,6 +9,7 @@ import {
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -294,11 +295,7 @@ describe('an instance that failed for its key', () => {
   test('a retry that Cloud Elements refuses is recorded, and the next value retries it', async () => {
     const tenantId = await failedForKey();
     putKey(tenantId, 'wrong');
-    servers.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 400 },
-    });
+    servers.simulator.fail({ on: 'POST /instances', ...notApplied(400) });
     expect((await errorOf(servers.applySecret(tenantId))).code).toBe('refused-by-cloud-elements');
     expect(await servers.rowOf(tenantId)).toMatchObject({ lastError: { code: 'refused-by-cloud-elements' } });
     putKey(tenantId, 'right');
@@ -308,12 +305,7 @@ describe('an instance that failed for its key', () => {
   test('a retry during an outage keeps the row’s retryable reason', async () => {
     const tenantId = await failedForKey();
     putKey(tenantId, 'late');
-    servers.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 429 },
-      times: 10,
-    });
+    servers.simulator.fail({ on: 'POST /instances', ...notApplied(429), times: 10 });
     expect((await errorOf(servers.applySecret(tenantId))).retryable).toBe(true);
     servers.simulator.reset();
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'provisioned' });

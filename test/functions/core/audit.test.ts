@@ -4,6 +4,7 @@ import { wholeTenant, type InstanceRow } from '../../../functions/model/instance
 import { readToken } from '../../../functions/core/read.ts';
 import type { InjectedFault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { errorOf, keyOf, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeEach(async () => {
@@ -150,8 +151,7 @@ describe('an instance is not lost', () => {
     instanceOf('c').tags = ['not listed by its tags'];
     servers.simulator.fail({
       on: 'GET /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 404, body: { message: 'no Route matched with those values' } },
+      ...notApplied(404, { body: { message: 'no Route matched with those values' } }),
     });
     expect(await servers.audit()).toMatchObject({ notListed: 1, lost: 0, complete: false });
   });

@@ -5,6 +5,7 @@ import { resultOf } from '../../../functions/model/result-events.ts';
 import { readDeadLetter } from '../../../infra/cli/redrive/dead-letter.ts';
 import { keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
 import { sentEvent, type Sent } from '../../support/sent-events.ts';
+import { notApplied } from '../../support/faults.ts';
 
 /** Promises that hold over two requests, skewed clocks, restarts and proxies, and not only for one request. */
 
@@ -38,12 +39,7 @@ function newTenantWithSecret(): string {
 /** A request over HTTP for what the event asks for. */
 const post = (tenantId: string) => servers.provision(taxify(tenantId, {}));
 const ignored = () => servers.observations.filter(({ kind }) => kind === 'event-ignored');
-const refuseNextDelete = () =>
-  servers.simulator.fail({
-    on: 'DELETE /instances/{id}',
-    effect: 'none',
-    outcome: { kind: 'status', status: 500 },
-  });
+const refuseNextDelete = () => servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(500) });
 
 describe('a removal that was carried out', () => {
   test('a removal is not repeated after another one of the same second', async () => {

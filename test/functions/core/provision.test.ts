@@ -7,6 +7,7 @@ import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -249,10 +250,7 @@ describe('a create whose outcome is unknown', () => {
   test('an unknown outcome keeps its request id for the operator', async () => {
     const tenantId = newTenant();
     const requestId = 'feedfacefeedfacefeedface';
-    failPost({
-      effect: 'none',
-      outcome: { kind: 'status', status: 500, body: { requestId, message: 'no' } },
-    });
+    failPost({ ...notApplied(500, { body: { requestId, message: 'no' } }) });
     await servers.provision(taxify(tenantId));
     expect(await rowOf(tenantId)).toMatchObject({ lastError: { requestId } });
   });
@@ -402,8 +400,7 @@ describe('a refusal by Cloud Elements', () => {
     const tenantId = newTenant();
     const requestId = 'feedfacefeedfacefeedface';
     failPost({
-      effect: 'none',
-      outcome: { kind: 'status', status: 400, body: { requestId, message: 'The account is disabled.' } },
+      ...notApplied(400, { body: { requestId, message: 'The account is disabled.' } }),
     });
     const error = await errorOf(servers.provision(taxify(tenantId)));
     expect(error).toMatchObject({ code: 'refused-by-cloud-elements', status: 400, retryable: false });
@@ -660,11 +657,7 @@ describe('taking over a claim that was never ended', () => {
   test('a take-over logs duplicates that it cannot remove', async () => {
     const tenantId = newTenant();
     duplicate(await killedWhileCreating(tenantId, 'applied'));
-    servers.simulator.fail({
-      on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 409 },
-    });
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(409) });
     servers.clock.aheadMs = 1_001;
     expect((await servers.provision(taxify(tenantId))).outcome).toBe('created');
     expect(kinds()).toContain('duplicate-left');
@@ -698,11 +691,7 @@ describe('taking over a claim that was never ended', () => {
     expect(instancesOf(tenantId)).toHaveLength(1);
 
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
-    servers.simulator.fail({
-      on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 500 },
-    });
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(500) });
     expect((await servers.provision(other)).outcome).toBe('in-progress');
     expect(await rowOf(tenantId)).toMatchObject({ status: 'failed', fingerprint: killed.fingerprint });
     expect((await servers.provision(other)).outcome).toBe('created');

@@ -7,6 +7,7 @@ import { createReconciling, reconcileBatchSize } from '../../../functions/core/r
 import { defaultTiming, functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { createInMemoryStore } from '../../proofs/explorer/in-memory-store.ts';
 import { keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -53,12 +54,7 @@ describe('the reconciler', () => {
     const requestId = '0123456789abcdef01234567';
     servers.simulator.fail({
       on: 'POST /instances',
-      effect: 'none',
-      outcome: {
-        kind: 'status',
-        status: 409,
-        body: { requestId, message: 'A resource being created already exists' },
-      },
+      ...notApplied(409, { body: { requestId, message: 'A resource being created already exists' } }),
     });
     const { row } = await servers.provision(taxify(tenantId));
     const said = 'Cloud Elements said: A resource being created already exists';
@@ -274,11 +270,7 @@ describe('the reconciler', () => {
     const tenantId = newTenant();
     await servers.killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = 1_001;
-    servers.simulator.fail({
-      on: 'GET /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 500 },
-    });
+    servers.simulator.fail({ on: 'GET /instances', ...notApplied(500) });
     expect(await servers.reconcile()).toEqual({ 'still-open': 1 });
     expect(await servers.reconcile()).toEqual({});
     servers.clock.aheadMs = 6_100;

@@ -4,6 +4,7 @@ import { wholeTenant } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
 import { sentEvent, type Sent } from '../../support/sent-events.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 /** The second in which the test begins, ms since the epoch. */
@@ -224,11 +225,7 @@ describe('the tombstone of a tenant', () => {
     const tenantId = newTenantWithSecret();
     await onboard(tenantId, { sentAtS: -60 });
     await onboard(tenantId, { sentAtS: -60, detail: { element: { key: 'freshdeskv2' } } });
-    servers.simulator.fail({
-      on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 500 },
-    });
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(500) });
     expect(await offboard(tenantId, { sentAtS: -50 })).toBe('in-progress');
     expect(await tombstoneOf(tenantId)).toMatchObject({
       status: 'deleting',

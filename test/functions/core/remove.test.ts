@@ -3,6 +3,7 @@ import { offboardingFromEvent, settingsFromEvent } from '../../../functions/mode
 import { wholeTenant } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -12,11 +13,7 @@ afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(() => servers.reset());
 
 const failDelete = (status: number) =>
-  servers.simulator.fail({
-    on: 'DELETE /instances/{id}',
-    effect: 'none',
-    outcome: { kind: 'status', status },
-  });
+  servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(status) });
 
 function event(type: 'TenantOnboarded' | 'TenantOffboarded', tenantId: string, time: string, id = time) {
   return { id, source: 'crm', 'detail-type': type, time, detail: { tenantId } };
@@ -193,8 +190,7 @@ describe('the instance that a row records', () => {
     const requestId = '0123456789abcdef01234567';
     servers.simulator.fail({
       on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 409, body: { requestId, message: 'The instance is in use' } },
+      ...notApplied(409, { body: { requestId, message: 'The instance is in use' } }),
     });
     expect(await servers.remove(keyOf(tenantId))).toMatchObject({ outcome: 'in-progress' });
     expect((await servers.rowOf(tenantId))?.lastError).toMatchObject({ code: 'deletion-refused', requestId });

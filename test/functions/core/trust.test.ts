@@ -3,6 +3,7 @@ import type { Configuration, InstanceRow } from '../../../functions/model/instan
 import { readToken } from '../../../functions/core/read.ts';
 import { createTrusting, type Trust } from '../../../functions/core/trust.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 let trust: Trust;
@@ -152,12 +153,7 @@ describe('trust is refused', () => {
   test('an update of unknown outcome keeps an instance from being trusted until it has taken effect or never will', async () => {
     const tenantId = await withOwnKey();
     const late = { 'api.key': 'own', 'base.url': 'https://elsewhere.example' };
-    servers.simulator.fail({
-      on: 'PATCH /instances/{id}',
-      times: 10,
-      effect: 'none',
-      outcome: { kind: 'reset' },
-    });
+    servers.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...notApplied({ kind: 'reset' }) });
     const update = servers.update(keyOf(tenantId), { configuration: late });
     expect((await errorOf(update)).code).toBe('update-outcome-unknown');
     servers.reset();

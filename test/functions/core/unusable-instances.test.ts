@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { settingsOf } from '../../../functions/model/instance.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 /** An instance whose id no row can hold, or whose token no header or ciphertext. */
 
@@ -51,11 +52,7 @@ describe('a create that makes an unusable instance', () => {
   test('an unusable instance that cannot be removed is recorded with its tag, and removed by the reconciler later', async () => {
     const tenantId = newTenant();
     makeUnusable();
-    servers.simulator.fail({
-      on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 500 },
-    });
+    servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(500) });
     const error = await errorOf(servers.provision(taxify(tenantId)));
     const row = await servers.rowOf(tenantId);
     expect(row).toMatchObject({ status: 'failed', inDoubt: true });
@@ -73,11 +70,7 @@ describe('a create that makes an unusable instance', () => {
     async (id) => {
       const tenantId = newTenant();
       const body = `{"id":${id},"token":"t"}`;
-      servers.simulator.fail({
-        on: 'POST /instances',
-        effect: 'none',
-        outcome: { kind: 'status', status: 200, body },
-      });
+      servers.simulator.fail({ on: 'POST /instances', ...notApplied(200, { body }) });
       servers.simulator.faultFor = ({ method }) =>
         method === 'DELETE'
           ? { effect: 'none', outcome: { kind: 'status', status: 200, body: {} } }
@@ -170,8 +163,7 @@ test('an audit reports an instance whose id no row can hold as an orphan', async
   const instance = `{"id":9007199254740993,"token":"t","element":{"key":"taxify"},"tags":["owner:tests","tenant:acme"]}`;
   servers.simulator.fail({
     on: 'GET /instances',
-    effect: 'none',
-    outcome: { kind: 'status', status: 200, body: `[${instance}]` },
+    ...notApplied(200, { body: `[${instance}]` }),
   });
   expect(await servers.audit()).toMatchObject({ orphaned: 1, theirs: 1 });
   expect(servers.observations).toContainEqual({ kind: 'orphan', instanceId: '9007199254740993' });
@@ -185,8 +177,7 @@ test('an audit reads a list whose pages are too large in smaller ones', async ()
   servers.simulator.faultFor = ({ operation, query }) =>
     operation === 'GET /instances' && Number(query.get('pageSize') ?? 200) > (query.has('nextPage') ? 10 : 50)
       ? {
-          effect: 'none',
-          outcome: { kind: 'status', status: 429, body: { requestId: '58b46b1be4b0e5a9b7d19c49', message } },
+          ...notApplied(429, { body: { requestId: '58b46b1be4b0e5a9b7d19c49', message } }),
         }
       : undefined;
   const audited = await servers.audit();

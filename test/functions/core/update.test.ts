@@ -5,6 +5,7 @@ import { resultOf } from '../../../functions/model/result-events.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
 beforeAll(async () => {
@@ -432,11 +433,7 @@ describe('entries outside the allow-list', () => {
 
   test('names are remembered before an update is sent, and required from then on, also after a refusal', async () => {
     const tenantId = await provisioned();
-    servers.simulator.fail({
-      on: 'PATCH /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'status', status: 400 },
-    });
+    servers.simulator.fail({ on: 'PATCH /instances/{id}', ...notApplied(400) });
     let whileSent: InstanceRow | undefined;
     servers.simulator.latencyMs = 100;
     const update = errorOf(patch(tenantId, { 'api.key': 'own', 'base.url': 'https://one.example' }));

@@ -12,6 +12,7 @@ import { oldestOnboardingMs } from '../../../functions/model/timing.ts';
 import { newTenant } from '../../support/real-servers.ts';
 import { isDeployed } from '../../service/deployed/endpoint.ts';
 import { eventOf, startService, tenantOnboarded, type Service } from '../../support/running-service.ts';
+import { notApplied } from '../../support/faults.ts';
 
 const maxReceiveCount = 2;
 
@@ -164,11 +165,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
   });
 
   test('a platform secret that Cloud Elements refuses counts as rejected platform credentials', async () => {
-    service.simulator.fail({
-      on: 'POST /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 401 },
-    });
+    service.simulator.fail({ on: 'POST /instances', ...notApplied(401) });
     expect((await service.post(newTenant(), taxify)).status).toBe(503);
     expect(valuesOf('PlatformCredentialsRejected')).toEqual([1]);
     expect(valuesOf('Failed', { function: 'provision-instance' })).toEqual([1]);
@@ -243,11 +240,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     expect(valuesOf('OldestUnsettledAge')).toEqual([0]);
 
     await leaveOpen(tenantId, 'deleting');
-    service.simulator.fail({
-      on: 'GET /instances',
-      effect: 'none',
-      outcome: { kind: 'status', status: 500 },
-    });
+    service.simulator.fail({ on: 'GET /instances', ...notApplied(500) });
     await reconcile();
     expect(await service.rowOf(tenantId)).toMatchObject({ status: 'deleting' });
     const [, age] = valuesOf('OldestUnsettledAge');

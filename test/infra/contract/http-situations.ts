@@ -3,6 +3,7 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import type { InjectedFault, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { ReceivedResponse, Service } from '../../support/running-service.ts';
 import { storedName, toStored } from '../../../functions/model/table.ts';
+import { notApplied } from '../../support/faults.ts';
 
 type Path = { tenantId: string; elementKey: string; status?: string };
 type Body = object | string | Buffer;
@@ -21,20 +22,10 @@ const changes = { name: 'Changed' };
 const secretAnew = { configuration: {} };
 const fromTheSecret = { source: 'secret', requestEntries: [] };
 
-const refusal = (status: number): InjectedFault => ({ effect: 'none', outcome: { kind: 'status', status } });
-const fromAProxy: InjectedFault = {
-  effect: 'none',
-  outcome: { kind: 'status', status: 403, body: '<html>' },
-};
-const withoutUsableToken: InjectedFault = {
-  effect: 'none',
-  outcome: { kind: 'status', status: 200, body: { id: 7, token: 'not for a header, surely' } },
-};
-const reset: InjectedFault = { effect: 'none', outcome: { kind: 'reset' } };
-const patience: InjectedFault = {
-  effect: 'none',
-  outcome: { kind: 'status', status: 429, headers: { 'retry-after': '3600' } },
-};
+const fromAProxy = notApplied(403, { body: '<html>' });
+const withoutUsableToken = notApplied(200, { body: { id: 7, token: 'not for a header, surely' } });
+const reset = notApplied({ kind: 'reset' });
+const patience = notApplied(429, { headers: { 'retry-after': '3600' } });
 
 const leased = () => ({ leaseExpiresAt: Date.now() + 60_000 });
 const elsewhere = { origin: 'https://elsewhere.example' };
@@ -145,7 +136,13 @@ export function createSituations(service: Service, request: SendRequest) {
     await post(await somebody({ status: 'provisioning', ...leased() }), another);
     await post(await somebody({ status: 'deleting' }));
     await post(await somebody({ status: 'provisioning', ...elsewhere }));
-    for (const injectedFault of [refusal(400), refusal(401), fromAProxy, patience, withoutUsableToken]) {
+    for (const injectedFault of [
+      notApplied(400),
+      notApplied(401),
+      fromAProxy,
+      patience,
+      withoutUsableToken,
+    ]) {
       await failing('POST /instances', injectedFault, () => post(nobody()));
     }
     await failingAws(/Encrypt$/, () => post(nobody()));
@@ -160,7 +157,7 @@ export function createSituations(service: Service, request: SendRequest) {
     await patch(await somebody({ status: 'failed' }));
     await patch(await somebody(leased()));
     await patch(await somebody(elsewhere));
-    for (const injectedFault of [refusal(400), refusal(401), refusal(404), fromAProxy, patience]) {
+    for (const injectedFault of [notApplied(400), notApplied(401), notApplied(404), fromAProxy, patience]) {
       const path = await somebody();
       // An answer of a proxy is no verdict, and the update is sent again.
       await failing(
@@ -183,15 +180,15 @@ export function createSituations(service: Service, request: SendRequest) {
       await patch(path, { tags: ['gold'] });
     }
     const unread = await somebody();
-    await failing('GET /instances/{id}', refusal(401), () => patch(unread));
+    await failing('GET /instances/{id}', notApplied(401), () => patch(unread));
   }
 
   /** Refuses the credentials, and makes the ones fetched instead unusable. Nothing works from then on. */
   async function meetBrokenCredentials(): Promise<void> {
     const path = await somebody();
     await service.putSecret(service.platformSecretName, 'not JSON');
-    await failing('PATCH /instances/{id}', refusal(401), () => patch(path));
-    await failing('POST /instances', refusal(401), () => post(nobody()));
+    await failing('PATCH /instances/{id}', notApplied(401), () => patch(path));
+    await failing('POST /instances', notApplied(401), () => post(nobody()));
   }
 
   /** For a service whose invocations have two seconds in which a create may begin. */
@@ -227,8 +224,7 @@ export function createSituations(service: Service, request: SendRequest) {
     service.simulator.fail({
       on: 'GET /instances/{id}',
       times: 10,
-      effect: 'none',
-      outcome: { kind: 'status', status: 200, body: shown },
+      ...notApplied(200, { body: shown }),
     });
     service.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...reset });
     await patch(path);
@@ -259,6 +255,6 @@ export function createSituations(service: Service, request: SendRequest) {
     await request('removeInstance', await somebody(leased()));
     await request('removeInstance', await somebody(elsewhere));
     const path = await somebody();
-    await failing('DELETE /instances/{id}', refusal(500), () => request('removeInstance', path));
+    await failing('DELETE /instances/{id}', notApplied(500), () => request('removeInstance', path));
   }
 }

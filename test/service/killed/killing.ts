@@ -7,6 +7,7 @@ import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../../fun
 import type { FunctionName } from '../../../functions/triggers.ts';
 import { startService, type Service } from '../../support/running-service.ts';
 import { fromStored, storedName } from '../../../functions/model/table.ts';
+import { notApplied } from '../../support/faults.ts';
 
 /**
  * A function's process is killed with SIGKILL at each request that it makes to any server, one after the other: before
@@ -129,12 +130,7 @@ const scenarios: Scenario[] = [
     victim: 'reconcile-instances',
     prepare: async (tenantIds) => {
       await provisionAll(tenantIds);
-      service.simulator.fail({
-        on: 'DELETE /instances/{id}',
-        times: tenantIds.length,
-        effect: 'none',
-        outcome: { kind: 'status', status: 500 },
-      });
+      service.simulator.fail({ on: 'DELETE /instances/{id}', times: tenantIds.length, ...notApplied(500) });
       for (const { status } of await Promise.all(tenantIds.map(remove))) expect(status).toBe(202);
     },
     waitMs: reconcileAgainMs,

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { startCloudElements, type CloudElements } from '../../../../infra/local/cloud-elements/simulator.ts';
 import { callPlatform, instanceSchema } from './call-platform.ts';
+import { notApplied } from '../../../support/faults.ts';
 
 const secrets = {
   userSecret: 'user-secret-for-tests=',
@@ -434,12 +435,7 @@ describe('one instance', () => {
 
 describe('faults', () => {
   test('faults apply the given number of times, to the given operation, also when it is not authorized', async () => {
-    server.fail({
-      on: 'POST /instances',
-      times: 2,
-      effect: 'none',
-      outcome: { kind: 'status', status: 503 },
-    });
+    server.fail({ on: 'POST /instances', times: 2, ...notApplied(503) });
     expect(await call('GET', '/instances')).toMatchObject({ status: 404 });
     const first = await call('POST', '/instances', taxify);
     expect(first.status).toBe(503);
@@ -542,11 +538,7 @@ describe('faults', () => {
   });
 
   test('a fault sends the response byte by byte', async () => {
-    server.fail({
-      on: 'DELETE /instances/{id}',
-      effect: 'none',
-      outcome: { kind: 'drip', bytesPerSecond: 1_000 },
-    });
+    server.fail({ on: 'DELETE /instances/{id}', ...notApplied({ kind: 'drip', bytesPerSecond: 1_000 }) });
     const startedAt = performance.now();
     const { status, text } = await call('DELETE', '/instances/1');
     expect(status).toBe(500);
