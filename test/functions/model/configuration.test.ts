@@ -13,6 +13,7 @@ import {
   tenantSecretSchema,
   type Configuration,
 } from '../../../functions/model/instance.ts';
+import { words } from '../../support/words.ts';
 import { problemsOf } from '../../../functions/model/validation.ts';
 
 const requestedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
@@ -176,47 +177,22 @@ describe('a comparison of two requests', () => {
   });
 });
 
-test.each([
-  'base.url',
-  'event.notification.callback.url',
-  'oauth.callback.url',
-  'subdomain',
-  'host',
-  'hostname',
-  'host.name',
-  'site.address',
-  'server',
-  'company.domain',
-  'endpoint',
-  'aws.region',
-  'instanceUrl',
-  'baseurl',
-  'redirect_uri',
-  'oauth.token.url',
-  'login.url',
-  'auth.endpoint',
-  'proxy.address',
-  'account.name',
-  'accountId',
-  'base.path',
-  'sites2',
-])('%s decides an address', (name) => {
+test.each(
+  words(`
+    base.url event.notification.callback.url oauth.callback.url subdomain host hostname host.name
+    site.address server company.domain endpoint aws.region instanceUrl baseurl redirect_uri
+    oauth.token.url login.url auth.endpoint proxy.address account.name accountId base.path sites2
+  `),
+)('%s decides an address', (name) => {
   expect(decidesAddress(name)).toBe(true);
 });
 
-test.each([
-  'api.key',
-  'server.key',
-  'server.apikey',
-  'host.passcode',
-  'site.user',
-  'user.name',
-  'id',
-  'instance.token',
-  'security',
-  'pagination.max',
-  'username',
-])('%s decides no address', (name) => {
+test.each(
+  words(`
+    api.key server.key server.apikey host.passcode site.user user.name id instance.token security
+    pagination.max username
+  `),
+)('%s decides no address', (name) => {
   expect(decidesAddress(name)).toBe(false);
 });
 

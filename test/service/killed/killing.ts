@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../../functions/model/timing.ts';
 import type { FunctionName } from '../../../functions/triggers.ts';
+import { newTenant } from '../../support/real-servers.ts';
 import { startService, type Service } from '../../support/running-service.ts';
 import { fromStored, storedName } from '../../../functions/model/table.ts';
 import { notApplied } from '../../support/faults.ts';
@@ -39,24 +40,38 @@ type Scenario = {
   leaves: (tenantId: string) => Promise<void>;
 };
 
+const provision = (tenantId: string) =>
+  service.post(tenantId, { element: { key: 'taxify' }, configuration: { 'api.key': 'k' } });
+const change = (tenantId: string) =>
+  service.patch(pathOf(tenantId), { name: 'changed', configuration: { 'api.key': 'another' } });
+const remove = (tenantId: string) => service.delete(pathOf(tenantId));
+const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
+
+const provisioning = {
+  victim: 'provision-instance',
+  request: provision,
+  retry: isDone(provision),
+  leaves: oneInstance,
+} as const;
+const reconciling = {
+  victim: 'reconcile-instances',
+  request: reconcile,
+  retry: reconcileAgain,
+  leaves: oneInstance,
+} as const;
+
 const scenarios: Scenario[] = [
   {
     what: 'provisions',
-    victim: 'provision-instance',
-    request: provision,
-    retry: isDone(provision),
+    ...provisioning,
     strikes: 'TrentService.Encrypt',
-    leaves: oneInstance,
   },
   {
     what: 'provisions after a claim that died with its create under way',
-    victim: 'provision-instance',
+    ...provisioning,
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
     waitMs: leaseMs,
-    request: provision,
-    retry: isDone(provision),
     strikes: 'GET /instances',
-    leaves: oneInstance,
   },
   {
     what: 'onboards by event',
@@ -102,21 +117,16 @@ const scenarios: Scenario[] = [
   },
   {
     what: 'reconciles a claim that died after its create took effect',
-    victim: 'reconcile-instances',
+    ...reconciling,
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'applied'),
     waitMs: leaseMs,
-    request: reconcile,
-    retry: reconcileAgain,
     strikes: 'TrentService.Encrypt',
-    leaves: oneInstance,
   },
   {
     what: 'reconciles a claim whose create never took effect',
-    victim: 'reconcile-instances',
+    ...reconciling,
     prepare: (tenantIds) => dieWhileCreating(tenantIds, 'none'),
     waitMs: leaseMs + quiescenceMs,
-    request: reconcile,
-    retry: reconcileAgain,
     strikes: 'GET /instances',
     creates: 2,
     leaves: async (tenantId) => {
@@ -127,21 +137,19 @@ const scenarios: Scenario[] = [
   },
   {
     what: 'reconciles a removal that was left unfinished',
-    victim: 'reconcile-instances',
+    ...reconciling,
     prepare: async (tenantIds) => {
       await provisionAll(tenantIds);
       service.simulator.fail({ on: 'DELETE /instances/{id}', times: tenantIds.length, ...notApplied(500) });
       for (const { status } of await Promise.all(tenantIds.map(remove))) expect(status).toBe(202);
     },
     waitMs: reconcileAgainMs,
-    request: reconcile,
-    retry: reconcileAgain,
     strikes: 'DELETE /instances/{id}',
     leaves: nothing,
   },
   {
     what: 'reconciles a second instance that came to light late',
-    victim: 'reconcile-instances',
+    ...reconciling,
     prepare: async (tenantIds) => {
       await dieWhileCreating(tenantIds, 'applied');
       await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, leaseMs)));
@@ -149,11 +157,8 @@ const scenarios: Scenario[] = [
       await Promise.all(tenantIds.map(createAgain));
     },
     waitMs: recheckMs,
-    request: reconcile,
-    retry: reconcileAgain,
     strikes: 'DELETE /instances/{id}',
     creates: 2,
-    leaves: oneInstance,
   },
 ];
 
@@ -312,25 +317,8 @@ async function makeOlder(tenantId: string, ms: number): Promise<void> {
   }
 }
 
-const pathOf = (tenantId: string) => `${service.stack.apiUrl}/tenants/${tenantId}/instances`;
-const headers = { 'content-type': 'application/json' };
-
-function provision(tenantId: string): Promise<Response> {
-  const body = JSON.stringify({ element: { key: 'taxify' }, configuration: { 'api.key': 'k' } });
-  return fetch(pathOf(tenantId), { method: 'POST', headers, body });
-}
-
-function change(tenantId: string): Promise<Response> {
-  const body = JSON.stringify({ name: 'changed', configuration: { 'api.key': 'another' } });
-  return fetch(`${pathOf(tenantId)}/taxify`, { method: 'PATCH', headers, body });
-}
-
-function remove(tenantId: string): Promise<Response> {
-  return fetch(`${pathOf(tenantId)}/taxify`, { method: 'DELETE' });
-}
-
 /** 202: not yet. */
-function isDone(request: (tenantId: string) => Promise<Response>) {
+function isDone(request: (tenantId: string) => Promise<{ status: number }>) {
   return async (tenantId: string) => [200, 201, 204].includes((await request(tenantId)).status);
 }
 
@@ -410,7 +398,7 @@ async function createAgain(tenantId: string): Promise<void> {
   const { authorization = '' } = sent?.headers ?? {};
   const response = await fetch(`${service.simulator.url}${sent?.path}`, {
     method: 'POST',
-    headers: { ...headers, authorization },
+    headers: { 'content-type': 'application/json', authorization },
     body: JSON.stringify(sent?.body),
   });
   expect(response.status).toBe(200);
@@ -424,11 +412,7 @@ function oneInstance(tenantId: string): Promise<void> {
 async function nothing(tenantId: string): Promise<void> {
   expect(service.instancesOf(tenantId)).toEqual([]);
   expect(await rowOf(tenantId)).toMatchObject({ status: 'removed' });
-  expect((await service.get(`/tenants/${tenantId}/instances/taxify`)).status).toBe(404);
+  expect((await service.get(pathOf(tenantId))).status).toBe(404);
 }
 
 const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { S: 'taxify' } });
-
-let tenants = 0;
-/** A new tenant. */
-const newTenant = (): string => `tenant-${++tenants}`;

@@ -1,4 +1,5 @@
 import type { Random } from '../../../support/seeded-random.ts';
+import { words } from '../../../support/words.ts';
 
 /** One hostile HTTP request. */
 export type HostileInput = {
@@ -12,8 +13,6 @@ export type HostileInput = {
 };
 
 const maxBodyBytes = 64 * 1024;
-
-const words = (text: string): string[] => text.trim().split(/\s+/);
 
 /** Texts that have broken parsers, databases, shells, templates and logs before. */
 export const hostileTexts = [
