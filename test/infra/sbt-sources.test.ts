@@ -97,8 +97,7 @@ describe('with both sources set', () => {
 
   async function resultsOf({ tenantId, event }: ReturnType<typeof request>) {
     await service.putTenantSecret(tenantId, { 'api.key': 'any' });
-    await service.putEvents(event);
-    await service.idle();
+    await service.deliverEvents(event);
     return (await service.events())
       .filter(({ id, detail }) => JSON.stringify({ id, detail }).includes(tenantId))
       .map((heard) => `${heard.source} ${heard['detail-type']}`);

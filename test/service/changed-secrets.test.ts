@@ -71,8 +71,7 @@ describe('a new value of a tenant’s secret', () => {
   test('a value that comes after the event makes a failed tenant active, without another event', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, {});
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect((await service.get(pathOf(tenantId))).json).toMatchObject({ status: 'failed' });
     await put(service.tenantSecretName(tenantId, 'taxify'), '{}');
     await expect.poll(() => service.outcomesOf(tenantId)).toContain('waiting-for-secret');

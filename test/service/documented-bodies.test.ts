@@ -186,8 +186,7 @@ describe('further documented fields', () => {
   test('an event sets them, too', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'k' });
-    await service.putEvents(tenantOnboarded(tenantId, { eventsEnabled: true, providerData: {} }));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId, { eventsEnabled: true, providerData: {} }));
     expect(receivedFor(tenantId)).toMatchObject({ eventsEnabled: true });
     expect(receivedFor(tenantId)).not.toHaveProperty('providerData');
   });
@@ -302,8 +301,7 @@ describe('a refused configuration', () => {
 
   test('an event with a misspelt entry is refused, naming it, the missing one and the secret as the only way', async () => {
     const tenantId = newTenant();
-    await service.putEvents(tenantOnboarded(tenantId, { configuration: { apikey: 'abc' } }));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId, { configuration: { apikey: 'abc' } }));
     const { detail } = Object((await service.get(pathOf(tenantId))).json).lastError;
     expect(detail).toContain('The configuration apikey cannot be set');
     expect(detail).toContain(
@@ -511,12 +509,11 @@ describe('an event', () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'k' });
     const detail = `{"tenantId":"${tenantId}","tenantRegistrationId":"r","price":1.10,"price":2,"__proto__":{"a":1}}`;
-    await service.putEvents({
+    await service.deliverEvents({
       Source: 'sbt.control.plane',
       DetailType: 'sbt_aws_onboardingRequest',
       Detail: detail,
     });
-    await service.idle();
     expect(receivedFor(tenantId)).toMatchObject({ element: { key: 'taxify' } });
   });
 

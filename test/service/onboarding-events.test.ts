@@ -88,8 +88,7 @@ describe('an onboarding event', () => {
     'the event %s provisions with the tenant’s secret',
     async (_what, source, detailType, detail, requestedBy) => {
       const tenantId = await newTenantWithSecret();
-      await service.putEvents(eventOf(source, detailType, { ...detail, tenantId }));
-      await service.idle();
+      await service.deliverEvents(eventOf(source, detailType, { ...detail, tenantId }));
       await service.expectOneActiveInstance(tenantId);
       expect(service.instancesOf(tenantId)[0]).toMatchObject({
         name: `taxify-${tenantId}`,
@@ -136,11 +135,10 @@ describe('an onboarding event', () => {
       'freshdeskv2',
     );
     const settings = { name: 'Shop', tags: ['eu'] };
-    await service.putEvents(
+    await service.deliverEvents(
       tenantOnboarded(tenantId, { element: { key: 'freshdeskv2' }, ...settings }),
       tenantOnboarded(tenantId, { ...settings, configuration: { 'pagination.max': 20 } }),
     );
-    await service.idle();
     const { json } = await service.get(`/tenants/${tenantId}/instances`);
     expect(json).toMatchObject([
       { element: { key: 'freshdeskv2' }, status: 'active', ...settings },
@@ -152,7 +150,7 @@ describe('an onboarding event', () => {
 
   test('a toolkit event is read for its two ids alone, with any other fields', async () => {
     const tenantId = await newTenantWithSecret();
-    await service.putEvents(
+    await service.deliverEvents(
       eventOf('sbt.control.plane', 'sbt_aws_onboardingRequest', {
         tenantId,
         tenantRegistrationId: registrationId,
@@ -163,7 +161,6 @@ describe('an onboarding event', () => {
         tier: { deep: [[[null]]] },
       }),
     );
-    await service.idle();
     expect(service.instancesOf(tenantId)).toMatchObject([
       { element: { key: 'taxify' }, name: `taxify-${tenantId}`, configuration: tenantSecret },
     ]);
@@ -179,10 +176,9 @@ describe('an onboarding event', () => {
     ['sbt_aws_provisionSuccess', 'sbt.control.plane'],
   ])('an event is not matched in %s from %s', async (detailType, source) => {
     const tenantId = await newTenantWithSecret();
-    await service.putEvents(
+    await service.deliverEvents(
       eventOf(source, detailType, { tenantId, tenantRegistrationId: registrationId, element: {} }),
     );
-    await service.idle();
     expect(await service.logsOf(tenantId)).toEqual([]);
     expect(await service.rowOf(tenantId)).toBeUndefined();
     expect(await service.deadLetters()).toEqual([]);
@@ -227,11 +223,9 @@ describe('an event that comes more than once', () => {
     'a repeated event makes no call to Cloud Elements, Secrets Manager or KMS',
     async () => {
       const tenantId = await newTenantWithSecret();
-      await service.putEvents(tenantOnboarded(tenantId));
-      await service.idle();
+      await service.deliverEvents(tenantOnboarded(tenantId));
       const requestsBefore = service.stack.requests.length;
-      await service.putEvents(tenantOnboarded(tenantId));
-      await service.idle();
+      await service.deliverEvents(tenantOnboarded(tenantId));
       expect(await service.outcomesOf(tenantId)).toEqual(['created', 'replayed']);
       const services = service.stack.requests.slice(requestsBefore).map((target) => target.split('.')[0]);
       expect(services).not.toContain('secretsmanager');
@@ -263,15 +257,13 @@ describe('an event that comes more than once', () => {
     await service.sendToQueue(messageOf(tenantOnboarded(tenantId), Date.now() + 90_000));
     await service.idle();
     await service.expectOneActiveInstance(tenantId);
-    await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
-    await service.idle();
+    await service.deliverEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
     expect(service.instancesOf(tenantId)).toEqual([]);
   });
 
   test('a repeated event for another element is ignored after the whole tenant was removed', async () => {
     const tenantId = await newTenantWithSecret();
-    await service.putEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
-    await service.idle();
+    await service.deliverEvents(eventOf('crm.example', 'TenantOffboarded', { tenantId }));
     const late = tenantOnboarded(tenantId, { element: { key: 'freshdeskv2' } });
     await service.sendToQueue(messageOf(late, Date.now() - 60_000));
     await service.idle();
@@ -284,14 +276,12 @@ describe('an event that comes more than once', () => {
 
   test('a repeated event with other settings changes nothing and is not retried', async () => {
     const tenantId = await newTenantWithSecret();
-    await service.putEvents(tenantOnboarded(tenantId, { name: 'Shop' }));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId, { name: 'Shop' }));
     const before = await shownTo(tenantId);
-    await service.putEvents(
+    await service.deliverEvents(
       tenantOnboarded(tenantId, { name: 'Other' }),
       tenantOnboarded(tenantId, { name: 'Shop', configuration: { 'base.url': 'http://127.0.0.1:9' } }),
     );
-    await service.idle();
     const [first, ...others] = await service.outcomesOf(tenantId);
     expect(first).toBe('created');
     expect(new Set(others)).toEqual(new Set(['refused', 'replayed']));
@@ -307,8 +297,7 @@ describe('an event that is refused', () => {
     ['an address for credentials', { 'base.url': 'http://has-no-place-here.invalid' }, 'base.url'],
   ])('an event with %s is recorded with the reason and not retried', async (_what, configuration, key) => {
     const tenantId = await newTenantWithSecret();
-    await service.putEvents(tenantOnboarded(tenantId, { configuration }));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId, { configuration }));
     expect(await service.outcomesOf(tenantId)).toEqual(['refused']);
     expect(await service.deadLetters()).toEqual([]);
     expect(await shownTo(tenantId)).toMatchObject({
@@ -318,15 +307,13 @@ describe('an event that is refused', () => {
     expect(service.postsFor(tenantId)).toBe(0);
     expect(JSON.stringify([await service.items(), await service.logs()])).not.toContain('has-no-place-here');
 
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     await service.expectOneActiveInstance(tenantId);
   });
 
   test('an event without the tenant’s secret names that, and succeeds when it is repeated with the secret', async () => {
     const tenantId = newTenant();
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect(await service.outcomesOf(tenantId)).toEqual(['refused']);
     expect(await shownTo(tenantId)).toMatchObject({
       status: 'failed',
@@ -337,8 +324,7 @@ describe('an event that is refused', () => {
     });
 
     await service.putTenantSecret(tenantId, tenantSecret);
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     await service.expectOneActiveInstance(tenantId);
     expect(await shownTo(tenantId)).not.toHaveProperty('lastError');
   });
@@ -346,8 +332,7 @@ describe('an event that is refused', () => {
   test('an event that the vendor refuses is recorded with its request id and not retried', async () => {
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'refused-key-for-tests' });
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect(await service.outcomesOf(tenantId)).toEqual(['refused']);
     expect(await shownTo(tenantId)).toMatchObject({
       status: 'failed',
@@ -375,8 +360,7 @@ describe('an event with thousands of wrong fields', () => {
     'an unreadable event with thousands of wrong fields leaves no long line',
     { timeout: 60_000 },
     async () => {
-      await service.putEvents(tenantOnboarded('crowded', fields));
-      await service.idle();
+      await service.deliverEvents(tenantOnboarded('crowded', fields));
       expect(await service.deadLetters()).toHaveLength(1);
       await expectShortLines('4000 things are wrong', 'entryba');
     },
@@ -384,8 +368,7 @@ describe('an event with thousands of wrong fields', () => {
 
   test('a refused event with thousands of wrong fields leaves no long line, row or result', async () => {
     const tenantId = newTenant();
-    await service.putEvents(tenantOnboarded(tenantId, { configuration: fields }));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId, { configuration: fields }));
     const row = await service.rowOf(tenantId);
     const detail = expect.stringContaining('and 3980 more cannot be set where');
     expect(row).toMatchObject({ status: 'failed', lastError: { code: 'invalid-request', detail } });
@@ -446,8 +429,7 @@ describe('a batch', () => {
     const tenantId = await newTenantWithSecret();
     const noEvents = [' ', 'not JSON', 'null', '[]', '"x"', '{"detail":{}}', '['.repeat(10_000)];
     for (const body of noEvents) await service.sendToQueue(body);
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     const bodies = (await service.deadLetters()).map(({ body }) => body);
     // A queue has no order.
     expect(bodies.toSorted()).toEqual(noEvents.toSorted());
@@ -464,8 +446,7 @@ describe('an event whose work fails', () => {
       times: 3,
       outcome: { kind: 'status', status: 429, headers: { 'retry-after': '60' } },
     });
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect(await service.outcomesOf(tenantId)).toEqual(['failed', 'failed', 'failed', 'created']);
     await service.expectOneActiveInstance(tenantId);
   });
@@ -477,8 +458,7 @@ describe('an event whose work fails', () => {
   ])('an event that fails because %s is retried', async (_what, target) => {
     const tenantId = await newTenantWithSecret();
     service.stack.fail({ target, times: 3, status: 500, type: 'InternalFailure' });
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect(await service.outcomesOf(tenantId)).toEqual(['failed', 'created']);
     expect(service.postsFor(tenantId)).toBe(1);
     await service.expectOneActiveInstance(tenantId);

@@ -148,13 +148,13 @@ const respond =
     body: body(message),
     ...(headers && { headers }),
   });
-const refused = { status: 400, code: 'refused-by-cloud-elements' };
+const refusal = { status: 400, code: 'refused-by-cloud-elements' };
 const unreadable = { status: 502, code: 'cloud-elements-unreadable' };
 const adopted = { effect: 'applied', status: 201 } as const;
 
 /** Cloud Elements, or a proxy, quotes the tenant's key and the platform secrets. */
 const quoting: Quoting[] = [
-  { what: 'in a refusal', outcome: respond(400, (message) => ({ requestId, message })), ...refused },
+  { what: 'in a refusal', outcome: respond(400, (message) => ({ requestId, message })), ...refusal },
   ...Object.entries({
     'in a URL in small letters': inSmallPercents,
     'in a form': (text: string) => new URLSearchParams({ text }).toString(),
@@ -170,14 +170,14 @@ const quoting: Quoting[] = [
     [400, 409].map((status): Quoting => ({
       what: `${how}, ${status}`,
       outcome: respond(status, (text) => ({ requestId, message: `Invalid value: ${write(text)}` })),
-      ...(status === 400 ? refused : adopted),
+      ...(status === 400 ? refusal : adopted),
     })),
   ),
-  { what: 'in a refusal that quotes the body', outcome: () => ({ kind: 'echo-credentials' }), ...refused },
+  { what: 'in a refusal that quotes the body', outcome: () => ({ kind: 'echo-credentials' }), ...refusal },
   {
     what: 'in the words of the vendor',
     outcome: respond(401, (providerMessage) => ({ requestId, message: 'Bad Request', providerMessage })),
-    ...refused,
+    ...refusal,
   },
   {
     what: 'in a 401',
@@ -288,8 +288,7 @@ async function secretsThatAreWrong(own: PlatformSecrets): Promise<void> {
     await service.putTenantSecret(tenantId, write(plantKey(what)));
     const requested = service.post(tenantId, { element: { key: 'taxify' } });
     await expectResponse(what, 503, requested, 'tenant-credentials-unusable');
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     await keepTable();
   }
 }
@@ -386,8 +385,7 @@ async function events(): Promise<void> {
   const echoed = newTenant();
   await service.putTenantSecret(echoed, { 'api.key': plantKey('of a tenant, quoted back') });
   service.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'echo-credentials' } });
-  await service.putEvents(tenantOnboarded(echoed));
-  await service.idle();
+  await service.deliverEvents(tenantOnboarded(echoed));
   await expectResponse('echoed event', 200, service.get(`/tenants/${echoed}/instances/taxify`));
 }
 
@@ -431,8 +429,7 @@ async function changesAndRemovals(): Promise<void> {
   const leaving = newTenant();
   const stored = plantKey('of a tenant that leaves');
   await service.putTenantSecret(leaving, { 'api.key': stored });
-  await service.putEvents(tenantOnboarded(leaving));
-  await service.idle();
+  await service.deliverEvents(tenantOnboarded(leaving));
   const ownPath = `/tenants/${leaving}/instances/taxify`;
   for (const quotation of [stored, inSmallPercents(stored), Buffer.from(`u:${stored}`).toString('base64')]) {
     service.simulator.fail({
@@ -445,11 +442,10 @@ async function changesAndRemovals(): Promise<void> {
     await expectResponse('stored key quoted', 400, renamed, 'refused-by-cloud-elements');
   }
   const offboarded = { tenantId: leaving, note: plantKey('in a malformed offboarding event') };
-  await service.putEvents(
+  await service.deliverEvents(
     eventOf('crm.example', 'TenantOffboarded', { tenantId: leaving }),
     eventOf('crm.example', 'TenantOffboarded', offboarded),
   );
-  await service.idle();
   await expectResponse('gone', 404, service.get(`/tenants/${leaving}/instances/taxify`), 'not-found');
   for (const name of ['reconcile-instances', 'audit-instances'] as const)
     await service.stack.runSchedule(name);

@@ -108,6 +108,12 @@ export function serviceOf(stack: Stack) {
   const instancesOf = (tenantId: string) =>
     simulator.instances.filter(({ tags }) => tags.includes(`tenant:${tenantId}`));
 
+  async function putEvents(...events: Event[]): Promise<void> {
+    const Entries = events.map((event) => ({ ...event, EventBusName: stack.busName }));
+    const { FailedEntryCount } = await eventBridge.send(new PutEventsCommand({ Entries }));
+    if (FailedEntryCount !== 0) throw new Error(`${FailedEntryCount} of the events were not accepted.`);
+  }
+
   /** The lines logged so far that are about the tenant, parsed. */
   async function logsOf(tenantId: string) {
     return (await stack.logs())
@@ -186,10 +192,11 @@ export function serviceOf(stack: Stack) {
     putTenantSecret: (tenantId: string, value: string | object, elementKey = 'taxify') =>
       stack.putSecret(stack.tenantSecretName(tenantId, elementKey), value),
 
-    async putEvents(...events: Event[]): Promise<void> {
-      const Entries = events.map((event) => ({ ...event, EventBusName: stack.busName }));
-      const { FailedEntryCount } = await eventBridge.send(new PutEventsCommand({ Entries }));
-      if (FailedEntryCount !== 0) throw new Error(`${FailedEntryCount} of the events were not accepted.`);
+    putEvents,
+    /** Puts events on the bus, and waits until the service is at rest. */
+    async deliverEvents(...events: Event[]): Promise<void> {
+      await putEvents(...events);
+      await stack.idle();
     },
 
     logsOf,

@@ -112,14 +112,9 @@ async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' |
 }
 
 /** Makes another instance of the tenant's generation, as a create that is sent twice would. */
-async function duplicate(tenantId: string): Promise<void> {
+function duplicate(tenantId: string): void {
   const [instance] = service.instancesOf(tenantId);
-  const response = await fetch(`${service.stack.cloudElementsUrl}/elements/api-v2/instances`, {
-    method: 'POST',
-    headers: platformHeaders,
-    body: JSON.stringify({ ...taxify, name: 'Double', tags: instance?.tags }),
-  });
-  expect(response.status).toBe(200);
+  service.simulator.seed({ ...taxify, name: 'Double', tags: instance?.tags });
 }
 
 async function removeAtCloudElements(tenantId: string): Promise<void> {
@@ -177,8 +172,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
     expect((await service.post(newTenant(), taxify)).status).toBe(502);
     const tenantId = newTenant();
     await service.putTenantSecret(tenantId, { 'api.key': 'any' });
-    await service.putEvents(tenantOnboarded(tenantId));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(tenantId));
     expect(valuesOf('Failed', { function: 'provision-instance' })).toEqual([1]);
     expect(valuesOf('Failed', { function: 'onboard-tenants' })).toEqual([1]);
   });
@@ -191,8 +185,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
 
   test('an unreadable event becomes a dead letter', async () => {
     const before = (await service.deadLetters()).length;
-    await service.putEvents(tenantOnboarded('not a tenant id'));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded('not a tenant id'));
     expect(await service.deadLetters()).toHaveLength(before + 1);
     expect(valuesOf('Refused', { function: 'onboard-tenants' })).toEqual(Array(maxReceiveCount).fill(1));
   });
@@ -207,12 +200,11 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
       tenantId: staying,
       element: taxify.element,
     });
-    await service.putEvents(
+    await service.deliverEvents(
       { ...offboarded, Time: anHourAgo },
       { ...tenantOnboarded(leaving), Time: anHourAgo },
       { ...tenantOnboarded(longAgo), Time: new Date(Date.now() - oldestOnboardingMs - hourMs) },
     );
-    await service.idle();
     expect(valuesOf('EventsIgnored')).toEqual([1, 1, 1]);
     for (const tenantId of [staying, leaving, longAgo]) {
       const ignored = (await service.logsOf(tenantId)).filter(({ message }) => message === 'event-ignored');
@@ -221,8 +213,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
 
     const { tenantId: repeated } = await provisioned();
     await service.putTenantSecret(repeated, { 'api.key': 'any' });
-    await service.putEvents(tenantOnboarded(repeated), tenantOnboarded(repeated));
-    await service.idle();
+    await service.deliverEvents(tenantOnboarded(repeated), tenantOnboarded(repeated));
     expect(valuesOf('EventsIgnored')).toEqual([]);
   });
 
@@ -318,7 +309,7 @@ describe.skipIf(isDeployed)('logs and metrics of the service', () => {
 
   test('a duplicate beside the instance in use is logged and counted', async () => {
     const { tenantId } = await provisioned();
-    await duplicate(tenantId);
+    duplicate(tenantId);
     await leaveOpen(tenantId, 'active');
     const failing = { kind: 'status', status: 500 } as const;
     service.simulator.fail({ on: 'DELETE /instances/{id}', effect: 'none', outcome: failing });

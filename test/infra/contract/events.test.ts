@@ -90,15 +90,13 @@ test.skipIf(isDeployed)(
     for (const { tenantId, kind } of tenants) {
       if (kind === 'with-key') await service.putTenantSecret(tenantId, { 'api.key': 'any' });
     }
-    await service.putEvents(...tenants.map(({ onboarding }) => onboarding));
-    await service.idle();
+    await service.deliverEvents(...tenants.map(({ onboarding }) => onboarding));
     await service.patch('/tenants/crm-with-key/instances/taxify', { name: 'Renamed' });
     for (const disabled of [true, true, false]) {
       for (const instance of service.instancesOf('crm-with-key')) instance.disabled = disabled;
       await service.request({ method: 'POST', path: '/tenants/crm-with-key/instances/taxify/check' });
     }
-    await service.putEvents(...tenants.map(({ offboarding }) => offboarding));
-    await service.idle();
+    await service.deliverEvents(...tenants.map(({ offboarding }) => offboarding));
 
     const validate = createValidator(withClosedDetails);
     const events = await service.events();

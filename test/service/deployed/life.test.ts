@@ -71,12 +71,11 @@ describe('a stack', () => {
     expect((await service.post('failed', refused)).status).toBe(400);
     expect((await service.post('removed', body)).status).toBe(201);
     expect((await service.delete('/tenants/removed/instances/taxify')).status).toBe(204);
-    await service.putEvents(
+    await service.deliverEvents(
       tenantOnboarded('onboarded'),
       sbt('sbt_aws_onboardingRequest'),
       offboarded('offboarded'),
     );
-    await service.idle();
   }
 
   const itemsByTenant = async () =>
@@ -128,8 +127,7 @@ describe('a stack', () => {
       expect((await service.post(tenantId, body)).status).toBe(201);
       await service.expectOneActiveInstance(tenantId);
     }
-    await service.putEvents(offboarded('onboarded'), sbt('sbt_aws_offboardingRequest'));
-    await service.idle();
+    await service.deliverEvents(offboarded('onboarded'), sbt('sbt_aws_offboardingRequest'));
     for (const tenantId of ['onboarded', 'registered']) {
       expect(service.instancesOf(tenantId)).toEqual([]);
       expect((await service.get(`/tenants/${tenantId}/instances`)).json).toEqual([]);

@@ -27,11 +27,10 @@ describe('redrive', () => {
     service = serviceOf(stack);
     deadLetterUrl = stack.outputs['OnboardTenantsDeadLetterQueueUrl'] ?? '';
     await service.putTenantSecret(mendable, 'not JSON');
-    await service.putEvents(
+    await service.deliverEvents(
       tenantOnboarded(mendable),
       tenantOnboarded(malformed, { surprise: 'sent-by-mistake' }),
     );
-    await service.idle();
   });
   afterAll(async () => {
     sqs.destroy();
