@@ -1,7 +1,7 @@
 import { DynamoDBClient, ScanCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { KMSClient } from '@aws-sdk/client-kms';
-import { unmarshall } from '@aws-sdk/util-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { Client, type Dispatcher } from 'undici';
 import { expect } from 'vitest';
 import * as z from 'zod/mini';
@@ -15,7 +15,7 @@ import { startLocalStack, type LocalStack, type LocalStackOptions } from '../../
 import { startDeployedStack } from '../service/deployed/deployed-stack.ts';
 import { isDeployed } from '../service/deployed/endpoint.ts';
 import { sharedBundle } from './shared-bundle.ts';
-import { fromStored } from '../../functions/model/table.ts';
+import { fromStored, storedName } from '../../functions/model/table.ts';
 
 export type ReceivedResponse = {
   status: number;
@@ -103,6 +103,36 @@ export function serviceOf(stack: Stack) {
       .find((row) => row['tenantId'] === tenantId && row['elementKey'] === elementKey);
   }
 
+  /**
+   * Changes attributes of a row; `undefined` removes one.
+   * @param condition over the new values, by their names with a colon
+   */
+  async function changeRow(
+    { tenantId, elementKey = 'taxify' }: { tenantId: string; elementKey?: string },
+    attributes: Record<string, unknown>,
+    condition = 'attribute_exists(tenantId)',
+  ): Promise<void> {
+    const [removed, set] = [true, false].map((isRemoved) =>
+      Object.keys(attributes).filter((name) => (attributes[name] === undefined) === isRemoved),
+    );
+    const values = set?.map((name) => [`:${name}`, attributes[name]]) ?? [];
+    await dynamoDb.send(
+      new UpdateItemCommand({
+        TableName: tableName,
+        Key: marshall({ tenantId, elementKey }),
+        UpdateExpression: [
+          ...(set?.length ? [`SET ${set.map((name) => `#${name} = :${name}`).join(', ')}`] : []),
+          ...(removed?.length ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
+        ].join(' '),
+        ConditionExpression: condition,
+        ExpressionAttributeNames: Object.fromEntries(
+          Object.keys(attributes).map((name) => [`#${name}`, storedName(name)]),
+        ),
+        ...(values.length > 0 && { ExpressionAttributeValues: marshall(Object.fromEntries(values)) }),
+      }),
+    );
+  }
+
   const caller = callerOf(stack);
   const cipher = createTokenCipher({ client: stack.kms, keyId: stack.tokenKeyId });
   const instancesOf = (tenantId: string) =>
@@ -169,18 +199,10 @@ export function serviceOf(stack: Stack) {
     /** The row with its attributes unwrapped. */
     rowOf,
 
+    changeRow,
     /** Ends the lease of a killed invocation, which otherwise takes half a minute. */
-    async endLease(tenantId: string): Promise<void> {
-      await dynamoDb.send(
-        new UpdateItemCommand({
-          TableName: tableName,
-          Key: { tenantId: { S: tenantId }, elementKey: { S: 'taxify' } },
-          UpdateExpression: 'SET leaseExpiresAt = :past',
-          ConditionExpression: 'leaseExpiresAt > :past',
-          ExpressionAttributeValues: { ':past': { N: '1' } },
-        }),
-      );
-    },
+    endLease: (tenantId: string) =>
+      changeRow({ tenantId }, { leaseExpiresAt: 1 }, 'leaseExpiresAt > :leaseExpiresAt'),
 
     /** Creates that Cloud Elements received. */
     postsFor: (tenantId: string) =>

@@ -1,4 +1,4 @@
-import { DeleteItemCommand, PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { DeleteItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import {
@@ -90,25 +90,10 @@ const keyOf = (tenantId: string) => ({ tenantId: { S: tenantId }, elementKey: { 
 const hourMs = 3_600_000;
 
 /** Makes the tenant's row unsettled, and due for an hour. */
-async function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' | 'active'): Promise<void> {
-  const anHourAgo = { N: String(Date.now() - hourMs) };
-  await service.dynamoDb.send(
-    new UpdateItemCommand({
-      TableName: service.stack.tableName,
-      Key: keyOf(tenantId),
-      UpdateExpression:
-        'SET #status = :status, unsettled = :yes, contested = :true, ' +
-        'checkAt = :now, sendDeadline = :anHourAgo, removedAt = :anHourAgo',
-      ExpressionAttributeNames: { '#status': 'status' },
-      ExpressionAttributeValues: {
-        ':status': { S: status },
-        ':yes': { S: 'yes' },
-        ':true': { BOOL: true },
-        ':now': { N: String(Date.now() - 1) },
-        ':anHourAgo': anHourAgo,
-      },
-    }),
-  );
+function leaveOpen(tenantId: string, status: 'provisioning' | 'deleting' | 'active'): Promise<void> {
+  const anHourAgo = Date.now() - hourMs;
+  const due = { unsettled: 'yes', inDoubt: true, checkAt: Date.now() - 1 };
+  return service.changeRow({ tenantId }, { status, ...due, sendDeadline: anHourAgo, removedAt: anHourAgo });
 }
 
 /** Makes another instance of the tenant's generation, as a create that is sent twice would. */

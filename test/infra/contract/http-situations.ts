@@ -1,8 +1,8 @@
-import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import type { InjectedFault, Operation } from '../../../infra/local/cloud-elements/simulator.ts';
 import type { ReceivedResponse, Service } from '../../support/running-service.ts';
-import { storedName, toStored } from '../../../functions/model/table.ts';
+import { toStored } from '../../../functions/model/table.ts';
 import { notApplied } from '../../support/faults.ts';
 
 type Path = { tenantId: string; elementKey: string; status?: string };
@@ -55,26 +55,7 @@ export function createSituations(service: Service, request: SendRequest) {
   async function somebody(row: Record<string, unknown> = {}): Promise<Path> {
     const path = nobody();
     await post(path);
-    const names = Object.keys(row);
-    if (names.length === 0) return path;
-    const set = Object.entries(row).filter(([, value]) => value !== undefined);
-    const removed = names.filter((name) => row[name] === undefined);
-    await service.dynamoDb.send(
-      new UpdateItemCommand({
-        TableName: service.stack.tableName,
-        Key: marshall(path),
-        UpdateExpression: [
-          ...(set.length > 0 ? [`SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}`] : []),
-          ...(removed.length > 0 ? [`REMOVE ${removed.map((name) => `#${name}`).join(', ')}`] : []),
-        ].join(' '),
-        ExpressionAttributeNames: Object.fromEntries(names.map((name) => [`#${name}`, storedName(name)])),
-        ...(set.length > 0 && {
-          ExpressionAttributeValues: marshall(
-            Object.fromEntries(set.map(([name, value]) => [`:${name}`, value])),
-          ),
-        }),
-      }),
-    );
+    if (Object.keys(row).length > 0) await service.changeRow(path, row);
     return path;
   }
 

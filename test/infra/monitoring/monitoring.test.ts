@@ -22,6 +22,7 @@ import {
   streamRows,
   template,
 } from '../template.ts';
+import { words } from '../../support/words.ts';
 
 const alarms = resources('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties);
 const nameOf = ({ AlarmName }: { AlarmName: string }) => AlarmName.replace('element-onboarding-dev-', '');
@@ -319,19 +320,14 @@ describe('the API', () => {
   test('the API logs each request for a month without its path, query or any header but User-Agent', () => {
     const format: Record<string, string> = JSON.parse(stage.AccessLogSettings.Format);
     const variables = Object.values(format).filter((value) => value.startsWith('$context.'));
-    expect(variables.toSorted()).toEqual([
-      '$context.error.message',
-      '$context.identity.sourceIp',
-      '$context.identity.userAgent',
-      '$context.identity.userArn',
-      '$context.integration.requestId',
-      '$context.integrationErrorMessage',
-      '$context.requestId',
-      '$context.requestTime',
-      '$context.responseLatency',
-      '$context.routeKey',
-      '$context.status',
-    ]);
+    expect(variables.toSorted()).toEqual(
+      words(`
+      $context.error.message $context.identity.sourceIp $context.identity.userAgent
+      $context.identity.userArn $context.integration.requestId $context.integrationErrorMessage
+      $context.requestId $context.requestTime $context.responseLatency $context.routeKey
+      $context.status
+    `),
+    );
     expect(accessLog?.Properties.RetentionInDays).toBe(30);
     expect(accessLog?.DeletionPolicy).toBe('Delete');
     const kept = resources('AWS::Logs::LogGroup', production).find(({ id }) => id === accessLog?.id);

@@ -1,4 +1,4 @@
-import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { createHash, randomUUID } from 'node:crypto';
 import type { Instance } from '../../../infra/local/cloud-elements/simulator.ts';
@@ -300,14 +300,6 @@ function makeInstance(
 
 /** Makes the row due for the reconciler, now or at its next run; otherwise that takes up to an hour. */
 export async function reconcileNow(service: Service, tenantId: string): Promise<void> {
-  await service.dynamoDb.send(
-    new UpdateItemCommand({
-      TableName: service.tableName,
-      Key: { tenantId: { S: tenantId }, elementKey: { S: 'taxify' } },
-      UpdateExpression: 'SET checkAt = :past',
-      ConditionExpression: 'checkAt > :past',
-      ExpressionAttributeValues: { ':past': { N: '1' } },
-    }),
-  );
+  await service.changeRow({ tenantId }, { checkAt: 1 }, 'checkAt > :checkAt');
   await service.invoke('reconcile-instances', {});
 }
