@@ -221,6 +221,17 @@ export function serviceOf(stack: Stack) {
       await stack.idle();
     },
 
+    /** The results on the bus that come of `act`, until the service is at rest. */
+    async resultsOf(act: () => Promise<unknown>): Promise<EventEnvelope[]> {
+      await stack.idle();
+      const already = (await stack.events()).length;
+      await act();
+      await stack.idle();
+      return (await stack.events())
+        .slice(already)
+        .filter(({ source }) => /^(element-onboarding$|applicationPlane|sbt\.application)/.test(source));
+    },
+
     logsOf,
     deliveriesOf,
     /** Outcomes of the deliveries, in order. */

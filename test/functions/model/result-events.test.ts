@@ -700,14 +700,8 @@ describe('on the bus', () => {
 
   /** The events that a subscriber gets as a result of `act`: source, detail-type and detail. */
   async function heard(act: () => Promise<unknown>): Promise<[string, string, Record<string, unknown>][]> {
-    await service.idle();
-    const already = (await service.events()).length;
-    await act();
-    await service.idle();
-    return (await service.events())
-      .slice(already)
-      .filter(({ source }) => /^(element-onboarding|applicationPlane|sbt\.application)/.test(source))
-      .map((event) => [event.source, event['detail-type'], event.detail]);
+    const results = await service.resultsOf(act);
+    return results.map((event) => [event.source, event['detail-type'], event.detail]);
   }
 
   async function newTenantWithSecret(): Promise<string> {

@@ -105,13 +105,7 @@ async function deliver(
 
 /** The tenant's events during `act`, until the service is at rest: detail-type and detail. */
 async function heard(service: Service, row: EarlierRow, act: () => Promise<unknown>) {
-  await service.idle();
-  const already = (await service.events()).length;
-  await act();
-  await service.idle();
-  return (await service.events())
-    .slice(already)
-    .filter(({ source }) => /^(element-onboarding$|applicationPlane|sbt\.application)/.test(source))
+  return (await service.resultsOf(act))
     .filter(({ detail }) => [detail['tenantId'], detail['tenantRegistrationId']].some((id) => isOf(row, id)))
     .map((event): [string, Record<string, unknown>] => [event['detail-type'], event.detail]);
 }
