@@ -3,7 +3,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
-import { expect } from 'vitest';
+import { afterAll, beforeEach, expect } from 'vitest';
 import { clientOptions } from '../../functions/adapters/aws.ts';
 import { createAuditProgress } from '../../functions/adapters/audit-progress.ts';
 import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
@@ -281,6 +281,14 @@ export async function startServers() {
       await servers.stop();
     },
   };
+}
+
+/** Starts the servers of a test file: they are reset before each test, and stopped after the last one. */
+export async function openServers() {
+  const servers = await startServers();
+  beforeEach(() => servers.reset());
+  afterAll(() => servers[Symbol.asyncDispose]());
+  return servers;
 }
 
 export const secretNameOf = (tenantId: string): string => `tests/tenants/${tenantId}/taxify`;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   settingsOf,
   wholeTenant,
@@ -8,15 +8,10 @@ import {
 } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readToken } from '../../../functions/core/read.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 const putKey = (tenantId: string, key: string) =>
   servers.putTenantSecret(tenantId, JSON.stringify({ 'api.key': key }));

@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
 import { queueMaxReceiveCount } from '../../../functions/model/timing.ts';
-import { errorOf, newTenant, startServers } from '../../support/real-servers.ts';
+import { errorOf, newTenant, openServers } from '../../support/real-servers.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 const event = (type: string, tenantId: string, detail: object = {}) =>
   settingsFromEvent(

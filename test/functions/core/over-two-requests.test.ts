@@ -1,22 +1,17 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { instanceView, type InstanceRow } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readDeadLetter } from '../../../infra/cli/redrive/dead-letter.ts';
-import { keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { keyOf, newTenant, openServers, startServers, taxify } from '../../support/real-servers.ts';
 import { sentEvent, type Sent } from '../../support/sent-events.ts';
 import { notApplied } from '../../support/faults.ts';
 
 /** Promises that hold over two requests, skewed clocks, restarts and proxies, and not only for one request. */
 
-let servers: Awaited<ReturnType<typeof startServers>>;
+const servers = await openServers();
 let beganAt: number;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(() => {
-  servers.reset();
   beganAt = Math.floor(Date.now() / 1_000) * 1_000;
 });
 

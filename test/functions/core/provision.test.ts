@@ -1,27 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { createConnection, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
-import type { InstanceRow } from '../../../functions/model/instance.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, startServers, taxify } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
-const rowOf = (tenantId: string) => servers.rowOf(tenantId);
-const instancesOf = (tenantId: string) => servers.instancesOf(tenantId);
-const expectOneActiveInstance = (tenantId: string) => servers.expectOneActiveInstance(tenantId);
-const killedWhileCreating = (tenantId: string, effect: Fault['effect']) =>
-  servers.killedWhileCreating(tenantId, effect);
-const duplicate = (row: InstanceRow) => servers.duplicate(row);
+const { rowOf, instancesOf, expectOneActiveInstance, killedWhileCreating, duplicate } = servers;
 const failPost = (fault: Omit<Fault, 'on'>) => servers.simulator.fail({ on: 'POST /instances', ...fault });
 const kinds = () => servers.observations.map(({ kind }) => kind);
 

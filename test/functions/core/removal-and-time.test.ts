@@ -1,20 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { wholeTenant } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
 import { sentEvent, type Sent } from '../../support/sent-events.ts';
 import { notApplied } from '../../support/faults.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
+const servers = await openServers();
 /** The second in which the test begins, ms since the epoch. */
 let beganAt: number;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(() => {
-  servers.reset();
   beganAt = Math.floor(Date.now() / 1_000) * 1_000;
 });
 

@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { wholeTenant } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 const failDelete = (status: number) =>
   servers.simulator.fail({ on: 'DELETE /instances/{id}', ...notApplied(status) });

@@ -1,16 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { settingsOf } from '../../../functions/model/instance.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
 /** An instance whose id no row can hold, or whose token no header or ciphertext. */
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 const longToken = 'a'.repeat(4_097);
 const makeUnusable = () => {

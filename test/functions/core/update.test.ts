@@ -1,18 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { settingsOf, type Configuration, type InstanceRow } from '../../../functions/model/instance.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import type { Fault } from '../../../infra/local/cloud-elements/simulator.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 /** An instance that a request has configured. */
 async function provisioned(configuration: Configuration = { 'api.key': 'old' }): Promise<string> {

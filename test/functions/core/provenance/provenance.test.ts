@@ -1,15 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Fault } from '../../../../infra/local/cloud-elements/simulator.ts';
 import { settingsFromEvent } from '../../../../functions/model/events.ts';
 import type { InstanceRow } from '../../../../functions/model/instance.ts';
-import { errorOf, keyOf, newTenant, startServers, taxify } from '../../../support/real-servers.ts';
+import { errorOf, keyOf, newTenant, openServers, taxify } from '../../../support/real-servers.ts';
 
-let servers: Awaited<ReturnType<typeof startServers>>;
-beforeAll(async () => {
-  servers = await startServers();
-});
-afterAll(() => servers[Symbol.asyncDispose]());
-beforeEach(() => servers.reset());
+const servers = await openServers();
 
 const failPost = (fault: Omit<Fault, 'on'>) => servers.simulator.fail({ on: 'POST /instances', ...fault });
 const own = { 'api.key': 'own' };
