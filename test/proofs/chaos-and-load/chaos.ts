@@ -11,7 +11,7 @@ Options
   --tenants <n>   how many (default 1000)
   --seed <n>      other faults (default 1)
 
-Exit status: 0 nothing is lost, duplicated or stuck · 1 something is · 2 command line wrong.`;
+Exit status: 0 nothing is lost, duplicated, stuck, leaked or undocumented · 1 something is · 2 command line wrong.`;
 
 const { tenants, seed } = commandLine(help, (args) => {
   const { values } = parseOptions({
@@ -28,7 +28,11 @@ const startedAt = performance.now();
 const trial = await runTrial({ tenants, seed, ...(process.stdout.isTTY && { onProgress: show }) });
 if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
 print(`\n${trialSummary(trial, { tenants, seed })}\n`);
-print(trial.isRight ? good(bold('Nothing lost, duplicated or stuck.')) : bad(bold('That is wrong.')));
+print(
+  trial.isRight
+    ? good(bold('Nothing lost, duplicated, stuck, leaked or undocumented.'))
+    : bad(bold('That is wrong.')),
+);
 process.exitCode = trial.isRight ? 0 : 1;
 
 function show({ tenantsDone, calls, faults, killed }: Progress): void {

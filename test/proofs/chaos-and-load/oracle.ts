@@ -29,7 +29,7 @@ const resultSchema = z.object({ tenantId: z.string(), id: z.optional(z.number())
 const tokenSchema = z.object({ token: z.string() });
 
 /**
- * Checks what the service promises whatever disturbs it: nothing lost, duplicated or stuck, every final state published,
+ * Checks the promises of the service under disturbances: nothing lost, duplicated or stuck, every final state published,
  * no secret leaked, every response documented.
  * @param withRechecks false when deployed: a recheck comes an hour after its create
  * @param mayDie functions are killed during requests, which the gateway then answers with 500

@@ -227,7 +227,7 @@ const checks: Partial<Record<KindName, Record<string, Case['check']>>> = {
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('removed');
       await expectRemoved(service, row);
     },
-    async 'a toolkit request accepts it, whatever its settings'(service, row) {
+    async 'a toolkit request with any settings accepts it'(service, row) {
       const { registrationId } = row;
       const responses = await heardAfter(service, row, { kind: 'onboarding', registrationId }, 'replayed');
       expect(responses.map(([type]) => type)).toEqual(['InstanceProvisioned', 'sbt_aws_provisionSuccess']);
@@ -240,7 +240,7 @@ const checks: Partial<Record<KindName, Record<string, Case['check']>>> = {
       expect(await deliver(service, row, { kind: 'offboarding', sentAt })).toBe('outdated');
       await expectKept(service, row);
     },
-    async 'the same event is a repeat, whatever its settings, and gives no second result'(service, row) {
+    async 'the same event with any settings is a repeat, and gives no second result'(service, row) {
       const before = await service.rowOf(row.tenantId);
       const again = { kind: 'onboarding', id: onboardingId, sentAt: row.requestedAt } as const;
       const responses = await heardAfter(service, row, again, 'replayed');
