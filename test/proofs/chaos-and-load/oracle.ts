@@ -88,6 +88,7 @@ export function createOracle(
   }
 
   return {
+    mayDie,
     readRows,
     rememberTokens,
     /** A new credential. */

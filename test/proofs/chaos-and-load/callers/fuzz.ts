@@ -8,7 +8,7 @@ import { hostileInputs, type HostileInput } from './hostile-inputs.ts';
 import type { Phase } from './phase.ts';
 
 /** Log messages of Lambda and MiniStack for a function that does not end by returning. */
-const crash =
+const anyCrash =
   /Runtime exited|Runtime\.|Unhandled|Task timed out|Invoke Error|"code":"internal"|RangeError|TypeError/;
 
 /** A refusal after a call to Cloud Elements, which is recorded in the table. */
@@ -19,6 +19,11 @@ export type FuzzReport = Awaited<ReturnType<typeof fuzz>>;
 /** Sends hostile requests, and checks every response, the log and the table. */
 export async function fuzz({ service, oracle }: Target, { count, seed, runId, show }: Phase) {
   const startedAt = Date.now();
+  // With short periods, a busy machine alone makes a function time out.
+  const isCrash = (text: string): boolean =>
+    anyCrash.test(
+      oracle.mayDie ? text.replaceAll(/Task timed out|Runtime exited with error: signal: killed/g, '') : text,
+    );
   const linesBefore = (await service.logs()).length;
   const inputs = hostileInputs(count, { random: seededRandom(seed), runId, plant: oracle.plant });
   const tally = new Map<string, number>();
@@ -37,7 +42,7 @@ export async function fuzz({ service, oracle }: Target, { count, seed, runId, sh
       const isToken = method === 'GET' && /\/token([?#]|$)/.test(path);
       const responseKind = oracle.check(what, response, { isToken, isHead: method === 'HEAD' });
       tallied(tally, `${response.status} ${responseKind}`);
-      if (crash.test(response.text)) crashes.push(`${what} → ${response.text.slice(0, 200)}`);
+      if (isCrash(response.text)) crashes.push(`${what} → ${response.text.slice(0, 200)}`);
       if (response.status < 300 || response.status >= 500 || codeOf(response) === recordedRefusal) {
         mayHaveRow.add(tenantId);
       }
@@ -62,7 +67,7 @@ export async function fuzz({ service, oracle }: Target, { count, seed, runId, sh
     found: {
       undocumented: oracle.takeUndocumented(),
       unanswered,
-      crashes: [...crashes, ...lines.filter((line) => crash.test(line)).map((line) => line.slice(0, 300))],
+      crashes: [...crashes, ...lines.filter((line) => isCrash(line)).map((line) => line.slice(0, 300))],
       rowsOfRefused: rowIds.filter((id) => (ids.has(id) ? !mayHaveRow.has(id) : id.startsWith('fuzz-'))),
       hostileRows: rowIds.filter((id) => !tenantIdSchema.safeParse(id).success),
     },
