@@ -228,7 +228,7 @@ export function createSituations(service: Service, request: SendRequest) {
     await check(await somebody({ status: 'failed' }));
     await check(await somebody(leased()));
     await check(await somebody(elsewhere));
-    await failing('GET /instances/{id}', refusal(500), async () => check(await somebody()));
+    await failing('GET /instances/{id}', notApplied(500), async () => check(await somebody()));
   }
 
   async function meetRemoving(): Promise<void> {

@@ -588,4 +588,73 @@ export const guards: readonly Guard[] = [
       'export const slowestCreateMs = 3_600_000;',
     ],
   }),
+
+  // Health.
+  ...guardsIn('functions/model/health.ts', ['core/check'], {
+    'the second failure before an instance is unhealthy': [
+      'if (before?.failedAt !== undefined) return',
+      'return',
+    ],
+    'unknown that turns nothing': [
+      'if (before && !isDisproved(before, finding)) {',
+      'if (before && before.since === -1) {',
+    ],
+    'recovering without a ping': ['if (before && !isDisproved(before, finding)) {', 'if (before) {'],
+  }),
+  ...guardsIn('functions/core/check.ts', ['core/check', 'explorer.test'], {
+    'the row as it was read when a check is written': [
+      'const written = await store.claim(next, row);',
+      'const written = await store.claim(next, (await store.get(row)) ?? row);',
+    ],
+  }),
+  ...guardsIn('functions/core/check.ts', ['core/check'], {
+    'the new fence of a check': ['      claimId: newId(),\n      health,', '      health,'],
+    'the lease when an instance is checked on request': [
+      'if (isLeased(row, now())) throw refusals.busy(row, now());',
+      '',
+    ],
+    'the lease when an instance is due for a check': [
+      'if (!isDue || isLeased(row, nowMs)) return undefined;',
+      'if (!isDue) return undefined;',
+    ],
+    'looking for other instances before one is gone': [
+      'return seen.some(Boolean);',
+      'return seen.length > 0;',
+    ],
+    'ending a run of checks without a response': ['if (tally.brokenOff) break;', ''],
+    'the most checks of a run': ['while (seen.size < checksPerRun && ', 'while ('],
+  }),
+  ...guardsIn('functions/adapters/cloud-elements-ping.ts', ['core/check'], {
+    'the vendor’s own words before a key is refused': [
+      'if (refusal?.isVendors && refusing.has(status))',
+      'if (refusing.has(status))',
+    ],
+    'statuses by which a vendor refuses a key': [
+      'if (refusal?.isVendors && refusing.has(status))',
+      'if (refusal?.isVendors)',
+    ],
+    'the form of a pong': [
+      'dateTime !== undefined || endpoint !== undefined || valid !== undefined,',
+      'dateTime !== -1,',
+    ],
+  }),
+  ...guardsIn('functions/core/update.ts', ['core/check'], {
+    'forgetting a failure before an update': ['health: row.health && unconfirmed(row.health),', ''],
+    'an update beside a check': [
+      'if (!taken.won && taken.current && isSameButHealth(row, taken.current)) {',
+      'if (!taken.won && taken.current?.v === undefined) {',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['core/check'], {
+    'what else has changed beside a check': [
+      'return isDeepStrictEqual({ ...row, ...written }, { ...current, ...written });',
+      'return isDeepStrictEqual(written, healthIn(current));',
+    ],
+  }),
+  ...guardsIn('functions/core/read.ts', ['core/check'], {
+    'the token of an instance that is gone': [
+      "if (row.health?.status === 'unhealthy' && row.health.reason === 'gone')",
+      "if (row.health?.reason === 'gone' && row.claimId === row.tenantId)",
+    ],
+  }),
 ];

@@ -22,7 +22,7 @@ export async function fuzz({ service, oracle }: Target, { count, seed, runId, sh
   // With short periods, a busy machine alone makes a function time out.
   const isCrash = (text: string): boolean =>
     anyCrash.test(
-      oracle.mayDie ? text.replaceAll(/Task timed out|Runtime exited with error: signal: killed/g, '') : text,
+      oracle.mayDie ? text.replaceAll(/Task timed out|Runtime exited with error: SIGKILL/g, '') : text,
     );
   const linesBefore = (await service.logs()).length;
   const inputs = hostileInputs(count, { random: seededRandom(seed), runId, plant: oracle.plant });
