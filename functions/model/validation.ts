@@ -1,4 +1,4 @@
-import type * as z from 'zod/mini';
+import * as z from 'zod/mini';
 import { joinNamed, maxNamed } from './bounded-text.ts';
 import { isDocumented } from './catalog.ts';
 import { isEntryName } from './entry-name.ts';
@@ -83,6 +83,9 @@ function describe(issue: Issue, input: unknown): Fault[] {
 
 /** Zod's message where the schema has none of its own. */
 const unworded = 'Invalid input';
+
+// Another package in the process may import zod with its English messages, which name fields and quote keys.
+z.config({ customError: () => unworded });
 
 const unknownField = (path: Path): Fault => ({ path, detail: 'is not a known field' });
 

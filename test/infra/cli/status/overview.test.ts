@@ -91,7 +91,7 @@ describe('counting', () => {
     expect(troubleOf(found('a', { status: 'deleting' }))?.since).toBe(atMs - minute);
   });
 
-  test('of 10,000 failed instances the longest waiting are listed, whatever their order, and all are counted', async () => {
+  test('the longest waiting of 10,000 failed instances are listed, and all are counted', async () => {
     const { total, troubles } = await countInstances(manyFailed(), 3);
     const [of] = troubles;
     expect({ total, count: of?.count }).toEqual({ total: 10_000, count: 10_000 });
