@@ -6,6 +6,7 @@ import { eventOf, serviceOf, tenantOnboarded, type Service } from '../../support
 import { testEarlierRows, writeEarlierRows, type EarlierRows } from '../upgrade/earlier-row-tests.ts';
 import { startDeployedStack } from './deployed-stack.ts';
 import { credentials, endpointUrl, previousDirectory, region } from './endpoint.ts';
+import { refusedKey } from '../../../infra/local/cloud-elements/instances.ts';
 
 /** The schedule's period is a minute, and the function takes a moment to start. */
 const patience = { timeout: 80_000, interval: 1_000 };
@@ -201,6 +202,34 @@ describe('a stack', () => {
         expect.objectContaining({
           'detail-type': 'InstanceUpdated',
           detail: expect.objectContaining({ tenantId: 'new-key' }),
+        }),
+      );
+  });
+
+  test('checks find a key that the vendor refuses, and the list of all tenants and an event show it', async () => {
+    const element = { key: 'freshservice' };
+    const configuration = { username: 'any', password: refusedKey, subdomain: 'acme' };
+    await service.putTenantSecret('wrong-key', configuration, element.key);
+    expect((await service.post('wrong-key', { element })).status).toBe(201);
+    const path = `/tenants/wrong-key/instances/${element.key}`;
+    // The schedule may have checked it meanwhile, so only the last state is certain.
+    await service.request({ method: 'POST', path: `${path}/check` });
+    const health = { status: 'unhealthy', reason: 'refused-by-vendor' };
+    expect(await service.request({ method: 'POST', path: `${path}/check` })).toMatchObject({
+      status: 200,
+      json: { status: 'active', health, check: health },
+    });
+    expect((await service.get(path)).json).toMatchObject({ health });
+    expect((await service.get('/instances?health=unhealthy')).json).toMatchObject({
+      instances: [{ tenantId: 'wrong-key', element, health }],
+    });
+    expect((await service.get('/instances?health=unhealthy&cursor=tampered')).status).toBe(400);
+    await expect
+      .poll(() => service.events(), patience)
+      .toContainEqual(
+        expect.objectContaining({
+          'detail-type': 'InstanceUnhealthy',
+          detail: expect.objectContaining({ tenantId: 'wrong-key' }),
         }),
       );
   });
