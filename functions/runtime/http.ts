@@ -18,8 +18,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 const httpEventSchema = z.object({
   routeKey: z.string(),
   headers: z.record(z.string(), z.string()),
-  pathParameters: z.optional(z.record(z.string(), z.string())),
-  queryStringParameters: z.optional(z.record(z.string(), z.string())),
+  pathParameters: z.nullish(z.record(z.string(), z.string())),
+  queryStringParameters: z.nullish(z.record(z.string(), z.string())),
   body: z.optional(z.string()),
   isBase64Encoded: z.optional(z.boolean()),
   requestContext: z.object({
