@@ -43,7 +43,7 @@ export type ApplySecret = (
 ) => Promise<AppliedSecret>;
 
 type Outcome = Omit<AppliedSecret, 'provisionId'>;
-type Run = { deadlineAt: number; result: Promise<AppliedSecret> };
+type Run = { deadlineAt: number; arrivedAt: number; result: Promise<AppliedSecret> };
 
 const done = (outcome: AppliedSecret['outcome']): Outcome => ({ outcome, retry: false });
 const again = (outcome: AppliedSecret['outcome']): Outcome => ({ outcome, retry: true });
@@ -95,14 +95,19 @@ export function createApplying({
    * Messages of one invocation about one secret are one run: all of them came before it, so it reads a value that is at
    * least as new as any of theirs. An invocation's deadline tells it from others.
    */
-  function applyOnce(secretChange: SecretChange, deadlineAt: number): Promise<AppliedSecret> {
-    const { secretName } = secretChange;
+  async function applyOnce(secretChange: SecretChange, deadlineAt: number): Promise<AppliedSecret> {
+    const { secretName, arrivedAt } = secretChange;
     const running = runs.get(secretName);
-    if (running?.deadlineAt === deadlineAt) return running.result;
+    if (running?.deadlineAt === deadlineAt) {
+      const applied = await running.result;
+      // Nothing was read for a message that came before an update; a later one may bring a value from after it.
+      const isOwn = applied.outcome !== 'up-to-date' || arrivedAt <= running.arrivedAt;
+      return isOwn ? applied : applyOnce(secretChange, deadlineAt);
+    }
     const result = apply(secretChange, deadlineAt).finally(() => {
       if (runs.get(secretName)?.result === result) runs.delete(secretName);
     });
-    runs.set(secretName, { deadlineAt, result });
+    runs.set(secretName, { deadlineAt, arrivedAt, result });
     return result;
   }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
 import { healthStatuses } from './health.ts';
 import { elementKeySchema, instanceView, type InstanceKey, type InstanceSummary } from './instance.ts';
+import { parseJson } from './json.ts';
 import { invalidRequest } from './validation.ts';
 
 /** Instances of all tenants, a page at a time: the query of a caller, and the cursor from one page to the next. */
@@ -33,7 +34,8 @@ export function listedView({ key, summary }: Listed) {
   return { tenantId: key.tenantId, element: { key: key.elementKey }, status: 'unreadable' as const };
 }
 
-const cursorSchema = z.object({ t: z.string(), e: z.string() });
+const keyTextSchema = z.string().check(z.minLength(1));
+const cursorSchema = z.object({ t: keyTextSchema, e: keyTextSchema });
 
 /** The key of the last row that was looked at, with a checksum over it and the filters that it belongs to. */
 export function cursorOf({ tenantId, elementKey }: InstanceKey, query: OverviewQuery): string {
@@ -46,10 +48,9 @@ export function keyOf(cursor: string, query: OverviewQuery): InstanceKey {
   const text = Buffer.from(cursor, 'base64url').toString();
   const [sum, content] = [text.slice(0, checksumLength), text.slice(checksumLength)];
   const isOurs = Buffer.from(text).toString('base64url') === cursor && sum === checksum(content, query);
-  if (isOurs) {
-    const { t: tenantId, e: elementKey } = cursorSchema.parse(JSON.parse(content));
-    return { tenantId, elementKey };
-  }
+  const read = isOurs ? parseJson(content) : undefined;
+  const key = read && 'json' in read ? cursorSchema.safeParse(read.json).data : undefined;
+  if (key) return { tenantId: key.t, elementKey: key.e };
   const detail = 'expected the "nextCursor" of a page with the same filters';
   throw invalidRequest('the request', [{ parameter: 'cursor', detail }]);
 }

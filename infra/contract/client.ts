@@ -102,6 +102,10 @@ export function createClient(options: ClientOptions) {
     segments: readonly string[],
     body?: InstanceRequest | InstanceUpdate,
   ): Promise<HttpResponse> {
+    // URLs resolve these to another route, for example that of all tenants.
+    if (segments.some((segment) => ['', '.', '..'].includes(segment))) {
+      throw new ClientError('Expected a tenant id and an element key, got an empty text, "." or "..".');
+    }
     const url = new URL(apiUrl);
     url.pathname = [url.pathname.replace(/\/+$/, ''), ...segments.map(encoded)].join('/');
     const secrets = Object.values(body?.configuration ?? {}).flatMap(textsIn);
@@ -186,8 +190,8 @@ export function createClient(options: ClientOptions) {
         await confirmed.get(key, async () => true);
         return response;
       }
-      // A stream has been read: only its owner can send it again.
-      if (init.body instanceof ReadableStream) return response;
+      // A stream or an iterable has been read: only its owner can send it again.
+      if (!isRepeatable(init.body)) return response;
       await response.body?.cancel();
       return fetch(url, withAuthorization(init, renewed.authorization));
     };
@@ -417,6 +421,17 @@ function checked(credentials: AwsCredentials): AwsCredentials {
   if (!isFine) throw new ClientError('The AWS credentials are incomplete or contain white space.');
   return credentials;
 }
+
+/** Bodies that can be sent twice. */
+const isRepeatable = (body: unknown): boolean =>
+  body === undefined ||
+  body === null ||
+  typeof body === 'string' ||
+  body instanceof URLSearchParams ||
+  body instanceof FormData ||
+  body instanceof Blob ||
+  body instanceof ArrayBuffer ||
+  ArrayBuffer.isView(body);
 
 /** Of Lambda and of containers. For profiles and single sign-on, pass a provider of the AWS SDK. */
 async function credentialsOfEnvironment(): Promise<AwsCredentials> {

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { clientSource } from '../../infra/contract/client-source.ts';
@@ -122,6 +123,23 @@ const failureOf = async (promise: Promise<unknown>): Promise<Error> => {
 };
 
 describe('requests to the API', () => {
+  test.each(['.', '..', ''])(
+    'the tenant or element %o is refused: its URL would be another route',
+    async (id) => {
+      const { client, requests } = await startWorld();
+      const refused = { message: expect.stringContaining('Expected a tenant id and an element key') };
+      for (const call of [
+        client.list(id),
+        client.get('acme', id),
+        client.get(id, 'taxify'),
+        client.remove(id, 'taxify'),
+      ]) {
+        await expect(call).rejects.toMatchObject(refused);
+      }
+      expect(requests).toEqual([]);
+    },
+  );
+
   test('every method has a signature that the AWS SDK computes, too', async () => {
     const { client, requests } = await startWorld();
     const request = { element: { key: 'taxify' }, configuration: { 'api.key': 'müsli '.repeat(3) } };
@@ -274,7 +292,24 @@ describe('element token', () => {
   });
 });
 
+async function* parts() {
+  yield new TextEncoder().encode('payload');
+}
+
 describe('element fetch', () => {
+  test('a body that can be read only once is not sent again, empty, after a 401', async () => {
+    for (const body of [parts(), Readable.from(['payload'])]) {
+      const { world, client, requests } = await startWorld();
+      await client.token('acme', 'taxify');
+      world.token = 'second-element-token=';
+      const init = { method: 'POST', body, duplex: 'half' as const };
+      expect((await client.fetch('acme', 'taxify')('/things', init)).status).toBe(401);
+      expect(requests.filter(({ path }) => path.endsWith('/things')).map((each) => each.body)).toEqual([
+        'payload',
+      ]);
+    }
+  });
+
   test.each(['@example.com/', '.example.com/', '/../../secret', 'https://example.com/', ':1/', '/..\\..\\x'])(
     'path %s is refused, and nothing is sent',
     async (path) => {

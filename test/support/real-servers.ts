@@ -236,9 +236,9 @@ export async function startServers() {
         { deadlineAt: now() + invocationMs, deliveries },
       ),
     /** As one of the messages of one invocation. */
-    applyTogether: (tenantId: string, deadlineAt: number) =>
+    applyTogether: (tenantId: string, deadlineAt: number, arrivedAt = now()) =>
       applySecret(
-        { ...keyOf(tenantId), secretName: secretNameOf(tenantId), arrivedAt: now() },
+        { ...keyOf(tenantId), secretName: secretNameOf(tenantId), arrivedAt },
         { deadlineAt, deliveries: 1 },
       ),
     check: (key: InstanceKey) => check(key, { deadlineAt: now() + 29_000 }),

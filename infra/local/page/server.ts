@@ -129,7 +129,8 @@ export async function startPage({
 
   const server = createServer(
     withoutForeigners((request, response) => {
-      const { pathname: path } = new URL(request.url ?? '/', 'http://page');
+      // Not by `URL`, which throws for "//".
+      const [path = '/'] = (request.url ?? '/').split('?');
       const handled =
         request.method === 'POST'
           ? act(path, request, response)

@@ -104,6 +104,23 @@ describe('an active instance', () => {
     expect(patches()).toBe(1);
   });
 
+  test.each([
+    ['before', [-20_000, 0]],
+    ['after', [0, -20_000]],
+  ] as const)(
+    'a new value is sent although an older message of the batch %s it needs nothing',
+    async (_order, ages) => {
+      const tenantId = await active();
+      putKey(tenantId, 'first');
+      expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'updated' });
+      putKey(tenantId, 'second');
+      const nowMs = Date.now();
+      await Promise.all(ages.map((ageMs) => servers.applyTogether(tenantId, nowMs + 3_000, nowMs + ageMs)));
+      expect(servers.instancesOf(tenantId)[0]?.configuration).toMatchObject({ 'api.key': 'second' });
+      expect(patches()).toBe(2);
+    },
+  );
+
   test('a secret’s message is redelivered until an update of unknown outcome can no longer overwrite a later one', async () => {
     const tenantId = await active();
     putKey(tenantId, 'second');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { listAllInstances } from '../../../functions/core/list-all.ts';
 import { auditPartition, wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
@@ -33,6 +34,14 @@ async function insert(rows: readonly Partial<InstanceRow>[]): Promise<void> {
   if (!row) throw new Error('no row');
   await servers.store.remove(row);
   for (const each of rows) await servers.store.claim({ ...row, ...each });
+}
+
+/** A cursor with other content and the checksum that belongs to it. */
+function withChecksum(content: string): string {
+  const sum = createHash('sha256')
+    .update(JSON.stringify([content, null, null]))
+    .digest('base64url');
+  return Buffer.from(sum.slice(0, 16) + content).toString('base64url');
 }
 
 describe('a list of all tenants’ instances', () => {
@@ -99,6 +108,7 @@ describe('a list of all tenants’ instances', () => {
       cursor.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')),
       ` ${cursor}`,
       Buffer.from('{"t":"a","e":"taxify"}').toString('base64url'),
+      ...['x', 'null', '{"t":1,"e":"x"}', '{"t":"","e":""}'].map(withChecksum),
       'x',
       '',
     ];

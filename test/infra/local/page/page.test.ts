@@ -420,3 +420,20 @@ test('a taken port is named as that of the page', async () => {
     `Port ${port}, meant for the page, is taken`,
   );
 });
+
+test.each(['//', '//host', '/%', '*', '/\\\\'])(
+  'the path %o gets a response, and the stack goes on',
+  async (path) => {
+    const { hostname, port } = new URL(stack.pageUrl);
+    const status = await new Promise((resolve, reject) => {
+      request({ hostname, port, path }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .once('error', reject)
+        .end();
+    });
+    expect(status).toBe(404);
+    expect(await pageText()).toContain('Tenants');
+  },
+);
