@@ -516,8 +516,15 @@ function parsed<Value>(text: string, secrets: readonly string[] = []): Value {
   }
 }
 
+/** The longest first: a short one may be the beginning of another. */
 function withoutSecrets(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((left, secret) => (secret.length > 2 ? left.replaceAll(secret, '…') : left), text);
+  // Not `toSorted`, which ES2022 lacks.
+  // oxlint-disable-next-line unicorn/no-array-sort -- sorts a copy
+  const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
+  return longestFirst.reduce(
+    (left, secret) => (secret.length > 2 ? left.replaceAll(secret, '…') : left),
+    text,
+  );
 }
 
 /** Texts at any depth of a configuration value. */

@@ -123,6 +123,18 @@ const failureOf = async (promise: Promise<unknown>): Promise<Error> => {
 };
 
 describe('requests to the API', () => {
+  test('a secret that begins with another one is hidden whole in an error', async () => {
+    const { world, client } = await startWorld();
+    const body = { code: 'invalid-request', detail: 'bad acme-hunter2' };
+    world.apiResponse = { status: 400, type: 'application/problem+json', body };
+    const configuration = { username: 'acme', password: 'acme-hunter2' };
+    const error: unknown = await client
+      .provision('acme', { element: { key: 'taxify' }, configuration })
+      .catch((thrown: unknown) => thrown);
+    expect(inspect(error)).toContain('bad …');
+    expect(inspect(error)).not.toContain('hunter2');
+  });
+
   test.each(['.', '..', ''])(
     'the tenant or element %o is refused: its URL would be another route',
     async (id) => {
