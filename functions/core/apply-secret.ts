@@ -93,7 +93,7 @@ export function createApplying({
 
   /**
    * Messages of one invocation about one secret are one run: all of them came before it, so it reads a value that is at
-   * least as new as any of theirs. An invocation's deadline tells it from others.
+   * least as new as any of theirs. An invocation's deadline distinguishes it from others.
    */
   async function applyOnce(secretChange: SecretChange, deadlineAt: number): Promise<AppliedSecret> {
     const { secretName, arrivedAt } = secretChange;

@@ -181,7 +181,7 @@ export function decide(
   const quietMs = row.sendDeadline + quiescenceMs - nowMs;
   if (row.status === 'provisioning')
     return { kind: 'take-over', earlier: 'to-adopt', mayCreate: quietMs <= 0 };
-  // The requester was told that it failed, and the settings may have changed since.
+  // The requester got a failure as response, and the settings may have changed since.
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
   const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
   return needsNewGeneration ? inNewGeneration(row, decision, nowMs) : decision;

@@ -30,7 +30,7 @@ export async function listInstances(
 }
 
 /**
- * The element token of an active instance, whatever its health, unless it is gone.
+ * The element token of an active instance, unless that is gone. Otherwise its health decides nothing.
  * @throws OnboardingError `not-found`, `not-active` or `gone-at-cloud-elements`
  */
 export async function readToken(

@@ -150,7 +150,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
   }
 
   /**
-   * The in-doubt fields to write before an update is sent: it may take effect until quiescence has passed, whatever its
+   * The in-doubt fields to write before an update is sent: it may take effect until quiescence has passed, despite its
    * response.
    */
   function doubtOf(row: InstanceRow, configuration: Configuration | undefined, untilMs: number) {

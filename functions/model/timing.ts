@@ -81,7 +81,7 @@ export const openTooLongMs = 4 * reconcileAgainMs;
 /** A failed check of an instance's health is repeated after this long: only a second failure makes it unhealthy. */
 export const healthConfirmMs = 5 * 60 * 1_000;
 
-/** Between two checks of an instance that is healthy, or of which a check cannot conclude anything. */
+/** Between two checks of an instance that is healthy or unknown. */
 export const healthEveryMs = 24 * 60 * 60 * 1_000;
 
 /**

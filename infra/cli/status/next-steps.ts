@@ -22,12 +22,19 @@ const unreadableStep: Step = {
   text: 'Deploy the version that wrote the row, or restore it',
   anchor: 'runbook-unreadable-rows',
 };
+const unhealthyStep: Step = {
+  text: 'The instance does not work at Cloud Elements: see why, and mend it there',
+  anchor: 'runbook-instances-unhealthy',
+};
 const waitStep: Step = { text: 'Wait: the instance is settled in the background within minutes' };
 
 export const noInstanceStep: Step = {
   text: 'The tenant has no instance: it was removed, or its event has not arrived or was refused',
   anchor: 'runbook-dead-letters',
 };
+
+/** By the reason of an unhealthy instance. */
+const ofHealth: Readonly<Record<string, Step>> = { gone: goneStep, 'refused-by-vendor': keyStep };
 
 const aboutTheKey = new Set([
   'missing-configuration',
@@ -38,7 +45,7 @@ const aboutTheKey = new Set([
 export function stepFor(trouble: Listed, nowMs: number): Step {
   const { kind, code = '' } = trouble;
   if (kind === 'unreadable') return unreadableStep;
-  if (kind === 'unhealthy') return /gone/.test(code) ? goneStep : keyStep;
+  if (kind === 'unhealthy') return ofHealth[code] ?? unhealthyStep;
   if (code === 'not-ours') return notOursStep;
   if (kind === 'open') {
     if (!isTooLong(trouble, nowMs)) return waitStep;

@@ -100,7 +100,7 @@ function updateKeyed(region, content) {
   for (const gone of before.values()) gone.remove();
 }
 
-/** The class is taken off again: an animation restarts whenever its element is displayed anew. @param {Element} element */
+/** The class is taken off again: an animation restarts whenever its element is displayed again. @param {Element} element */
 function highlight(element) {
   element.classList.add('changed');
   setTimeout(() => element.classList.remove('changed'), 1_500);

@@ -56,7 +56,7 @@ describe('counting', () => {
     const rows = [
       found('a'),
       found('b', { health: health('healthy') }),
-      found('c', { health: health('unhealthy', 'refused') }),
+      found('c', { health: health('unhealthy', 'refused-by-vendor') }),
       found('d', { health: health('unknown') }),
       failed('e', 'missing-configuration'),
       found('f', { status: 'provisioning' }),
@@ -125,7 +125,13 @@ describe('what to do', () => {
     ['without a key', failed('a', 'missing-configuration'), 'rotate-a-tenants-key'],
     ['refused', failed('a', 'refused-by-cloud-elements'), 'rotate-a-tenants-key'],
     ['not created', failed('a', 'not-created'), 'runbook-provisioning-fails'],
-    ['unhealthy', found('a', { health: health('unhealthy', 'refused') }), 'rotate-a-tenants-key'],
+    [
+      'refused by its vendor',
+      found('a', { health: health('unhealthy', 'refused-by-vendor') }),
+      'rotate-a-tenants-key',
+    ],
+    ['disabled', found('a', { health: health('unhealthy', 'disabled') }), 'runbook-instances-unhealthy'],
+    ['invalid', found('a', { health: health('unhealthy', 'invalid') }), 'runbook-instances-unhealthy'],
     ['gone', found('a', { health: health('unhealthy', 'gone') }), 'runbook-lost-instances'],
     ['open for long', found('a', { status: 'provisioning' }), 'runbook-oldest-unsettled'],
     [
@@ -168,7 +174,7 @@ describe('what to do', () => {
 describe('the output', () => {
   test('the overview has the counts on top, then a table of the instances in trouble', async () => {
     const rows = [
-      found('globex', { health: health('unhealthy', 'refused') }),
+      found('globex', { health: health('unhealthy', 'refused-by-vendor') }),
       failed('a-longer-name', 'missing-configuration', 90 * minute),
       found('b', { status: 'provisioning', requestedAt: atMs - 3 * minute }),
     ];
@@ -188,7 +194,7 @@ describe('the output', () => {
       '',
       '           tenant         element  since                 reason',
       'failed     a-longer-name  taxify   2026-11-26T10:30:00Z  missing-configuration: a reason',
-      'unhealthy  globex         taxify   2026-11-26T11:59:00Z  refused',
+      'unhealthy  globex         taxify   2026-11-26T11:59:00Z  refused-by-vendor',
       'open       b              taxify   2026-11-26T11:57:00Z  provisioning',
       '',
       'To do',

@@ -74,7 +74,9 @@ describe('the command', { timeout: 60_000 }, () => {
         Key: { tenantId: { S: sick }, elementKey: { S: 'taxify' } },
         UpdateExpression: 'SET health = :health',
         ExpressionAttributeValues: {
-          ':health': { M: { status: { S: 'unhealthy' }, since: { N: '1000' }, reason: { S: 'refused' } } },
+          ':health': {
+            M: { status: { S: 'unhealthy' }, since: { N: '1000' }, reason: { S: 'refused-by-vendor' } },
+          },
         },
       }),
     );
@@ -116,7 +118,7 @@ describe('the command', { timeout: 60_000 }, () => {
     expect(stdout).toContain('\ndead letters  onboard-tenants 1  offboard-tenants 0  apply-secrets 0');
     expect(stdout).toMatch(/\nlast audit {4}20\S+Z, \d+ s ago: nothing found\n {14}ours 2 {2}theirs 2 /);
     expect(stdout).toMatch(new RegExp(`\nfailed +${failed} +taxify +20\\S+Z +missing-configuration: `));
-    expect(stdout).toMatch(new RegExp(`\nunhealthy +${sick} +taxify +1970\\S+ +refused\n`));
+    expect(stdout).toMatch(new RegExp(`\nunhealthy +${sick} +taxify +1970\\S+ +refused-by-vendor\n`));
     expect(stdout).not.toContain(active);
     expect(stdout.includes('\u001b')).toBe(false);
   });
