@@ -31,7 +31,10 @@ export type Life = {
   unserved: string | undefined;
 };
 
-/** Event times have whole seconds, so successive events must be this far apart. */
+/**
+ * Event times have whole seconds, and the clock skew of a trial is shorter than one, unlike the deployed one: events, and
+ * events after a request, must be this far apart.
+ */
 const tickMs = 1_100;
 
 const tokenSchema = z.object({ id: z.number(), token: z.string() });
@@ -72,7 +75,7 @@ export async function live(
     element: { key: 'taxify' },
     ...(bringsKey && { configuration: { 'api.key': apiKey } }),
   };
-  let lastEventAt = 0;
+  let lastSentAt = 0;
   const life: Life = { plan, ends: undefined, token: undefined, name: undefined, unserved: undefined };
   try {
     await (course === 'loses interest' ? client.askOnce('POST', path, request) : go());
@@ -113,6 +116,7 @@ export async function live(
 
   async function provision(): Promise<void> {
     expectStatus(await client.ask('POST', path, request), [200, 201]);
+    lastSentAt = Date.now();
     life.ends = 'active';
     life.name = undefined;
   }
@@ -147,12 +151,12 @@ export async function live(
 
   async function send(detailType: string): Promise<void> {
     await putEvent(detailType, { tenantId });
-    lastEventAt = Date.now();
+    lastSentAt = Date.now();
   }
 
-  /** Waits until the next event has a later time than the last one. */
+  /** Waits until the next event has a later time than the last event or request. */
   async function tick(): Promise<void> {
-    await client.pause(Math.max(0, lastEventAt + tickMs - Date.now()), 'the next second');
+    await client.pause(Math.max(0, lastSentAt + tickMs - Date.now()), 'the next second');
   }
 
   function expectStatus({ status, json }: { status: number; json: unknown }, expected: number[]): void {
