@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import { tenantIdSchema } from '../../../functions/model/instance.ts';
+import { elementKeySchema, tenantIdSchema } from '../../../functions/model/instance.ts';
 import { elements, type ElementEntry } from '../cloud-elements/catalog.ts';
 import type { LocalStack } from '../stack.ts';
-import type { Activity, Row, Tone } from './activity.ts';
+import { parseJson, type Activity, type Row, type Tone } from './activity.ts';
 import { isSwitch, type Switches } from './switches.ts';
 
 /** The actions behind the page's forms. */
@@ -12,9 +12,10 @@ export type Result = { readonly request: string; readonly outcome: string; reado
 
 const text = z.optional(z.string());
 const keyShape = { tenantId: z.string(), elementKey: z.string() };
-const provisionSchema = z.object({ ...keyShape, name: text, tags: text, by: text });
+const bySchema = z.optional(z.enum(['request', 'event']));
+const provisionSchema = z.object({ ...keyShape, name: text, tags: text, by: bySchema });
 const keySchema = z.object(keyShape);
-const switchSchema = z.object({ switch: z.string().check(z.refine(isSwitch)) });
+const switchSchema = z.object({ switch: z.string() });
 
 /** The used part of the API's responses: an instance, or problem details. */
 const responseSchema = z.object({
@@ -22,12 +23,11 @@ const responseSchema = z.object({
   id: z.optional(z.number()),
   title: text,
   detail: text,
+  // Of the gateway.
+  message: text,
   lastError: z.optional(z.object({ code: z.string(), detail: z.string() })),
   errors: z.optional(z.array(z.object({ pointer: text, parameter: text, detail: z.string() }))),
 });
-
-/** @returns undefined if there is no such action, or its form is not complete */
-export type Act = (path: string, form: Readonly<Record<string, string>>) => Promise<void> | undefined;
 
 export function createActions({
   stack,
@@ -56,9 +56,11 @@ export function createActions({
   }
 
   function call(method: 'POST' | 'DELETE', target: Target, body?: object): Promise<void> {
-    const path = pathOf(target);
-    return showing(`${method} ${shownPath(path, target)}`, async () => {
-      const response = await fetch(`${stack.apiUrl}${path}`, {
+    return showing(`${method} ${pathOf(shownTarget(target))}`, async () => {
+      const problem = unsendable(target);
+      if (problem) return { outcome: problem, tone: 'bad' };
+      const encoded = mapTarget(target, encodeURIComponent, encodeURIComponent);
+      const response = await fetch(`${stack.apiUrl}${pathOf(encoded)}`, {
         method,
         ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       });
@@ -68,9 +70,9 @@ export function createActions({
   }
 
   function provisionByEvent(tenantId: string, elementKey: string, settings: object): Promise<void> {
-    const problem = tenantIdSchema.safeParse(tenantId).error?.issues[0]?.message;
+    const problem = notATenant(tenantId);
     return showing(`TenantOnboarded ${problem ? '…' : tenantId}`, async () => {
-      if (problem) return { outcome: `A tenant's id has ${problem}.`, tone: 'bad' };
+      if (problem) return { outcome: problem, tone: 'bad' };
       stack.putSecret(stack.tenantSecretName(tenantId, elementKey), madeUpCredentials(elementKey));
       const Detail = JSON.stringify({ tenantId, element: { key: elementKey }, ...settings });
       const entry = { EventBusName: stack.busName, Source: 'page', DetailType: 'TenantOnboarded', Detail };
@@ -112,29 +114,59 @@ export function createActions({
         await stack.runSchedule('reconcile-instances');
         return { outcome: 'The reconciler has worked all rows that are due.', tone: 'good' };
       }),
-    '/switch': async (form) => {
+    '/switch': (form) => {
       const name = switchSchema.safeParse(form).data?.switch;
-      if (name && isSwitch(name)) switches.flip(name);
+      return name !== undefined && isSwitch(name) ? Promise.resolve(switches.flip(name)) : undefined;
     },
     '/list-late': async () => switches.flipListing(),
   };
 
   return {
     result: () => result,
-    act: ((path, form) => (Object.hasOwn(actions, path) ? actions[path]?.(form) : undefined)) satisfies Act,
+    paths: Object.keys(actions),
+    /** @returns undefined if there is no such action, or its form is not complete */
+    act: (path: string, form: Readonly<Record<string, string>>): Promise<void> | undefined =>
+      Object.hasOwn(actions, path) ? actions[path]?.(form) : undefined,
   };
 }
 
 type Target = { tenantId: string; elementKey?: string };
 
-function pathOf({ tenantId, elementKey }: Target): string {
-  const path = `/tenants/${encodeURIComponent(tenantId)}/instances`;
-  return elementKey === undefined ? path : `${path}/${encodeURIComponent(elementKey)}`;
-}
+const pathOf = ({ tenantId, elementKey }: Target): string =>
+  ['/tenants', tenantId, 'instances', ...(elementKey === undefined ? [] : [elementKey])].join('/');
+
+type Replace = (text: string) => string;
+const mapTarget = ({ tenantId, elementKey }: Target, tenant: Replace, element: Replace): Target => ({
+  tenantId: tenant(tenantId),
+  ...(elementKey !== undefined && { elementKey: element(elementKey) }),
+});
 
 /** A text that is no id may be anything, a credential pasted into the wrong field among it. */
-const shownPath = (path: string, { tenantId }: Target): string =>
-  tenantIdSchema.safeParse(tenantId).success ? path : path.replace(encodeURIComponent(tenantId), '…');
+const shownTarget = (target: Target): Target =>
+  mapTarget(
+    target,
+    (text) => tenantIdSchema.safeParse(text).data ?? '…',
+    (text) => elementKeySchema.safeParse(text).data ?? '…',
+  );
+
+/** The problem with a text that no path can carry: URLs drop "." and "..", and an empty segment is another route. */
+function unsendable({ tenantId, elementKey }: Target): string | undefined {
+  if (notInPaths.has(tenantId)) return notATenant(tenantId);
+  if (elementKey === undefined || !notInPaths.has(elementKey)) return undefined;
+  return notSent("An element's key", problemIn(elementKeySchema, elementKey));
+}
+const notInPaths = new Set(['', '.', '..']);
+
+/** Undefined for a tenant's id. */
+function notATenant(text: string): string | undefined {
+  const problem = problemIn(tenantIdSchema, text);
+  return problem && notSent("A tenant's id", problem);
+}
+
+const problemIn = (schema: typeof tenantIdSchema, text: string): string | undefined =>
+  schema.safeParse(text).error?.issues[0]?.message;
+
+const notSent = (what: string, problem = ''): string => `not sent: ${what} has ${problem}.`;
 
 const bodyOf = (elementKey: string, settings: object) => ({
   element: { key: elementKey },
@@ -163,14 +195,14 @@ const madeUpValue = ({ type }: ElementEntry): string =>
 /** The API's own words, which hold no credential. */
 function wordsOf(body: string): string {
   if (body === '') return 'done';
-  const parsed = responseSchema.safeParse(JSON.parse(body)).data;
+  const parsed = responseSchema.safeParse(parseJson(body)).data;
   if (!parsed) return 'not a response of the service';
-  const { status, id, title, detail, lastError, errors = [] } = parsed;
+  const { status, id, title, detail, message, lastError, errors = [] } = parsed;
   const problems = errors.map((error) => `${error.pointer ?? error.parameter ?? ''} ${error.detail}`.trim());
   return [
     ...(typeof status === 'string' ? [status] : []),
     ...(id === undefined ? [] : [`instance ${id}`]),
-    ...(problems.length > 0 ? problems : [detail ?? title ?? []].flat()),
+    ...(problems.length > 0 ? problems : [detail ?? title ?? message ?? []].flat()),
     ...(lastError ? [`${lastError.code}: ${lastError.detail}`] : []),
   ].join(', ');
 }

@@ -58,6 +58,8 @@ export type Stored = {
   readonly tenantId: string;
   readonly elementKey: string;
   readonly row: Row | undefined;
+  /** The response to a create for it was lost. The row says so only when the service gives up looking at once. */
+  readonly isCreateLost?: boolean;
 };
 
 const keptEntries = 200;
@@ -68,6 +70,8 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
   const rows = new Map<string, Stored>();
   const entries: Entry[] = [];
   const listeners = new Set<() => void>();
+  /** Generations with a create whose response was lost, until their rows are settled. */
+  const lostCreates = new Set<string>();
   let lastId = 0;
 
   function changed(): void {
@@ -92,16 +96,14 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
     };
   }
 
-  function tenantOf({ parameters, query, body }: ReceivedRequest, ofInstance: TenantOfInstance) {
-    const { tags: sentTags = [] } = taggedSchema.safeParse(body).data ?? {};
-    const tags = [...sentTags, ...query.getAll('tags[]')];
-    const generation = tags.find((tag) => tag.startsWith('provision:'))?.slice('provision:'.length);
-    return (
-      tags.find((tag) => tag.startsWith('tenant:'))?.slice('tenant:'.length) ??
+  function tenantOf({ parameters, ...request }: ReceivedRequest, ofInstance: TenantOfInstance) {
+    const generation = markerOf(request, 'provision');
+    const tenantId =
+      markerOf(request, 'tenant') ??
       [...rows.values()].find(({ row }) => generation !== undefined && row?.provisionId === generation)
         ?.tenantId ??
-      (parameters.id === '' ? undefined : ofInstance(Number(parameters.id)))
-    );
+      (parameters.id === '' ? undefined : ofInstance(Number(parameters.id)));
+    return tenantIdSchema.safeParse(tenantId).data;
   }
 
   /** @param ofInstance the tenant of an instance at Cloud Elements, which a request by id does not name */
@@ -112,6 +114,8 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
       const id = JSON.stringify([stored.tenantId, stored.elementKey]);
       if (record.eventName === 'REMOVE') rows.delete(id);
       else rows.set(id, stored);
+      const { status, provisionId } = stored.row ?? {};
+      if (provisionId !== undefined && status !== 'provisioning') lostCreates.delete(provisionId);
       changed();
     },
 
@@ -120,10 +124,9 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
     },
 
     onApiRequest({ routeKey, pathParameters }) {
-      // A value that is no id may be anything, a credential among it.
       const tenantId = tenantIdSchema.safeParse(pathParameters['tenantId']).data;
       const elementKey = elementKeySchema.safeParse(pathParameters['elementKey']).data;
-      const what = routeKey.replace('{tenantId}', tenantId ?? '…').replace('{elementKey}', elementKey ?? '…');
+      const what = filledIn(routeKey, { tenantId, elementKey });
       const end = begin({ source: 'HTTP API', what, tenantId });
       return (status) => end({ outcome: String(status), tone: toneOfStatus(status) });
     },
@@ -131,9 +134,15 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
     onCloudElementsRequest(request, fault) {
       const { operation, parameters } = request;
       if (!operation) return () => {};
-      const what = operation.replace('{id}', parameters.id).replace('{keyOrId}', parameters.keyOrId);
+      const { id, configId, keyOrId } = parameters;
+      const element = elementKeySchema.safeParse(keyOrId).data;
+      const what = filledIn(operation, { id, configId, keyOrId: element });
       const end = begin({ source: 'Cloud Elements', what, tenantId: tenantOf(request, ofInstance) });
+      const generation = operation === 'POST /instances' ? markerOf(request, 'provision') : undefined;
+      // The response of a request that stalls is known to be lost before it ends.
+      if (generation !== undefined && fault?.outcome.kind === 'stall') lostCreates.add(generation);
       return (status) => {
+        if (generation !== undefined && isLost(status)) lostCreates.add(generation);
         // Cloud Elements responds to an empty list with 404.
         if (operation === 'GET /instances' && status === 404)
           end({ outcome: '404: none found', tone: 'plain' });
@@ -145,7 +154,11 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
   return {
     /** The latest ones, in order. */
     entries: (): readonly Entry[] => entries,
-    rows: (): Stored[] => [...rows.values()],
+    rows: (): Stored[] =>
+      [...rows.values()].map((stored) => ({
+        ...stored,
+        isCreateLost: stored.row !== undefined && lostCreates.has(stored.row.provisionId),
+      })),
     watcher,
     add,
 
@@ -167,6 +180,25 @@ export function createActivity({ now = Date.now }: { now?: () => number } = {}) 
 type TenantOfInstance = (instanceId: number) => string | undefined;
 
 const taggedSchema = z.object({ tags: z.array(z.string()) });
+
+/** The value of a marker tag, of the instance that a request creates or looks for. */
+function markerOf({ query, body }: Pick<ReceivedRequest, 'query' | 'body'>, name: string) {
+  const { tags = [] } = taggedSchema.safeParse(body).data ?? {};
+  const prefix = `${name}:`;
+  return [...tags, ...query.getAll('tags[]')].find((tag) => tag.startsWith(prefix))?.slice(prefix.length);
+}
+
+/** A parameter without a value has one that is no id: it may be anything, a credential among it. */
+const filledIn = (route: string, values: Readonly<Record<string, string | undefined>>): string =>
+  route.replaceAll(/\{(\w+)\}/g, (_, name: string) => values[name] ?? '…');
+
+/** Whether this outcome of a create leaves open if there is an instance. */
+const isLost = (status: number | undefined): boolean =>
+  status === undefined ||
+  (status >= 300 && status < 400) ||
+  status === 408 ||
+  status === 409 ||
+  status >= 500;
 const imageSchema = z.record(z.string(), z.custom<AttributeValue>());
 const keySchema = z.object({ tenantId: z.string(), elementKey: z.string() });
 
@@ -243,7 +275,7 @@ function entryOfLogLine(line: string): NewEntry | undefined {
   };
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

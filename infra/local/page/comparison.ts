@@ -25,7 +25,13 @@ const findings = {
     label: 'In doubt',
     why: 'A create has an unknown outcome. Until it is known, no second create is sent.',
   },
+  lookingUp: {
+    tone: 'doubt',
+    label: 'In doubt',
+    why: 'The response to its create was lost. The service is looking for the instance.',
+  },
   working: { tone: 'busy', label: 'In progress', why: 'A request is being worked on.' },
+  storing: { tone: 'busy', label: 'In progress', why: 'Created. The response is on its way into the table.' },
   removing: { tone: 'busy', label: 'Being removed', why: 'Deletion completes in the background.' },
   failed: { tone: 'plain', label: 'Failed', why: 'Nothing was created.' },
   removed: { tone: 'plain', label: 'Removed', why: 'The tombstone keeps late events out.' },
@@ -102,12 +108,17 @@ function findingOn(stored: Stored | undefined, live: readonly Live[]): Finding {
       return instance ? 'orphan' : 'removed';
     case 'provisioning':
     case 'failed':
-      return findingOnOpen(stored.row, instance);
+      return findingOnOpen({ ...stored, row: stored.row }, instance);
   }
 }
 
-function findingOnOpen({ status, inDoubt }: Row, instance: Live | undefined): Finding {
-  if (instance) return 'unrecorded';
+function findingOnOpen(
+  { row: { status, inDoubt, leaseExpiresAt }, isCreateLost }: Stored & { row: Row },
+  instance: Live | undefined,
+): Finding {
+  const isWorking = status === 'provisioning' && !inDoubt && !isCreateLost;
+  if (instance) return isWorking && leaseExpiresAt > Date.now() ? 'storing' : 'unrecorded';
   if (status === 'failed') return 'failed';
-  return inDoubt ? 'unknown' : 'working';
+  if (inDoubt) return 'unknown';
+  return isCreateLost ? 'lookingUp' : 'working';
 }

@@ -11,26 +11,32 @@ import { compare } from './comparison.ts';
 import { pageOf } from './document.ts';
 import { referenceDocument, referenceFiles, referencePage } from './reference.ts';
 import { regionsOf, type State } from './regions.ts';
+import { createStream } from './stream.ts';
 import { createSwitches } from './switches.ts';
 
 const maxFormBytes = 16 * 1024;
 
+/** The rest of a larger body is read up to this, so that the 413 reaches its sender; then the connection ends. */
+const maxReadBytes = 1024 * 1024;
+
+/** A request that has not arrived by then ends with its connection. */
+const slowestRequestMs = 10_000;
+
 /** Without a script, a form's response comes after this time at the latest; the action goes on. */
 const longestWaitMs = 1_500;
 
-/** Changes within this time are sent together. */
-const gatherMs = 40;
-
 const browserFile = (name: string): string => fileURLToPath(new URL(`browser/${name}`, import.meta.url));
 
-const files: Readonly<Record<string, string>> = {
-  '/frame.css': browserFile('frame.css'),
-  '/page.css': browserFile('page.css'),
-  '/page.js': browserFile('page.js'),
-  '/reference.js': browserFile('reference.js'),
-  '/icon.svg': browserFile('icon.svg'),
-  ...referenceFiles,
-};
+const files = new Map(
+  Object.entries({
+    '/frame.css': browserFile('frame.css'),
+    '/page.css': browserFile('page.css'),
+    '/page.js': browserFile('page.js'),
+    '/reference.js': browserFile('reference.js'),
+    '/icon.svg': browserFile('icon.svg'),
+    ...referenceFiles,
+  }),
+);
 
 const contentTypes: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
@@ -55,10 +61,12 @@ export async function startPage({
   stack,
   activity,
   port = 0,
+  requestTimeout = slowestRequestMs,
 }: {
   stack: LocalStack;
   activity: Activity;
   port?: number;
+  requestTimeout?: number;
 }) {
   const switches = createSwitches({ stack, activity });
   const actions = createActions({ stack, activity, switches });
@@ -68,7 +76,6 @@ export async function startPage({
     DynamoDB: stack.dynamodbUrl,
     'Cloud Elements': stack.cloudElementsUrl,
   };
-  const watching = new Set<ServerResponse>();
 
   function state(): State {
     return {
@@ -80,37 +87,45 @@ export async function startPage({
     };
   }
 
-  function message(): string {
+  const stream = createStream(() => {
     const regions = Object.entries(regionsOf(state())).map(([name, { markup }]) => [name, markup]);
-    return `data: ${JSON.stringify(Object.fromEntries(regions))}\n\n`;
-  }
-
-  let gathering: NodeJS.Timeout | undefined;
-  const unsubscribe = activity.subscribe(() => {
-    if (watching.size === 0) return;
-    gathering ??= setTimeout(() => {
-      gathering = undefined;
-      const text = message();
-      for (const response of watching) response.write(text);
-    }, gatherMs);
+    return JSON.stringify(Object.fromEntries(regions));
   });
+  const unsubscribe = activity.subscribe(stream.changed);
 
-  function watch(response: ServerResponse): void {
-    response.writeHead(200, { ...securityHeaders, 'content-type': 'text/event-stream' });
-    response.write(message());
-    watching.add(response);
-    response.once('close', () => watching.delete(response));
-  }
+  const asHtml = 'text/html; charset=utf-8';
+  const pages = new Map<string, (response: ServerResponse, method: string) => void>([
+    ['/', (response) => send(response, 200, asHtml, pageOf(regionsOf(state()), addresses).markup)],
+    ['/api', (response) => send(response, 200, asHtml, referencePage().markup)],
+    [
+      '/api/openapi.json',
+      (response) => send(response, 200, 'application/json', JSON.stringify(referenceDocument(stack.apiUrl))),
+    ],
+    [
+      '/stream',
+      (response, method) => {
+        response.writeHead(200, { ...securityHeaders, 'content-type': 'text/event-stream' });
+        if (method === 'HEAD') response.end();
+        else stream.add(response);
+      },
+    ],
+  ]);
 
-  async function read(path: string, response: ServerResponse): Promise<void> {
-    const file = files[path];
-    if (path === '/')
-      send(response, 200, 'text/html; charset=utf-8', pageOf(regionsOf(state()), addresses).markup);
-    else if (path === '/stream') watch(response);
-    else if (path === '/api') send(response, 200, 'text/html; charset=utf-8', referencePage().markup);
-    else if (path === '/api/openapi.json') {
-      send(response, 200, 'application/json', JSON.stringify(referenceDocument(stack.apiUrl)));
-    } else if (file === undefined) sendText(response, 404, 'There is no such page.');
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url = '/' } = request;
+    // Not by `URL`, which throws for "//".
+    const [path = '/'] = url.split('?');
+    const page = pages.get(path);
+    const file = files.get(path);
+    const isAction = actions.paths.includes(path);
+    if (!page && file === undefined && !isAction) return sendText(response, 404, 'There is no such page.');
+    const allowed = isAction ? ['POST'] : ['GET', 'HEAD'];
+    if (!allowed.includes(method)) {
+      response.setHeader('allow', allowed.join(', '));
+      return sendText(response, 405, `This path takes ${allowed.join(' and ')}.`);
+    }
+    if (page) page(response, method);
+    else if (file === undefined) await act(path, request, response);
     else send(response, 200, contentTypes[extname(file)] ?? 'text/plain', await readFile(file));
   }
 
@@ -119,32 +134,37 @@ export async function startPage({
       request.resume();
       return sendText(response, 403, 'Only the page itself and programs on this machine may send forms.');
     }
-    const form = await readForm(request);
-    if (!form) return sendText(response, 415, 'A form is application/x-www-form-urlencoded, at most 16 KiB.');
-    const acted = actions.act(path, form);
-    if (!acted) return sendText(response, 400, 'There is no such form, or a field of it is missing.');
+    const body = await readBody(request);
+    if (body === undefined) {
+      response.setHeader('connection', 'close');
+      return sendText(response, 413, `A form has at most ${maxFormBytes / 1024} KiB.`);
+    }
+    if (!/^application\/x-www-form-urlencoded\b/i.test(request.headers['content-type'] ?? '')) {
+      return sendText(response, 415, 'A form is application/x-www-form-urlencoded.');
+    }
+    const acted = actions.act(path, Object.fromEntries(new URLSearchParams(body)));
+    if (!acted) {
+      return sendText(response, 400, 'A field of the form is missing, or names something that is not there.');
+    }
     await Promise.race([acted, sleep(longestWaitMs, undefined, { ref: false })]);
     response.writeHead(303, { ...securityHeaders, location: '/' }).end();
   }
 
   const server = createServer(
+    // The timeouts are noticed only when connections are checked, by default every 30 s.
+    { requestTimeout, headersTimeout: requestTimeout, connectionsCheckingInterval: requestTimeout / 10 },
     withoutForeigners((request, response) => {
-      // Not by `URL`, which throws for "//".
-      const [path = '/'] = (request.url ?? '/').split('?');
-      const handled =
-        request.method === 'POST'
-          ? act(path, request, response)
-          : request.method === 'GET' || request.method === 'HEAD'
-            ? read(path, response)
-            : Promise.resolve(sendText(response, 405, 'GET or POST.'));
-      handled.catch(() => response.destroy());
+      respond(request, response).catch(() => {
+        if (response.headersSent) response.destroy();
+        else sendText(response, 500, 'The page has failed.');
+      });
     }),
   );
   const url = await listenOnLoopback(server, port);
 
   async function stop(): Promise<void> {
     unsubscribe();
-    clearTimeout(gathering);
+    stream.stop();
     await closeServer(server);
   }
 
@@ -162,16 +182,17 @@ function isOfThisPage({ headers }: IncomingMessage): boolean {
   );
 }
 
-async function readForm(request: IncomingMessage): Promise<Record<string, string> | undefined> {
-  const isForm = /^application\/x-www-form-urlencoded\b/i.test(request.headers['content-type'] ?? '');
+/** Undefined for a body that is too large. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request) {
+  // Leaving the loop early must not destroy the connection, on which the response is still sent.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += chunk.length;
     if (bytes <= maxFormBytes) chunks.push(chunk);
+    if (bytes > maxReadBytes) break;
   }
-  if (!isForm || bytes > maxFormBytes) return undefined;
-  return Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString()));
+  return bytes > maxFormBytes ? undefined : Buffer.concat(chunks).toString();
 }
 
 function send(response: ServerResponse, status: number, contentType: string, body: string | Buffer): void {

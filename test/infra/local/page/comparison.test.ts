@@ -43,6 +43,7 @@ function live(id: number, tenant = 'tenant:acme'): Instance {
   };
 }
 
+const never = Number.MAX_SAFE_INTEGER;
 const open = { status: 'provisioning', instanceId: undefined } as const;
 
 test.each<[string, Stored[], Instance[], string]>([
@@ -54,7 +55,15 @@ test.each<[string, Stored[], Instance[], string]>([
   ['an instance without a row', [], [live(1)], 'orphan'],
   ['a claim before its create', [stored(open)], [], 'working'],
   ['a create whose outcome is unknown', [stored({ ...open, inDoubt: true })], [], 'unknown'],
-  ['an instance that is not recorded yet', [stored(open)], [live(1)], 'unrecorded'],
+  ['a create whose response was lost', [{ ...stored(open), isCreateLost: true }], [], 'lookingUp'],
+  ['its instance, before the look-up', [{ ...stored(open), isCreateLost: true }], [live(1)], 'unrecorded'],
+  ['an instance of a claim that has expired', [stored(open)], [live(1)], 'unrecorded'],
+  [
+    'an instance that is not recorded yet',
+    [stored({ ...open, leaseExpiresAt: never })],
+    [live(1)],
+    'storing',
+  ],
   ['a failed row', [stored({ status: 'failed', instanceId: undefined })], [], 'failed'],
   [
     'a failed row with an instance',
