@@ -18,3 +18,8 @@ export function coloredStatus(status: number): string {
 export function print(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
+
+/** Columns of the terminal; no limit where the output goes anywhere else, which keeps each line whole for `grep`. */
+export const terminalWidth = (): number =>
+  // A terminal that does not know its width says 0.
+  process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : Infinity;

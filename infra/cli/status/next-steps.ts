@@ -7,7 +7,7 @@ export const pageOf = ({ anchor }: Step): string =>
   anchor === undefined ? '' : `infra/monitoring/README.md#${anchor}`;
 
 const keyStep: Step = {
-  text: "Put a usable key into the tenant's secret: it reaches the instance by itself",
+  text: "Put a usable key into the tenant's secret, or send a request with one",
   anchor: 'rotate-a-tenants-key',
 };
 const goneStep: Step = {

@@ -1,9 +1,10 @@
+import { stripVTControlCharacters } from 'node:util';
 import { instanceView, wholeTenant } from '../../../functions/model/instance.ts';
 import { linesOfTenant } from '../../monitoring/saved-queries.ts';
 import { stackNameOf } from '../../outputs.ts';
 import { plain } from '../../plain-text.ts';
 import { number } from '../onboard/progress.ts';
-import { accent, bad, bold, dim, good } from '../terminal.ts';
+import { accent, bad, bold, dim, good, terminalWidth } from '../terminal.ts';
 import { pageOf, type Step } from './next-steps.ts';
 import type { Where } from './options.ts';
 import { findingsOf, type Instances, type Listed, type Overview } from './overview.ts';
@@ -28,38 +29,64 @@ function aligned(rows: readonly (readonly string[])[]): string[][] {
     (widest, cells) => cells.map((cell, column) => Math.max(widest[column] ?? 0, cell.length)),
     [],
   );
-  return rows.map((cells) =>
-    cells.map((cell, column) => (column === cells.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))),
-  );
+  return rows.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)));
 }
+
+/** Joins words into lines of at most `width`; a longer word has a line of its own. Colors take no width. */
+function wrapped(words: readonly string[], width: number, separator = ' '): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const joined = lines.length === 0 ? word : `${lines.at(-1)}${separator}${word}`;
+    const isNew = lines.length === 0 || stripVTControlCharacters(joined).length > width;
+    if (isNew) lines.push(word);
+    else lines[lines.length - 1] = joined;
+  }
+  return lines;
+}
+
+const wordsOf = (text: string): string[] => text.split(/\s+/);
+
+/** A label and words, which stay right of the label on every line. */
+function labeled(label: string, words: readonly string[], width: number, separator?: string): string[] {
+  const [first = '', ...rest] = wrapped(words, width - labelWidth, separator);
+  return [dim(label.padEnd(labelWidth)) + first, ...rest.map((line) => ' '.repeat(labelWidth) + line)];
+}
+const labelWidth = 14;
+
+/** A reason beside its row needs this; where there is less, it is below. */
+const leastReasonWidth = 40;
 
 const elementOf = ({ elementKey }: { elementKey: string }): string =>
   elementKey === wholeTenant ? '(all)' : elementKey;
 
 const red = (text: string, isRed: boolean): string => (isRed ? bad(text) : text);
 
-export function linesOfOverview(name: string, overview: Overview, steps: readonly Step[]): string[] {
+export function linesOfOverview(
+  name: string,
+  overview: Overview,
+  steps: readonly Step[],
+  width = terminalWidth(),
+): string[] {
   const { atMs, instances, deadLetters, lastAudit } = overview;
-  const summary: [string, string][] = [
-    ['instances', countsOf(instances)],
-    ['oldest open', oldestOf(instances.oldestOpen, atMs)],
-    [
-      'dead letters',
-      Object.entries(deadLetters)
-        .map(([queue, count]) => red(`${queue} ${number(count)}`, count > 0))
-        .join('  '),
-    ],
-    ['last audit', auditOf(overview)],
-  ];
-  if (Object.keys(instances.byHealth).length > 0)
-    summary.splice(1, 0, ['health', countsIn(instances.byHealth)]);
+  const queues = Object.entries(deadLetters);
   return [
     bold(`${name}, ${isoOf(atMs)}`),
     '',
-    ...summary.map(([label, value]) => `${dim(label.padEnd(14))}${value}`),
-    ...(lastAudit ? [`${' '.repeat(14)}${dim(resultOf(lastAudit.result))}`] : []),
-    ...linesOfTroubles(instances.troubles),
-    ...linesOfSteps(steps),
+    ...labeled('instances', wordsOf(countsOf(instances)), width),
+    ...(Object.keys(instances.byHealth).length > 0
+      ? labeled('health', wordsOf(countsIn(instances.byHealth)), width)
+      : []),
+    ...labeled('oldest open', wordsOf(oldestOf(instances.oldestOpen, atMs)), width),
+    ...labeled(
+      'dead letters',
+      queues.map(([queue, count]) => red(`${queue} ${number(count)}`, count > 0)),
+      width,
+      '  ',
+    ),
+    ...labeled('last audit', wordsOf(auditOf(overview)), width),
+    ...(lastAudit ? labeled('', resultOf(lastAudit.result).map(dim), width, '  ') : []),
+    ...linesOfTroubles(instances.troubles, width),
+    ...linesOfSteps(steps, width),
   ];
 }
 
@@ -85,39 +112,59 @@ function auditOf({ lastAudit, atMs }: Overview): string {
   return when + (found.length === 0 ? good('nothing found') : bad(found.join(', ')));
 }
 
-const resultOf = (result: Readonly<Record<string, number | boolean>>): string =>
-  Object.entries(result)
-    .map(([name, value]) => `${name} ${typeof value === 'number' ? number(value) : value}`)
-    .join('  ');
+const resultOf = (result: Readonly<Record<string, number | boolean>>): string[] =>
+  Object.entries(result).map(
+    ([name, value]) => `${name} ${typeof value === 'number' ? number(value) : value}`,
+  );
 
-function linesOfTroubles(troubles: Instances['troubles']): string[] {
+function linesOfTroubles(troubles: Instances['troubles'], width: number): string[] {
   const all = troubles.flatMap(({ listed }) => listed);
   if (all.length === 0) return [];
-  const [header = [], ...rows] = aligned([
-    ['', 'tenant', 'element', 'since', 'reason'],
+  const [header = '', ...rows] = aligned([
+    ['', 'tenant', 'element', 'since'],
     ...all.map((each) => [
       each.kind,
       each.tenantId,
       elementOf(each),
       each.since === undefined ? '?' : isoOf(each.since),
-      plain(each.reason).replaceAll(/\s+/g, ' '),
     ]),
-  ]);
+  ]).map((cells) => cells.join('  '));
+  const isBeside = width - header.length - 2 >= leastReasonWidth;
+  const kindWidth = Math.max(...all.map(({ kind }) => kind.length));
+  const indent = isBeside ? header.length + 2 : kindWidth + 2;
   const more = troubles.filter(({ count, listed }) => count > listed.length);
   return [
     '',
-    dim(header.join('  ')),
-    ...rows.map(([kind = '', ...cells]) => [red(kind, kind.trim() !== 'open'), ...cells].join('  ')),
+    dim(isBeside ? `${header}  reason` : header.trimEnd()),
+    ...all.flatMap(({ kind, reason }, index) => {
+      const cells = rows[index] ?? '';
+      const row = red(cells.slice(0, kind.length), kind !== 'open') + cells.slice(kind.length);
+      const reasons = wrapped(wordsOf(plain(reason)), width - indent);
+      const [first = '', ...rest] = isBeside ? reasons : ['', ...reasons];
+      const ended = first === '' ? row.trimEnd() : `${row}  ${first}`;
+      return [ended, ...rest.map((line) => `${' '.repeat(indent)}${line}`)];
+    }),
     ...more.map(({ kind, count, listed }) =>
       dim(`and ${number(count - listed.length)} more ${kind}; --limit lists them`),
     ),
   ];
 }
 
-function linesOfSteps(steps: readonly Step[]): string[] {
+function linesOfSteps(steps: readonly Step[], width: number): string[] {
   if (steps.length === 0) return ['', good('Nothing to do.')];
-  const rows = aligned(steps.map((step) => [step.text, accent(pageOf(step))]));
-  return ['', bold('To do'), ...rows.map((cells) => `  ${cells.join('  ').trimEnd()}`)];
+  const rows = steps.map((step) => [step.text, pageOf(step)] as const);
+  const textWidth = Math.max(...rows.map(([text]) => text.length));
+  const isBeside = rows.every(([, page]) => 2 + textWidth + 2 + page.length <= width);
+  return [
+    '',
+    bold('To do'),
+    ...rows.flatMap(([text, page]) => {
+      if (page === '') return [`  ${text}`];
+      return isBeside
+        ? [`  ${text.padEnd(textWidth)}  ${accent(page)}`]
+        : [`  ${text}`, `    ${accent(page)}`];
+    }),
+  ];
 }
 
 export type TenantStatus = {
@@ -126,11 +173,15 @@ export type TenantStatus = {
   steps: readonly (Step & { elementKey?: string })[];
 };
 
-export function linesOfTenantStatus(where: Where, { tenantId, instances, steps }: TenantStatus): string[] {
+export function linesOfTenantStatus(
+  where: Where,
+  { tenantId, instances, steps }: TenantStatus,
+  width = terminalWidth(),
+): string[] {
   const { query, commands } = logsOf(where, tenantId);
   return [
     bold(`Tenant ${tenantId}`),
-    ...instances.flatMap((found) => ['', ...linesOfView(viewOf(found))]),
+    ...instances.flatMap((found) => ['', ...linesOfView(viewOf(found), width)]),
     '',
     bold('Log lines of the last 7 days'),
     `  ${query}`,
@@ -140,23 +191,27 @@ export function linesOfTenantStatus(where: Where, { tenantId, instances, steps }
         ...step,
         text: elementKey === undefined ? text : `${elementOf({ elementKey })}: ${text}`,
       })),
+      width,
     ),
   ];
 }
 
-function linesOfView({ tenantId: _tenantId, element, lastError, health, tags, ...view }: View): string[] {
+function linesOfView(
+  { tenantId: _tenantId, element, lastError, health, tags = [], ...view }: View,
+  width: number,
+): string[] {
   const { code, detail, at } = lastError ?? {};
   const fields = {
     element: element.key,
     ...view,
-    tags: tags?.join(', '),
+    tags: tags.length > 0 ? tags.join(', ') : undefined,
     health: health && `${health.status} since ${health.since}${health.reason ? `: ${health.reason}` : ''}`,
     lastError: lastError && `${code}: ${detail} (${at})`,
   };
   return Object.entries(fields).flatMap(([name, value]) =>
     value === undefined
       ? []
-      : [dim(name.padEnd(14)) + red(plain(String(value)), troubled.has(String(value)))],
+      : labeled(name, wordsOf(red(plain(String(value)), troubled.has(String(value)))), width),
   );
 }
 

@@ -3,7 +3,12 @@ import type { LastAudit } from '../../../../functions/model/last-audit.ts';
 import { openTooLongMs } from '../../../../functions/model/timing.ts';
 import { pageOf, stepFor, stepsFor } from '../../../../infra/cli/status/next-steps.ts';
 import { parseOptions } from '../../../../infra/cli/status/options.ts';
-import { ageOf, jsonOfOverview, linesOfOverview } from '../../../../infra/cli/status/output.ts';
+import {
+  ageOf,
+  jsonOfOverview,
+  linesOfOverview,
+  linesOfTenantStatus,
+} from '../../../../infra/cli/status/output.ts';
 import {
   countInstances,
   findingsOf,
@@ -202,6 +207,74 @@ describe('the output', () => {
       expect.stringMatching(/^ {2}Put a usable key .*#rotate-a-tenants-key$/),
       expect.stringMatching(/^ {2}The instance is gone .*#runbook-lost-instances$/),
     ]);
+  });
+
+  const detail =
+    'Tenant acme cannot get its taxify instance without api.key: put it into its secret and retry.';
+  const troubled = async () => {
+    const of = { status: 'failed' as const, lastError: { code: 'missing-configuration', detail, at: atMs } };
+    return overviewOf([found('acme', of), unreadable], {
+      deadLetters: { 'onboard-tenants': 1, 'offboard-tenants': 0, 'apply-secrets': 0, 'publish-results': 0 },
+      lastAudit: audit({ notListed: 0, readById: 0, orphaned: 0, notOurs: 0, unreadable: 1 }),
+    });
+  };
+
+  test('a terminal of 80 columns has the reason below its instance, and the page below its step', async () => {
+    const overview = await troubled();
+    const lines = linesOfOverview('stage prod', overview, stepsFor(overview), 80);
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    expect(lines.slice(5)).toEqual([
+      '              publish-results 0',
+      'last audit    2026-11-26T11:00:00Z, 60 min ago: unreadable',
+      '              ours 2  theirs 2  complete true  notVisible false  notListed 0',
+      '              readById 0  orphaned 0  notOurs 0  unreadable 1',
+      '',
+      '            tenant  element  since',
+      'failed      acme    taxify   2026-11-26T12:00:00Z',
+      '            missing-configuration: Tenant acme cannot get its taxify instance',
+      '            without api.key: put it into its secret and retry.',
+      'unreadable  odd     taxify   ?',
+      '            this version cannot read its row',
+      '',
+      'To do',
+      '  Find the cause of the dead letters, then npm run redrive',
+      '    infra/monitoring/README.md#runbook-dead-letters',
+      "  Put a usable key into the tenant's secret, or send a request with one",
+      '    infra/monitoring/README.md#rotate-a-tenants-key',
+      '  Deploy the version that wrote the row, or restore it',
+      '    infra/monitoring/README.md#runbook-unreadable-rows',
+    ]);
+  });
+
+  test('a terminal of 130 columns has the reason beside its instance, on as many lines as it needs', async () => {
+    const overview = await troubled();
+    const lines = linesOfOverview('stage prod', overview, stepsFor(overview), 130);
+    expect(lines.filter((line) => line.length > 130)).toEqual([]);
+    expect(lines.slice(8, 12)).toEqual([
+      '            tenant  element  since                 reason',
+      'failed      acme    taxify   2026-11-26T12:00:00Z  missing-configuration: Tenant acme cannot get its taxify instance without',
+      '                                                   api.key: put it into its secret and retry.',
+      'unreadable  odd     taxify   ?                     this version cannot read its row',
+    ]);
+    expect(lines.at(-1)).toMatch(
+      /^ {2}Deploy .*restore it {2,}infra\/monitoring\/README.md#runbook-unreadable-rows$/,
+    );
+  });
+
+  test('a tenant has no lines for what it lacks, and long texts stay right of their names', () => {
+    const row = found('acme', { lastError: { code: 'c', detail, at: atMs } });
+    const lines = linesOfTenantStatus(
+      { localPort: 8080 },
+      { tenantId: 'acme', instances: [row], steps: [{ elementKey: 'taxify', text: 'Wait' }] },
+      80,
+    );
+    expect(lines.filter((line) => /^tags|\s$/.test(line))).toEqual([]);
+    expect(lines.slice(8, 11)).toEqual([
+      'lastError     c: Tenant acme cannot get its taxify instance without api.key: put',
+      '              it into its secret and retry. (2026-11-26T12:00:00.000Z)',
+      '',
+    ]);
+    expect(lines.at(-1)).toBe('  taxify: Wait');
   });
 
   test('the overview says how many instances are not listed', async () => {
