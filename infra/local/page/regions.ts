@@ -79,12 +79,17 @@ function pairRow(
   const hiddenMs = finding === 'one' ? 0 : listLagMs;
   const key = `${tenantId}/${elementKey}`;
   return html`<tr data-key="${key}" class="${tone}">
-    <th scope="row" data-label="Tenant"><b>${tenantId}</b> <span class="dim">${elementKey}</span></th>
+    <th scope="row" data-label="Tenant">
+      <b>${breakable(tenantId)}</b> <span class="dim">${elementKey}</span>
+    </th>
     <td data-label="In the table">${rowCell(stored?.row)}</td>
     <td data-label="At Cloud Elements">
       ${instances.length > 0 ? instances.map((live) => liveCell(live, hiddenMs)) : html`<span class="dim">none</span>`}
     </td>
-    <td data-label="Finding"><strong class="finding">${label}</strong> <span class="why">${why}</span></td>
+    <td data-label="Finding">
+      <strong class="finding">${label}</strong>
+      <span class="why">${why}</span>${tone !== 'doubt' && errorOf(stored?.row)}
+    </td>
     <td class="acts">
       ${
         stored?.row && !isGone(stored.row)
@@ -102,13 +107,20 @@ const isGone = ({ status }: Row): boolean => status === 'removed' || status === 
 
 function rowCell(row: Row | undefined): Html {
   if (!row) return html`<span class="dim">no row</span>`;
-  const { status, instanceId, name, tags, lastError, leaseExpiresAt } = row;
+  const { status, instanceId, name, tags, leaseExpiresAt } = row;
   return html`<span class="status ${status}">${status}</span
     >${instanceId !== undefined && html` <code>${instanceId}</code>`}
     <span class="detail">${name}${tags.map((tag) => html` <span class="tag">${tag}</span>`)}</span>
-    ${status === 'provisioning' && countdown('claimed', leaseExpiresAt)}
-    ${lastError && html`<span class="detail"><code>${lastError.code}</code> ${lastError.detail}</span>`}`;
+    ${status === 'provisioning' && countdown('claimed', leaseExpiresAt)}`;
 }
+
+const errorOf = (row: Row | undefined): Html | undefined =>
+  row?.lastError &&
+  html` <span class="detail"><code>${breakable(row.lastError.code)}</code> ${row.lastError.detail}</span>`;
+
+/** Long names break after these. */
+const breakable = (text: string): Html =>
+  html`${text.split(/(?<=[/._])/).map((part) => html`${part}<wbr />`)}`;
 
 function liveCell({ id, name, createdAtMs }: Live, hiddenMs: number): Html {
   return html`<span class="live"
@@ -149,8 +161,8 @@ function entryRow({ id, at, source, what, tenantId, outcome, tone, durationMs }:
   return html`<tr data-key="${id}" class="${tone} ${source.replace(' ', '-').toLowerCase()}">
     <td class="when"><time datetime="${new Date(at).toISOString()}">${clock(at)}</time></td>
     <td class="source">${source}</td>
-    <td class="what">${what.split(/(?<=\/)/).map((part) => html`${part}<wbr />`)}</td>
-    <td class="who">${tenantId}</td>
+    <td class="what">${breakable(what)}</td>
+    <td class="who">${tenantId !== undefined && breakable(tenantId)}</td>
     <td class="outcome">${outcome ?? html`<span class="waiting">waiting</span>`}</td>
     <td class="took">
       ${outcome === undefined ? html`<time data-since="${at}"></time>` : durationMs !== undefined && duration(durationMs)}

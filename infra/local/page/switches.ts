@@ -16,7 +16,7 @@ export const switches = {
   },
   'time-out': {
     label: 'Let it time out',
-    help: `The instance is created, and no response ever comes. The function gives up after ${createTimeoutMs / 1_000} s.`,
+    help: `The instance is created, and no response ever comes. The function gives up after ${createTimeoutMs / 1_000}\u00a0s.`,
     armed: 'The next create gets no response.',
     fault: { ...made, outcome: { kind: 'stall' } },
   },

@@ -260,6 +260,17 @@ test('a removed tenant keeps its tombstone in the page, and other items of the t
   expect(await page()).not.toMatch(/\*audit|leaving/);
 });
 
+test('a refused create shows its reason beside the finding', async () => {
+  stack.simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'status', status: 400 } });
+  await submit('/provision', { tenantId: 'refused.by_them', elementKey: 'taxify', by: 'event' });
+  await stack.idle();
+  await expect
+    .poll(() => rowOf('refused.by_them'), patience)
+    .toMatch(
+      /failed taxify-\S+ none Failed Nothing was created. refused-by-cloud-elements Cloud Elements refused/,
+    );
+});
+
 test('lost, duplicated and foreign instances, and rows that cannot be read, are shown as such', async () => {
   for (const tenantId of ['lost', 'duplicated']) await provision(tenantId);
   const instanceOf = (tenantId: string) =>
