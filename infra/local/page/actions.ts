@@ -135,7 +135,7 @@ type Target = { tenantId: string; elementKey?: string };
 const pathOf = ({ tenantId, elementKey }: Target): string =>
   ['/tenants', tenantId, 'instances', ...(elementKey === undefined ? [] : [elementKey])].join('/');
 
-type Replace = (text: string) => string;
+type Replace = (given: string) => string;
 const mapTarget = ({ tenantId, elementKey }: Target, tenant: Replace, element: Replace): Target => ({
   tenantId: tenant(tenantId),
   ...(elementKey !== undefined && { elementKey: element(elementKey) }),
@@ -145,8 +145,8 @@ const mapTarget = ({ tenantId, elementKey }: Target, tenant: Replace, element: R
 const shownTarget = (target: Target): Target =>
   mapTarget(
     target,
-    (text) => tenantIdSchema.safeParse(text).data ?? '…',
-    (text) => elementKeySchema.safeParse(text).data ?? '…',
+    (given) => tenantIdSchema.safeParse(given).data ?? '…',
+    (given) => elementKeySchema.safeParse(given).data ?? '…',
   );
 
 /** The problem with a text that no path can carry: URLs drop "." and "..", and an empty segment is another route. */
@@ -158,13 +158,13 @@ function unsendable({ tenantId, elementKey }: Target): string | undefined {
 const notInPaths = new Set(['', '.', '..']);
 
 /** Undefined for a tenant's id. */
-function notATenant(text: string): string | undefined {
-  const problem = problemIn(tenantIdSchema, text);
+function notATenant(given: string): string | undefined {
+  const problem = problemIn(tenantIdSchema, given);
   return problem && notSent("A tenant's id", problem);
 }
 
-const problemIn = (schema: typeof tenantIdSchema, text: string): string | undefined =>
-  schema.safeParse(text).error?.issues[0]?.message;
+const problemIn = (schema: typeof tenantIdSchema, given: string): string | undefined =>
+  schema.safeParse(given).error?.issues[0]?.message;
 
 const notSent = (what: string, problem = ''): string => `not sent: ${what} has ${problem}.`;
 

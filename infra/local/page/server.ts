@@ -91,7 +91,7 @@ export async function startPage({
     const regions = Object.entries(regionsOf(state())).map(([name, { markup }]) => [name, markup]);
     return JSON.stringify(Object.fromEntries(regions));
   });
-  const unsubscribe = activity.subscribe(stream.changed);
+  const unsubscribe = activity.subscribe(() => stream.changed());
 
   const asHtml = 'text/html; charset=utf-8';
   const pages = new Map<string, (response: ServerResponse, method: string) => void>([

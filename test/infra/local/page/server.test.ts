@@ -80,12 +80,14 @@ test.each([
 ])('%s refuses other methods than %s, and names these', async (path, allow) => {
   const others = methods.filter((method) => !allow.includes(method));
   expect(others.length).toBeGreaterThan(5);
-  for (const method of others) expect(await send(method, path), method).toMatchObject({ status: 405, allow });
+  for (const method of others) {
+    expect({ method, ...(await send(method, path)) }).toMatchObject({ method, status: 405, allow });
+  }
 });
 
 test.each(['GET', 'HEAD', 'POST', 'PUT', 'OPTIONS'])('%s of an unknown path is a 404', async (method) => {
   for (const path of ['/absent', '/stream/', '/Switch', '/constructor', '/__proto__', '/api/..%2f', '*']) {
-    expect(await send(method, path), path).toMatchObject({ status: 404 });
+    expect({ path, ...(await send(method, path)) }).toMatchObject({ path, status: 404 });
   }
 });
 
@@ -105,9 +107,8 @@ test.each([
 test.each(['GET', 'POST'])('%s with the Host of another site is refused on every path', async (method) => {
   for (const path of [...readOnly, ...actions, '/absent']) {
     for (const host of ['rebound.example', '127.0.0.1.example', 'localhost@rebound.example']) {
-      expect(await send(method, path, { headers: { host } }), `${path} ${host}`).toMatchObject({
-        status: 403,
-      });
+      const got = await send(method, path, { headers: { host } });
+      expect({ path, host, ...got }).toMatchObject({ path, host, status: 403 });
     }
   }
 });
@@ -173,13 +174,14 @@ test('requests that are aborted change nothing, and the server goes on', async (
   expect((await send('GET', '/')).body).toContain('The next create succeeds.');
 });
 
+const add = (outcome: string) =>
+  activity.add({ source: 'Service', what: 'w'.repeat(20_000), outcome, tone: 'plain' });
+
 test('a reader of the stream that stops reading misses states, and gets the latest when it reads again', async () => {
   const socket = connect(Number(new URL(page.url).port), '127.0.0.1');
   socket.write(head('GET', '/stream'));
   await once(socket, 'readable');
   // Each message has all entries: some of them are more than the system keeps for a connection.
-  const add = (outcome: string) =>
-    activity.add({ source: 'Service', what: 'w'.repeat(20_000), outcome, tone: 'plain' });
   for (let time = 0; time < 80; time += 1) add('filling');
   const changes = 40;
   for (let time = 1; time <= changes; time += 1) {
