@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   areRemovalsCarriedOut,
   areRemovalsOutdated,
+  areRequestsOutdated,
   isRequestedAfter,
   isLater,
   isRequestOutdated,
@@ -55,6 +56,7 @@ describe('a removal', () => {
     expect(areRemovalsCarriedOut({ event: 10_000 }, { own: 15_001 })).toBe(true);
     expect(areRemovalsCarriedOut({ event: 10_000 }, { own: 15_000 })).toBe(false);
     expect(areRemovalsCarriedOut({ event: 10_000 }, {})).toBe(false);
+    expect(areRemovalsCarriedOut({ event: 10_000, own: 30_000 }, { event: 11_000 })).toBe(false);
   });
 });
 
@@ -63,6 +65,11 @@ test('a request is outdated unless it is after the removals by both clocks', () 
   expect(isRequestOutdated(event(20_000), { event: 10_000, own: 10_000 })).toBe(false);
   expect(isRequestOutdated(event(20_000), { event: 20_000, own: 10_000 })).toBe(true);
   expect(isRequestOutdated(event(20_000), { event: 10_000, own: 15_000 })).toBe(true);
+});
+
+test('requests by two clocks are outdated only when both are', () => {
+  expect(areRequestsOutdated({ event: 9_000, own: 30_000 }, { event: 10_000 })).toBe(false);
+  expect(areRequestsOutdated({ event: 9_000, own: 12_000 }, { event: 10_000 })).toBe(true);
 });
 
 test('an event whose sender’s clock is ahead counts by the queue’s clock', () => {
@@ -77,6 +84,7 @@ test('request times are kept per clock and only move forward', () => {
   expect(latestOfAll({ event: 5 }, { event: 4, own: 9 })).toEqual({ event: 5, own: 9 });
   expect(isLater({ event: 5 }, { event: 5, own: 1 })).toBe(false);
   expect(isLater({ event: 5, own: 2 }, { event: 5, own: 1 })).toBe(true);
+  expect(isLater({ event: 5, own: 1 }, { event: 5 })).toBe(true);
   expect(latestAt({ event: 5, own: 7 })).toBe(7);
   expect(latestAt({ event: 5 })).toBe(5);
   expect(latestAt({})).toBeUndefined();
