@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { allowedKeys, requiredKeys } from '../model/catalog.ts';
+import { allowedKeys, requiredKeys, type Catalog } from '../model/catalog.ts';
 import type {
   CloudElements,
   CreateOutcome,
@@ -84,9 +84,11 @@ const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
 /** Client of Cloud Elements' `/instances`: its quirks end here. */
 export function createCloudElements({
   call,
+  catalog,
   now = Date.now,
 }: {
   call: CallCloudElements;
+  catalog: Catalog;
   now?: () => number;
 }): CloudElements {
   return {
@@ -96,7 +98,7 @@ export function createCloudElements({
           method: 'POST',
           path: '/instances',
           body: { element: { key: elementKey }, name, tags, configuration, ...options },
-          relaying: relayingOf(elementKey, configuration),
+          relaying: relayingOf(catalog, elementKey, configuration),
           about: { tenantId, elementKey, provisionId: generationIn({ elementKey, tags }) },
         },
         { timeoutMs },
@@ -112,7 +114,7 @@ export function createCloudElements({
           method: 'PATCH',
           path: `/instances/${instanceId}`,
           body: changes,
-          relaying: relayingOf(elementKey, changes.configuration),
+          relaying: relayingOf(catalog, elementKey, changes.configuration),
           about: { tenantId, elementKey, instanceId },
         },
         { timeoutMs },
@@ -190,7 +192,7 @@ export function createCloudElements({
         {
           method: 'DELETE',
           path: `/instances/${instanceId}`,
-          relaying: relayingOf(elementKey),
+          relaying: relayingOf(catalog, elementKey),
           about: { tenantId, elementKey, instanceId: loggableId(instanceId) },
         },
         { timeoutMs },
@@ -466,10 +468,10 @@ const isDeletion = (result: CallResult): boolean =>
   isSuccess(result) && (result.status === 200 || result.status === 204) && !result.isPage;
 
 /** An entry that the catalog allows beside the tenant's credentials is none itself. */
-function relayingOf(elementKey: string, configuration: Configuration = {}): Relaying {
-  const allowed = allowedKeys(elementKey);
+function relayingOf(catalog: Catalog, elementKey: string, configuration: Configuration = {}): Relaying {
+  const allowed = allowedKeys(catalog, elementKey);
   return {
-    names: [elementKey, ...requiredKeys(elementKey), ...allowed],
+    names: [elementKey, ...requiredKeys(catalog, elementKey), ...allowed],
     secrets: Object.entries(configuration)
       .filter(([name]) => !allowed.includes(name))
       .map(([, value]) => value),

@@ -4,7 +4,7 @@ import type { Observe, Ports } from './ports.ts';
 import type { Provision } from './provision.ts';
 import { outsideAllowList, requestEntriesOf, tenantSecretName } from '../model/configuration.ts';
 import { OnboardingError, type ErrorCode } from '../model/errors.ts';
-import type { InstanceKey, InstanceRow, InstanceSettings } from '../model/instance.ts';
+import type { InstanceKey, InstanceRow, RequestedSettings } from '../model/instance.ts';
 import type { SecretChange } from '../model/secret-events.ts';
 import { clockSkewMs, queueMaxReceiveCount } from '../model/timing.ts';
 
@@ -67,13 +67,14 @@ const lacksSecret = ({ code }: OnboardingError): boolean =>
  */
 export function createApplying({
   store,
+  catalog,
   update,
   provision,
   tenantSecretsPrefix,
   observe,
   maxDeliveries = queueMaxReceiveCount,
   now = Date.now,
-}: Pick<Ports, 'store' | 'now'> & {
+}: Pick<Ports, 'store' | 'catalog' | 'now'> & {
   update: Update;
   provision: Provision;
   tenantSecretsPrefix: string;
@@ -171,7 +172,8 @@ export function createApplying({
   async function retry(row: InstanceRow, deadlineAt: number): Promise<Outcome> {
     if (isLeased(row, now())) return again('in-progress');
     if (!mendedBySecret.has(row.lastError?.code ?? '')) return done('nothing-to-update');
-    if (outsideAllowList(row.elementKey, requestEntriesOf(row)).length > 0) return done('not-from-secret');
+    if (outsideAllowList(catalog, row.elementKey, requestEntriesOf(row)).length > 0)
+      return done('not-from-secret');
     const { outcome } = await provision(settingsOfRow(row), {
       deadlineAt,
       retryOf: row,
@@ -190,14 +192,14 @@ export function createApplying({
   }
 }
 
-/** The settings as they were requested, options included; the stored entries are the ones that requests had set. */
-function settingsOfRow(row: InstanceRow): InstanceSettings {
-  return {
-    ...row,
-    options: row.options,
-    source: 'secret',
-    requestEntries: requestEntriesOf(row),
-    configuration: row.allowListed,
-    requestedBy: undefined,
-  };
+/** The settings as they were requested, options included. */
+function settingsOfRow({
+  tenantId,
+  elementKey,
+  name,
+  tags,
+  options,
+  allowListed,
+}: InstanceRow): RequestedSettings {
+  return { tenantId, elementKey, name, tags, options, configuration: allowListed };
 }

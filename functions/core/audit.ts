@@ -82,7 +82,9 @@ const visibilitySample = 100;
  * its id, and is lost only if Cloud Elements denies it and its row has not changed meanwhile. Reads for which the time
  * does not suffice are left to the next run, which begins with them.
  */
-export function createAuditing(ports: Omit<Ports, 'readTenantSecret'> & { progress: AuditProgressStore }) {
+export function createAuditing(
+  ports: Omit<Ports, 'readTenantSecret' | 'catalog'> & { progress: AuditProgressStore },
+) {
   const { store, progress, cloudElements, cipher, origin, stage, observe, timing, now, sleep, newId } =
     withDefaults(ports);
   return async function audit({ deadlineAt }: { deadlineAt: number }): Promise<Audit> {

@@ -1,6 +1,6 @@
 import type { Observe } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
-import type { InstanceSettings } from '../model/instance.ts';
+import type { RequestedSettings } from '../model/instance.ts';
 import type { Provisioned } from './claim.ts';
 import type { Provision } from './provision.ts';
 import { defaultTiming, queueMaxReceiveCount, type Timing } from '../model/timing.ts';
@@ -16,7 +16,7 @@ export type Onboarded = {
 };
 
 export type Onboard = (
-  settings: InstanceSettings,
+  settings: RequestedSettings,
   options: {
     deadlineAt: number;
     /** How often the message has been delivered, this time included. */

@@ -1,5 +1,6 @@
 import type { OnboardingError } from '../model/errors.ts';
 import type { Finding } from '../model/health.ts';
+import type { Catalog } from '../model/catalog.ts';
 import type { TenantSecret } from '../model/configuration.ts';
 import type { LastAudit } from '../model/last-audit.ts';
 import type { Owned, Ownership } from '../model/markers.ts';
@@ -294,6 +295,7 @@ export type Ports = {
   cloudElements: CloudElements;
   cipher: TokenCipher;
   readTenantSecret: ReadTenantSecret;
+  catalog: Catalog;
   /** Base URL of Cloud Elements. */
   origin: string;
   /** Goes into the tag `owner:<stage>`. */

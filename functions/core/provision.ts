@@ -5,11 +5,16 @@ import { provenanceIn } from './lifecycle.ts';
 import type { Ports } from './ports.ts';
 import { notRecorded, wasDeleted } from './refusals.ts';
 import { createSettling, type Settled } from './settle.ts';
-import { assertAllowedFor, configurationFor } from '../model/configuration.ts';
-import type { InstanceRow, InstanceSettings } from '../model/instance.ts';
+import { assertAllowedFor, configurationFor, requestEntriesOf } from '../model/configuration.ts';
+import {
+  judged,
+  type InstanceRow,
+  type InstanceSettings,
+  type RequestedSettings,
+} from '../model/instance.ts';
 
 export type Provision = (
-  settings: InstanceSettings,
+  requested: RequestedSettings,
   options: {
     /** When the invocation ends, ms since the epoch. */
     deadlineAt: number;
@@ -30,14 +35,15 @@ export type Provision = (
  * @returns a function that throws only OnboardingError, except for bugs
  */
 export function createProvisioning(ports: Ports): Provision {
-  const { readTenantSecret, origin, timing, now } = withDefaults(ports);
+  const { readTenantSecret, catalog, origin, timing, now } = withDefaults(ports);
   const settling = createSettling(ports);
   const { lookUp, lookUpUntilFound, settleFound, commit, endUnusable } = settling;
   const { claim, revert, abandon, recordFailure, respondWith } = createClaiming({ ...ports, ...settling });
   const create = createCreating(ports);
 
-  return async function provision(settings, { deadlineAt, recordRefusal, retryOf }) {
-    if (recordRefusal === false) await assertAllowedFor(settings, () => readTenantSecret(settings));
+  return async function provision(requested, { deadlineAt, recordRefusal, retryOf }) {
+    const settings = retryOf ? asJudgedBefore(requested, retryOf) : judged(catalog, requested);
+    if (recordRefusal === false) await assertAllowedFor(catalog, settings, () => readTenantSecret(settings));
     const by: Requester = {
       settings,
       origin,
@@ -58,7 +64,7 @@ export function createProvisioning(ports: Ports): Provision {
       }
     }
 
-    const configuration = await configurationFor(settings, () => readTenantSecret(settings)).catch(
+    const configuration = await configurationFor(catalog, settings, () => readTenantSecret(settings)).catch(
       (error: unknown) => abandon(claimed, error, recordRefusal),
     );
     const created = await create(claimed.row, configuration);
@@ -93,4 +99,11 @@ export function createProvisioning(ports: Ports): Provision {
         return respondWith(settled.row, by);
     }
   }
+}
+
+/** A retry is the row's own request; the stored entries are the ones that requests had set. */
+function asJudgedBefore(requested: RequestedSettings, row: InstanceRow): InstanceSettings {
+  const { allowListed, fingerprint, requestDigest } = row;
+  const requestEntries = requestEntriesOf(row);
+  return { ...requested, source: 'secret', requestEntries, requestDigest, allowListed, fingerprint };
 }

@@ -35,7 +35,7 @@ const skipped: RowResult = { outcome: 'skipped', waitedMs: 0 };
  * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it
  * has no configuration. Safe beside requests and beside itself, because it leases each row.
  */
-export function createReconciling(ports: Omit<Ports, 'readTenantSecret'>) {
+export function createReconciling(ports: Omit<Ports, 'readTenantSecret' | 'catalog'>) {
   const { store, origin, observe, timing, now, newId } = withDefaults(ports);
   const { lookUp, read, settleFound, removeDuplicate, endClaim } = createSettling(ports);
   const { finish } = createRemoving(ports);

@@ -1,5 +1,6 @@
 import { withDefaults } from './defaults.ts';
 import type { InstanceStore } from './ports.ts';
+import type { Catalog } from '../model/catalog.ts';
 import { outsideAllowList, requestEntriesOf } from '../model/configuration.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
@@ -26,19 +27,20 @@ export type Trust = (key: InstanceKey, options: { lookedAtMs: number | undefined
  */
 export function createTrusting(ports: {
   store: Pick<InstanceStore, 'get' | 'claim'>;
+  catalog: Catalog;
   now?: () => number;
   newId?: () => string;
 }): Trust {
-  const { store, now, newId } = withDefaults(ports);
+  const { store, catalog, now, newId } = withDefaults(ports);
   return async function trust(key, { lookedAtMs }) {
     const row = await store.get(key);
     if (!row || row.status === 'removed') return { kind: 'refused', reason: 'there is no such instance' };
     const was = row.source ?? 'unknown';
     const reason = refusalOf(row, now(), lookedAtMs);
     if (reason) return { kind: 'refused', was, reason };
-    const entries = outsideAllowList(row.elementKey, requestEntriesOf(row));
+    const entries = outsideAllowList(catalog, row.elementKey, requestEntriesOf(row));
     if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
-    const trusted = vouchedFor(row, newId());
+    const trusted = vouchedFor(catalog, row, newId());
     if (lookedAtMs === undefined) return { kind: 'would-be-trusted', was, entries, row: trusted };
     const written = await store.claim(trusted, row);
     if (written.won) return { kind: 'trusted', was, entries, row: trusted };
@@ -62,8 +64,8 @@ function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs?: number): string
 }
 
 /** Takes a new fencing token, so that earlier readers must read the row again. */
-function vouchedFor(row: InstanceRow, claimId: string): InstanceRow {
-  const outside = new Set(outsideAllowList(row.elementKey, requestEntriesOf(row)));
+function vouchedFor(catalog: Catalog, row: InstanceRow, claimId: string): InstanceRow {
+  const outside = new Set(outsideAllowList(catalog, row.elementKey, requestEntriesOf(row)));
   return {
     ...row,
     claimId,

@@ -1,5 +1,6 @@
 import { withDefaults } from './defaults.ts';
 import type { UpdateOutcome, Ports, ReadOutcome } from './ports.ts';
+import type { Catalog } from '../model/catalog.ts';
 import {
   updatedConfiguration,
   digestInDoubt,
@@ -50,8 +51,19 @@ const retryDelaysMs = [200, 400, 800, 1_600];
  * and the token can be read all the while. Updates are idempotent, so one of unknown outcome is sent again.
  */
 export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
-  const { store, cloudElements, readTenantSecret, origin, stage, observe, timing, now, sleep, newId } =
-    withDefaults(ports);
+  const {
+    store,
+    cloudElements,
+    readTenantSecret,
+    catalog,
+    origin,
+    stage,
+    observe,
+    timing,
+    now,
+    sleep,
+    newId,
+  } = withDefaults(ports);
   const { endClaim } = createCleaning(ports);
 
   return async function update(key, changes, { deadlineAt }) {
@@ -66,7 +78,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     assertIdentityMatches(row, changes);
     const configuration =
       changes.configuration &&
-      (await updatedConfiguration(row, changes.configuration, () => readTenantSecret(key)));
+      (await updatedConfiguration(catalog, row, changes.configuration, () => readTenantSecret(key)));
     const untilMs = deadlineAt - timing.commitReserveMs;
     await assertOurs(row, row.instanceId, changes, untilMs);
 
@@ -95,7 +107,12 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     }
     // While an earlier update may still take effect, it may overwrite the secret's value.
     const isSure = meansTenantSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
-    const updated = withUpdate({ ...ended, ...(isSure && { secretReadAt: readAt }) }, changes, now());
+    const updated = withUpdate(
+      catalog,
+      { ...ended, ...(isSure && { secretReadAt: readAt }) },
+      changes,
+      now(),
+    );
     const written = await store.write(updated, leased);
     if (!written.won) throw refusals.busy(written.current ?? leased, now());
     return updated;
@@ -159,7 +176,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     if (meansTenantSecret(configuration)) {
       return { secretInDoubtUntil: Math.max(row.secretInDoubtUntil ?? 0, endsAt) };
     }
-    const isOutside = outsideAllowList(row.elementKey, Object.keys(configuration)).length > 0;
+    const isOutside = outsideAllowList(catalog, row.elementKey, Object.keys(configuration)).length > 0;
     return {
       requestEntries: withRequestEntries(row, configuration),
       ...(isOutside && { requestDigest: digestInDoubt }),
@@ -220,6 +237,7 @@ function assertIdentityMatches({ instanceId, elementKey }: InstanceRow, { id, el
 }
 
 function withUpdate(
+  catalog: Catalog,
   row: InstanceRow,
   { name, tags, configuration, ...others }: Changes,
   nowMs: number,
@@ -231,8 +249,8 @@ function withUpdate(
     createdName: row.createdName ?? (name === undefined || name === row.name ? undefined : row.name),
     tags: tags ? [...new Set(tags)] : row.tags,
     ...(configuration && {
-      allowListed: { ...row.allowListed, ...allowListedOf(row.elementKey, configuration) },
-      requestDigest: updatedDigest(row, configuration),
+      allowListed: { ...row.allowListed, ...allowListedOf(catalog, row.elementKey, configuration) },
+      requestDigest: updatedDigest(catalog, row, configuration),
     }),
     ...(options && { options }),
     health: row.health && unconfirmed(row.health),

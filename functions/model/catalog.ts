@@ -1,55 +1,46 @@
 import { textOf } from './entry-value.ts';
 
-type Entries = { required: readonly string[]; allowed: Readonly<Record<string, Form>> };
-
-/** What the value of an allowed entry looks like: it is stored and compared, so a credential must not pass for one. */
-type Form = { pattern: RegExp; expected: string };
-
-const flag: Form = { pattern: /^(true|false)$/, expected: 'true or false' };
-const count: Form = { pattern: /^\d{1,6}$/, expected: 'a whole number of at most 6 digits' };
-
 /**
- * The elements that this service knows. `required`: the credentials without which Cloud Elements refuses. `allowed`:
- * harmless entries that a request may set beside the tenant's stored credentials. An entry that decides where the
- * credentials are sent (`base.url`) or who hears of the tenant's data (`event.notification.callback.url`) is never
- * harmless. An element without a row works too: Cloud Elements judges its configuration.
+ * What is known of an element. `required`: the credentials without which Cloud Elements refuses. `allowed`: harmless
+ * entries that a request may set beside the tenant's stored credentials.
  */
-const catalogue: Readonly<Record<string, Entries>> = {
-  // Keys of the sample answer in https://github.com/cloud-elements/devportal docs/elements/taxify.
-  taxify: {
-    required: ['api.key'],
-    allowed: { 'filter.response.nulls': flag, 'pagination.max': count },
-  },
+export type ElementEntries = {
+  required: readonly string[];
+  allowed: Readonly<Record<string, Form>>;
 };
 
-/** The element that an event means when it names none. */
-export const defaultElementKey = 'taxify';
+/** What the value of an allowed entry looks like: it is stored and compared, so a credential must not pass for one. */
+export type Form = { pattern: RegExp; expected: string };
 
-const entryOf = (elementKey: string) =>
-  Object.hasOwn(catalogue, elementKey) ? catalogue[elementKey] : undefined;
+/**
+ * The elements that a deployment knows, by their keys. An element that is not in it works too: Cloud Elements judges its
+ * configuration.
+ */
+export type Catalog = ReadonlyMap<string, ElementEntries>;
 
-export const isCatalogued = (elementKey: string): boolean => entryOf(elementKey) !== undefined;
+export const isCatalogued = (catalog: Catalog, elementKey: string): boolean => catalog.has(elementKey);
 
-export const requiredKeys = (elementKey: string): readonly string[] => entryOf(elementKey)?.required ?? [];
+export const requiredKeys = (catalog: Catalog, elementKey: string): readonly string[] =>
+  catalog.get(elementKey)?.required ?? [];
 
-const allowedOf = (elementKey: string) => entryOf(elementKey)?.allowed ?? {};
+const allowedOf = (catalog: Catalog, elementKey: string) => catalog.get(elementKey)?.allowed ?? {};
 
-export const allowedKeys = (elementKey: string): readonly string[] => Object.keys(allowedOf(elementKey));
+export const allowedKeys = (catalog: Catalog, elementKey: string): readonly string[] =>
+  Object.keys(allowedOf(catalog, elementKey));
 
 /** What an allowed entry's value has to be, if this one is not that. */
-export function expectedOf(elementKey: string, name: string, value: unknown): string | undefined {
-  const allowed = allowedOf(elementKey);
+export function expectedOf(
+  catalog: Catalog,
+  elementKey: string,
+  name: string,
+  value: unknown,
+): string | undefined {
+  const allowed = allowedOf(catalog, elementKey);
   const form = Object.hasOwn(allowed, name) ? allowed[name] : undefined;
   return form && !form.pattern.test(textOf(value)) ? form.expected : undefined;
 }
 
 /** May the value be stored, compared and repeated? */
-export const isAllowListed = (elementKey: string, name: string, value: unknown): boolean =>
-  Object.hasOwn(allowedOf(elementKey), name) && expectedOf(elementKey, name, value) === undefined;
-
-const documented = new Set(
-  Object.values(catalogue).flatMap(({ required, allowed }) => [...required, ...Object.keys(allowed)]),
-);
-
-/** Is it the name of a configuration entry of an element in the catalogue? */
-export const isDocumented = (name: string): boolean => documented.has(name);
+export const isAllowListed = (catalog: Catalog, elementKey: string, name: string, value: unknown): boolean =>
+  Object.hasOwn(allowedOf(catalog, elementKey), name) &&
+  expectedOf(catalog, elementKey, name, value) === undefined;

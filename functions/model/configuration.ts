@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { joinNamed } from './bounded-text.ts';
-import { allowedKeys, expectedOf, requiredKeys } from './catalog.ts';
+import { allowedKeys, expectedOf, requiredKeys, type Catalog } from './catalog.ts';
 import { leavesOf, textOf } from './entry-value.ts';
 import { OnboardingError } from './errors.ts';
 import type { Problem } from './responses.ts';
@@ -48,8 +48,8 @@ type Wanted = {
 };
 
 /** Those of the entries that the element's allow-list does not name. For an element without a catalog entry, all. */
-export function outsideAllowList(elementKey: string, names: readonly string[]): string[] {
-  const allowed = allowedKeys(elementKey);
+export function outsideAllowList(catalog: Catalog, elementKey: string, names: readonly string[]): string[] {
+  const allowed = allowedKeys(catalog, elementKey);
   return names.filter((name) => !allowed.includes(name));
 }
 
@@ -58,9 +58,12 @@ export function outsideAllowList(elementKey: string, names: readonly string[]): 
  * is the source of the whole configuration. An event never is: events are logged, archived and replayed, so no
  * credential belongs in one.
  */
-export function provenanceOf({ elementKey, configuration, requestedBy }: Wanted): Provenance {
+export function provenanceOf(
+  catalog: Catalog,
+  { elementKey, configuration, requestedBy }: Wanted,
+): Provenance {
   const names = Object.keys(configuration);
-  const outside = outsideAllowList(elementKey, names);
+  const outside = outsideAllowList(catalog, elementKey, names);
   if (requestedBy !== undefined || outside.length === 0) {
     return { source: 'secret', requestEntries: names.filter((name) => !outside.includes(name)).toSorted() };
   }
@@ -77,16 +80,20 @@ export function provenanceOf({ elementKey, configuration, requestedBy }: Wanted)
  * could then be sent to a server of the caller's.
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
-export function assertAllowed(wanted: Wanted): void {
-  const refusal = refusalOf(wanted);
+export function assertAllowed(catalog: Catalog, wanted: Wanted): void {
+  const refusal = refusalOf(catalog, wanted);
   if (refusal) throw refusal;
 }
 
-function refusalOf({ elementKey, configuration, requestedBy }: Wanted): OnboardingError | undefined {
-  const faults = formFaultsOf(elementKey, configuration);
-  const outside = outsideAllowList(elementKey, Object.keys(configuration));
-  if (outside.length > 0 && requestedBy !== undefined) return notAllowed(elementKey, outside, faults);
-  const missing = requiredKeys(elementKey).filter((name) => !Object.hasOwn(configuration, name));
+function refusalOf(
+  catalog: Catalog,
+  { elementKey, configuration, requestedBy }: Wanted,
+): OnboardingError | undefined {
+  const faults = formFaultsOf(catalog, elementKey, configuration);
+  const outside = outsideAllowList(catalog, elementKey, Object.keys(configuration));
+  if (outside.length > 0 && requestedBy !== undefined)
+    return notAllowed(catalog, elementKey, outside, faults);
+  const missing = requiredKeys(catalog, elementKey).filter((name) => !Object.hasOwn(configuration, name));
   if (outside.length === 0 || missing.length === 0) {
     return faults.length > 0
       ? new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) })
@@ -96,12 +103,12 @@ function refusalOf({ elementKey, configuration, requestedBy }: Wanted): Onboardi
   const message =
     `The request sets ${set}, so the tenant's secret is not used and ${lacking} is missing. Send ${lacking} in the same ` +
     `configuration; or leave out ${set} and put ${lacking} into the tenant's secret, beside which a request may set ` +
-    `${allowedInWords(elementKey)}.`;
+    `${allowedInWords(catalog, elementKey)}.`;
   return new OnboardingError(
     faults.length > 0 ? 'invalid-request' : 'missing-configuration',
     [...(faults.length > 0 ? [inWords(faults)] : []), message].join(' '),
     {
-      problems: problemsOf([...faults, ...outsideFaults(elementKey, outside)]),
+      problems: problemsOf([...faults, ...outsideFaults(catalog, elementKey, outside)]),
       missing: missing.map(placeOf),
     },
   );
@@ -110,9 +117,9 @@ function refusalOf({ elementKey, configuration, requestedBy }: Wanted): Onboardi
 type Fault = { name: string; detail: string };
 
 /** Allowed entries whose values are not of their form. */
-function formFaultsOf(elementKey: string, configuration: Configuration): Fault[] {
+function formFaultsOf(catalog: Catalog, elementKey: string, configuration: Configuration): Fault[] {
   return Object.entries(configuration).flatMap(([name, value]) => {
-    const expected = expectedOf(elementKey, name, value);
+    const expected = expectedOf(catalog, elementKey, name, value);
     return expected === undefined ? [] : [{ name, detail: `expected ${expected}` }];
   });
 }
@@ -134,14 +141,15 @@ const placeOf = (name: string): string => `configuration.${name}`;
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
 export async function assertAllowedFor(
+  catalog: Catalog,
   settings: ForInstance,
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<void> {
-  const refusal = refusalOf(settings);
+  const refusal = refusalOf(catalog, settings);
   if (!refusal) return;
   // The request is refused whether or not the secret can be read.
   const secret = settings.source === 'secret' && (await readTenantSecret().catch(() => undefined));
-  const lack = secret ? lackOf(settings, secret) : undefined;
+  const lack = secret ? lackOf(catalog, settings, secret) : undefined;
   if (!lack) throw refusal;
   throw new OnboardingError(refusal.code, `${refusal.message} ${lack.message}`, {
     ...refusal.facts,
@@ -152,9 +160,11 @@ export async function assertAllowedFor(
 type ForInstance = Wanted & InstanceKey & Pick<Provenance, 'source'>;
 
 /** What neither the request nor the tenant's secret has. */
-function lackOf(settings: ForInstance, secret: TenantSecret): OnboardingError | undefined {
+function lackOf(catalog: Catalog, settings: ForInstance, secret: TenantSecret): OnboardingError | undefined {
   const configuration = { ...secret.configuration, ...settings.configuration };
-  const missing = requiredKeys(settings.elementKey).filter((name) => !Object.hasOwn(configuration, name));
+  const missing = requiredKeys(catalog, settings.elementKey).filter(
+    (name) => !Object.hasOwn(configuration, name),
+  );
   if (missing.length === 0) return undefined;
   // An event may not bring credentials.
   const ways =
@@ -173,13 +183,14 @@ function lackOf(settings: ForInstance, secret: TenantSecret): OnboardingError | 
  * @throws OnboardingError `missing-configuration`, naming every entry that is missing, or as `assertAllowed`
  */
 export async function configurationFor(
+  catalog: Catalog,
   settings: ForInstance,
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
-  await assertAllowedFor(settings, readTenantSecret);
+  await assertAllowedFor(catalog, settings, readTenantSecret);
   if (settings.source === 'request') return settings.configuration;
   const secret = await readTenantSecret();
-  const lack = lackOf(settings, secret);
+  const lack = lackOf(catalog, settings, secret);
   if (lack) throw lack;
   return { ...secret.configuration, ...settings.configuration };
 }
@@ -192,30 +203,31 @@ export async function configurationFor(
  * `configuration-unknown`
  */
 export async function updatedConfiguration(
+  catalog: Catalog,
   row: Configured,
   configuration: Configuration,
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   const { elementKey } = row;
-  const faults = formFaultsOf(elementKey, configuration);
+  const faults = formFaultsOf(catalog, elementKey, configuration);
   const names = Object.keys(configuration);
-  const outside = outsideAllowList(elementKey, names);
+  const outside = outsideAllowList(catalog, elementKey, names);
   if (faults.length > 0) {
-    if (outside.length > 0 && row.source === 'secret') throw notAllowed(elementKey, outside, faults);
+    if (outside.length > 0 && row.source === 'secret') throw notAllowed(catalog, elementKey, outside, faults);
     throw new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) });
   }
-  const remembered = outsideAllowList(elementKey, requestEntriesOf(row));
+  const remembered = outsideAllowList(catalog, elementKey, requestEntriesOf(row));
   if (names.length > 0 && outside.length === 0) return configuration;
   switch (row.source) {
     case undefined:
-      throw configurationUnknown(row);
+      throw configurationUnknown(catalog, row);
     case 'secret':
-      if (outside.length > 0) throw notAllowed(elementKey, outside);
+      if (outside.length > 0) throw notAllowed(catalog, elementKey, outside);
       if (remembered.length > 0) throw configurationFromRequest(row, remembered);
-      return secretFor(row, await readTenantSecret());
+      return secretFor(catalog, row, await readTenantSecret());
     case 'request': {
       if (outside.length === 0) throw configurationFromRequest(row, remembered);
-      const wanted = new Set([...requiredKeys(elementKey), ...remembered]);
+      const wanted = new Set([...requiredKeys(catalog, elementKey), ...remembered]);
       const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();
       if (missing.length === 0) return configuration;
       throw missingConfiguration(
@@ -228,9 +240,9 @@ export async function updatedConfiguration(
 }
 
 /** The tenant's secret as it is sent in an update, without entries of the allow-list that requests have set. */
-function secretFor(row: Configured, secret: TenantSecret): Configuration {
+function secretFor(catalog: Catalog, row: Configured, secret: TenantSecret): Configuration {
   const stored = secret.configuration ?? {};
-  const missing = requiredKeys(row.elementKey).filter(
+  const missing = requiredKeys(catalog, row.elementKey).filter(
     (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.allowListed, name),
   );
   const configuration = Object.fromEntries(
@@ -261,10 +273,11 @@ export const digestInDoubt = 'in doubt';
 
 /** After an update that has taken effect. Entries of the allow-list alone leave it as it was. */
 export function updatedDigest(
+  catalog: Catalog,
   { elementKey, requestDigest }: Pick<InstanceRow, 'elementKey' | 'requestDigest'>,
   configuration: Configuration,
 ): string | undefined {
-  const outside = outsideAllowList(elementKey, Object.keys(configuration));
+  const outside = outsideAllowList(catalog, elementKey, Object.keys(configuration));
   return outside.length === 0 ? requestDigest : digestOf(outside, configuration);
 }
 
@@ -319,24 +332,25 @@ function addressIn(name: string, value: string): string | undefined {
 }
 
 function notAllowed(
+  catalog: Catalog,
   elementKey: string,
   outside: readonly string[],
   faults: readonly Fault[] = [],
 ): OnboardingError {
   // Names the entries itself: of a refused event the message is all that is kept.
-  const message = `The configuration ${joinNamed(outside, ', ')} ${ruleOf(elementKey)}.`;
+  const message = `The configuration ${joinNamed(outside, ', ')} ${ruleOf(catalog, elementKey)}.`;
   return new OnboardingError(
     'invalid-request',
     [message, ...(faults.length > 0 ? [inWords(faults)] : [])].join(' '),
-    { problems: problemsOf([...faults, ...outsideFaults(elementKey, outside)]) },
+    { problems: problemsOf([...faults, ...outsideFaults(catalog, elementKey, outside)]) },
   );
 }
 
-const outsideFaults = (elementKey: string, outside: readonly string[]): Fault[] =>
-  outside.map((name) => ({ name, detail: ruleOf(elementKey) }));
+const outsideFaults = (catalog: Catalog, elementKey: string, outside: readonly string[]): Fault[] =>
+  outside.map((name) => ({ name, detail: ruleOf(catalog, elementKey) }));
 
-function ruleOf(elementKey: string): string {
-  const allowed = allowedKeys(elementKey);
+function ruleOf(catalog: Catalog, elementKey: string): string {
+  const allowed = allowedKeys(catalog, elementKey);
   const expected = allowed.length === 0 ? 'none' : allowed.join(', ');
   return `cannot be set where the tenant's secret supplies the credentials (allowed: ${expected})`;
 }
@@ -359,16 +373,16 @@ function configurationFromRequest(row: Configured, names: readonly string[]): On
   );
 }
 
-function configurationUnknown(row: Configured): OnboardingError {
+function configurationUnknown(catalog: Catalog, row: Configured): OnboardingError {
   return new OnboardingError(
     'configuration-unknown',
     `${nameOf(row)} got its configuration from a source that is not known, so the tenant's secret is never sent to ` +
-      `it, and a change may set ${allowedInWords(row.elementKey)}. ${waysToTheSecret}`,
+      `it, and a change may set ${allowedInWords(catalog, row.elementKey)}. ${waysToTheSecret}`,
   );
 }
 
-function allowedInWords(elementKey: string): string {
-  const allowed = allowedKeys(elementKey);
+function allowedInWords(catalog: Catalog, elementKey: string): string {
+  const allowed = allowedKeys(catalog, elementKey);
   return allowed.length === 0 ? 'no configuration' : `only ${allowed.join(', ')}`;
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { defaultElementKey } from './catalog.ts';
+import { defaultElementKey } from './default-element.ts';
 import {
   elementKeySchema,
   settingsOf,
@@ -7,7 +7,7 @@ import {
   tenantOnboardedSchema,
   momentOf,
   type EventOrigin,
-  type InstanceSettings,
+  type RequestedSettings,
 } from './instance.ts';
 import { momentsOf, type Moments } from './moments.ts';
 import { invalidRequest, parseOrRefuse } from './validation.ts';
@@ -54,7 +54,7 @@ export type Offboarding = { tenantId: string; elementKey: string | undefined; re
  * @param arrivedAt when the message first arrived in the queue, ms since the epoch
  * @throws OnboardingError `invalid-request`, naming everything that is wrong with the event
  */
-export function settingsFromEvent(message: unknown, arrivedAt: number): InstanceSettings {
+export function settingsFromEvent(message: unknown, arrivedAt: number): RequestedSettings {
   const event = parseEvent(message, arrivedAt, 'TenantOnboarded', 'onboardingRequest');
   if (event.dialect !== 'native') {
     const { tenantId, requestedBy } = sbtRequest(event);

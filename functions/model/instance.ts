@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { isDocumented, isAllowListed } from './catalog.ts';
+import { isAllowListed, type Catalog } from './catalog.ts';
 import { provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
@@ -62,7 +62,7 @@ export const tagSchema = plainText.check(
 
 /** Entry names as Cloud Elements writes them. One that does not look like a name may be a credential, misplaced. */
 export const entryNameSchema = z.string().check(
-  z.refine((name) => isEntryName(name) || isDocumented(name), {
+  z.refine(isEntryName, {
     error:
       'names of configuration entries such as "api.key"; one is not shown because it may be a credential',
   }),
@@ -198,19 +198,24 @@ const noticeSchema = z.object({
 export type Notice = z.infer<typeof noticeSchema>;
 
 /** A request for an instance. Credentials are in `configuration` only, and nothing of it is stored. */
-export type InstanceSettings = InstanceKey &
-  Provenance & {
-    name: string;
-    tags: readonly string[];
-    configuration: Configuration;
-    /** The part of the configuration that the catalogue lists as harmless, which may be stored. */
-    allowListed: Record<string, string>;
-    options: InstanceOptions | undefined;
-    fingerprint: string;
-    requestedBy?: EventOrigin | undefined;
-  };
+export type RequestedSettings = InstanceKey & {
+  name: string;
+  tags: readonly string[];
+  configuration: Configuration;
+  options: InstanceOptions | undefined;
+  requestedBy?: EventOrigin | undefined;
+};
 
-/** Completes a parsed request: default name, tags as a set, fingerprint. */
+/** What a request means by the element's entry in the catalog. */
+type Judgment = Provenance & {
+  /** The part of the configuration that the catalog lists as harmless, which may be stored. */
+  allowListed: Record<string, string>;
+  fingerprint: string;
+};
+
+export type InstanceSettings = RequestedSettings & Judgment;
+
+/** Completes a parsed request: default name, tags as a set. */
 export function settingsOf(
   key: InstanceKey,
   requested: {
@@ -219,23 +224,36 @@ export function settingsOf(
     configuration?: Configuration | undefined;
   } & InstanceOptions,
   requestedBy?: EventOrigin,
-): InstanceSettings {
-  const configuration = requested.configuration ?? {};
-  const settings = {
+): RequestedSettings {
+  return {
     ...key,
     name: requested.name ?? `${key.elementKey}-${key.tenantId}`,
     tags: [...new Set(requested.tags)],
-    allowListed: allowListedOf(key.elementKey, configuration),
+    configuration: requested.configuration ?? {},
     options: optionsOf(requested),
-    ...provenanceOf({ elementKey: key.elementKey, configuration, requestedBy }),
+    requestedBy,
   };
-  return { ...settings, configuration, fingerprint: fingerprintOf(settings), requestedBy };
 }
 
-export function allowListedOf(elementKey: string, configuration: Configuration): Record<string, string> {
+/** Judges a request by the catalog: where its configuration comes from, what of it is stored, its fingerprint. */
+export function judged(catalog: Catalog, requested: RequestedSettings): InstanceSettings {
+  const allowListed = allowListedOf(catalog, requested.elementKey, requested.configuration);
+  return {
+    ...requested,
+    ...provenanceOf(catalog, requested),
+    allowListed,
+    fingerprint: fingerprintOf({ ...requested, allowListed }),
+  };
+}
+
+export function allowListedOf(
+  catalog: Catalog,
+  elementKey: string,
+  configuration: Configuration,
+): Record<string, string> {
   return Object.fromEntries(
     Object.entries(configuration).flatMap(([name, value]) =>
-      isAllowListed(elementKey, name, value) ? [[name, textOf(value)]] : [],
+      isAllowListed(catalog, elementKey, name, value) ? [[name, textOf(value)]] : [],
     ),
   );
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { defaultElementKey } from './catalog.ts';
+import { defaultElementKey } from './default-element.ts';
 import {
   instanceRowSchema,
   lastErrorView,

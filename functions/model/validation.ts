@@ -1,6 +1,5 @@
 import * as z from 'zod/mini';
 import { joinNamed, maxNamed } from './bounded-text.ts';
-import { isDocumented } from './catalog.ts';
 import { isEntryName } from './entry-name.ts';
 import { OnboardingError } from './errors.ts';
 import type { Problem } from './responses.ts';
@@ -22,10 +21,7 @@ const documentedNames: ReadonlySet<PropertyKey> = new Set([
 
 /** May the name of a field be shown, or may it be a credential in the wrong place? */
 export const isRepeatable = (part: PropertyKey): boolean =>
-  typeof part === 'number' ||
-  documentedNames.has(part) ||
-  isDocumented(String(part)) ||
-  isEntryName(String(part));
+  typeof part === 'number' || documentedNames.has(part) || isEntryName(String(part));
 
 /** A path up to the first name that may be a credential in the wrong place. */
 function repeatable(path: Path): Path {

@@ -14,6 +14,7 @@ import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
+import { builtInCatalog } from '../model/built-in-catalog.ts';
 import { openAuditProgress, openCipher, openStore } from './ports.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 import { logCall } from './log.ts';
@@ -53,6 +54,7 @@ export function openApplying(environment: NodeJS.ProcessEnv) {
   };
   return createApplying({
     store: ports.store,
+    catalog: ports.catalog,
     update: createUpdating(ports),
     provision: createProvisioning(ports),
     tenantSecretsPrefix: tenantSecretsPrefixIn(environment),
@@ -107,7 +109,8 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
   return {
     store: openStore(environment),
     call,
-    cloudElements: createCloudElements({ call }),
+    cloudElements: createCloudElements({ call, catalog: builtInCatalog }),
+    catalog: builtInCatalog,
     origin: baseUrl,
     stage,
     observe,

@@ -1,6 +1,7 @@
+import { builtInCatalog } from '../../functions/model/built-in-catalog.ts';
 import type { CloudElements, Observation, Ports } from '../../functions/core/ports.ts';
 import { claim, type Claimant } from '../../functions/core/lifecycle.ts';
-import { settingsOf, type InstanceRow } from '../../functions/model/instance.ts';
+import { judged, settingsOf, type InstanceRow } from '../../functions/model/instance.ts';
 import { defaultTiming } from '../../functions/model/timing.ts';
 import { createInMemoryStore } from '../proofs/explorer/in-memory-store.ts';
 
@@ -41,6 +42,7 @@ export function fakePorts(calls: Partial<CloudElements> = {}) {
       encrypt: async (token) => new TextEncoder().encode(token),
       decrypt: async (bytes) => new TextDecoder().decode(bytes),
     },
+    catalog: builtInCatalog,
     readTenantSecret: async () => ({ name: 'tests/tenants/acme/taxify', configuration: undefined }),
     origin,
     stage: 'tests',
@@ -55,7 +57,7 @@ export function fakePorts(calls: Partial<CloudElements> = {}) {
 
   /** A claim by a request that brings its key. */
   const claimant = (): Claimant => ({
-    settings: settingsOf(key, { configuration: { 'api.key': 'k' } }),
+    settings: judged(builtInCatalog, settingsOf(key, { configuration: { 'api.key': 'k' } })),
     origin,
     claimId: newId(),
     nowMs: clock.nowMs,

@@ -4,6 +4,7 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeEach, expect } from 'vitest';
+import { builtInCatalog } from '../../functions/model/built-in-catalog.ts';
 import { clientOptions } from '../../functions/adapters/aws.ts';
 import { createAuditProgress } from '../../functions/adapters/audit-progress.ts';
 import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
@@ -17,7 +18,7 @@ import {
   settingsOf,
   type InstanceKey,
   type InstanceRow,
-  type InstanceSettings,
+  type RequestedSettings,
 } from '../../functions/model/instance.ts';
 import { createApplying } from '../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../functions/core/audit.ts';
@@ -84,7 +85,8 @@ export async function startServers() {
     return {
       store,
       cipher,
-      cloudElements: createCloudElements({ call }),
+      cloudElements: createCloudElements({ call, catalog: builtInCatalog }),
+      catalog: builtInCatalog,
       ping: createPing({ call }),
       readTenantSecret: createTenantSecrets({ client: secretsClient, prefix: 'tests' }),
       origin: baseUrl,
@@ -104,7 +106,7 @@ export async function startServers() {
 
   function openProvisioning({ baseUrl = simulator.url }: { baseUrl?: string } = {}) {
     const provision = createProvisioning(openEnvironment(baseUrl));
-    return (settings: InstanceSettings, { recordRefusal = false, invocationMs = 3_000 } = {}) =>
+    return (settings: RequestedSettings, { recordRefusal = false, invocationMs = 3_000 } = {}) =>
       provision(settings, { deadlineAt: now() + invocationMs, recordRefusal });
   }
 
@@ -223,7 +225,7 @@ export async function startServers() {
     remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
       remove(key, { times: { own: now() }, by: undefined, ...removal }, { deadlineAt: now() + invocationMs }),
     offboard: (offboarding: Offboarding) => offboard(offboarding, { deadlineAt: now() + 3_000 }),
-    onboard: (settings: InstanceSettings, { deliveries = 1 } = {}) =>
+    onboard: (settings: RequestedSettings, { deliveries = 1 } = {}) =>
       onboard(settings, { deadlineAt: now() + 3_000, deliveries }),
     update: (key: InstanceKey, changes: Changes, { invocationMs = 3_000 } = {}) =>
       update(key, changes, { deadlineAt: now() + invocationMs }),
@@ -312,6 +314,6 @@ export const newTenant = (): string => `tenant-${++tenants}`;
 export function taxify(
   tenantId: string,
   requested: Parameters<typeof settingsOf>[1] = { configuration: { 'api.key': 'taxify-key-for-tests' } },
-): InstanceSettings {
+): RequestedSettings {
   return settingsOf({ tenantId, elementKey: 'taxify' }, requested);
 }

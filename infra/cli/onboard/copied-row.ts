@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { defaultElementKey, isAllowListed } from '../../../functions/model/catalog.ts';
+import { isAllowListed, type Catalog } from '../../../functions/model/catalog.ts';
+import { defaultElementKey } from '../../../functions/model/default-element.ts';
 import { isRepeatable } from '../../../functions/model/validation.ts';
 
 /**
@@ -24,19 +25,25 @@ const flagSchema = z.boolean();
 const objectSchema = z.record(z.string(), z.unknown());
 
 /** Copies a row of CSV, by column. */
-export function copiedCells(given: Readonly<Record<string, string>>): Record<string, string> {
+export function copiedCells(
+  given: Readonly<Record<string, string>>,
+  catalog: Catalog,
+): Record<string, string> {
   const elementKey = given['elementKey'] || defaultElementKey;
   return Object.fromEntries(
     Object.entries(given).map(([column, text]) => {
       const entry = configurationColumn.exec(column)?.[1];
-      const isCopied = text === '' || entry === undefined || isAllowListed(elementKey, entry, text);
+      const isCopied = text === '' || entry === undefined || isAllowListed(catalog, elementKey, entry, text);
       return [column, isCopied ? text : notCopied];
     }),
   );
 }
 
 /** Copies a line of JSON, by field. */
-export function copiedFields(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function copiedFields(
+  given: Readonly<Record<string, unknown>>,
+  catalog: Catalog,
+): Record<string, unknown> {
   const element = objectSchema.safeParse(given['element']).data;
   const elementKey = textSchema.safeParse(element?.['key']).data ?? defaultElementKey;
   const copiers: Record<string, (value: unknown) => unknown> = {
@@ -48,7 +55,7 @@ export function copiedFields(given: Readonly<Record<string, unknown>>): Record<s
     cachingEnabled: valid(flagSchema),
     retrieveObjectsAfterInstantiation: valid(flagSchema),
     configuration: fields((key, value) =>
-      isAllowListed(elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
+      isAllowListed(catalog, elementKey, key, value) ? valid(scalarSchema)(value) : notCopied,
     ),
   };
   return named(given, (key, value) => (Object.hasOwn(copiers, key) ? copiers[key]?.(value) : notCopied));

@@ -3,10 +3,16 @@ import { extname } from 'node:path';
 import * as z from 'zod/mini';
 import { assertAllowed } from '../../../functions/model/configuration.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { defaultElementKey, isCatalogued, requiredKeys } from '../../../functions/model/catalog.ts';
+import { isCatalogued, requiredKeys, type Catalog } from '../../../functions/model/catalog.ts';
+import { defaultElementKey } from '../../../functions/model/default-element.ts';
 import { isEntryName } from '../../../functions/model/entry-name.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
-import { configurationSchema, entryNameSchema, type InstanceKey } from '../../../functions/model/instance.ts';
+import {
+  configurationSchema,
+  entryNameSchema,
+  judged,
+  type InstanceKey,
+} from '../../../functions/model/instance.ts';
 import { parseJson } from '../../../functions/model/json.ts';
 import {
   configurationColumn,
@@ -54,9 +60,10 @@ const maxDetailBytes = 64 * 1_024;
 
 /**
  * Reads a manifest, CSV with a header or JSON Lines, by the ending of its name.
+ * @param catalog of the stage
  * @throws ManifestError with the line when the file is not in that format
  */
-export async function readManifest(file: string): Promise<Manifest> {
+export async function readManifest(file: string, catalog: Catalog): Promise<Manifest> {
   const format = formatOf(file);
   const bytes = await readFile(file).catch((error: unknown) => {
     throw new ManifestError(
@@ -64,8 +71,8 @@ export async function readManifest(file: string): Promise<Manifest> {
     );
   });
   const text = textOf(file, bytes);
-  const { columns, records } = format === 'csv' ? readCsv(file, text) : readJsonLines(text);
-  const rows = records.map((record) => checked(record, format));
+  const { columns, records } = format === 'csv' ? readCsv(file, text, catalog) : readJsonLines(text, catalog);
+  const rows = records.map((record) => checkedRow(record, format, catalog));
   if (rows.length === 0) throw new ManifestError(`${file} has no rows.`);
   return { format, columns, rows: withoutDoubles(rows) };
 }
@@ -112,7 +119,7 @@ function textOf(file: string, bytes: Uint8Array): string {
 
 const knownColumns = new Set(['tenantId', 'elementKey', 'name', 'tags', ...failureColumns]);
 
-function readCsv(file: string, text: string): { columns: string[]; records: Draft[] } {
+function readCsv(file: string, text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
   const separatorFault = separatorFaultOf(text);
   if (separatorFault !== undefined) throw new ManifestError(`${file}:1: ${separatorFault}.`);
   const [header, ...rest] = csvRowsOf(text);
@@ -139,10 +146,10 @@ function readCsv(file: string, text: string): { columns: string[]; records: Draf
   if (faults.length > 0) {
     throw new ManifestError(faults.map((fault) => `${file}:${header?.line ?? 1}: ${fault}`).join('\n'));
   }
-  return { columns, records: rest.map((row) => recordOf(row, columns)) };
+  return { columns, records: rest.map((row) => recordOf(row, columns, catalog)) };
 }
 
-function recordOf(row: CsvRow, columns: readonly string[]): Draft {
+function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Draft {
   if (!row.cells) return unreadable(row.line, quoteFault);
   const { line, lastLine } = row;
   const isRepeated = failureColumns.every((column) => columns.includes(column));
@@ -169,7 +176,7 @@ function recordOf(row: CsvRow, columns: readonly string[]): Draft {
     ...(tags && { tags: tags.split(';').map((tag) => tag.trim()) }),
     ...(configuration.length > 0 && { configuration: Object.fromEntries(configuration) }),
   };
-  return { line, ...span, given, copied: copiedCells(given), detail, faults: [] };
+  return { line, ...span, given, copied: copiedCells(given, catalog), detail, faults: [] };
 }
 
 /** Spreadsheets take a cell that begins like this for a formula. */
@@ -182,7 +189,7 @@ const withoutFormulaGuard = (text: string): string =>
 
 const objectSchema = z.record(z.string(), z.unknown());
 
-function readJsonLines(text: string): { columns: string[]; records: Draft[] } {
+function readJsonLines(text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
   const records = text.split('\n').flatMap((source, index): Draft[] => {
     if (source.trim() === '') return [];
     const line = index + 1;
@@ -191,13 +198,17 @@ function readJsonLines(text: string): { columns: string[]; records: Draft[] } {
     const object = objectSchema.safeParse(read.json).data;
     if (!object) return [unreadable(line, 'is not a JSON object')];
     const given = Object.fromEntries(Object.entries(object).filter(([key]) => !isFailureColumn(key)));
-    return [{ line, given, copied: copiedFields(given), detail: given, faults: [] }];
+    return [{ line, given, copied: copiedFields(given, catalog), detail: given, faults: [] }];
   });
   return { columns: [], records };
 }
 
 /** Checks a row with the service's own parser of events. */
-function checked({ line, lastLine, given, copied, detail, faults: before }: Draft, format: Format): Row {
+function checkedRow(
+  { line, lastLine, given, copied, detail, faults: before }: Draft,
+  format: Format,
+  catalog: Catalog,
+): Row {
   const span =
     lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
   const bad = (faults: string[]): Row => ({ line, given: copied, faults: [...faults, ...span] });
@@ -217,7 +228,7 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
   // Faults of these are among those of `settings`.
   const { element, configuration = {} } = credentialsSchema.safeParse(detail).data ?? {};
   const allowed = attempt(() =>
-    assertAllowed({ elementKey: element?.key ?? defaultElementKey, configuration, requestedBy }),
+    assertAllowed(catalog, { elementKey: element?.key ?? defaultElementKey, configuration, requestedBy }),
   );
   const problems = [settings, allowed].flatMap((result) => ('problems' in result ? result.problems : []));
   if ('problems' in settings || problems.length > 0) {
@@ -225,10 +236,11 @@ function checked({ line, lastLine, given, copied, detail, faults: before }: Draf
   }
   const json = JSON.stringify(detail);
   if (Buffer.byteLength(json) > maxDetailBytes) return bad([`is larger than ${maxDetailBytes / 1_024} KiB`]);
-  const { tenantId, elementKey, fingerprint } = settings.value;
+  const { tenantId, elementKey, fingerprint } = judged(catalog, settings.value);
   // The required entries of an element outside the catalog are not known.
   const needsSecret =
-    !isCatalogued(elementKey) || requiredKeys(elementKey).some((name) => !Object.hasOwn(configuration, name));
+    !isCatalogued(catalog, elementKey) ||
+    requiredKeys(catalog, elementKey).some((name) => !Object.hasOwn(configuration, name));
   return { line, given, request: { tenantId, elementKey, fingerprint, detail: json }, needsSecret };
 }
 

@@ -8,6 +8,7 @@ import {
   writeFailedRows,
   type FailedRow,
 } from './failed-rows.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { isBad, isGood, ManifestError, readManifest, type BadRow, type Manifest } from './manifest.ts';
 import { help, parseOptions, type Options } from './options.ts';
 import { counted, number, showProgress, summaryOf } from './progress.ts';
@@ -31,7 +32,7 @@ process.exitCode = await main(command).catch((error: unknown) => {
 
 async function main(options: Options): Promise<number> {
   const { manifestFile, check, where, skipBad } = options;
-  const manifest = await readManifest(manifestFile);
+  const manifest = await readManifest(manifestFile, builtInCatalog);
   const badRows = manifest.rows.filter(isBad);
   printFaults(
     manifestFile,

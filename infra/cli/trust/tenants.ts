@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod/mini';
-import { defaultElementKey } from '../../../functions/model/catalog.ts';
+import { defaultElementKey } from '../../../functions/model/default-element.ts';
 import { elementKeySchema, tenantIdSchema, type InstanceKey } from '../../../functions/model/instance.ts';
 import { problemsOf } from '../../../functions/model/validation.ts';
 import { csvRowsOf, quoteFault, separatorFaultOf } from '../onboard/csv-rows.ts';

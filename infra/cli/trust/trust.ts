@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { InstanceKey } from '../../../functions/model/instance.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createTrusting, type Trusted } from '../../../functions/core/trust.ts';
 import { commandLine } from '../command.ts';
 import { bad, bold, dim, print } from '../terminal.ts';
@@ -39,7 +40,11 @@ async function main(options: Options): Promise<number> {
   const { tableName, settings } = await tableOf(options.where);
   const client = new DynamoDBClient({ ...settings, requestHandler, maxAttempts: 8 });
   const clock = followClock(client);
-  const trust = createTrusting({ store: createInstanceStore({ client, tableName }), now: clock.now });
+  const trust = createTrusting({
+    store: createInstanceStore({ client, tableName }),
+    catalog: builtInCatalog,
+    now: clock.now,
+  });
   if (!options.json)
     print(`${plain(options.file)}: ${counted(keys.length, 'instance')} in table ${tableName}\n`);
   const done: { key: InstanceKey; trusted: Trusted }[] = [];

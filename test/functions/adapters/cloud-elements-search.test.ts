@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
 import type { Sought } from '../../../functions/core/ports.ts';
@@ -10,6 +11,7 @@ const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'orga
 const simulator = await startCloudElements(secrets);
 afterAll(() => simulator.stop());
 const cloudElements = createCloudElements({
+  catalog: builtInCatalog,
   call: createCloudElementsCaller({
     baseUrl: simulator.url,
     credentials: { get: () => Promise.resolve(secrets), renew: (refused) => Promise.resolve(refused) },

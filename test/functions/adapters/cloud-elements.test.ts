@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import {
   createCloudElementsCaller,
   type CloudElementsCall,
@@ -38,7 +39,7 @@ beforeAll(async () => {
     credentials,
     onCall: (each) => calls.push(each),
   });
-  cloudElements = createCloudElements({ call });
+  cloudElements = createCloudElements({ call, catalog: builtInCatalog });
   const created = await create();
   if (created.kind !== 'created') throw new Error(`The instance is ${created.kind}.`);
   instanceId = created.instance.id;

@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { relay, relayRequestId } from '../../../functions/adapters/relay.ts';
 import { relayedWords } from '../../../functions/adapters/relayed-words.ts';
 import { allowedKeys, requiredKeys } from '../../../functions/model/catalog.ts';
 
-const names = ['taxify', ...requiredKeys('taxify'), ...allowedKeys('taxify')];
+const names = ['taxify', ...requiredKeys(builtInCatalog, 'taxify'), ...allowedKeys(builtInCatalog, 'taxify')];
 
 /** Messages of Cloud Elements, and the relayed text of each. */
 const documented: [said: string, relayed: string][] = [

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import {
   createCloudElementsCaller,
   type CloudElementsCall,
@@ -29,6 +30,7 @@ afterAll(() => simulator.stop());
 const calls: CloudElementsCall[] = [];
 const clientOf = (baseUrl: string) =>
   createCloudElements({
+    catalog: builtInCatalog,
     call: createCloudElementsCaller({
       baseUrl,
       credentials: { get: () => Promise.resolve(secrets), renew: (refused) => Promise.resolve(refused) },

@@ -1,15 +1,16 @@
 import { expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createProvisioning } from '../../../functions/core/provision.ts';
 import { activate, beginGeneration, claim, fail } from '../../../functions/core/lifecycle.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { settingsOf } from '../../../functions/model/instance.ts';
+import { judged, settingsOf } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 import { fakePorts } from '../../support/fake-ports.ts';
 
 const refused = new OnboardingError('refused-by-cloud-elements', 'Refused.');
-const settings = settingsOf(
-  { tenantId: 'acme', elementKey: 'taxify' },
-  { configuration: { 'api.key': 'k' } },
+const settings = judged(
+  builtInCatalog,
+  settingsOf({ tenantId: 'acme', elementKey: 'taxify' }, { configuration: { 'api.key': 'k' } }),
 );
 
 test('a failed row in doubt whose look-up fails is not claimed, and no create is sent', async () => {

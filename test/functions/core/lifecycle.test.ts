@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { claim, fail, restore, takeOver, type Claimant } from '../../../functions/core/lifecycle.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { settingsOf, type EventOrigin, type InstanceRow } from '../../../functions/model/instance.ts';
+import { judged, settingsOf, type EventOrigin, type InstanceRow } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 
@@ -11,7 +12,7 @@ const refused = new OnboardingError('missing-configuration', 'api.key is missing
 
 function claimant(claimId: string, eventId: string): Claimant {
   const requestedBy: EventOrigin = { dialect: 'native', eventId, sentAt: nowMs };
-  const settings = settingsOf(key, {}, requestedBy);
+  const settings = judged(builtInCatalog, settingsOf(key, {}, requestedBy));
   return { settings, origin: 'https://one.example', claimId, nowMs, sendDeadline: nowMs + 1_000 };
 }
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import type { CloudElements } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
+import { judged, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { claim } from '../../../functions/core/lifecycle.ts';
 import { createReconciling, reconcileBatchSize } from '../../../functions/core/reconcile.ts';
 import { defaultTiming, functionTimeoutMs } from '../../../functions/model/timing.ts';
@@ -319,9 +320,9 @@ describe('the order of the reconciler’s work', () => {
   }
 
   function unfinished(tenantId: string, over: Partial<InstanceRow> = {}): InstanceRow {
-    const settings = settingsOf({ tenantId, elementKey: 'taxify' }, { configuration: { 'api.key': 'k' } });
+    const requested = settingsOf({ tenantId, elementKey: 'taxify' }, { configuration: { 'api.key': 'k' } });
     const claimant = {
-      settings,
+      settings: judged(builtInCatalog, requested),
       origin: 'https://cloud-elements.test',
       claimId: 'a',
       nowMs: nowMs - hourMs,

@@ -80,12 +80,11 @@ describe.each([
       effect: method === 'POST' ? 'applied' : 'none',
       outcome: method === 'POST' ? { kind: 'reset' } : { kind: 'status', status: 500 },
     });
-    const { name, source, requestDigest } = taxify(tenantId);
-    expect((await servers.provision(taxify(tenantId))).outcome).toBe('in-progress');
+    const requested = taxify(tenantId, {});
+    expect((await servers.provision(requested)).outcome).toBe('in-progress');
     servers.simulator.reset();
-    const event = message('TenantOnboarded', tenantId, { sentAtS: -60, detail: { name } });
-    const older = settingsFromEvent(event.event, event.arrivedAt);
-    const adopted = await servers.onboard({ ...older, source, requestDigest });
+    const event = message('TenantOnboarded', tenantId, { sentAtS: -60, detail: { name: requested.name } });
+    const adopted = await servers.onboard(settingsFromEvent(event.event, event.arrivedAt));
     expect(adopted.outcome).toBe('created');
     expect(await offboard(tenantId, { sentAtS: -30, detail })).toBe('outdated');
     await servers.expectOneActiveInstance(tenantId);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import type { Configuration, InstanceRow } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import { createTrusting, type Trust } from '../../../functions/core/trust.ts';
@@ -9,7 +10,11 @@ let servers: Awaited<ReturnType<typeof startServers>>;
 let trust: Trust;
 beforeAll(async () => {
   servers = await startServers();
-  trust = createTrusting({ store: servers.store, now: () => Date.now() + servers.clock.aheadMs });
+  trust = createTrusting({
+    catalog: builtInCatalog,
+    store: servers.store,
+    now: () => Date.now() + servers.clock.aheadMs,
+  });
 });
 afterAll(() => servers[Symbol.asyncDispose]());
 beforeEach(() => servers.reset());
@@ -179,6 +184,7 @@ describe('trust is refused', () => {
   test('trust does not write a row that has changed since it was read', async () => {
     const tenantId = await withOwnKey();
     const overtaken = createTrusting({
+      catalog: builtInCatalog,
       store: {
         ...servers.store,
         async get(key) {

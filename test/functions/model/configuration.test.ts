@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { allowedKeys } from '../../../functions/model/catalog.ts';
 import {
   assertAllowed,
@@ -9,6 +10,7 @@ import {
 import {
   configurationSchema,
   entryNameSchema,
+  judged,
   settingsOf,
   tenantSecretSchema,
   type Configuration,
@@ -18,7 +20,7 @@ import { problemsOf } from '../../../functions/model/validation.ts';
 
 const requestedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
 const settings = (configuration: Configuration, elementKey = 'taxify') =>
-  settingsOf({ tenantId: 'acme', elementKey }, { configuration });
+  judged(builtInCatalog, settingsOf({ tenantId: 'acme', elementKey }, { configuration }));
 /** The values by which two requests are compared. */
 function compared(configuration: Configuration, elementKey?: string) {
   const { fingerprint, source, requestDigest } = settings(configuration, elementKey);
@@ -40,7 +42,7 @@ describe('the source of a configuration', () => {
     ['any entry for an element outside the catalogue', 'freshdeskv2', { 'pagination.max': 5 }, 'request'],
     ['an inherited name', 'constructor', { toString: 'x' }, 'request'],
   ])('the source of a request that sets %s is known', (_what, elementKey, configuration, source) => {
-    expect(provenanceOf({ elementKey, configuration })).toMatchObject({
+    expect(provenanceOf(builtInCatalog, { elementKey, configuration })).toMatchObject({
       source,
       requestEntries: Object.keys(configuration).toSorted(),
     });
@@ -48,7 +50,7 @@ describe('the source of a configuration', () => {
 
   test('an event’s configuration source is the secret; its allow-listed entries are not recorded as request entries', () => {
     const configuration = { 'api.key': 'k', 'pagination.max': 5 };
-    expect(provenanceOf({ elementKey: 'taxify', configuration, requestedBy })).toEqual({
+    expect(provenanceOf(builtInCatalog, { elementKey: 'taxify', configuration, requestedBy })).toEqual({
       source: 'secret',
       requestEntries: ['pagination.max'],
     });
@@ -63,7 +65,10 @@ function configurationWithoutSecret(more: object) {
     source: 'secret',
     ...more,
   } as const;
-  return configurationFor(requested, async () => ({ name: 'the-secret', configuration: undefined }));
+  return configurationFor(builtInCatalog, requested, async () => ({
+    name: 'the-secret',
+    configuration: undefined,
+  }));
 }
 
 describe('a missing entry', () => {
@@ -197,7 +202,7 @@ test.each(
 });
 
 test('no allow-listed entry can change where a key is sent', () => {
-  expect(['taxify'].flatMap(allowedKeys).filter(decidesAddress)).toEqual([]);
+  expect(['taxify'].flatMap((key) => allowedKeys(builtInCatalog, key)).filter(decidesAddress)).toEqual([]);
 });
 
 describe('a configuration value', () => {
@@ -254,9 +259,9 @@ describe('a configuration value', () => {
 
   test('a list is refused as the value of an allow-listed entry', () => {
     expect(settings({ 'pagination.max': [50] }).allowListed).toEqual({});
-    expect(() => assertAllowed({ elementKey: 'taxify', configuration: { 'pagination.max': [50] } })).toThrow(
-      'pagination.max expected a whole number',
-    );
+    expect(() =>
+      assertAllowed(builtInCatalog, { elementKey: 'taxify', configuration: { 'pagination.max': [50] } }),
+    ).toThrow('pagination.max expected a whole number');
   });
 
   test.each(['k', '*k*', 'a*', '<a', 'b>', '<a>b', '<a><b>', '<key>k</key>', '5 < 6 > 4', '<\n', 0, false])(

@@ -3,9 +3,11 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod/mini';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createEventPublisher } from '../../../functions/adapters/event-publisher.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import {
+  judged,
   settingsOf,
   wholeTenant,
   type EventOrigin,
@@ -52,12 +54,18 @@ beforeEach(() => {
 
 function claimant(requestedBy?: EventOrigin) {
   nowMs += 1_000;
-  const settings = settingsOf(
+  const requested = settingsOf(
     key,
     { name: 'Acme', tags: ['eu'], configuration: { 'api.key': 'its-key' } },
     requestedBy,
   );
-  return { settings, origin, claimId: randomUUID(), nowMs, sendDeadline: nowMs + 1_000 };
+  return {
+    settings: judged(builtInCatalog, requested),
+    origin,
+    claimId: randomUUID(),
+    nowMs,
+    sendDeadline: nowMs + 1_000,
+  };
 }
 
 const claimed = (requestedBy?: EventOrigin) => claim(claimant(requestedBy), randomUUID(), timing);

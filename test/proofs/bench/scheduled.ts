@@ -1,4 +1,5 @@
-import { settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { judged, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { activate, claim } from '../../../functions/core/lifecycle.ts';
 import { markerTags } from '../../../functions/model/markers.ts';
 import { defaultTiming } from '../../../functions/model/timing.ts';
@@ -19,7 +20,8 @@ const key = (index: number) => ({ tenantId: `bulk-${index}`, elementKey: 'taxify
 /** An expired claim. */
 function claimed(site: OpenSite, index: number): InstanceRow {
   const nowMs = Date.now() - 3_600_000;
-  const settings = settingsOf(key(index), { tags: ['eu'], configuration: { 'api.key': 'any' } });
+  const requested = settingsOf(key(index), { tags: ['eu'], configuration: { 'api.key': 'any' } });
+  const settings = judged(builtInCatalog, requested);
   const claimant = { settings, origin: site.simulator.url, claimId: crypto.randomUUID(), nowMs };
   return {
     ...claim({ ...claimant, sendDeadline: nowMs }, crypto.randomUUID(), defaultTiming),

@@ -1,6 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
@@ -27,7 +28,9 @@ export const thisService: Contender = {
     const provision = createProvisioning({
       store,
       cipher,
+      catalog: builtInCatalog,
       cloudElements: createCloudElements({
+        catalog: builtInCatalog,
         call: createCloudElementsCaller({
           baseUrl: site.cloudElementsUrl,
           credentials: createPlatformCredentials({ client: secrets, secretId: site.platformSecretId }),

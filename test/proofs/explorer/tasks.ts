@@ -1,3 +1,4 @@
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createApplying } from '../../../functions/core/apply-secret.ts';
 import { createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
@@ -210,6 +211,7 @@ export function createOutside(
     const ports = {
       ...awsCallsOf(invocation, { world, witness, store, find, rows, secret }),
       cloudElements: cloudElementsCallsOf(invocation, { world, witness, model, latestCreateMs }),
+      catalog: builtInCatalog,
       origin: model.origin,
       stage,
       observe: () => {},

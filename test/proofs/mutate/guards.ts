@@ -145,20 +145,20 @@ export const guards: readonly Guard[] = [
   }),
   ...guardsIn('functions/model/configuration.ts', ['provenance/sequences'], {
     'the allow-list beside a tenant’s secret': [
-      'if (outside.length > 0) throw notAllowed(elementKey, outside);',
+      'if (outside.length > 0) throw notAllowed(catalog, elementKey, outside);',
       'if (outside.length > 0) return configuration;',
     ],
     'taking no credential from an event': [
-      'if (outside.length > 0 && requestedBy !== undefined) return notAllowed(elementKey, outside, faults);',
+      'if (outside.length > 0 && requestedBy !== undefined) return notAllowed(catalog, elementKey, outside, faults);',
       'if (outside.length > 0 && requestedBy !== undefined) return undefined;',
     ],
     'keeping the secret from an instance of an earlier version': [
-      'throw configurationUnknown(row);',
-      'return secretFor(row, await readTenantSecret());',
+      'throw configurationUnknown(catalog, row);',
+      'return secretFor(catalog, row, await readTenantSecret());',
     ],
     'keeping the secret from an instance that a request has configured': [
       'if (outside.length === 0) throw configurationFromRequest(row, remembered);',
-      'if (outside.length === 0) return secretFor(row, await readTenantSecret());',
+      'if (outside.length === 0) return secretFor(catalog, row, await readTenantSecret());',
     ],
     'a request’s own configuration, without the secret’s': [
       "if (settings.source === 'request') return settings.configuration;",
@@ -361,7 +361,7 @@ export const guards: readonly Guard[] = [
     ],
   }),
   ...guardsIn('functions/model/instance.ts', ['model/configuration'], {
-    'refusing credentials in place of names': ['isEntryName(name) || isDocumented(name)', 'true'],
+    'refusing credentials in place of names': ['z.refine(isEntryName, {', 'z.refine(() => true, {'],
   }),
 
   // Removals, times and results.

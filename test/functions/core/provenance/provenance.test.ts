@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import type { Fault } from '../../../../infra/local/cloud-elements/simulator.ts';
 import { settingsFromEvent } from '../../../../functions/model/events.ts';
-import type { InstanceRow } from '../../../../functions/model/instance.ts';
+import { judged, type InstanceRow } from '../../../../functions/model/instance.ts';
 import { errorOf, keyOf, newTenant, openServers, taxify } from '../../../support/real-servers.ts';
 
 const servers = await openServers();
@@ -142,7 +143,7 @@ describe('where the configuration comes from', () => {
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({
       source: 'secret',
       requestEntries: [],
-      fingerprint: taxify(tenantId, {}).fingerprint,
+      fingerprint: judged(builtInCatalog, taxify(tenantId, {})).fingerprint,
     });
   });
 

@@ -1,3 +1,4 @@
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import { allowedKeys } from '../../../../functions/model/catalog.ts';
 import * as entryValue from '../../../../functions/model/entry-value.ts';
 import type {
@@ -105,7 +106,7 @@ export function createWorld(random: Random) {
   /** The promise: no key from a secret beside a caller's value outside the allow-list. */
   function check({ id, elementKey, isAlive, configuration }: ModelInstance): void {
     if (!isAlive) return;
-    const allowed = allowedKeys(elementKey);
+    const allowed = allowedKeys(builtInCatalog, elementKey);
     const values = Object.entries(configuration).flatMap(([name, value]) =>
       allowed.includes(name) ? [] : [value],
     );
@@ -238,6 +239,7 @@ export function createWorld(random: Random) {
   function portsFor(invocation: Invocation): Ports {
     return {
       store: storeFor(invocation),
+      catalog: builtInCatalog,
       cloudElements: cloudElementsFor(invocation),
       cipher: {
         encrypt: (token: string) => Promise.resolve(new TextEncoder().encode(token)),

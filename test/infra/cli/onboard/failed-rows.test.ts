@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import {
   assertWritable,
   failedRowsFile,
@@ -29,7 +30,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 async function failedRowsOf(name: string, content: string): Promise<{ file: string; text: string }> {
   const manifestFile = join(directory, name);
   writeFileSync(manifestFile, content);
-  const manifest = await readManifest(manifestFile);
+  const manifest = await readManifest(manifestFile, builtInCatalog);
   const file = failedRowsFile(manifestFile);
   const rows = manifest.rows.map((row) => ({
     row,
@@ -41,7 +42,7 @@ async function failedRowsOf(name: string, content: string): Promise<{ file: stri
 }
 
 const standsFor = async (file: string) => {
-  const { rows } = await readManifest(file);
+  const { rows } = await readManifest(file, builtInCatalog);
   return rows.map((row) => (isGood(row) ? JSON.parse(row.request.detail) : 'bad'));
 };
 

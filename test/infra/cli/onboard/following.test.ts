@@ -1,20 +1,24 @@
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { expect, test } from 'vitest';
-import { settingsOf, type Configuration } from '../../../../functions/model/instance.ts';
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
+import { judged, settingsOf, type Configuration } from '../../../../functions/model/instance.ts';
 import { endOf, endWithoutSending, readStates } from '../../../../infra/cli/onboard/following.ts';
 import { startDynamoDb } from '../../../../infra/local/aws/dynamodb.ts';
 import { toStored } from '../../../../functions/model/table.ts';
 
 const key = { tenantId: 'acme', elementKey: 'taxify' };
-const settings = (configuration: Configuration) => settingsOf(key, { configuration });
+const settings = (configuration: Configuration) => judged(builtInCatalog, settingsOf(key, { configuration }));
 const { fingerprint } = settings({ 'pagination.max': 5 });
 const request = { ...key, detail: '{}', fingerprint };
 
 const sent = { request, eventId: 'event-1', failedBefore: undefined };
 
 const own = settings({ 'pagination.max': 5, 'api.key': 'own', 'base.url': 'https://elsewhere.example' });
-const named = settingsOf(key, { name: 'Other', configuration: { 'pagination.max': 5 } });
+const named = judged(
+  builtInCatalog,
+  settingsOf(key, { name: 'Other', configuration: { 'pagination.max': 5 } }),
+);
 
 test.each([
   ['from the tenant’s secret fulfills the row', { source: 'secret', fingerprint }, 'active'],

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import { OnboardingError } from '../../../../functions/model/errors.ts';
 import { finalCodes } from '../../../../infra/cli/onboard/following.ts';
 import { isBad, isGood, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
@@ -15,7 +16,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 function read(name: string, content: string | Uint8Array) {
   const file = join(directory, name);
   writeFileSync(file, content);
-  return readManifest(file);
+  return readManifest(file, builtInCatalog);
 }
 
 async function faultsOf(name: string, content: string) {

@@ -1,0 +1,2 @@
+/** The element that an event means when it names none. */
+export const defaultElementKey = 'taxify';
