@@ -43,6 +43,8 @@ export type ClientOptions = {
   timeoutMs?: number | undefined;
   /** Endpoint of Secrets Manager, for example that of a local stack. */
   secretsManagerUrl?: string | undefined;
+  /** Clock in milliseconds that is never set back, for tests; by default `performance.now`. */
+  now?: (() => number) | undefined;
 };
 
 export type CloudElementsHeaders = { authorization: string };
@@ -76,7 +78,7 @@ export class ClientError extends Error {
   }
 }
 
-const maxCachedTokens = 10_000;
+const maxCached = 10_000;
 /** Credentials are renewed this long before they expire. */
 const renewalMs = 60_000;
 /** A 401 that new secrets do not cure is Cloud Elements' last word for this long: it causes no further reads. */
@@ -85,15 +87,29 @@ const prefix = '/elements/api-v2';
 
 /** Creates a client of the service. Methods throw `ClientError`. */
 export function createClient(options: ClientOptions) {
-  const { cacheMs = 300_000, timeoutMs = 35_000, cloudElements } = options;
+  const { cacheMs = 300_000, timeoutMs = 35_000, now = () => performance.now(), cloudElements } = options;
   const apiUrl = new URL(options.apiUrl);
   const region = options.region ?? regionOf(apiUrl) ?? process.env['AWS_REGION'];
   if (!region) throw new ClientError('Expected `region`, or AWS_REGION in the environment.');
-  const credentials = cachedCredentials(options.credentials ?? credentialsOfEnvironment);
   const origin = cloudElements && new URL(cloudElements.baseUrl).origin;
-  const tokens = createCache<ElementToken>(cacheMs, maxCachedTokens);
-  const users = createCache<CloudElementsSecrets>(cacheMs, 1);
-  const confirmed = createCache<true>(confirmedMs, maxCachedTokens);
+  const tokens = createCache<Readonly<ElementToken>>(now, () => cacheMs);
+  const users = createCache<CloudElementsSecrets>(now, () => cacheMs);
+  const confirmed = createCache<true>(now, () => confirmedMs);
+  // Credentials without an expiration are not kept.
+  const held = createCache<AwsCredentials>(
+    now,
+    ({ expiration }) => Number(expiration ?? 0) - Date.now() - renewalMs,
+  );
+
+  const readCredentials = async () => checked(await (options.credentials ?? credentialsOfEnvironment)());
+
+  async function credentials(): Promise<AwsCredentials> {
+    const found = await held.get('', readCredentials);
+    if (Date.now() < Number(found.expiration ?? Infinity)) return found;
+    // The monotonic clock may stand still while the machine sleeps.
+    held.drop('', found);
+    return held.get('', readCredentials);
+  }
 
   const send = (request: SignedRequest) => sendSigned(request, { credentials, region, timeoutMs });
 
@@ -119,11 +135,12 @@ export function createClient(options: ClientOptions) {
     throw apiError(`${method} /${segments.join('/')}`, received);
   }
 
-  async function readToken(tenantId: string, elementKey: string): Promise<ElementToken> {
+  async function readToken(tenantId: string, elementKey: string): Promise<Readonly<ElementToken>> {
     const { text } = await call('GET', [...pathOf(tenantId, elementKey), 'token']);
     const body: ElementToken = parsed(text);
     if (!isUsable(body?.token)) throw new ClientError('The response has no usable element token.');
-    return concealed(body);
+    // Shared by all callers.
+    return Object.freeze(concealed(body));
   }
 
   async function readSecrets(): Promise<CloudElementsSecrets> {
@@ -272,23 +289,30 @@ function concealed<Value extends object>(value: Value): Value {
   return Object.setPrototypeOf(value, concealing);
 }
 
-/** Keeps promises, so that concurrent calls share one; a failed one is dropped. */
-function createCache<Value>(keptMs: number, maxEntries: number) {
+/**
+ * Keeps promises, so that concurrent calls share one; a failed one is dropped. Ages are those of a monotonic clock: a
+ * wall clock that is set back would keep a value for longer.
+ */
+function createCache<Value>(now: () => number, keptMs: (value: Value) => number) {
   type Entry = { promise: Promise<Value>; value?: Value; until: number };
   const entries = new Map<string, Entry>();
+  const current = (key: string): Entry | undefined => {
+    const entry = entries.get(key);
+    return entry && entry.until > now() ? entry : undefined;
+  };
   return {
-    has: (key: string): boolean => (entries.get(key)?.until ?? 0) > Date.now(),
+    has: (key: string): boolean => current(key) !== undefined,
     async get(key: string, read: () => Promise<Value>): Promise<Value> {
-      const found = entries.get(key);
-      if (found && found.until > Date.now()) return found.promise;
+      const found = current(key);
+      if (found) return found.promise;
       const entry: Entry = { promise: read(), until: Infinity };
       entries.delete(key);
       entries.set(key, entry);
       const [oldest] = entries.keys();
-      if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
+      if (entries.size > maxCached && oldest !== undefined) entries.delete(oldest);
       try {
         entry.value = await entry.promise;
-        entry.until = Date.now() + keptMs;
+        entry.until = now() + keptMs(entry.value);
         return entry.value;
       } catch (error) {
         if (entries.get(key) === entry) entries.delete(key);
@@ -393,24 +417,6 @@ const encoded = (text: string): string =>
 /** `abc.execute-api.eu-west-1.amazonaws.com` */
 const regionOf = ({ hostname }: URL): string | undefined =>
   /\.execute-api\.([a-z\d-]+)\./.exec(hostname)?.[1];
-
-/** Keeps credentials until shortly before they expire, and not at all without an expiration. */
-function cachedCredentials(read: () => AwsCredentials | Promise<AwsCredentials>) {
-  let kept: { promise: Promise<AwsCredentials>; until: number } | undefined;
-  return async (): Promise<AwsCredentials> => {
-    if (kept && kept.until > Date.now()) return kept.promise;
-    const entry = { promise: (async () => checked(await read()))(), until: Infinity };
-    kept = entry;
-    try {
-      const credentials = await entry.promise;
-      entry.until = (credentials.expiration?.getTime() ?? 0) - renewalMs;
-      return credentials;
-    } catch (error) {
-      if (kept === entry) kept = undefined;
-      throw error;
-    }
-  };
-}
 
 /** `Headers` quotes a value that it refuses. */
 function checked(credentials: AwsCredentials): AwsCredentials {

@@ -236,19 +236,77 @@ describe('element token', () => {
   });
 
   test('a kept token is read again after its time, and after a removal', async () => {
-    const { client, tokenReads } = await startWorld({ cacheMs: 60_000 });
-    vi.useFakeTimers({ toFake: ['Date'] });
-    stops.push(() => vi.useRealTimers());
+    let nowMs = 5_000;
+    const { client, tokenReads } = await startWorld({ cacheMs: 60_000, now: () => nowMs });
     await client.token('acme', 'taxify');
-    vi.setSystemTime(Date.now() + 59_000);
+    nowMs += 59_000;
     await client.token('acme', 'taxify');
     expect(tokenReads()).toBe(1);
-    vi.setSystemTime(Date.now() + 2_000);
+    nowMs += 2_000;
     await client.token('acme', 'taxify');
     expect(tokenReads()).toBe(2);
     await client.remove('acme', 'taxify');
     await client.token('acme', 'taxify');
     expect(tokenReads()).toBe(3);
+  });
+
+  test('a wall clock that is set back keeps neither token, secrets, credentials nor a confirmed 401 for longer', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    stops.push(() => vi.useRealTimers());
+    const startedAt = Date.now();
+    let nowMs = 5_000;
+    let credentialReads = 0;
+    const { client, tokenReads, secretReads, world } = await startWorld({
+      now: () => nowMs,
+      credentials: () => {
+        credentialReads++;
+        return { ...credentials, expiration: new Date(startedAt + 600_000) };
+      },
+    });
+    const reads = () => [tokenReads(), secretReads(), credentialReads];
+    await client.headersFor('acme', 'taxify');
+    vi.setSystemTime(startedAt - 86_400_000);
+    nowMs += 299_000;
+    await client.headersFor('acme', 'taxify');
+    expect(reads()).toEqual([1, 1, 1]);
+    nowMs += 2_000;
+    await client.headersFor('acme', 'taxify');
+    expect(reads()).toEqual([2, 2, 1]);
+    nowMs += 250_000;
+    await client.list('acme');
+    expect(reads()).toEqual([2, 2, 2]);
+
+    world.apiResponse = { body: { token: 'refused-element-token' } };
+    const call = client.fetch('globex', 'taxify');
+    expect((await call('/ping')).status).toBe(401);
+    const confirmed = tokenReads();
+    vi.setSystemTime(startedAt - 2 * 86_400_000);
+    nowMs += 29_000;
+    expect((await call('/ping')).status).toBe(401);
+    expect(tokenReads()).toBe(confirmed);
+    world.apiResponse = undefined;
+    nowMs += 2_000;
+    expect((await call('/ping')).status).toBe(200);
+  });
+
+  test('credentials that expired while the machine slept are read again', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    stops.push(() => vi.useRealTimers());
+    let credentialReads = 0;
+    const { client } = await startWorld({
+      now: () => 5_000,
+      credentials: () => {
+        credentialReads++;
+        return { ...credentials, expiration: new Date(Date.now() + 600_000) };
+      },
+    });
+    await client.list('acme');
+    vi.setSystemTime(Date.now() + 599_000);
+    await client.list('acme');
+    expect(credentialReads).toBe(1);
+    vi.setSystemTime(Date.now() + 2_000);
+    await client.list('acme');
+    expect(credentialReads).toBe(2);
   });
 
   test('a failed token read is not kept', async () => {
