@@ -47,6 +47,9 @@ export type ClientOptions = {
   now?: (() => number) | undefined;
 };
 
+/** An aborted call rejects at once, with the reason of the signal. A read that it shares goes on for the others. */
+export type CallOptions = { signal?: AbortSignal | undefined };
+
 export type CloudElementsHeaders = { authorization: string };
 
 /** A call of one tenant's element: the path follows `/elements/api-v2`, for example `/hubs/finance/ping`. */
@@ -91,7 +94,6 @@ export function createClient(options: ClientOptions) {
   const apiUrl = new URL(options.apiUrl);
   const region = options.region ?? regionOf(apiUrl) ?? process.env['AWS_REGION'];
   if (!region) throw new ClientError('Expected `region`, or AWS_REGION in the environment.');
-  const origin = cloudElements && new URL(cloudElements.baseUrl).origin;
   const tokens = createCache<Readonly<ElementToken>>(now, () => cacheMs);
   const users = createCache<CloudElementsSecrets>(now, () => cacheMs);
   const confirmed = createCache<true>(now, () => confirmedMs);
@@ -101,7 +103,12 @@ export function createClient(options: ClientOptions) {
     ({ expiration }) => Number(expiration ?? 0) - Date.now() - renewalMs,
   );
 
-  const readCredentials = async () => checked(await (options.credentials ?? credentialsOfEnvironment)());
+  const readCredentials = async () =>
+    checked(
+      await (options.credentials
+        ? resultOf('credentials', options.credentials, timeoutMs)
+        : credentialsOfEnvironment()),
+    );
 
   async function credentials(): Promise<AwsCredentials> {
     const found = await held.get('', readCredentials);
@@ -116,7 +123,7 @@ export function createClient(options: ClientOptions) {
   async function call(
     method: string,
     segments: readonly string[],
-    body?: InstanceRequest | InstanceUpdate,
+    { signal, body }: CallOptions & { body?: InstanceRequest | InstanceUpdate } = {},
   ): Promise<HttpResponse> {
     // URLs resolve these to another route, for example that of all tenants.
     if (segments.some((segment) => ['', '.', '..'].includes(segment))) {
@@ -129,6 +136,7 @@ export function createClient(options: ClientOptions) {
       service: 'execute-api',
       method,
       url,
+      signal,
       ...(body && { contentType: 'application/json', body: JSON.stringify(body), secrets }),
     });
     if (received.status >= 200 && received.status < 300) return received;
@@ -143,11 +151,17 @@ export function createClient(options: ClientOptions) {
     return Object.freeze(concealed(body));
   }
 
-  async function readSecrets(): Promise<CloudElementsSecrets> {
+  function required() {
     if (!cloudElements) throw new ClientError('Expected the option `cloudElements`.');
-    const { secrets } = cloudElements;
+    return cloudElements;
+  }
+
+  async function readSecrets(): Promise<CloudElementsSecrets> {
+    const { secrets } = required();
     const given: CloudElementsSecrets =
-      typeof secrets === 'string' ? parsed(await secretValue(secrets)) : await secrets();
+      typeof secrets === 'string'
+        ? parsed(await secretValue(secrets))
+        : await resultOf('cloudElements.secrets', secrets, timeoutMs);
     if (!isUsable(given?.userSecret) || !isUsable(given.organizationSecret)) {
       throw new ClientError(
         'Expected Cloud Elements secrets as {"userSecret": "…", "organizationSecret": "…"}.',
@@ -181,11 +195,11 @@ export function createClient(options: ClientOptions) {
   const cachedToken = (tenantId: string, elementKey: string) =>
     tokens.get(keyOf(tenantId, elementKey), () => readToken(tenantId, elementKey));
 
-  async function authorizationFor(tenantId: string, elementKey: string) {
-    const [element, user] = await Promise.all([
-      cachedToken(tenantId, elementKey),
-      users.get('', readSecrets),
-    ]);
+  async function authorizationFor(tenantId: string, elementKey: string, signal: CallOptions['signal']) {
+    signal?.throwIfAborted();
+    required();
+    const reads = Promise.all([cachedToken(tenantId, elementKey), users.get('', readSecrets)]);
+    const [element, user] = await abortable(reads, signal);
     const { userSecret, organizationSecret } = user;
     const authorization = `User ${userSecret}, Organization ${organizationSecret}, Element ${element.token}`;
     return { authorization, element, user };
@@ -194,15 +208,16 @@ export function createClient(options: ClientOptions) {
   const elementFetch =
     (tenantId: string, elementKey: string): ElementFetch =>
     async (path, init = {}) => {
-      const url = elementUrl(path, origin);
       const key = keyOf(tenantId, elementKey);
-      const used = await authorizationFor(tenantId, elementKey);
+      const signal = init.signal ?? undefined;
+      const url = elementUrl(path, new URL(required().baseUrl).origin);
+      const used = await authorizationFor(tenantId, elementKey, signal);
       const response = await fetch(url, withAuthorization(init, used.authorization));
       if (response.status !== 401 || confirmed.has(key)) return response;
       // Either may be outdated. One that another call has replaced meanwhile stays.
       tokens.drop(key, used.element);
       users.drop('', used.user);
-      const renewed = await authorizationFor(tenantId, elementKey);
+      const renewed = await authorizationFor(tenantId, elementKey, signal);
       if (renewed.authorization === used.authorization) {
         await confirmed.get(key, async () => true);
         return response;
@@ -215,36 +230,68 @@ export function createClient(options: ClientOptions) {
 
   return {
     /** Makes sure that the tenant has exactly one instance. May be repeated; `provisioning` means not known yet. */
-    async provision(tenantId: string, request: InstanceRequest): Promise<Instance> {
-      return parsed((await call('POST', pathOf(tenantId), request)).text);
+    async provision(
+      tenantId: string,
+      request: InstanceRequest,
+      { signal }: CallOptions = {},
+    ): Promise<Instance> {
+      return parsed((await call('POST', pathOf(tenantId), { signal, body: request })).text);
     },
-    async get(tenantId: string, elementKey: string): Promise<Instance> {
-      return parsed((await call('GET', pathOf(tenantId, elementKey))).text);
+    async get(tenantId: string, elementKey: string, { signal }: CallOptions = {}): Promise<Instance> {
+      return parsed((await call('GET', pathOf(tenantId, elementKey), { signal })).text);
     },
     /** All instances of a tenant. */
-    async list(tenantId: string): Promise<Instance[]> {
-      return parsed((await call('GET', pathOf(tenantId))).text);
+    async list(tenantId: string, { signal }: CallOptions = {}): Promise<Instance[]> {
+      return parsed((await call('GET', pathOf(tenantId), { signal })).text);
     },
     /** The element token, from memory for some minutes. `util.inspect` does not show it; `JSON.stringify` does. */
-    token: cachedToken,
+    async token(
+      tenantId: string,
+      elementKey: string,
+      { signal }: CallOptions = {},
+    ): Promise<Readonly<ElementToken>> {
+      signal?.throwIfAborted();
+      return abortable(cachedToken(tenantId, elementKey), signal);
+    },
     /** Changes name, tags or configuration; id and token stay. */
-    async update(tenantId: string, elementKey: string, changes: InstanceUpdate): Promise<Instance> {
-      return parsed((await call('PATCH', pathOf(tenantId, elementKey), changes)).text);
+    async update(
+      tenantId: string,
+      elementKey: string,
+      changes: InstanceUpdate,
+      { signal }: CallOptions = {},
+    ): Promise<Instance> {
+      return parsed((await call('PATCH', pathOf(tenantId, elementKey), { signal, body: changes })).text);
     },
     /** Checks whether the instance works: `check` is the result, `health` what all checks add up to. */
-    async check(tenantId: string, elementKey: string): Promise<CheckedInstance> {
-      return parsed((await call('POST', [...pathOf(tenantId, elementKey), 'check'])).text);
+    async check(
+      tenantId: string,
+      elementKey: string,
+      { signal }: CallOptions = {},
+    ): Promise<CheckedInstance> {
+      return parsed((await call('POST', [...pathOf(tenantId, elementKey), 'check'], { signal })).text);
     },
     /** Removes the instance; `deleting` means that the deletion completes in the background. */
-    async remove(tenantId: string, elementKey: string): Promise<'removed' | 'deleting'> {
+    async remove(
+      tenantId: string,
+      elementKey: string,
+      { signal }: CallOptions = {},
+    ): Promise<'removed' | 'deleting'> {
       tokens.drop(keyOf(tenantId, elementKey));
-      const { status } = await call('DELETE', pathOf(tenantId, elementKey));
-      tokens.drop(keyOf(tenantId, elementKey));
-      return status === 202 ? 'deleting' : 'removed';
+      try {
+        const { status } = await call('DELETE', pathOf(tenantId, elementKey), { signal });
+        return status === 202 ? 'deleting' : 'removed';
+      } finally {
+        // One that was read meanwhile; also after an error, whose request may have taken effect.
+        tokens.drop(keyOf(tenantId, elementKey));
+      }
     },
     /** Cloud Elements' `Authorization` header for calls of the tenant's element. `util.inspect` does not show it. */
-    async headersFor(tenantId: string, elementKey: string): Promise<CloudElementsHeaders> {
-      const { authorization } = await authorizationFor(tenantId, elementKey);
+    async headersFor(
+      tenantId: string,
+      elementKey: string,
+      { signal }: CallOptions = {},
+    ): Promise<CloudElementsHeaders> {
+      const { authorization } = await authorizationFor(tenantId, elementKey, signal);
       return concealed({ authorization });
     },
     /** `fetch` for one tenant's element. At Cloud Elements' 401, reads token and secrets again, once. */
@@ -262,8 +309,7 @@ const pathOf = (tenantId: string, elementKey?: string): string[] => [
 ];
 
 /** Never another origin: the header would take the secrets there. */
-function elementUrl(path: string, origin: string | undefined): URL {
-  if (!origin) throw new ClientError('Expected the option `cloudElements`.');
+function elementUrl(path: string, origin: string): URL {
   const url = new URL(`${origin}${prefix}${path}`);
   if (!path.startsWith('/') || url.origin !== origin || !url.pathname.startsWith(`${prefix}/`)) {
     throw new ClientError('Expected a path below /elements/api-v2 that begins with "/".');
@@ -326,6 +372,37 @@ function createCache<Value>(now: () => number, keptMs: (value: Value) => number)
   };
 }
 
+/** Rejects as soon as the signal is aborted; the promise goes on. */
+async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  if (!signal) return promise;
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    // The caller's own reason, as `fetch` rejects with.
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors
+    abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** The result of a function among the options. Its error's message may quote a secret: only name and code are shown. */
+async function resultOf<Value>(
+  option: string,
+  read: () => Value | Promise<Value>,
+  timeoutMs: number,
+): Promise<Value> {
+  try {
+    return await abortable((async () => read())(), AbortSignal.timeout(timeoutMs));
+  } catch (error) {
+    throw new ClientError(`The function \`${option}\` failed: ${reasonOf(error)}.`);
+  }
+}
+
 type SignedRequest = {
   service: string;
   method: string;
@@ -333,6 +410,7 @@ type SignedRequest = {
   contentType?: string;
   target?: string;
   body?: string;
+  signal?: AbortSignal | undefined;
   /** Values in the body that no error may show. */
   secrets?: readonly string[];
 };
@@ -347,14 +425,16 @@ type HttpResponse = {
 type Signing = { credentials: () => Promise<AwsCredentials>; region: string; timeoutMs: number };
 
 async function sendSigned(request: SignedRequest, signing: Signing): Promise<HttpResponse> {
-  const { method, url, body, secrets = [] } = request;
-  const credentials = await signing.credentials();
+  const { method, url, body, signal, secrets = [] } = request;
+  signal?.throwIfAborted();
+  const credentials = await abortable(signing.credentials(), signal);
+  const timeout = AbortSignal.timeout(signing.timeoutMs);
   const init: RequestInit = {
     method,
     headers: signedHeaders(request, credentials, signing.region),
     // A redirect needs a signature of its own.
     redirect: 'error',
-    signal: AbortSignal.timeout(signing.timeoutMs),
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
   };
   if (body !== undefined) init.body = body;
   try {
@@ -368,6 +448,7 @@ async function sendSigned(request: SignedRequest, signing: Signing): Promise<Htt
       secrets: [...secrets, credentials.secretAccessKey, credentials.sessionToken ?? ''],
     };
   } catch (error) {
+    signal?.throwIfAborted();
     throw new ClientError(`${method} ${url.origin} got no response: ${reasonOf(error)}.`);
   }
 }
@@ -539,10 +620,11 @@ function textsIn(value: unknown): string[] {
   return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
 }
 
-/** Name and code of the innermost cause; messages of `fetch` may quote headers. */
-function reasonOf(error: unknown): string {
+/** Code or name of the innermost cause; messages of `fetch` may quote headers. */
+function reasonOf(error: unknown, depth = 0): string {
   if (error instanceof ClientError) return error.message;
   if (!(error instanceof Error)) return 'unknown';
-  if (error.cause instanceof Error) return reasonOf(error.cause);
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+  if (error.cause instanceof Error && depth < 5) return reasonOf(error.cause, depth + 1);
+  const word = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+  return /^\w{1,64}$/.test(word) ? word : 'unknown';
 }

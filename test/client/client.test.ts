@@ -30,7 +30,7 @@ type Received = { method: string; path: string; headers: IncomingMessage['header
 type HttpResponse = { status?: number; type?: string; body?: unknown };
 
 /** A server that keeps its requests. */
-async function serve(responseTo: (request: Received) => HttpResponse) {
+async function serve(responseTo: (request: Received) => HttpResponse | Promise<HttpResponse>) {
   const requests: Received[] = [];
   const respond = async (request: IncomingMessage, response: ServerResponse) => {
     let body = '';
@@ -42,7 +42,7 @@ async function serve(responseTo: (request: Received) => HttpResponse) {
       body,
     };
     requests.push(received);
-    const { status = 200, type = 'application/json', body: replied } = responseTo(received);
+    const { status = 200, type = 'application/json', body: replied } = await responseTo(received);
     response.writeHead(status, { 'content-type': type });
     response.end(
       replied === undefined ? undefined : typeof replied === 'string' ? replied : JSON.stringify(replied),
@@ -54,7 +54,7 @@ async function serve(responseTo: (request: Received) => HttpResponse) {
   return { url, requests };
 }
 
-const noResponse: { apiResponse?: HttpResponse | undefined } = {};
+const noResponse: { apiResponse?: HttpResponse | Promise<HttpResponse> | undefined } = {};
 
 /** This service, Secrets Manager and Cloud Elements in one, with secrets that can be replaced. */
 async function startWorld(options: Partial<ClientOptions> = {}) {
@@ -358,7 +358,86 @@ describe('element token', () => {
     for (let turn = 0; turn < 5; turn++) expect((await call('/ping')).status).toBe(401);
     expect(refusing.tokenReads()).toBe(2);
     expect(refusing.elementCalls()).toBe(5);
-    expect([tokenReads(), elementCalls()]).toEqual([1, 0]);
+    expect([tokenReads(), elementCalls()]).toEqual([0, 0]);
+  });
+});
+
+describe('an aborted call', () => {
+  const reason = new Error('The user went away.');
+
+  test('rejects at once, while the read that it shares goes on for the others', async () => {
+    const { client, world, tokenReads } = await startWorld();
+    const held = Promise.withResolvers<HttpResponse>();
+    world.apiResponse = held.promise;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const others = [client.headersFor('acme', 'taxify'), client.fetch('acme', 'taxify')('/ping')];
+    const aborted = [
+      client.token('acme', 'taxify', { signal }),
+      client.headersFor('acme', 'taxify', { signal }),
+      client.fetch('acme', 'taxify')('/ping', { signal }),
+    ].map(failureOf);
+    await vi.waitFor(() => expect(tokenReads()).toBe(1));
+    controller.abort(reason);
+    for (const failure of aborted) expect(await failure).toBe(reason);
+    held.resolve({ body: { token: world.token } });
+    await Promise.all(others);
+    expect((await client.token('acme', 'taxify')).token).toBe(world.token);
+    expect(tokenReads()).toBe(1);
+  });
+
+  test('rejects at once while it waits for the read after a 401, for credentials or for a secret', async () => {
+    const never = new Promise<never>(() => undefined);
+    const afterRefusal = await startWorld();
+    await afterRefusal.client.headersFor('acme', 'taxify');
+    afterRefusal.world.token = 'second-element-token=';
+    afterRefusal.world.apiResponse = never;
+    const withoutCredentials = await startWorld({ credentials: () => never });
+    const withoutSecrets = await startWorld({
+      cloudElements: { baseUrl: 'http://127.0.0.1:1', secrets: () => never },
+    });
+    for (const { client } of [afterRefusal, withoutCredentials, withoutSecrets]) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const failure = failureOf(client.fetch('acme', 'taxify')('/ping', { signal }));
+      await vi.waitFor(() => expect(afterRefusal.tokenReads()).toBe(2));
+      controller.abort(reason);
+      expect(await failure).toBe(reason);
+    }
+  });
+
+  test('rejects with the reason of its signal, for every request to the API', async () => {
+    const { client, world, requests } = await startWorld();
+    world.apiResponse = new Promise<never>(() => undefined);
+    const calls = (signal: AbortSignal) => [
+      client.provision('acme', { element: { key: 'taxify' } }, { signal }),
+      client.get('acme', 'taxify', { signal }),
+      client.list('acme', { signal }),
+      client.update('acme', 'taxify', { name: 'Acme' }, { signal }),
+      client.check('acme', 'taxify', { signal }),
+      client.remove('acme', 'taxify', { signal }),
+    ];
+    const controller = new AbortController();
+    const failures = calls(controller.signal).map(failureOf);
+    await vi.waitFor(() => expect(requests).toHaveLength(6));
+    controller.abort(reason);
+    for (const failure of failures) expect(await failure).toBe(reason);
+    for (const call of calls(AbortSignal.abort(reason))) expect(await failureOf(call)).toBe(reason);
+    const headers = client.headersFor('acme', 'taxify', { signal: AbortSignal.abort(reason) });
+    expect(await failureOf(headers)).toBe(reason);
+    expect(requests).toHaveLength(6);
+  });
+
+  test('and one without a signal end in time when a function among the options never settles', async () => {
+    const never = new Promise<never>(() => undefined);
+    for (const options of [
+      { credentials: () => never },
+      { cloudElements: { baseUrl: 'http://127.0.0.1:1', secrets: () => never } },
+    ]) {
+      const { client } = await startWorld({ ...options, timeoutMs: 50 });
+      const { message } = await failureOf(client.headersFor('acme', 'taxify'));
+      expect(message).toMatch(/^The function `(credentials|cloudElements\.secrets)` failed: TimeoutError\.$/);
+    }
   });
 });
 
