@@ -5,18 +5,19 @@ import { openApiDocument, problemJsonSchema } from './openapi.ts';
 
 const source = new URL('client.ts', import.meta.url);
 
-/** The import that the types replace; the file then stands alone. */
-const importOfTypes = /^import type \{([^}]*)\} from '\.\/client-types\.ts';\n/m;
+/** The import that the types and codes replace; the file then stands alone. */
+const importOfTypes = /^import \{\s*problemCodes,([^}]*)\} from '\.\/client-types\.ts';\n/m;
 
 /** The client as one file without imports but those of Node, its types written out from the OpenAPI document. */
 export function clientSource(): string {
   const { schemas } = openApiDocument().components;
   const code = readFileSync(source, 'utf8');
   const [found, names] = importOfTypes.exec(code) ?? [];
-  if (!found || !names) throw new Error('client.ts does not import its types from client-types.ts.');
+  if (!found || !names)
+    throw new Error('client.ts does not import its types and codes from client-types.ts.');
   const types = names
     .split(',')
-    .map((each) => each.trim())
+    .map((each) => each.trim().replace(/^type /, ''))
     .filter((name) => name !== '')
     .map((name) => {
       const schema = name === 'Problem' ? problemJsonSchema : schemas[name];
@@ -24,6 +25,10 @@ export function clientSource(): string {
       return `export type ${name} = ${typeOf(schema)};\n`;
     });
   const header = `// Client of ${packageJson.name} ${packageJson.version}, printed by \`npm run -s contract -- client\`. Node 20 or newer.\n`;
+  const codes = problemJsonSchema.properties?.['code'];
+  types.push(
+    `const problemCodes: readonly Problem['code'][] = ${JSON.stringify(typeof codes === 'object' ? codes.enum : [])};\n`,
+  );
   return header + code.replace(found, () => `\n${types.join('\n')}`);
 }
 

@@ -1,16 +1,19 @@
 import type * as z from 'zod/mini';
 import type { instanceUpdateSchema, instanceRequestSchema } from '../../functions/model/instance.ts';
-import type {
-  checkedInstanceSchema,
-  elementTokenSchema,
-  instanceSchema,
-  problemSchema,
+import {
+  codes,
+  type checkedInstanceSchema,
+  type elementTokenSchema,
+  type instanceSchema,
+  type problemSchema,
 } from '../../functions/model/responses.ts';
 
-/** Types of the client. The printed client has the same ones, written out from the OpenAPI document. */
+/** Types and codes of the client. The printed client has the same ones, written out from the OpenAPI document. */
 export type InstanceRequest = z.input<typeof instanceRequestSchema>;
 export type InstanceUpdate = z.input<typeof instanceUpdateSchema>;
 export type Instance = z.infer<typeof instanceSchema>;
 export type CheckedInstance = z.infer<typeof checkedInstanceSchema>;
 export type ElementToken = z.infer<typeof elementTokenSchema>;
 export type Problem = z.infer<typeof problemSchema>;
+
+export const problemCodes: readonly Problem['code'][] = codes;

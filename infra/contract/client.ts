@@ -1,13 +1,14 @@
 import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
-import type {
-  CheckedInstance,
-  ElementToken,
-  Instance,
-  InstanceUpdate,
-  InstanceRequest,
-  Problem,
+import {
+  problemCodes,
+  type CheckedInstance,
+  type ElementToken,
+  type Instance,
+  type InstanceUpdate,
+  type InstanceRequest,
+  type Problem,
 } from './client-types.ts';
 
 export type AwsCredentials = {
@@ -86,6 +87,9 @@ const maxCached = 10_000;
 const renewalMs = 60_000;
 /** A 401 that new secrets do not cure is Cloud Elements' last word for this long: it causes no further reads. */
 const confirmedMs = 30_000;
+/** Of each list in an error, and characters of each text. */
+const maxNamed = 20;
+const maxShown = 2_000;
 const prefix = '/elements/api-v2';
 
 /** Creates a client of the service. Methods throw `ClientError`. */
@@ -125,22 +129,29 @@ export function createClient(options: ClientOptions) {
     segments: readonly string[],
     { signal, body }: CallOptions & { body?: InstanceRequest | InstanceUpdate } = {},
   ): Promise<HttpResponse> {
-    // URLs resolve these to another route, for example that of all tenants.
-    if (segments.some((segment) => ['', '.', '..'].includes(segment))) {
+    // URLs resolve the first three to another route, for example that of all tenants, and cannot hold the last.
+    if (segments.some((segment) => /^\.{0,2}$|\p{Surrogate}/u.test(segment))) {
       throw new ClientError('Expected a tenant id and an element key, got an empty text, "." or "..".');
     }
     const url = new URL(apiUrl);
     url.pathname = [url.pathname.replace(/\/+$/, ''), ...segments.map(encoded)].join('/');
-    const secrets = Object.values(body?.configuration ?? {}).flatMap(textsIn);
+    const text = body && JSON.stringify(body);
     const received = await send({
       service: 'execute-api',
       method,
       url,
       signal,
-      ...(body && { contentType: 'application/json', body: JSON.stringify(body), secrets }),
+      ...(text && { contentType: 'application/json', body: text }),
     });
     if (received.status >= 200 && received.status < 300) return received;
-    throw apiError(`${method} /${segments.join('/')}`, received);
+    const [, tenantId = ''] = segments;
+    const secrets = [
+      ...received.secrets,
+      ...(text ? textsIn(recordOf(text)['configuration']) : []),
+      ...tokens.values(keyOf(tenantId).slice(0, -1)).map(({ token }) => token),
+      ...users.values().flatMap(textsIn),
+    ];
+    throw apiError(`${method} /${segments.map(encoded).join('/')}`, { ...received, secrets });
   }
 
   async function readToken(tenantId: string, elementKey: string): Promise<Readonly<ElementToken>> {
@@ -158,16 +169,16 @@ export function createClient(options: ClientOptions) {
 
   async function readSecrets(): Promise<CloudElementsSecrets> {
     const { secrets } = required();
-    const given: CloudElementsSecrets =
+    const { userSecret, organizationSecret } =
       typeof secrets === 'string'
-        ? parsed(await secretValue(secrets))
-        : await resultOf('cloudElements.secrets', secrets, timeoutMs);
-    if (!isUsable(given?.userSecret) || !isUsable(given.organizationSecret)) {
+        ? recordOf(await secretValue(secrets))
+        : ((await resultOf('cloudElements.secrets', secrets, timeoutMs)) ?? {});
+    if (!isUsable(userSecret) || !isUsable(organizationSecret)) {
       throw new ClientError(
         'Expected Cloud Elements secrets as {"userSecret": "…", "organizationSecret": "…"}.',
       );
     }
-    return given;
+    return { userSecret, organizationSecret };
   }
 
   async function secretValue(secretId: string): Promise<string> {
@@ -183,11 +194,11 @@ export function createClient(options: ClientOptions) {
     if (received.status !== 200) {
       const [, reason = ''] = /"__type":\s*"(?:[\w.]+#)?(\w{1,64})"/.exec(received.text) ?? [];
       throw new ClientError(
-        `Secrets Manager responded with ${received.status} ${reason} for the secret ${secretId}.`,
+        `Secrets Manager responded with ${received.status} ${withoutSecrets(reason, received.secrets)} for the secret ${secretId}.`,
         { status: received.status },
       );
     }
-    const value = parsed<{ SecretString?: unknown }>(received.text).SecretString;
+    const value = recordOf(received.text)['SecretString'];
     if (typeof value !== 'string') throw new ClientError(`The secret ${secretId} holds no text.`);
     return value;
   }
@@ -299,7 +310,7 @@ export function createClient(options: ClientOptions) {
   };
 }
 
-const keyOf = (tenantId: string, elementKey: string): string => JSON.stringify([tenantId, elementKey]);
+const keyOf = (...names: readonly string[]): string => JSON.stringify(names);
 
 const pathOf = (tenantId: string, elementKey?: string): string[] => [
   'tenants',
@@ -365,6 +376,11 @@ function createCache<Value>(now: () => number, keptMs: (value: Value) => number)
         throw error;
       }
     },
+    /** The values of keys that begin so. */
+    values: (beginning = ''): Value[] =>
+      [...entries].flatMap(([key, { value }]) =>
+        value !== undefined && key.startsWith(beginning) ? [value] : [],
+      ),
     /** With a value: only that value. */
     drop(key: string, value?: Value): void {
       if (value === undefined || entries.get(key)?.value === value) entries.delete(key);
@@ -411,8 +427,6 @@ type SignedRequest = {
   target?: string;
   body?: string;
   signal?: AbortSignal | undefined;
-  /** Values in the body that no error may show. */
-  secrets?: readonly string[];
 };
 type HttpResponse = {
   status: number;
@@ -425,13 +439,14 @@ type HttpResponse = {
 type Signing = { credentials: () => Promise<AwsCredentials>; region: string; timeoutMs: number };
 
 async function sendSigned(request: SignedRequest, signing: Signing): Promise<HttpResponse> {
-  const { method, url, body, signal, secrets = [] } = request;
+  const { method, url, body, signal } = request;
   signal?.throwIfAborted();
   const credentials = await abortable(signing.credentials(), signal);
   const timeout = AbortSignal.timeout(signing.timeoutMs);
+  const headers = signedHeaders(request, credentials, signing.region);
   const init: RequestInit = {
     method,
-    headers: signedHeaders(request, credentials, signing.region),
+    headers,
     // A redirect needs a signature of its own.
     redirect: 'error',
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
@@ -439,13 +454,18 @@ async function sendSigned(request: SignedRequest, signing: Signing): Promise<Htt
   if (body !== undefined) init.body = body;
   try {
     const response = await fetch(url, init);
-    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+    const [seconds] = /^\d{1,9}$/.exec(response.headers.get('retry-after') ?? '') ?? [];
     return {
       status: response.status,
       type: response.headers.get('content-type') ?? '',
       text: await response.text(),
-      retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : undefined,
-      secrets: [...secrets, credentials.secretAccessKey, credentials.sessionToken ?? ''],
+      retryAfterMs: seconds === undefined ? undefined : Number(seconds) * 1_000,
+      secrets: [
+        credentials.secretAccessKey,
+        credentials.sessionToken ?? '',
+        // Can be sent again for some minutes.
+        headers['authorization'].slice(-signatureLength),
+      ],
     };
   } catch (error) {
     signal?.throwIfAborted();
@@ -458,7 +478,7 @@ function signedHeaders(
   { service, method, url, contentType, target, body = '' }: SignedRequest,
   { accessKeyId, secretAccessKey, sessionToken }: AwsCredentials,
   region: string,
-): Record<string, string> {
+): Record<string, string> & { authorization: string } {
   const amzDate = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
   const scope = [amzDate.slice(0, 8), region, service, 'aws4_request'];
   const headers: Record<string, string> = {
@@ -488,6 +508,9 @@ function signedHeaders(
   };
 }
 
+/** Hexadecimal digits of SHA-256. */
+const signatureLength = 64;
+
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 
@@ -501,7 +524,7 @@ const regionOf = ({ hostname }: URL): string | undefined =>
 
 /** `Headers` quotes a value that it refuses. */
 function checked(credentials: AwsCredentials): AwsCredentials {
-  const { accessKeyId, secretAccessKey, sessionToken = 'none' } = credentials;
+  const { accessKeyId, secretAccessKey, sessionToken = 'none' } = credentials ?? {};
   const isFine = [accessKeyId, secretAccessKey, sessionToken].every(
     (value) => typeof value === 'string' && /^[\x21-\x7E]+$/.test(value),
   );
@@ -535,15 +558,16 @@ async function credentialsOfEnvironment(): Promise<AwsCredentials> {
       'No AWS credentials in the environment: pass `credentials`, for example fromNodeProviderChain() of @aws-sdk/credential-providers.',
     );
   }
-  return containerCredentials(new URL(address));
+  return containerCredentials(address);
 }
 
 /** Hosts that the AWS SDKs allow without TLS. */
 const containerHosts = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]|169\.254\.170\.(2|23)|\[fd00:ec2::23\])$/;
 
-async function containerCredentials(url: URL): Promise<AwsCredentials> {
+async function containerCredentials(address: string): Promise<AwsCredentials> {
   const { env } = process;
-  if (url.protocol !== 'https:' && !containerHosts.test(url.hostname)) {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (!url || (url.protocol !== 'https:' && !containerHosts.test(url.hostname))) {
     throw new ClientError(
       'AWS_CONTAINER_CREDENTIALS_FULL_URI must be https or the address of the container.',
     );
@@ -564,13 +588,13 @@ async function containerCredentials(url: URL): Promise<AwsCredentials> {
   } catch (error) {
     throw new ClientError(`The container's AWS credentials cannot be read: ${reasonOf(error)}.`);
   }
-  const body =
-    parsed<Partial<Record<'AccessKeyId' | 'SecretAccessKey' | 'Token' | 'Expiration', string>>>(text);
+  const body = recordOf(text);
+  const textOf = (name: string) => (typeof body[name] === 'string' ? body[name] : '');
   return {
-    accessKeyId: body.AccessKeyId ?? '',
-    secretAccessKey: body.SecretAccessKey ?? '',
-    sessionToken: body.Token,
-    expiration: body.Expiration ? new Date(body.Expiration) : undefined,
+    accessKeyId: textOf('AccessKeyId'),
+    secretAccessKey: textOf('SecretAccessKey'),
+    sessionToken: textOf('Token') || undefined,
+    expiration: textOf('Expiration') ? new Date(textOf('Expiration')) : undefined,
   };
 }
 
@@ -579,9 +603,11 @@ function apiError(
   { status, type, text, retryAfterMs, secrets }: HttpResponse,
 ): ClientError {
   if (type.startsWith('application/problem+json')) {
-    const problem: Problem = parsed(text, secrets);
-    const message = `${operation}: ${problem.code} (${status}). ${problem.detail}`;
-    return new ClientError(message, { status, problem, retryAfterMs });
+    const body = recordOf(text);
+    const problem = problemIn(body, status, secrets);
+    // A later version of the service may have further codes.
+    const message = `${operation}: ${problem?.code ?? 'error'} (${status}). ${shown(body['detail'], secrets)}`;
+    return new ClientError(message.trimEnd(), { status, problem, retryAfterMs });
   }
   // Not the body: it may repeat signed headers, the session token among them.
   const hint = status === 403 ? ': check the credentials and their execute-api:Invoke permission' : '';
@@ -591,27 +617,79 @@ function apiError(
   });
 }
 
+/** The fields of the contract and no others, of bounded length and without secrets. */
+function problemIn(
+  body: Record<string, unknown>,
+  status: number,
+  secrets: readonly string[],
+): Problem | undefined {
+  const code = problemCodes.find((each) => each === body['code']);
+  if (!code) return undefined;
+  const text = (value: unknown) => shown(value, secrets);
+  const { missing, errors, requestId } = body;
+  return {
+    type: text(body['type']),
+    title: text(body['title']),
+    status,
+    detail: text(body['detail']),
+    code,
+    ...(Array.isArray(missing) && { missing: missing.slice(0, maxNamed).map(text) }),
+    ...(Array.isArray(errors) && {
+      errors: errors
+        .slice(0, maxNamed)
+        .filter(isRecord)
+        .map(({ pointer, parameter, detail }) =>
+          typeof parameter === 'string'
+            ? { parameter: text(parameter), detail: text(detail) }
+            : { pointer: text(pointer), detail: text(detail) },
+        ),
+    }),
+    ...(requestId !== undefined && { requestId: text(requestId) }),
+  };
+}
+
+function shown(value: unknown, secrets: readonly string[]): string {
+  if (typeof value !== 'string') return '';
+  // First the secrets: a cut would leave a part of one.
+  const text = withoutSecrets(value, secrets);
+  return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text;
+}
+
 /** Parses JSON whose shape the contract guarantees. The text is in no error. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each caller names the type of its route
-function parsed<Value>(text: string, secrets: readonly string[] = []): Value {
+function parsed<Value>(text: string): Value {
   try {
-    return JSON.parse(text, (_key, value: unknown) =>
-      typeof value === 'string' ? withoutSecrets(value, secrets) : value,
-    );
+    return JSON.parse(text);
   } catch {
     throw new ClientError('The response is not JSON.');
   }
 }
 
-/** The longest first: a short one may be the beginning of another. */
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Empty for a text that is no JSON object. */
+function recordOf(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** As they are, within JSON, in a JSON Pointer and in a URL. The longest first: a short one may be the beginning of another. */
 function withoutSecrets(text: string, secrets: readonly string[]): string {
+  const forms = secrets.flatMap((secret) => [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    secret.replaceAll('~', '~0').replaceAll('/', '~1'),
+    ...(/\p{Surrogate}/u.test(secret) ? [] : [encoded(secret), encodeURIComponent(secret)]),
+  ]);
   // Not `toSorted`, which ES2022 lacks.
   // oxlint-disable-next-line unicorn/no-array-sort -- sorts a copy
-  const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
-  return longestFirst.reduce(
-    (left, secret) => (secret.length > 2 ? left.replaceAll(secret, '…') : left),
-    text,
-  );
+  const longestFirst = [...new Set(forms)].sort((a, b) => b.length - a.length);
+  return longestFirst.reduce((left, form) => (form.length > 2 ? left.replaceAll(form, '…') : left), text);
 }
 
 /** Texts at any depth of a configuration value. */

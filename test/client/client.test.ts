@@ -362,6 +362,34 @@ describe('element token', () => {
   });
 });
 
+describe('functions among the options', () => {
+  test('a function among the options that never settles fails in time', async () => {
+    const never = new Promise<never>(() => undefined);
+    for (const options of [
+      { credentials: () => never },
+      { cloudElements: { baseUrl: 'http://127.0.0.1:1', secrets: () => never } },
+    ]) {
+      const { client } = await startWorld({ ...options, timeoutMs: 50 });
+      const { message } = await failureOf(client.headersFor('acme', 'taxify'));
+      expect(message).toMatch(/^The function `(credentials|cloudElements\.secrets)` failed: TimeoutError\.$/);
+    }
+  });
+
+  test('show the name of their error and not its message, which quotes a secret', async () => {
+    const fail = () => JSON.parse('first-user-secret');
+    for (const options of [
+      { credentials: fail },
+      { cloudElements: { baseUrl: 'http://127.0.0.1:1', secrets: fail } },
+    ]) {
+      const { client } = await startWorld(options);
+      const error = await failureOf(client.headersFor('acme', 'taxify'));
+      expect(error).toBeInstanceOf(ClientError);
+      expect(error.message).toMatch(/failed: SyntaxError\.$/);
+      expect(shown(error)).not.toContain('first-u');
+    }
+  });
+});
+
 describe('an aborted call', () => {
   const reason = new Error('The user went away.');
 
@@ -426,18 +454,6 @@ describe('an aborted call', () => {
     const headers = client.headersFor('acme', 'taxify', { signal: AbortSignal.abort(reason) });
     expect(await failureOf(headers)).toBe(reason);
     expect(requests).toHaveLength(6);
-  });
-
-  test('and one without a signal end in time when a function among the options never settles', async () => {
-    const never = new Promise<never>(() => undefined);
-    for (const options of [
-      { credentials: () => never },
-      { cloudElements: { baseUrl: 'http://127.0.0.1:1', secrets: () => never } },
-    ]) {
-      const { client } = await startWorld({ ...options, timeoutMs: 50 });
-      const { message } = await failureOf(client.headersFor('acme', 'taxify'));
-      expect(message).toMatch(/^The function `(credentials|cloudElements\.secrets)` failed: TimeoutError\.$/);
-    }
   });
 });
 
@@ -541,6 +557,96 @@ describe('secrets', () => {
       expect(error).toBeInstanceOf(ClientError);
       for (const secret of secretsIn(world)) expect(shown(error)).not.toContain(secret);
     }
+  });
+
+  test('a problem shows the fields of the contract and no others, bounded, and secrets in none of them', async () => {
+    const { client, world } = await startWorld();
+    await client.headersFor('acme', 'taxify');
+    const password = 'a/b~c"d é';
+    const secrets = [...secretsIn(world), password];
+    const everySecret = [
+      ...secrets,
+      JSON.stringify(password).slice(1, -1),
+      'a~1b~0c"d é',
+      encodeURIComponent(password),
+    ].join(' ');
+    const keyed = { [everySecret]: everySecret, token: everySecret };
+    const body = {
+      type: everySecret,
+      title: everySecret,
+      detail: `${everySecret} ${'x'.repeat(10_000)}`,
+      status: everySecret,
+      code: 'invalid-request',
+      missing: [everySecret, keyed, ...Array.from({ length: 100 }, () => 'configuration.x')],
+      errors: [
+        { pointer: everySecret, detail: everySecret, ...keyed },
+        { parameter: everySecret, detail: everySecret, ...keyed },
+        everySecret,
+        ...Array.from({ length: 100 }, () => ({ pointer: '#', detail: 'x'.repeat(10_000) })),
+      ],
+      requestId: everySecret,
+      ...keyed,
+    };
+    for (const code of ['invalid-request', everySecret, 'code-of-a-later-version']) {
+      world.apiResponse = { status: 400, type: 'application/problem+json', body: { ...body, code } };
+      const error = await failureOf(
+        client.provision('acme', {
+          element: { key: 'taxify' },
+          configuration: { 'api.key': configurationKey, password },
+        }),
+      );
+      const texts = [shown(error), error.message, JSON.stringify(error)].join('\n');
+      for (const secret of secrets) expect(texts).not.toContain(secret);
+      for (const part of ['a~1b', 'a%2F', 'b~c', 'd é', 'd%20', '"token"', 'token:']) {
+        expect(texts).not.toContain(part);
+      }
+      expect(error.message.length).toBeLessThan(2_200);
+      expect(JSON.stringify(error).length).toBeLessThan(50_000);
+      expect(error).toMatchObject({ status: 400 });
+      expect(error).toHaveProperty(
+        'problem',
+        code === 'invalid-request' ? expect.objectContaining({ code, status: 400 }) : undefined,
+      );
+    }
+  });
+
+  test('an error hides the signature that the response repeats', async () => {
+    const type = 'application/problem+json';
+    const { url, requests } = await serve(({ headers }) => ({
+      status: 400,
+      type,
+      body: { code: 'invalid-request', detail: headers.authorization },
+    }));
+    const { client } = await startWorld({ apiUrl: url });
+    const { message } = await failureOf(client.list('acme'));
+    expect(message).toMatch(/Signature=…$/);
+    expect(requests[0]?.headers.authorization).toMatch(/Signature=[\da-f]{64}$/);
+  });
+
+  test('a problem keeps its fields, and a code that equals a configuration value stays', async () => {
+    const { client, world } = await startWorld();
+    const problem = {
+      type: 'urn:element-onboarding:missing-configuration',
+      title: 'Required configuration is missing',
+      status: 400,
+      detail: 'Add it.',
+      code: 'missing-configuration',
+      missing: ['configuration.api.key'],
+      errors: [
+        { pointer: '#/configuration', detail: 'expected an entry' },
+        { parameter: 'tenantId', detail: 'expected another one' },
+      ],
+      requestId: 'request-1',
+    };
+    world.apiResponse = { status: 400, type: 'application/problem+json', body: problem };
+    expect(await failureOf(client.get('acme', 'taxify'))).toMatchObject({ problem });
+    const busy = { code: 'busy', detail: 'Try again.' };
+    world.apiResponse = { status: 409, type: 'application/problem+json', body: busy };
+    const request = { element: { key: 'taxify' }, configuration: { mode: 'busy' } };
+    expect(await failureOf(client.provision('acme', request))).toMatchObject({
+      message: 'POST /tenants/acme/instances: busy (409). Try again.',
+      problem: { code: 'busy' },
+    });
   });
 
   const spoiled: [string, Partial<ClientOptions>][] = [
