@@ -23,16 +23,16 @@ export type AwsCredentials = {
 export type CloudElementsSecrets = { userSecret: string; organizationSecret: string };
 
 export type ClientOptions = {
-  /** The output `ApiUrl` of the stack. */
+  /** The output `ApiUrl` of the stack, or a domain of your own: https, or http on this machine. */
   apiUrl: string;
-  /** Region of the API; by default that in `apiUrl`, else `AWS_REGION`. */
+  /** Region of the API and the runtime secret; by default that in `apiUrl`, else `AWS_REGION`. */
   region?: string | undefined;
   /** By default those of the environment: its variables (Lambda), or the container's endpoint (ECS, EKS). */
   credentials?: (() => AwsCredentials | Promise<AwsCredentials>) | undefined;
   /** Needed for `headersFor` and `fetch` only. */
   cloudElements?:
     | {
-        /** Origin of Cloud Elements, for example `https://api.cloud-elements.com`. */
+        /** Origin of Cloud Elements, for example `https://api.cloud-elements.com`: https, or http on this machine. */
         baseUrl: string;
         /** Name of the runtime secret in Secrets Manager (the output `RuntimeSecretName`), or a function. */
         secrets: string | (() => CloudElementsSecrets | Promise<CloudElementsSecrets>);
@@ -53,7 +53,10 @@ export type CallOptions = { signal?: AbortSignal | undefined };
 
 export type CloudElementsHeaders = { authorization: string };
 
-/** A call of one tenant's element: the path follows `/elements/api-v2`, for example `/hubs/finance/ping`. */
+/**
+ * A call of one tenant's element: the path follows `/elements/api-v2`, for example `/hubs/finance/ping`, and cannot leave
+ * it. Redirects are not followed: the response is the 3xx with its `location`, or an error with `redirect: 'error'`.
+ */
 export type ElementFetch = (path: string, init?: RequestInit) => Promise<Response>;
 
 export type Client = ReturnType<typeof createClient>;
@@ -92,12 +95,11 @@ const maxNamed = 20;
 const maxShown = 2_000;
 const prefix = '/elements/api-v2';
 
-/** Creates a client of the service. Methods throw `ClientError`. */
+/** Creates a client of the service. It and the methods throw `ClientError`. */
 export function createClient(options: ClientOptions) {
+  const region = checkedOptions(options);
   const { cacheMs = 300_000, timeoutMs = 35_000, now = () => performance.now(), cloudElements } = options;
   const apiUrl = new URL(options.apiUrl);
-  const region = options.region ?? regionOf(apiUrl) ?? process.env['AWS_REGION'];
-  if (!region) throw new ClientError('Expected `region`, or AWS_REGION in the environment.');
   const tokens = createCache<Readonly<ElementToken>>(now, () => cacheMs);
   const users = createCache<CloudElementsSecrets>(now, () => cacheMs);
   const confirmed = createCache<true>(now, () => confirmedMs);
@@ -182,7 +184,8 @@ export function createClient(options: ClientOptions) {
   }
 
   async function secretValue(secretId: string): Promise<string> {
-    const url = options.secretsManagerUrl ?? `https://secretsmanager.${region}.amazonaws.com`;
+    const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+    const url = options.secretsManagerUrl ?? `https://secretsmanager.${region}.${domain}`;
     const received = await send({
       service: 'secretsmanager',
       method: 'POST',
@@ -235,7 +238,8 @@ export function createClient(options: ClientOptions) {
       }
       // A stream or an iterable has been read: only its owner can send it again.
       if (!isRepeatable(init.body)) return response;
-      await response.body?.cancel();
+      // Its failure is not that of the call.
+      await response.body?.cancel().catch(() => undefined);
       return fetch(url, withAuthorization(init, renewed.authorization));
     };
 
@@ -319,20 +323,40 @@ const pathOf = (tenantId: string, elementKey?: string): string[] => [
   ...(elementKey === undefined ? [] : [elementKey]),
 ];
 
-/** Never another origin: the header would take the secrets there. */
-function elementUrl(path: string, origin: string): URL {
-  const url = new URL(`${origin}${prefix}${path}`);
-  if (!path.startsWith('/') || url.origin !== origin || !url.pathname.startsWith(`${prefix}/`)) {
-    throw new ClientError('Expected a path below /elements/api-v2 that begins with "/".');
+/**
+ * Below `/elements/api-v2` of the origin, also for a server or proxy that decodes once more, takes a backslash for a
+ * slash or drops `;…` of a segment. The header would take the secrets elsewhere.
+ */
+function elementUrl(path: unknown, origin: string): URL {
+  const text = typeof path === 'string' ? path : '';
+  let decoded = text.replace(/[?#].*/su, '');
+  for (let before = ''; before !== decoded;) {
+    before = decoded;
+    // Control characters, and the signs that have a meaning in paths: % . / # ? ; and backslash.
+    decoded = decoded.replaceAll(/%(?:[01][\da-f]|2[35ef]|3[bf]|5c|7f)/gi, (sign) =>
+      decodeURIComponent(sign),
+    );
   }
-  return url;
+  const isPath =
+    /^\/(?!\/)/.test(decoded) &&
+    // Not UTF-8: `%c0%ae` and `%c0%af` are "." and "/" to careless decoders.
+    !/[\\\p{Cc}]|%c[01]/iu.test(decoded) &&
+    !decoded.split('/').some((segment) => /^\.{1,2}(?:[;?#\s]|$)/.test(segment));
+  if (isPath) {
+    const url = new URL(`${origin}${prefix}${text}`);
+    if (url.origin === origin && url.pathname.startsWith(`${prefix}/`)) return url;
+  }
+  throw new ClientError(
+    'Expected a path below /elements/api-v2: one "/" at its beginning, and no "." or ".." segments, backslashes or control characters, not even encoded.',
+  );
 }
 
 function withAuthorization(init: RequestInit, authorization: string): RequestInit {
   const headers = new Headers(init.headers);
   if (!headers.has('accept')) headers.set('accept', 'application/json');
   headers.set('authorization', authorization);
-  return { ...init, headers };
+  // A redirect would take body and header elsewhere. Node returns it as it is.
+  return { ...init, headers, redirect: init.redirect === 'error' ? 'error' : 'manual' };
 }
 
 /** Cloud Elements' header is a comma-separated list: such a value would break it, and `Headers` would quote it. */
@@ -391,19 +415,14 @@ function createCache<Value>(now: () => number, keptMs: (value: Value) => number)
 /** Rejects as soon as the signal is aborted; the promise goes on. */
 async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
   if (!signal) return promise;
-  let abort = (): void => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
+  return new Promise((resolve, reject) => {
     // The caller's own reason, as `fetch` rejects with.
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors
-    abort = () => reject(signal.reason);
+    const abort = () => reject(signal.reason);
     if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort);
+    signal.addEventListener('abort', abort);
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** The result of a function among the options. Its error's message may quote a secret: only name and code are shown. */
@@ -518,9 +537,89 @@ const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256'
 const encoded = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
-/** `abc.execute-api.eu-west-1.amazonaws.com` */
+/** `abc.execute-api.eu-west-1.amazonaws.com`, in China with `.cn` at its end. */
 const regionOf = ({ hostname }: URL): string | undefined =>
   /\.execute-api\.([a-z\d-]+)\./.exec(hostname)?.[1];
+
+const isOptional = (value: unknown, isFine: boolean): boolean => value === undefined || isFine;
+const isOrigin = (value: unknown): boolean => safeUrl(value)?.pathname === '/';
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+const isNumber = (value: unknown, least: number): boolean =>
+  typeof value === 'number' && value >= least && value <= 2 ** 31 - 1;
+
+/** Refuses wrong options, all of them at once and without their values, and returns the Region. */
+function checkedOptions(options: unknown): string {
+  const given = isRecord(options) ? options : {};
+  const {
+    apiUrl,
+    region: named,
+    credentials,
+    cloudElements,
+    cacheMs,
+    timeoutMs,
+    secretsManagerUrl,
+    now,
+  } = given;
+  const api = safeUrl(apiUrl);
+  const region = named ?? (api && regionOf(api)) ?? process.env['AWS_REGION'];
+  const { baseUrl, secrets, ...more } = isRecord(cloudElements) ? cloudElements : {};
+  // A name, so that the secret itself, given by mistake, gets into no message.
+  const isSecretName = typeof secrets === 'string' && /^[\w/+=.@:!-]{1,2048}$/.test(secrets);
+  const safe = 'https (http for a loopback address only), no user info, query or fragment';
+  const rules: [string, boolean, string][] = [
+    ['apiUrl', api !== undefined, `the URL of the API: ${safe}`],
+    [
+      'region',
+      // An `apiUrl` that is wrong may be the one that names it.
+      region === undefined ? !api : typeof region === 'string' && /^[a-z\d-]+$/.test(region),
+      'a Region such as eu-west-1, here, in `apiUrl` or in AWS_REGION',
+    ],
+    ['credentials', isOptional(credentials, isFunction(credentials)), 'a function'],
+    ['cloudElements', isOptional(cloudElements, isRecord(cloudElements)), 'an object'],
+    ['cacheMs', isOptional(cacheMs, isNumber(cacheMs, 0)), 'milliseconds, 0 or more'],
+    [
+      'timeoutMs',
+      isOptional(timeoutMs, isNumber(timeoutMs, 1) && Number.isInteger(timeoutMs)),
+      'whole milliseconds, 1 or more',
+    ],
+    [
+      'secretsManagerUrl',
+      isOptional(secretsManagerUrl, isOrigin(secretsManagerUrl)),
+      `an origin: ${safe}, no path`,
+    ],
+    ['now', isOptional(now, isFunction(now)), 'a function'],
+    [
+      'cloudElements.baseUrl',
+      !isRecord(cloudElements) || isOrigin(baseUrl),
+      `the origin of Cloud Elements: ${safe}, no path`,
+    ],
+    [
+      'cloudElements.secrets',
+      !isRecord(cloudElements) || isSecretName || isFunction(secrets),
+      'the name of a secret in Secrets Manager, or a function',
+    ],
+  ];
+  const names = new Set(rules.map(([name]) => name));
+  const unknown = [...Object.keys(given), ...Object.keys(more).map((name) => `cloudElements.${name}`)].filter(
+    (name) => !names.has(name),
+  );
+  const faults = [
+    ...rules.flatMap(([name, isFine, expected]) => (isFine ? [] : [`\`${name}\` (expected ${expected})`])),
+    ...unknown.slice(0, maxNamed).map((name) => `\`${name.slice(0, 60)}\` (no such option)`),
+  ];
+  if (faults.length > 0 || typeof region !== 'string')
+    throw new ClientError(`Wrong options of createClient: ${faults.join(', ')}.`);
+  return region;
+}
+
+/** A URL to which secrets may be sent. */
+function safeUrl(value: unknown): URL | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
+  const url = new URL(value);
+  const isLoopback = /^(localhost|\[::1\]|127(\.\d+){3})$/.test(url.hostname);
+  const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback);
+  return isSafe && url.href === url.origin + url.pathname ? url : undefined;
+}
 
 /** `Headers` quotes a value that it refuses. */
 function checked(credentials: AwsCredentials): AwsCredentials {
