@@ -324,21 +324,18 @@ const pathOf = (tenantId: string, elementKey?: string): string[] => [
 ];
 
 /**
- * Below `/elements/api-v2` of the origin, also for a server or proxy that decodes once more, takes a backslash for a
+ * Below `/elements/api-v2` of the origin, also for a server or proxy that decodes it several times, takes a backslash for a
  * slash or drops `;…` of a segment. The header would take the secrets elsewhere.
  */
 function elementUrl(path: unknown, origin: string): URL {
   const text = typeof path === 'string' ? path : '';
   let decoded = text.replace(/[?#].*/su, '');
-  for (let before = ''; before !== decoded;) {
-    before = decoded;
-    // Control characters, and the signs that have a meaning in paths: % . / # ? ; and backslash.
-    decoded = decoded.replaceAll(/%(?:[01][\da-f]|2[35ef]|3[bf]|5c|7f)/gi, (sign) =>
-      decodeURIComponent(sign),
-    );
-  }
+  const encodedAscii = /%[0-7][\da-f]/gi;
+  for (let pass = 0; pass < 8; pass++) decoded = decoded.replaceAll(encodedAscii, decodeURIComponent);
   const isPath =
     /^\/(?!\/)/.test(decoded) &&
+    // Encoded more than eight times.
+    !decoded.match(encodedAscii) &&
     // Not UTF-8: `%c0%ae` and `%c0%af` are "." and "/" to careless decoders.
     !/[\\\p{Cc}]|%c[01]/iu.test(decoded) &&
     !decoded.split('/').some((segment) => /^\.{1,2}(?:[;?#\s]|$)/.test(segment));

@@ -442,6 +442,13 @@ describe('element token', () => {
     expect(credentialReads).toBe(2);
   });
 
+  test('a caller cannot change the token of the others', async () => {
+    const { client, world } = await startWorld();
+    const token = await client.token('acme', 'taxify');
+    expect(Reflect.set(token, 'token', 'another')).toBe(false);
+    expect((await client.headersFor('acme', 'taxify')).authorization).toContain(world.token);
+  });
+
   test('a failed token read is not kept', async () => {
     const { client, world } = await startWorld();
     world.apiResponse = { status: 503, body: { message: 'Service Unavailable' } };
@@ -646,6 +653,10 @@ describe('element fetch', () => {
     '/..%5csecret',
     '/%252e%252e%252fsecret',
     '/%25252e%25252e/secret',
+    '/%2%65%2%65/secret',
+    '/%%32e%%32e/secret',
+    `/%${'25'.repeat(9)}2e%${'25'.repeat(9)}2e/secret`,
+    '/..%20/secret',
     '/..;/secret',
     '/..;a=b/secret',
     '/..%3b/secret',
@@ -681,6 +692,7 @@ describe('element fetch', () => {
     ['/files/a%2Fb%20c', '/files/a%2Fb%20c'],
     ['/files/ä b', '/files/%C3%A4%20b'],
     ['/files/..a/b../.c', '/files/..a/b../.c'],
+    ['/files/a%252Fb', '/files/a%252Fb'],
     ['/files/100%', '/files/100%'],
     ['/files/100%25', '/files/100%25'],
     ['/@example.com:1', '/@example.com:1'],
