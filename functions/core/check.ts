@@ -16,6 +16,9 @@ export const checksPerRun = 100;
 /** Other instances that are read to see whether the platform's user sees any. */
 const witnesses = 3;
 
+/** Rows among which these are looked for: some are at another origin, or cannot be read. */
+const witnessCandidates = 10;
+
 export type CheckTally = {
   healthy: number;
   unhealthy: number;
@@ -109,8 +112,8 @@ export function createChecking({
       if (!isExpected) faults.push(error);
       const reason = isExpected ? error.message : 'a bug in this service';
       observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
-      // Otherwise it would be due in every run; the reconciler reports it.
-      if (isExpected && error.code === 'internal') await postpone(due);
+      // Otherwise it would head the queue in every run; the reconciler reports one that cannot be read.
+      if (!isExpected || error.code === 'internal') await postpone(due);
       return undefined;
     }
   }
@@ -143,7 +146,7 @@ export function createChecking({
     const shown = await cloudElements.read({ ...owned, instanceId }, within(timing.lookUpTimeoutMs));
     if (shown.kind === 'unknown') return unknown('unreachable');
     if (shown.kind === 'absent') {
-      return (await isVisible(row, within(timing.lookUpTimeoutMs)))
+      return (await isVisible(row, () => within(timing.lookUpTimeoutMs)))
         ? { status: 'unhealthy', reason: 'gone' }
         : unknown('not-visible');
     }
@@ -157,30 +160,38 @@ export function createChecking({
   }
 
   /**
-   * Whether the platform's user sees other instances of this stage, or there are none. The secrets of another user see
+   * Whether the platform's user sees another instance of this stage, or there is none. The secrets of another user see
    * no instance, and would make every tenant's instance gone.
    */
-  async function isVisible(row: InstanceRow, options: { timeoutMs: number }): Promise<boolean> {
-    const due = await store.dueChecks({
-      until: Number.MAX_SAFE_INTEGER,
-      limit: witnesses + 1,
-      first: 'latest',
-    });
-    const others = due.filter((other) => nameOf(other) !== nameOf(row)).slice(0, witnesses);
-    if (others.length === 0) return true;
-    const seen = await Promise.all(
-      others.map(async (key) => {
-        const other = await store.get(key);
-        if (other?.status !== 'active' || other.instanceId === undefined || other.origin !== origin)
-          return false;
-        const { tenantId, elementKey, instanceId } = other;
-        return (
-          (await cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, options)).kind ===
-          'read'
-        );
-      }),
-    );
-    return seen.some(Boolean);
+  async function isVisible(row: InstanceRow, options: () => { timeoutMs: number }): Promise<boolean> {
+    const query = { until: Number.MAX_SAFE_INTEGER, limit: witnessCandidates + 1 };
+    const due = await store.dueChecks({ ...query, first: 'latest' });
+    const others = due.filter((other) => nameOf(other) !== nameOf(row)).slice(0, witnessCandidates);
+    let isAlone = due.length <= witnessCandidates;
+    let reads = 0;
+    for (const key of others) {
+      const other = await readable(key);
+      if (other === 'unreadable') isAlone = false;
+      if (!other || other === 'unreadable') continue;
+      const { tenantId, elementKey, instanceId, status } = other;
+      if (status !== 'active' || instanceId === undefined || other.origin !== origin) continue;
+      const owned = { tenantId, elementKey, owner: stage };
+      if ((await cloudElements.read({ ...owned, instanceId }, options())).kind === 'read') return true;
+      isAlone = false;
+      reads += 1;
+      if (reads === witnesses) break;
+    }
+    return isAlone;
+  }
+
+  /** The row of another instance, whose fault must not be taken for one of the instance that is checked. */
+  async function readable(key: InstanceKey): Promise<InstanceRow | 'unreadable' | undefined> {
+    try {
+      return await store.get(key);
+    } catch (error) {
+      if (error instanceof OnboardingError && error.code === 'internal') return 'unreadable';
+      throw error;
+    }
   }
 
   async function record(row: InstanceRow, finding: Finding) {

@@ -99,9 +99,12 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
     const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
     if (outcome.error) {
-      // A key may take effect after all.
+      // A key may take effect after all, and then a failure before it says nothing.
       const isKeyInDoubt = changes.configuration !== undefined && !outcome.isCertain;
-      const mayTakeEffect = isKeyInDoubt && { healthCheckAt: now() + timing.quiescenceMs };
+      const mayTakeEffect = isKeyInDoubt && {
+        health: ended.health && unconfirmed(ended.health),
+        healthCheckAt: now() + timing.quiescenceMs,
+      };
       await endClaim(ended, { ...release(ended, ended.checkAt), ...mayTakeEffect });
       throw outcome.error;
     }

@@ -224,6 +224,16 @@ function page(status: number) {
   return { on: 'GET /ping', effect: 'none', outcome: { kind: 'status', status, body: '<html>' } } as const;
 }
 
+/** A row that holds nothing but its key and its place in the index. */
+async function putUnreadable(checkAt: number): Promise<void> {
+  await servers.putItem({
+    tenantId: { S: newTenant() },
+    elementKey: { S: 'freshservice' },
+    unsettled: { S: 'health' },
+    checkAt: { N: String(checkAt) },
+  });
+}
+
 describe('an instance that is gone', () => {
   test('an instance that is gone is unhealthy, and its token is no longer handed out', async () => {
     const tenant = await provisioned();
@@ -242,6 +252,42 @@ describe('an instance that is gone', () => {
     const tenant = await provisioned();
     await servers.removeAtCloudElements(tenant.instance.id);
     expect(await tenant.check()).toMatchObject({ found: 'gone' });
+  });
+
+  test('an unreadable row of another tenant does not hide that an instance is gone', async () => {
+    const tenant = await provisioned();
+    await provisioned();
+    await putUnreadable(Date.now() + healthEveryMs);
+    await servers.removeAtCloudElements(tenant.instance.id);
+    expect(await tenant.check()).toMatchObject({ found: 'gone' });
+  });
+
+  test('instances at another origin do not hide that an instance is gone', async () => {
+    const tenant = await provisioned();
+    await (await provisioned()).check();
+    for (let count = 0; count < 3; count++) {
+      const row = await (await provisioned()).row();
+      const healthCheckAt = Date.now() + 2 * healthEveryMs;
+      await servers.store.write({ ...row, origin: 'https://other.example', healthCheckAt }, row);
+    }
+    await servers.removeAtCloudElements(tenant.instance.id);
+    expect(await tenant.check()).toMatchObject({ found: 'gone' });
+  });
+
+  test('an instance is not called gone beside rows that cannot be read alone', async () => {
+    const tenant = await provisioned();
+    await putUnreadable(Date.now() + healthEveryMs);
+    await servers.removeAtCloudElements(tenant.instance.id);
+    expect(await tenant.check()).toMatchObject({ found: 'not-visible' });
+  });
+
+  test('a denied id costs one more read where another instance is visible', async () => {
+    const tenant = await provisioned();
+    for (let count = 0; count < 3; count++) await provisioned();
+    await servers.removeAtCloudElements(tenant.instance.id);
+    const before = servers.simulator.requests.length;
+    expect(await tenant.check()).toMatchObject({ found: 'gone' });
+    expect(servers.simulator.requests).toHaveLength(before + 2);
   });
 
   test('the token of an instance that is unhealthy otherwise is handed out', async () => {
@@ -352,6 +398,23 @@ describe('the result of a check', () => {
     expect((await tenant.row()).health).toMatchObject({ status: 'unhealthy' });
   });
 
+  test('a failure before an update of unknown outcome does not count', async () => {
+    const tenant = await provisioned(refusedKey);
+    await tenant.check();
+    servers.simulator.fail({
+      on: 'PATCH /instances/{id}',
+      effect: 'applied',
+      outcome: { kind: 'reset' },
+      times: 10,
+    });
+    const configuration = { username: refusedKey, password: 'b', subdomain: 'c', 'api.key': 'd' };
+    expect(await errorOf(servers.update(tenant, { configuration }))).toMatchObject({
+      code: 'update-outcome-unknown',
+    });
+    expect(await tenant.check()).toMatchObject({ found: 'refused-by-vendor', event: 'nothing-due' });
+    expect(await tenant.check()).toMatchObject({ event: 'InstanceUnhealthy' });
+  });
+
   test('a new instance starts without the health of the former one', async () => {
     const tenant = await provisioned(refusedKey);
     await tenant.check();
@@ -449,16 +512,32 @@ describe('due checks', () => {
 
   test('a row that cannot be read is moved, and the others are checked', async () => {
     const tenant = await provisioned();
-    const odd = await provisioned();
-    await servers.putItem({
-      tenantId: { S: odd.tenantId },
-      elementKey: { S: odd.elementKey },
-      unsettled: { S: 'health' },
-      checkAt: { N: '1' },
-    });
+    await putUnreadable(1);
     expect(await servers.checkDue()).toMatchObject({ healthy: 1, skipped: 1 });
     expect((await tenant.row()).health).toMatchObject({ status: 'healthy' });
     expect(await servers.checkDue()).toMatchObject({ healthy: 0, skipped: 0 });
+  });
+
+  test('a row whose check meets a bug is moved, and due again after the reconciler has looked', async () => {
+    const odd = await provisioned();
+    const tenant = await provisioned();
+    const { checkDue } = createChecking({
+      ...servers,
+      stage: 'tests',
+      origin: (await tenant.row()).origin,
+      observe: () => {},
+      ping: ({ tenantId }) =>
+        tenantId === odd.tenantId
+          ? Promise.reject(new TypeError('a bug'))
+          : Promise.resolve({ status: 'healthy' }),
+    });
+    const run = () => checkDue({ deadlineAt: Date.now() + 29_000 });
+    await expect(run()).rejects.toThrow('a bug');
+    expect((await tenant.row()).health).toMatchObject({ status: 'healthy' });
+    expect(await run()).toMatchObject({ healthy: 0, skipped: 0 });
+    servers.clock.aheadMs = healthEveryMs / 2;
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect(await servers.checkDue()).toMatchObject({ healthy: 1 });
   });
 
   test('the audit schedules a check for rows of earlier versions, within a day', async () => {

@@ -617,9 +617,14 @@ export const guards: readonly Guard[] = [
       'if (!isDue || isLeased(row, nowMs)) return undefined;',
       'if (!isDue) return undefined;',
     ],
-    'looking for other instances before one is gone': [
-      'return seen.some(Boolean);',
-      'return seen.length > 0;',
+    'looking for other instances before one is gone': ['isAlone = false;\n      reads += 1;', 'reads += 1;'],
+    'only rows that say something of the platform’s user': [
+      "if (status !== 'active' || instanceId === undefined || other.origin !== origin) continue;",
+      'if (instanceId === undefined) continue;',
+    ],
+    'moving a row whose check meets a bug': [
+      "if (!isExpected || error.code === 'internal') await postpone(due);",
+      "if (isExpected && error.code === 'internal') await postpone(due);",
     ],
     'ending a run of checks without a response': ['if (tally.brokenOff) break;', ''],
     'the most checks of a run': ['while (seen.size < checksPerRun && ', 'while ('],
@@ -640,6 +645,10 @@ export const guards: readonly Guard[] = [
   }),
   ...guardsIn('functions/core/update.ts', ['core/check'], {
     'forgetting a failure before an update': ['health: row.health && unconfirmed(row.health),', ''],
+    'forgetting a failure before an update of unknown outcome': [
+      'health: ended.health && unconfirmed(ended.health),',
+      '',
+    ],
     'an update beside a check': [
       'if (!taken.won && taken.current && isSameButHealth(row, taken.current)) {',
       'if (!taken.won && taken.current?.v === undefined) {',
