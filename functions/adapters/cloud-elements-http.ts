@@ -13,6 +13,9 @@ const apiPath = '/elements/api-v2';
 /** Twice the platform's own limit, decompressed. */
 const maxResponseBytes = 16 * 1024 * 1024;
 
+/** Of a call of an element, whose vendor may have a say in the size: several come at once, and little of them is used. */
+const maxElementResponseBytes = 1024 * 1024;
+
 /** What the platform says when it refuses: any of the three may be missing, or null. */
 const refusalSchema = z.object({
   requestId: z.nullish(z.string()),
@@ -153,9 +156,10 @@ export function createCloudElementsCaller({
     { userSecret, organizationSecret }: PlatformCredentials,
     signal: AbortSignal,
   ): Promise<CallResult> {
+    const maxBytes = elementToken === undefined ? maxResponseBytes : maxElementResponseBytes;
     const client = new Client(baseUrl, {
       allowH2: false,
-      maxResponseSize: maxResponseBytes,
+      maxResponseSize: maxBytes,
       connect: createConnector({ timeoutMs: connectTimeoutMs, signal }),
     });
     // Not one byte is written before this: not while the name is looked up, nor while TCP and TLS are set up.
@@ -183,7 +187,7 @@ export function createCloudElementsCaller({
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
       const coding = firstOf(headers, 'content-encoding');
-      const whole = await decompressed(bytes, { coding, maxBytes: maxResponseBytes });
+      const whole = await decompressed(bytes, { coding, maxBytes });
       const secrets = [
         ...(relaying.secrets ?? []),
         userSecret,

@@ -170,6 +170,14 @@ describe('a check of an instance', () => {
     ],
     ['403 of a proxy', page(403)],
     ['404 of a proxy', page(404)],
+    [
+      'response of 2 MB',
+      {
+        on: 'GET /ping',
+        effect: 'none',
+        outcome: { kind: 'status', status: 200, body: { endpoint: 'x'.repeat(2 * 1024 * 1024) } },
+      },
+    ],
     ['cut-off response', { on: 'GET /ping', effect: 'applied', outcome: { kind: 'unreadable' } }],
     [
       '500 to the read',
