@@ -128,7 +128,7 @@ export function createAuditing(
   async function readRows(run: Run): Promise<Map<InstanceId, Recorded> | undefined> {
     const recorded = new Map<InstanceId, Recorded>();
     const elementKeys = new Map<string, string>();
-    const unchecked: { row: InstanceRow; entry: Recorded }[] = [];
+    const unchecked: InstanceRow[] = [];
     for await (const { row, ...key } of store.all()) {
       if (now() > run.endsAt) return undefined;
       if (key.tenantId === auditPartition || key.elementKey === wholeTenant) continue;
@@ -143,7 +143,7 @@ export function createAuditing(
       // One text for all rows of an element.
       const elementKey = elementKeys.get(key.elementKey) ?? key.elementKey;
       elementKeys.set(elementKey, elementKey);
-      const entry: Recorded = {
+      recorded.set(instanceId, {
         tenantId: key.tenantId,
         elementKey,
         instanceId,
@@ -151,9 +151,8 @@ export function createAuditing(
         hasToken: row.token !== undefined,
         isSeen: false,
         twin: recorded.get(instanceId),
-      };
-      recorded.set(instanceId, entry);
-      if (row.healthCheckAt === undefined) unchecked.push({ row, entry });
+      });
+      if (row.healthCheckAt === undefined) unchecked.push(row);
       if (unchecked.length === writesAtOnce) await scheduleChecks(run, unchecked.splice(0));
     }
     await scheduleChecks(run, unchecked);
@@ -161,14 +160,13 @@ export function createAuditing(
   }
 
   /** Rows of earlier versions have no check of health ahead. Spread over a day by a number that is random per row. */
-  async function scheduleChecks(run: Run, rows: readonly { row: InstanceRow; entry: Recorded }[]) {
+  async function scheduleChecks(run: Run, rows: readonly InstanceRow[]) {
     await Promise.all(
-      rows.map(async ({ row, entry }) => {
+      rows.map(async (row) => {
         if (isLeased(row, now())) return;
-        const healthCheckAt = now() + (entry.fence % healthEveryMs);
-        const scheduled = { ...row, healthCheckAt, claimId: newId() };
+        const healthCheckAt = now() + (fenceOf(row) % healthEveryMs);
         await attempt(run, row, async () => {
-          if ((await store.claim(scheduled, row)).won) entry.fence = fenceOf(scheduled);
+          await store.claim({ ...row, healthCheckAt, claimId: newId() }, row);
         });
       }),
     );
@@ -386,10 +384,13 @@ function rowsOf(recorded: Map<InstanceId, Recorded>, instanceId: InstanceId): Re
 const isUnchanged = (recorded: Recorded, row: InstanceRow): boolean =>
   row.status === 'active' && row.instanceId === recorded.instanceId && fenceOf(row) === recorded.fence;
 
-/** Each claim of a row changes it. FNV-1a, in 31 bits, in place of a text of 36 characters. */
-function fenceOf({ provisionId, claimId }: InstanceRow): number {
+/**
+ * Every write that may concern the instance changes it, and a check of its health does not: one comes in the midst of an
+ * audit. FNV-1a, in 31 bits, in place of a longer text.
+ */
+function fenceOf({ provisionId, leaseExpiresAt, updatedAt, changedAt, requestedAt }: InstanceRow): number {
   let hash = 0x811c9dc5;
-  for (const character of provisionId + claimId) {
+  for (const character of [provisionId, leaseExpiresAt, updatedAt, changedAt, requestedAt].join()) {
     hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
   }
   return hash >>> 1;

@@ -164,12 +164,27 @@ describe('an instance is not lost', () => {
     servers.simulator.faultFor = ({ operation }) => {
       if (operation === 'GET /instances/{id}') {
         servers.simulator.latencyMs = 150;
-        written ??= servers.store.write({ ...row, claimId: 'another claim' }, row);
+        const leaseExpiresAt = Date.now() + 60_000;
+        written ??= servers.store.claim({ ...row, claimId: 'another claim', leaseExpiresAt }, row);
       }
       return undefined;
     };
     expect(await servers.audit()).toMatchObject({ notListed: 1, readById: 1, lost: 0, notVisible: false });
     expect(await written).toEqual({ won: true });
+  });
+
+  test('an instance is reported lost although its health is checked during the read', async () => {
+    const [row] = await provisioned('leaving', 'staying');
+    if (!row) throw new Error('no row');
+    await servers.removeAtCloudElements(row.instanceId);
+    let checked: Promise<unknown> | undefined;
+    servers.simulator.faultFor = ({ operation }) => {
+      if (operation !== 'GET /instances/{id}' || checked) return undefined;
+      checked = servers.check(row);
+      return { effect: 'applied', outcome: { kind: 'delay', ms: 300 } };
+    };
+    expect(await servers.audit()).toMatchObject({ notListed: 1, lost: 1 });
+    expect(await checked).toMatchObject({ finding: { reason: 'gone' }, row: { health: {} } });
   });
 
   test('no instance is reported lost when fewer than half are visible, and the audit reports that instead', async () => {
