@@ -46,6 +46,9 @@ export type Update = (
 /** Waits between tries; ended early by the deadline. */
 const retryDelaysMs = [200, 400, 800, 1_600];
 
+/** Tries to take the lease, when checks of health are written in between. */
+const maxClaimTries = 5;
+
 /**
  * Changes name, tags or configuration of an active instance, at Cloud Elements first. Its id and token stay the same,
  * and the token can be read all the while. Updates are idempotent, so one of unknown outcome is sent again.
@@ -88,7 +91,8 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
       ...doubtOf(row, changes.configuration, untilMs),
     };
     let taken = await store.claim(leased, row);
-    if (!taken.won && taken.current && isSameButHealth(row, taken.current)) {
+    for (let tries = 1; tries < maxClaimTries; tries++) {
+      if (taken.won || !taken.current || !isSameButHealth(row, taken.current)) break;
       leased = { ...leased, ...healthIn(taken.current), claimId: newId() };
       taken = await store.claim(leased, taken.current);
     }

@@ -2,6 +2,7 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
+import { createUpdating } from '../../../functions/core/update.ts';
 import { getInstance, readToken } from '../../../functions/core/read.ts';
 import { instanceView, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { toStored } from '../../../functions/model/table.ts';
@@ -362,6 +363,29 @@ describe('the result of a check', () => {
     servers.simulator.faultFor = () => undefined;
     expect(await tenant.check()).toMatchObject({ event: 'InstanceUnhealthy' });
     expect(await updating).toMatchObject({ name: 'New', health: { status: 'unhealthy' } });
+    expect(await tenant.row()).toMatchObject({ name: 'New', health: { status: 'unhealthy' } });
+  });
+
+  test('an update is not refused because several checks were written after its read', async () => {
+    const tenant = await provisioned(refusedKey);
+    let checks = 0;
+    const update = createUpdating({
+      ...servers,
+      readTenantSecret: () => Promise.reject(new Error('not read')),
+      stage: 'tests',
+      origin: (await tenant.row()).origin,
+      observe: () => {},
+      store: {
+        ...servers.store,
+        claim: async (next, asRead) => {
+          if (checks++ < 3) await tenant.check();
+          return servers.store.claim(next, asRead);
+        },
+      },
+    });
+    expect(await update(tenant, { name: 'New' }, { deadlineAt: Date.now() + 29_000 })).toMatchObject({
+      name: 'New',
+    });
     expect(await tenant.row()).toMatchObject({ name: 'New', health: { status: 'unhealthy' } });
   });
 

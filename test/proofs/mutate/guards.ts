@@ -650,8 +650,8 @@ export const guards: readonly Guard[] = [
       '',
     ],
     'an update beside a check': [
-      'if (!taken.won && taken.current && isSameButHealth(row, taken.current)) {',
-      'if (!taken.won && taken.current?.v === undefined) {',
+      'if (taken.won || !taken.current || !isSameButHealth(row, taken.current)) break;',
+      'if (taken.won || taken.current?.v !== undefined) break;',
     ],
   }),
   ...guardsIn('functions/core/lifecycle.ts', ['core/check'], {
