@@ -13,6 +13,9 @@ export const checksAtOnce = 10;
 /** Checks of one run, once a minute: 144,000 a day, with two calls to Cloud Elements each, so 3.3 calls a second. */
 export const checksPerRun = 100;
 
+/** Rows that the reconciler has yet to settle, of which a run reads no more to see whether they are due for a check. */
+const mostUnsettled = 50;
+
 /** Other instances that are read to see whether the platform's user sees any. */
 const witnesses = 3;
 
@@ -40,7 +43,7 @@ export function createChecking({
   timing = defaultCheckTiming,
   ...ports
 }: Pick<Ports, 'cloudElements' | 'origin' | 'stage' | 'observe' | 'now' | 'newId'> & {
-  store: Pick<InstanceStore, 'get' | 'claim' | 'postpone'> & CheckStore;
+  store: Pick<InstanceStore, 'get' | 'claim' | 'due' | 'postpone'> & CheckStore;
   ping: Ping;
   timing?: CheckTiming;
 }) {
@@ -65,20 +68,39 @@ export function createChecking({
   /** Checks instances that are due, until none is left, or `checksPerRun` are done, or time runs out. */
   async function checkDue({ deadlineAt }: { deadlineAt: number }): Promise<CheckTally> {
     const tally: CheckTally = { healthy: 0, unhealthy: 0, unknown: 0, skipped: 0, brokenOff: false };
-    const seen = new Set<string>();
     const faults: unknown[] = [];
+    const unsettled = await dueUnsettled();
+    const seen = new Set(unsettled.map(nameOf));
     const checkMs = timing.lookUpTimeoutMs + timing.pingTimeoutMs + timing.commitReserveMs;
     while (seen.size < checksPerRun && now() + checkMs <= deadlineAt) {
-      const batch = await nextBatch(seen);
+      const isOfUnsettled = unsettled.length > 0;
+      const batch = isOfUnsettled ? unsettled.splice(0, checksAtOnce) : await nextBatch(seen);
       if (batch.length === 0) break;
-      const findings = await Promise.all(batch.map((due) => checkOrLeave(due, deadlineAt, faults)));
+      const findings = await Promise.all(
+        batch.map((due) => checkOrLeave(due, { deadlineAt, faults, isMovable: !isOfUnsettled })),
+      );
       for (const finding of findings) tally[finding?.status ?? 'skipped'] += 1;
-      tally.brokenOff = findings.every((finding) => finding?.reason === 'unreachable');
+      // Fewer may be of one vendor.
+      tally.brokenOff =
+        batch.length === checksAtOnce && findings.every((finding) => finding?.reason === 'unreachable');
       if (tally.brokenOff) break;
     }
     // A bug fails the run, but only after the other instances were checked.
     if (faults.length > 0) throw faults[0];
     return tally;
+  }
+
+  /**
+   * Instances that are due for a check while their rows are not settled, which may last: the index has these rows at the
+   * time of the reconciler's next look, at most `recheckMs` ahead.
+   */
+  async function dueUnsettled(): Promise<DueInstance[]> {
+    const { later } = await store.due(now() + timing.recheckMs, mostUnsettled);
+    const rows = await Promise.all(later.map((key) => readable(key)));
+    return later.filter((_, index) => {
+      const row = rows[index];
+      return isDue(row, now()) && isUnsettled(row);
+    });
   }
 
   /**
@@ -102,8 +124,7 @@ export function createChecking({
 
   async function checkOrLeave(
     due: DueInstance,
-    deadlineAt: number,
-    faults: unknown[],
+    { deadlineAt, faults, isMovable }: { deadlineAt: number; faults: unknown[]; isMovable: boolean },
   ): Promise<Finding | undefined> {
     try {
       return await checkOne(due, deadlineAt);
@@ -113,7 +134,7 @@ export function createChecking({
       const reason = isExpected ? error.message : 'a bug in this service';
       observe({ kind: 'left-open', reason }, { ...due, provisionId: 'not known' });
       // Otherwise it would head the queue in every run; the reconciler reports one that cannot be read.
-      if (!isExpected || error.code === 'internal') await postpone(due);
+      if (isMovable && (!isExpected || error.code === 'internal')) await postpone(due);
       return undefined;
     }
   }
@@ -130,8 +151,7 @@ export function createChecking({
   async function checkOne(due: DueInstance, deadlineAt: number): Promise<Finding | undefined> {
     const row = await store.get(due);
     const nowMs = now();
-    const isDue = row?.status === 'active' && (row.healthCheckAt ?? nowMs + 1) <= nowMs;
-    if (!isDue || isLeased(row, nowMs)) return undefined;
+    if (!isDue(row, nowMs) || isLeased(row, nowMs)) return undefined;
     const finding = await find(row, deadlineAt);
     return (await record(row, finding)).won ? finding : undefined;
   }
@@ -219,6 +239,15 @@ export function createChecking({
     return { won: true as const, row: next };
   }
 }
+
+/** Unlike a row that only has a place among these, because its check has met a fault. */
+const isUnsettled = ({ inDoubt, formers = [] }: InstanceRow): boolean => inDoubt || formers.length > 0;
+
+const isDue = (row: InstanceRow | 'unreadable' | undefined, nowMs: number): row is InstanceRow =>
+  row !== undefined &&
+  row !== 'unreadable' &&
+  row.status === 'active' &&
+  (row.healthCheckAt ?? nowMs + 1) <= nowMs;
 
 type Unknown = Extract<Finding, { status: 'unknown' }>;
 

@@ -481,6 +481,21 @@ describe('the result of a check', () => {
   });
 });
 
+/** Runs of checks in which that of one tenant throws. */
+function checksWithBug({ tenantId }: { tenantId: string }) {
+  const { checkDue } = createChecking({
+    ...servers,
+    stage: 'tests',
+    origin: servers.simulator.url,
+    observe: () => {},
+    ping: (pinged) =>
+      pinged.tenantId === tenantId
+        ? Promise.reject(new TypeError('a bug'))
+        : Promise.resolve({ status: 'healthy' }),
+  });
+  return () => checkDue({ deadlineAt: Date.now() + 29_000 });
+}
+
 describe('due checks', () => {
   test('a new instance is checked at the next run, and then once a day', async () => {
     const tenant = await provisioned();
@@ -553,23 +568,37 @@ describe('due checks', () => {
   test('a row whose check meets a bug is moved, and due again after the reconciler has looked', async () => {
     const odd = await provisioned();
     const tenant = await provisioned();
-    const { checkDue } = createChecking({
-      ...servers,
-      stage: 'tests',
-      origin: (await tenant.row()).origin,
-      observe: () => {},
-      ping: ({ tenantId }) =>
-        tenantId === odd.tenantId
-          ? Promise.reject(new TypeError('a bug'))
-          : Promise.resolve({ status: 'healthy' }),
-    });
-    const run = () => checkDue({ deadlineAt: Date.now() + 29_000 });
+    const run = checksWithBug(odd);
     await expect(run()).rejects.toThrow('a bug');
     expect((await tenant.row()).health).toMatchObject({ status: 'healthy' });
     expect(await run()).toMatchObject({ healthy: 0, skipped: 0 });
     servers.clock.aheadMs = healthEveryMs / 2;
     expect(await servers.reconcile()).toEqual({ checked: 1 });
     expect(await servers.checkDue()).toMatchObject({ healthy: 1 });
+  });
+
+  test('an instance is checked while its row is not settled, which the reconciler does in its own time', async () => {
+    const tenant = await provisioned(refusedKey);
+    const row = await tenant.row();
+    const checkAt = Date.now() + healthConfirmMs;
+    await servers.store.write({ ...row, inDoubt: true, checkAt }, row);
+    expect(await servers.checkDue()).toMatchObject({ unhealthy: 1, skipped: 0 });
+    expect(await servers.checkDue()).toMatchObject({ unhealthy: 0, skipped: 0 });
+    expect(await tenant.row()).toMatchObject({ checkAt, health: { reason: 'unconfirmed' } });
+    servers.clock.aheadMs = healthConfirmMs + 1_000;
+    expect(await servers.checkDue()).toMatchObject({ unhealthy: 1 });
+    expect(await tenant.row()).toMatchObject({ checkAt, health: { status: 'unhealthy' } });
+    expect(await servers.reconcile()).toEqual({ checked: 1 });
+    expect(await tenant.row()).toMatchObject({ health: { status: 'unhealthy' } });
+  });
+
+  test('a bug in the check of a row that is not settled leaves it to the reconciler at its time', async () => {
+    const tenant = await provisioned();
+    const row = await tenant.row();
+    const checkAt = Date.now() + healthConfirmMs;
+    await servers.store.write({ ...row, inDoubt: true, checkAt }, row);
+    await expect(checksWithBug(tenant)()).rejects.toThrow('a bug');
+    expect((await tenant.row()).checkAt).toBe(checkAt);
   });
 
   test('the audit schedules a check for rows of earlier versions, within a day', async () => {
@@ -612,6 +641,7 @@ test('10,000 tenants are checked once each within a day, at a bounded rate and a
         return { won: true };
       },
       postpone: async () => {},
+      due: async () => ({ first: [], later: [] }),
       dueChecks: async ({ until, limit, first }) => {
         const due = [...rows.values()].filter(({ healthCheckAt = 0 }) => healthCheckAt <= until);
         return (first === 'latest' ? due.slice(-limit) : due.slice(0, limit)).map(

@@ -614,8 +614,8 @@ export const guards: readonly Guard[] = [
       '',
     ],
     'the lease when an instance is due for a check': [
-      'if (!isDue || isLeased(row, nowMs)) return undefined;',
-      'if (!isDue) return undefined;',
+      'if (!isDue(row, nowMs) || isLeased(row, nowMs)) return undefined;',
+      'if (!isDue(row, nowMs)) return undefined;',
     ],
     'looking for other instances before one is gone': ['isAlone = false;\n      reads += 1;', 'reads += 1;'],
     'only rows that say something of the platform’s user': [
@@ -623,8 +623,20 @@ export const guards: readonly Guard[] = [
       'if (instanceId === undefined) continue;',
     ],
     'moving a row whose check meets a bug': [
+      "if (isMovable && (!isExpected || error.code === 'internal')) await postpone(due);",
+      "if (isMovable && isExpected && error.code === 'internal') await postpone(due);",
+    ],
+    'the reconciler’s time of a row whose check meets a bug': [
+      "if (isMovable && (!isExpected || error.code === 'internal')) await postpone(due);",
       "if (!isExpected || error.code === 'internal') await postpone(due);",
-      "if (isExpected && error.code === 'internal') await postpone(due);",
+    ],
+    'checks of rows that are not settled': [
+      'return isDue(row, now()) && isUnsettled(row);',
+      'return isDue(row, 0) && isUnsettled(row);',
+    ],
+    'moved rows among those that are not settled': [
+      'return isDue(row, now()) && isUnsettled(row);',
+      'return isDue(row, now());',
     ],
     'ending a run of checks without a response': ['if (tally.brokenOff) break;', ''],
     'the most checks of a run': ['while (seen.size < checksPerRun && ', 'while ('],
