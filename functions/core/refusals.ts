@@ -22,7 +22,10 @@ export const notFound = ({ tenantId, elementKey }: InstanceKey): OnboardingError
   new OnboardingError('not-found', `Tenant ${tenantId} has no ${elementKey} instance. Provision it first.`);
 
 export const notActive = (row: InstanceRow): OnboardingError =>
-  new OnboardingError('not-active', `${nameAtStart(row)} cannot be changed: it is ${row.status}.`);
+  new OnboardingError(
+    'not-active',
+    `${nameAtStart(row)} is ${row.status}, not active. Read the instance to see why.`,
+  );
 
 export const hasNoToken = (row: InstanceRow): OnboardingError =>
   new OnboardingError(
@@ -77,7 +80,7 @@ export const begunElsewhere = (row: InstanceRow, origin: string): OnboardingErro
 export const otherOrigin = (row: InstanceRow, origin: string): OnboardingError =>
   new OnboardingError(
     'origin-changed',
-    `${nameAtStart(row)} is at ${row.origin}, and this stack calls ${origin}: point the stack back there to change it.`,
+    `${nameAtStart(row)} is at ${row.origin}, and this stack calls ${origin}: point the stack back there to change or check it.`,
   );
 
 export const notOurs = (key: InstanceKey, instanceId: number): OnboardingError =>

@@ -31,7 +31,7 @@ const unknownReasons = [
   'not-ours',
   /** The platform's user sees none of several instances: nothing is concluded of one. */
   'not-visible',
-  /** Begun at another Cloud Elements origin. */
+  /** Made at another Cloud Elements origin than the stack calls now. */
   'origin-changed',
 ] as const;
 
@@ -69,8 +69,8 @@ export type Finding =
 
 /**
  * Two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and `unknown` turns
- * nothing. But an instance that was gone, disabled or invalid is so no more once Cloud Elements shows it otherwise: an
- * element without a ping would stay unhealthy for ever.
+ * nothing. But an instance that was gone, disabled or invalid ceases to be unhealthy once Cloud Elements shows it
+ * otherwise: without a ping no check would ever succeed.
  */
 export function healthAfter(before: Health | undefined, finding: Finding, nowMs: number): Health {
   const sameSince = before?.status === finding.status ? before.since : nowMs;
@@ -79,7 +79,7 @@ export function healthAfter(before: Health | undefined, finding: Finding, nowMs:
       return { status: 'healthy', since: sameSince };
     case 'unknown':
       if (before && !isDisproved(before, finding)) {
-        // What has failed at an element without a ping is the read, which has succeeded now.
+        // Without a ping only the read can have failed, and now it has succeeded.
         const kept = finding.reason === 'no-ping' ? unconfirmed(before) : before;
         if (kept.status !== 'unknown' || kept.failedAt !== undefined) return kept;
       }
@@ -97,7 +97,7 @@ export function healthAfter(before: Health | undefined, finding: Finding, nowMs:
 const isDisproved = (before: Health, { isShown }: { isShown?: boolean }): boolean =>
   before.status === 'unhealthy' && before.reason !== 'refused-by-vendor' && isShown === true;
 
-/** A failed check that came before this is not one in a row with the next. */
+/** Forgets a failed check, which then does not count together with the next one. */
 export const unconfirmed = (health: Health): Health => ({ ...health, failedAt: undefined });
 
 export function healthView({ status, since, reason }: Health) {

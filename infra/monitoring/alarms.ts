@@ -283,7 +283,7 @@ function ofAudit(metric: MetricOf): Fault[] {
       ...common,
       id: 'unreadable-rows',
       text:
-        'The table has rows that this version cannot read: for these tenants every request fails. Deploy the version that has ' +
+        'The table has rows that this version cannot read: for these tenants every request fails. Deploy the version that ' +
         'wrote them.',
       runbook: 'unreadable rows',
       metric: metric('UnreadableRows', { statistic: Stats.MAXIMUM }),

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
+import type { Ping } from '../../../functions/core/ports.ts';
 import { getInstance, readToken } from '../../../functions/core/read.ts';
 import { instanceView, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { toStored } from '../../../functions/model/table.ts';
@@ -481,20 +482,23 @@ describe('the result of a check', () => {
   });
 });
 
-/** Runs of checks in which that of one tenant throws. */
-function checksWithBug({ tenantId }: { tenantId: string }) {
+/** Runs of checks with a ping of their own. */
+function checksWith(pinged: (instance: Parameters<Ping>[0]) => Awaited<ReturnType<Ping>>) {
   const { checkDue } = createChecking({
     ...servers,
     stage: 'tests',
     origin: servers.simulator.url,
     observe: () => {},
-    ping: (pinged) =>
-      pinged.tenantId === tenantId
-        ? Promise.reject(new TypeError('a bug'))
-        : Promise.resolve({ status: 'healthy' }),
+    ping: async (instance) => pinged(instance),
   });
   return () => checkDue({ deadlineAt: Date.now() + 29_000 });
 }
+
+const checksWithBug = (of: { tenantId: string }) =>
+  checksWith(({ tenantId }) => {
+    if (tenantId === of.tenantId) throw new TypeError('a bug');
+    return { status: 'healthy' };
+  });
 
 describe('due checks', () => {
   test('a new instance is checked at the next run, and then once a day', async () => {
@@ -590,6 +594,18 @@ describe('due checks', () => {
     expect(await tenant.row()).toMatchObject({ checkAt, health: { status: 'unhealthy' } });
     expect(await servers.reconcile()).toEqual({ checked: 1 });
     expect(await tenant.row()).toMatchObject({ health: { status: 'unhealthy' } });
+  });
+
+  test('one row without a response does not end the run for the others', async () => {
+    const tenant = await provisioned();
+    const broken = await provisioned();
+    const row = await broken.row();
+    await servers.store.write({ ...row, inDoubt: true, checkAt: Date.now() + healthConfirmMs }, row);
+    const run = checksWith(({ tenantId }) =>
+      tenantId === broken.tenantId ? { status: 'unknown', reason: 'unreachable' } : { status: 'healthy' },
+    );
+    expect(await run()).toMatchObject({ healthy: 1, unknown: 1, brokenOff: false });
+    expect((await tenant.row()).health).toMatchObject({ status: 'healthy' });
   });
 
   test('a bug in the check of a row that is not settled leaves it to the reconciler at its time', async () => {
