@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import type { Ping } from '../../../functions/core/ports.ts';
 import { getInstance, readToken } from '../../../functions/core/read.ts';
 import { instanceView, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
@@ -371,6 +372,7 @@ describe('the result of a check', () => {
     const tenant = await provisioned(refusedKey);
     let checks = 0;
     const update = createUpdating({
+      catalog: builtInCatalog,
       ...servers,
       readTenantSecret: () => Promise.reject(new Error('not read')),
       stage: 'tests',
