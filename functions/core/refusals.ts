@@ -153,12 +153,16 @@ export const notCreated = (row: InstanceRow): OnboardingError =>
     factsOf(row),
   );
 
-export const notSaved = (row: InstanceRow, instanceId: number, cause: OnboardingError): OnboardingError =>
+export const notSaved = (
+  row: InstanceRow,
+  instanceId: number,
+  { name, message, facts: { cause } }: OnboardingError,
+): OnboardingError =>
   new OnboardingError(
     'not-saved',
     `Cloud Elements made instance ${instanceId} (${row.elementKey}) for tenant ${row.tenantId}, but it could not be ` +
       'saved. Nothing is lost: a retry finds it.',
-    { cause: { name: cause.name, message: cause.message } },
+    { cause: { name, message: cause ? `${message} ${cause.name}: ${cause.message}` : message } },
   );
 
 export const notRecorded = (row: InstanceRow, { code }: OnboardingError): OnboardingError =>
