@@ -37,6 +37,16 @@ export const triggers = {
     http: 'DELETE /tenants/{tenantId}/instances/{elementKey}',
     uses: { table: ['GetItem', 'PutItem'], secrets: ['platform'], cloudElements: true },
   },
+  'import-instance': {
+    http: 'POST /tenants/{tenantId}/instances/{elementKey}/import',
+    uses: {
+      table: ['GetItem', 'PutItem', 'DeleteItem'],
+      instancesIndex: ['Query'],
+      secrets: ['platform'],
+      tokenKey: ['Encrypt'],
+      cloudElements: true,
+    },
+  },
   'check-instance': {
     http: 'POST /tenants/{tenantId}/instances/{elementKey}/check',
     // Without the key: the token to ping with is the one that Cloud Elements shows.
@@ -98,8 +108,10 @@ export const triggers = {
   'reconcile-instances': {
     schedule: { everyMinutes: 1 },
     uses: {
-      table: ['GetItem', 'PutItem', 'UpdateItem', 'Query'],
+      // Deletes only the row of an import that cannot be finished, and the reservation of its instance.
+      table: ['GetItem', 'PutItem', 'UpdateItem', 'DeleteItem', 'Query'],
       index: ['Query'],
+      instancesIndex: ['Query'],
       secrets: ['platform'],
       tokenKey: ['Encrypt'],
       cloudElements: true,
@@ -165,6 +177,8 @@ export type Uses = {
   readonly table?: readonly ('GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query' | 'Scan')[];
   /** The table's index of the rows that are not settled. */
   readonly index?: readonly 'Query'[];
+  /** The table's index of the rows by the instance that they record. */
+  readonly instancesIndex?: readonly 'Query'[];
   readonly bus?: readonly 'PutEvents'[];
   readonly secrets?: readonly ('platform' | 'tenants')[];
   readonly tokenKey?: readonly ('Encrypt' | 'Decrypt')[];

@@ -63,6 +63,7 @@ export class OnboardingStack extends Stack {
       tableName: table.tableName,
       tableArn: table.tableArn,
       indexArn: `${table.tableArn}/index/${tableShape.index.name}`,
+      instancesIndexArn: `${table.tableArn}/index/${tableShape.instances.name}`,
       busName: bus.eventBusName,
       busArn: bus.eventBusArn,
       platformSecretId: platformSecret.ref,
@@ -92,7 +93,8 @@ export class OnboardingStack extends Stack {
       });
       handlers.set(functionName, handler);
       if (uses.tokenKey?.includes('Decrypt') && handler.role) tokenReaders.push(handler.role.roleArn);
-      const limit = functionName === 'check-instance' ? 'check' : uses.cloudElements ? 'write' : 'read';
+      const isRare = functionName === 'check-instance' || functionName === 'import-instance';
+      const limit = isRare ? 'rare' : uses.cloudElements ? 'write' : 'read';
       if (http) api.addFunction(http, handler, { limit });
       if (schedule) addSchedule(handler, schedule);
       if (queue) {
@@ -163,6 +165,12 @@ export class OnboardingStack extends Stack {
       indexName: tableShape.index.name,
       partitionKey: { name: tableShape.index.partitionKey, type: dynamodb.AttributeType.STRING },
       sortKey: { name: tableShape.index.sortKey, type: dynamodb.AttributeType.NUMBER },
+      projectionType: dynamodb.ProjectionType.KEYS_ONLY,
+    });
+    // For imports: which row records an instance? Eventually consistent, which suffices: an import reserves its instance.
+    table.addGlobalSecondaryIndex({
+      indexName: tableShape.instances.name,
+      partitionKey: { name: tableShape.instances.partitionKey, type: dynamodb.AttributeType.NUMBER },
       projectionType: dynamodb.ProjectionType.KEYS_ONLY,
     });
     return table;

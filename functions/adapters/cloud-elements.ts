@@ -77,6 +77,9 @@ const shownSchema = z.object({
 /** `fault`: why it cannot be kept; then it shows no token. */
 type Shown = z.infer<typeof shownSchema> & { fault?: string | undefined };
 
+/** Read by its id. `repeatsSecret`: its name or a tag has a credential in it, which must not be stored. */
+type ShownById = Shown & { repeatsSecret: boolean };
+
 const updatedSchema = z.object({ id: z.union([z.number(), z.string()]) });
 
 const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
@@ -318,7 +321,10 @@ export function createCloudElements({
     return { kind: 'match', instance: { id: shown.id, token, createdDate } };
   }
 
-  async function readById(instanceId: InstanceId, deadlineAt: number): Promise<Shown | 'absent' | Unknown> {
+  async function readById(
+    instanceId: InstanceId,
+    deadlineAt: number,
+  ): Promise<ShownById | 'absent' | Unknown> {
     const result = await call(
       { method: 'GET', path: `/instances/${instanceId}`, about: { instanceId: loggableId(instanceId) } },
       { timeoutMs: deadlineAt - now() },
@@ -326,7 +332,9 @@ export function createCloudElements({
     if (isAbsent(result)) return 'absent';
     const shown = isSuccess(result) ? shownIn(result.json, result) : undefined;
     // Another instance than the requested one is no response.
-    if (shown?.id === instanceId) return shown;
+    if (shown?.id === instanceId && isSuccess(result)) {
+      return { ...shown, repeatsSecret: nameAndTagsRepeat(shown, result) };
+    }
     const failure = failureOf(result, `show instance ${loggableId(instanceId)}`, now());
     return {
       kind: 'unknown',
@@ -446,12 +454,29 @@ function isCandidate(
   return Number.isNaN(createdMs) || createdMs + 1_000 > createdAt - clockSkewMs;
 }
 
-function outcomeOf(shown: Shown | 'absent' | Unknown, owned: Owned): ReadOutcome {
+function nameAndTagsRepeat(shown: Shown, { repeatsSecret }: HttpResponse): boolean {
+  const texts = [shown.name ?? '', ...tagsOf(shown)];
+  const { token } = shown;
+  return texts.some((text) => repeatsSecret(text) || (token !== undefined && text.includes(token)));
+}
+
+function outcomeOf(shown: ShownById | 'absent' | Unknown, owned: Owned): ReadOutcome {
   if (shown === 'absent') return { kind: 'absent' };
   if ('reason' in shown) return shown;
   const { id: instanceId, element, token, createdDate, valid, disabled } = shown;
   if (typeof instanceId !== 'number') return { kind: 'unknown', reason: 'another instance was shown' };
-  const facts = { instanceId, elementKey: element.key, token, createdDate, valid, disabled };
+  const { name, tags, repeatsSecret } = shown;
+  const facts = {
+    instanceId,
+    elementKey: element.key,
+    token,
+    createdDate,
+    valid,
+    disabled,
+    name,
+    tags: tags ? tagsOf(shown) : undefined,
+    fault: shown.fault ?? (repeatsSecret ? 'whose name or tags repeat a credential' : undefined),
+  };
   return { kind: 'read', owned: ownershipOf(markedOf(shown), owned), ...facts };
 }
 

@@ -1,5 +1,4 @@
 import {
-  ConditionalCheckFailedException,
   DeleteItemCommand,
   GetItemCommand,
   PutItemCommand,
@@ -38,6 +37,7 @@ import { fromStored, healthPartition, storedName, tableShape, toStored } from '.
 import { problemsOf, sentenceOf } from '../model/validation.ts';
 import { awaitsFirstLook } from '../model/row-history.ts';
 import { callAws } from './aws.ts';
+import { conditionally } from './conditional-write.ts';
 
 /** Rows in DynamoDB; every write is conditional. Table key: `tenantId` (S), `elementKey` (S). */
 export function createInstanceStore({
@@ -225,19 +225,6 @@ export function createInstanceStore({
       next = page.LastEvaluatedKey;
     } while (next);
   }
-}
-
-/** Undefined when the write was made; otherwise the item that stood against it, if the store sends it along. */
-function conditionally(what: string, write: () => Promise<unknown>) {
-  return callAws(what, async () => {
-    try {
-      await write();
-      return undefined;
-    } catch (error) {
-      if (error instanceof ConditionalCheckFailedException) return { item: error.Item };
-      throw error;
-    }
-  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { withDefaults } from './defaults.ts';
-import type { Failure, LookUp, Ports } from './ports.ts';
+import type { Failure, LookUp, Ports, RemoveOutcome } from './ports.ts';
+import { namedByImport } from './refusals.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -19,7 +20,7 @@ export function createCleaning(
   ports: Pick<Ports, 'store' | 'cloudElements' | 'stage' | 'observe' | 'timing' | 'now'>,
 ) {
   const { store, cloudElements, stage, observe, timing, now } = withDefaults(ports);
-  return { lookUp, read, removeInstance, removeDuplicate, endClaim, timeoutBefore };
+  return { lookUp, read, remove, removeInstance, removeDuplicate, endClaim, timeoutBefore };
 
   /** All instances of the row's generation that show to be its own; undefined when that is unknown. */
   async function lookUp(
@@ -43,7 +44,7 @@ export function createCleaning(
       },
       { timeoutMs },
     );
-    if (result.kind === 'found') return result;
+    if (result.kind === 'found') return withoutSpared(row, result);
     observe({ kind: 'look-up-failed', reason: result.reason }, row);
     return undefined;
   }
@@ -56,6 +57,16 @@ export function createCleaning(
     return cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs });
   }
 
+  /** The only place that deletes an instance at Cloud Elements. */
+  async function remove(
+    row: InstanceRow,
+    instanceId: InstanceId,
+    deadlineAt: number,
+  ): Promise<RemoveOutcome> {
+    if (isSpared(row, instanceId)) return { kind: 'refused', error: namedByImport(row) };
+    return cloudElements.remove({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt) });
+  }
+
   /** Deletes an instance at Cloud Elements; reports it and returns false if that fails. */
   async function removeInstance(
     row: InstanceRow,
@@ -64,10 +75,7 @@ export function createCleaning(
     as: 'instance' | 'duplicate' = 'instance',
   ): Promise<boolean> {
     const instanceId = loggableId(id);
-    const outcome = await cloudElements.remove(
-      { ...row, instanceId: id },
-      { timeoutMs: timeoutBefore(deadlineAt) },
-    );
+    const outcome = await remove(row, id, deadlineAt);
     const isRemoved = outcome.kind === 'removed';
     observe(
       isRemoved
@@ -103,6 +111,25 @@ export function createCleaning(
   function timeoutBefore(deadlineAt: number): number {
     return Math.min(timing.lookUpTimeoutMs, deadlineAt - responseReserveMs - now());
   }
+}
+
+/**
+ * An instance that an import has named was made by the tenant's team and may be in use. It is deleted only where the
+ * row was active with it and is removed now: never as a duplicate, and not for an import that was not finished.
+ */
+function isSpared(row: InstanceRow, id: InstanceId): boolean {
+  const isRecorded = row.status === 'deleting' && row.instanceId === id && !row.importing;
+  return id === row.importedId && !isRecorded;
+}
+
+function withoutSpared(row: InstanceRow, found: Found): Found {
+  const { instances, unusable } = found;
+  const isOther = ({ id }: { id: InstanceId | undefined }) => id === undefined || !isSpared(row, id);
+  return {
+    ...found,
+    instances: instances.filter(isOther),
+    ...(unusable && { unusable: unusable.filter(isOther) }),
+  };
 }
 
 /** Why something was not done, for the log. */

@@ -169,6 +169,12 @@ export function decide(
   }
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
+  if (row.importing) {
+    if (row.origin !== origin) return { kind: 'origin-changed' };
+    return row.importing.isEnding
+      ? { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) }
+      : { kind: 'take-over', earlier: 'to-adopt', mayCreate: false };
+  }
   // A late instance of the failed row must not be adopted: its configuration may differ.
   const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);
   if (!isUncertain(row)) {
@@ -187,8 +193,16 @@ export function decide(
   return needsNewGeneration ? inNewGeneration(row, decision, nowMs) : decision;
 }
 
-/** Rows of earlier versions have no source, which matches any. */
+/**
+ * Rows of earlier versions have no source, which matches any. An import is the same as another one of the same
+ * instance, whatever name and tags that has got since, and as no request for an instance of its own.
+ */
 function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
+  const { importedId } = settings;
+  if (importedId !== undefined) {
+    return importedId === (row.status === 'active' ? row.instanceId : row.importing && row.importedId);
+  }
+  if (row.importedId !== undefined) return false;
   const isOfSameSource = row.source === settings.source && row.requestDigest === settings.requestDigest;
   const isOfSameSettings =
     row.fingerprint === settings.fingerprint ||
@@ -227,9 +241,12 @@ function inNewGeneration(
 
 export const isLeased = ({ leaseExpiresAt }: InstanceRow, nowMs: number): boolean => leaseExpiresAt > nowMs;
 
-/** Whether Cloud Elements may hold an instance that the row does not record, as after any unfinished claim. */
+/**
+ * Whether Cloud Elements may hold an instance that the row does not record, as after any unfinished claim but that of
+ * an import, which creates nothing.
+ */
 export function isUncertain(row: InstanceRow): boolean {
-  return row.inDoubt || row.status === 'provisioning';
+  return row.inDoubt || (row.status === 'provisioning' && !row.importing);
 }
 
 /** Has the row answered this event, or another one of the same registration? Then a redelivery changes nothing. */
@@ -324,6 +341,40 @@ export function beginGeneration(
     createdAt: row.createdAt,
     lastError: row.lastError,
   };
+}
+
+/** The claim of an import, over no row or one that has failed or was removed, which returns if it cannot be finished. */
+export function beginImport(
+  before: InstanceRow | undefined,
+  claimant: Claimant,
+  generation: { provisionId: string; formers: readonly Former[] },
+  timing: Timing,
+): InstanceRow {
+  const begun = before
+    ? beginGeneration(before, claimant, generation, timing)
+    : claim(claimant, generation.provisionId, timing);
+  return {
+    ...begun,
+    v: 2,
+    inDoubt: false,
+    importedId: claimant.settings.importedId,
+    importing: before ? { before } : {},
+  };
+}
+
+/** The row of an import that has come to its end. */
+const withoutImport = (row: InstanceRow): InstanceRow => ({ ...row, v: 1, importing: undefined });
+
+/** The imported instance as Cloud Elements has shown it. `tags`: without markers. */
+export function activateImport(
+  row: InstanceRow,
+  shown: { name: string; tags: string[] },
+  instance: { instanceId: number; token: Uint8Array },
+  nowMs: number,
+  timing: Timing,
+): InstanceRow {
+  const settled = { ...withoutImport(row), ...shown };
+  return activate({ ...settled, fingerprint: fingerprintOf(settled) }, instance, nowMs, timing);
 }
 
 /** When the reconciler is to look once more for instances that may appear after all. */
@@ -463,7 +514,7 @@ function removedAt(row: InstanceRow, { times, by }: Removal) {
 /** Makes the row a tombstone. */
 export function markRemoved(row: InstanceRow, nowMs: number, timing: Timing): InstanceRow {
   return {
-    ...release(row, recheckAt(row, nowMs, timing)),
+    ...withoutImport(release(row, recheckAt(row, nowMs, timing))),
     status: 'removed',
     removingTimes: undefined,
     removingSince: undefined,

@@ -63,6 +63,26 @@ export type InstanceStore = {
   all(): AsyncIterable<Stored>;
 };
 
+/** The generation of a row that imports an instance. */
+export type IdHolder = InstanceKey & { provisionId: string };
+
+/** Which row an existing instance belongs to. Every method throws `aws-unavailable`. */
+export type ImportedIds = {
+  /**
+   * Reserves the instance for one generation of a row; a repeat changes nothing. `instead`: the holder to replace,
+   * which is gone. Refused: `by` holds it, or it was given back just now.
+   */
+  hold(
+    instanceId: number,
+    holder: IdHolder,
+    instead?: IdHolder,
+  ): Promise<{ held: true } | { held: false; by: IdHolder | undefined }>;
+  /** Gives it back, unless another generation holds it. */
+  giveBack(instanceId: number, holder: IdHolder): Promise<void>;
+  /** Keys of the rows that record it, in any status. Eventually consistent. */
+  recordedBy(instanceId: number): Promise<InstanceKey[]>;
+};
+
 /** The active rows with nothing left to settle, in the order in which their health is checked. */
 export type CheckStore = {
   /**
@@ -141,7 +161,10 @@ export type UpdateOutcome = { kind: 'updated' } | { kind: 'absent' } | Failure;
 /** `removed`: also when it was gone already. `refused`: Cloud Elements keeps it, for example because it is in use. */
 export type RemoveOutcome = { kind: 'removed' } | Failure;
 
-/** An instance by its id. `token`: absent in some views. */
+/**
+ * An instance by its id. `token` and `tags`: absent in some views. `fault`: why its token, name or tags cannot be kept;
+ * completes "an instance …".
+ */
 export type ReadOutcome =
   | {
       kind: 'read';
@@ -152,6 +175,9 @@ export type ReadOutcome =
       createdDate: string | undefined;
       valid: boolean;
       disabled: boolean;
+      name?: string | undefined;
+      tags?: readonly string[] | undefined;
+      fault?: string | undefined;
     }
   /** Cloud Elements itself says that there is no such instance. */
   | { kind: 'absent' }
@@ -259,6 +285,9 @@ export type Observation =
   | { kind: 'outcome-unknown'; reason: string; requestId?: string | undefined }
   | { kind: 'look-up-failed'; reason: string }
   | { kind: 'adopted'; instanceId: number }
+  | { kind: 'imported'; instanceId: number }
+  /** An import that could not be finished: the row and the instance are as before. */
+  | { kind: 'import-given-back'; instanceId: number; reason: string }
   /** Its removal was requested. */
   | { kind: 'instance-removed'; instanceId: InstanceId }
   | { kind: 'instance-left'; instanceId: InstanceId; reason: string }

@@ -1,9 +1,10 @@
 import { withDefaults } from './defaults.ts';
-import type { DueInstance, Ports } from './ports.ts';
+import type { DueInstance, ImportedIds, Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { wholeTenant, type InstanceKey, type InstanceRow } from '../model/instance.ts';
 import { markRemoved, fail, isLeased, lease, leaveInDoubt, release } from './lifecycle.ts';
 import { requestedTimesOf } from '../model/row-history.ts';
+import { createImporting } from './import.ts';
 import { createOffboarding } from './offboard.ts';
 import { createRemoving } from './remove.ts';
 import { idsOf } from './cleaning.ts';
@@ -35,10 +36,13 @@ const skipped: RowResult = { outcome: 'skipped', waitedMs: 0 };
  * finished, and rows that were once in doubt are checked again for instances that appeared late. It never creates: it
  * has no configuration. Safe beside requests and beside itself, because it leases each row.
  */
-export function createReconciling(ports: Omit<Ports, 'readTenantSecret' | 'catalog'>) {
+export function createReconciling(
+  ports: Omit<Ports, 'readTenantSecret' | 'catalog'> & { importedIds: ImportedIds },
+) {
   const { store, origin, observe, timing, now, newId } = withDefaults(ports);
   const { lookUp, read, settleFound, removeDuplicate, endClaim } = createSettling(ports);
   const { finish } = createRemoving(ports);
+  const { continueImport } = createImporting(ports);
   const { finishTenant } = createOffboarding(ports);
 
   return { reconcile, settle };
@@ -132,6 +136,7 @@ export function createReconciling(ports: Omit<Ports, 'readTenantSecret' | 'catal
     if (leased.origin !== origin) return leaveOpen(leased, 'origin-changed');
     switch (leased.status) {
       case 'provisioning':
+        if (leased.importing) return settleImport(leased, deadlineAt);
         return settleClaim({ ...leased, inDoubt: true }, deadlineAt);
       case 'deleting':
         return (await finish(leased, deadlineAt)).outcome === 'removed' ? 'removed' : 'still-open';
@@ -139,6 +144,21 @@ export function createReconciling(ports: Omit<Ports, 'readTenantSecret' | 'catal
       case 'failed':
       case 'removed':
         return recheck(leased, deadlineAt);
+    }
+  }
+
+  async function settleImport(row: InstanceRow, deadlineAt: number): Promise<Reconciled> {
+    observe({ kind: 'taken-over', from: row.status }, row);
+    const continued = await continueImport(row, deadlineAt);
+    switch (continued.kind) {
+      case 'committed':
+        return 'adopted';
+      case 'open':
+        return 'still-open';
+      case 'ended':
+        return continued.isOver ? 'failed' : 'still-open';
+      case 'superseded':
+        return 'skipped';
     }
   }
 

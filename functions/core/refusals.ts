@@ -1,4 +1,4 @@
-import type { UnknownOutcome, UnusableInstance } from './ports.ts';
+import type { UnknownOutcome, UnusableInstance, UpdateOutcome } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { loggableId } from '../model/instance-id.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
@@ -59,8 +59,10 @@ export const busyWithOtherSettings = (row: InstanceRow): OnboardingError =>
 export const settingsConflict = (row: InstanceRow): OnboardingError =>
   new OnboardingError(
     'settings-conflict',
-    `${nameAtStart(row)} exists with another name, other tags or other configuration, or with configuration of ` +
-      'another source. Request it with the same settings, or delete it first.',
+    row.importedId !== undefined
+      ? `${nameAtStart(row)} is instance ${row.importedId}, which was imported. Import the same one again, change it with PATCH, or delete it first.`
+      : `${nameAtStart(row)} exists with another name, other tags or other configuration, or with configuration of ` +
+          'another source. Request it with the same settings, or delete it first.',
   );
 
 export const beingDeleted = (row: InstanceRow): OnboardingError =>
@@ -113,7 +115,7 @@ export const createOutOfTime = (row: InstanceRow): OnboardingError =>
 export const updateOutOfTime = (row: InstanceRow): OnboardingError =>
   new OnboardingError('out-of-time', `Not enough time was left to change ${nameOf(row)}. Retry.`);
 
-export const notShown = (row: InstanceRow, reason: string): OnboardingError =>
+export const notShown = (row: InstanceKey, reason: string): OnboardingError =>
   new OnboardingError(
     'cloud-elements-unreachable',
     `Cloud Elements did not show ${nameOf(row)} (${reason}). Nothing was changed; retry.`,
@@ -203,4 +205,90 @@ export const tenantDeletionPending = ({ tenantId }: InstanceRow): OnboardingErro
   new OnboardingError(
     'deletion-pending',
     `Instances of tenant ${tenantId} are not removed yet. The reconciler continues.`,
+  );
+
+const importName = (key: InstanceKey, instanceId: number): string =>
+  `Instance ${instanceId} cannot be imported as ${nameOf(key)}`;
+
+export const notAtCloudElements = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'not-at-cloud-elements',
+    `${importName(key, instanceId)}: Cloud Elements has no such instance. Check the id, and that the platform's user sees ` +
+      'the instance.',
+  );
+
+export const otherElement = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'other-element',
+    `${importName(key, instanceId)}: it is an instance of another element. Import it under the key of its own element.`,
+  );
+
+export const markedForAnother = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'not-ours',
+    `${importName(key, instanceId)}: its tags say that it belongs to another tenant or stage. It is left as it is.`,
+  );
+
+/** Says nothing of the other tenant: the caller may be limited to its own. */
+export const instanceTaken = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'instance-taken',
+    `${importName(key, instanceId)}: it belongs to another tenant of this stage, or is being imported for one.`,
+  );
+
+export const leftOver = (key: InstanceKey, instanceId: number): OnboardingError =>
+  new OnboardingError(
+    'instance-taken',
+    `${importName(key, instanceId)}: it is left over from an earlier request for the same instance, and is going to be ` +
+      'removed.',
+  );
+
+const notFullyShown = (key: InstanceKey, instanceId: number, lack: string): OnboardingError =>
+  new OnboardingError(
+    'not-fully-shown',
+    `${importName(key, instanceId)}: Cloud Elements does not show its ${lack}. Nothing was changed; retry later.`,
+  );
+
+/** Cloud Elements replaces tags, so unknown ones would be lost. */
+export const tagsNotShown = (key: InstanceKey, instanceId: number): OnboardingError =>
+  notFullyShown(key, instanceId, 'tags, which would be lost when this service adds its own');
+
+export const tokenNotShown = (key: InstanceKey, instanceId: number): OnboardingError =>
+  notFullyShown(key, instanceId, 'token');
+
+export const importUnusable = (key: InstanceKey, instanceId: number, reason: string): OnboardingError =>
+  new OnboardingError(
+    'not-importable',
+    `${importName(key, instanceId)}: it is an instance ${reason}, which this service cannot keep. It is left as it is.`,
+  );
+
+export const notMarked = (
+  row: InstanceRow,
+  instanceId: number,
+  outcome: Exclude<UpdateOutcome, { kind: 'updated' }>,
+): OnboardingError => {
+  if (outcome.kind === 'absent') return notAtCloudElements(row, instanceId);
+  return outcome.kind === 'unknown' ? updateOutcomeUnknown(row, outcome) : outcome.error;
+};
+
+export const importOutOfTime = (row: InstanceRow): OnboardingError =>
+  new OnboardingError('out-of-time', `Not enough time was left to import ${nameOf(row)}. Retry.`);
+
+export const importNotSaved = (
+  row: InstanceRow,
+  instanceId: number,
+  cause: OnboardingError,
+): OnboardingError =>
+  new OnboardingError(
+    'not-saved',
+    `Instance ${instanceId} (${row.elementKey}) has the tags of tenant ${row.tenantId}, but it could not be saved. Nothing ` +
+      'is lost: a retry finishes the import.',
+    { cause: { name: cause.name, message: cause.message } },
+  );
+
+export const namedByImport = (row: InstanceRow): OnboardingError =>
+  new OnboardingError(
+    'deletion-refused',
+    `Instance ${row.importedId} was not created for ${nameOf(row)} but named by an import, and no active row records it. ` +
+      'It is left as it is.',
   );

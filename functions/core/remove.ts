@@ -16,6 +16,7 @@ import { requestedTimesOf, removalIdsOf, removedByOf, removedTimesOf } from '../
 import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { createCleaning, idsOf, reasonOf } from './cleaning.ts';
+import { createUnmarking } from './unmark.ts';
 import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOrigin } from './refusals.ts';
 
 export type Removed =
@@ -51,8 +52,10 @@ export function createRemoving(
   remove: Remove;
   finish: (row: InstanceRow, deadlineAt: number) => Promise<Finished>;
 } {
-  const { store, cloudElements, origin, observe, timing, now, newId } = withDefaults(ports);
-  const { lookUp, read, removeInstance, endClaim, timeoutBefore } = createCleaning(ports);
+  const { store, origin, observe, timing, now, newId } = withDefaults(ports);
+  const cleaning = createCleaning(ports);
+  const { lookUp, read, removeInstance, endClaim, timeoutBefore } = cleaning;
+  const unmark = createUnmarking({ ...ports, ...cleaning });
 
   return { remove, finish };
 
@@ -131,6 +134,7 @@ export function createRemoving(
 
   /** Brings a removal to its end, or as far as it goes now. `row` is `deleting` and leased by the caller. */
   async function finish(row: InstanceRow, deadlineAt: number): Promise<Finished> {
+    if (row.importing) return finishImport(row, deadlineAt);
     // Taken before the call: a create that takes effect meanwhile may be missing from the response.
     const lookedAt = now();
     const recordFailure = await removeRecorded(row, deadlineAt);
@@ -152,7 +156,17 @@ export function createRemoving(
     }
     const quietMs = row.inDoubt ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
     if (quietMs > 0) return pause(row, quietMs, deletionPending(row, 'a create may still take effect'));
+    return bury(row);
+  }
 
+  /** The instance of an unfinished import stays as it was before: without the markers of this service. */
+  async function finishImport(row: InstanceRow, deadlineAt: number): Promise<Finished> {
+    const unmarked = await unmark(row, deadlineAt);
+    if (unmarked.kind === 'clean') return bury(row);
+    return pause(unmarked.row, unmarked.delayMs, deletionPending(row, unmarked.reason));
+  }
+
+  async function bury(row: InstanceRow): Promise<Finished> {
     const write = await store.write(markRemoved(row, now(), timing), row);
     if (write.won) return { outcome: 'removed', by: row.removedBy?.eventId };
     const current = write.current;
@@ -174,10 +188,7 @@ export function createRemoving(
       observe({ kind: 'not-ours', instanceId }, row);
       return { kind: 'left', error: notOurs(row, instanceId) };
     }
-    const outcome = await cloudElements.remove(
-      { ...row, instanceId },
-      { timeoutMs: timeoutBefore(deadlineAt) },
-    );
+    const outcome = await cleaning.remove(row, instanceId, deadlineAt);
     if (outcome.kind === 'removed') {
       observe({ kind: 'instance-removed', instanceId }, row);
       return { kind: 'removed' };

@@ -23,6 +23,7 @@ import { healthIn, isLeased, isSameButHealth, lease, release, nextRevision } fro
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { createCleaning } from './cleaning.ts';
+import { createRetrying, failedRead, isUnreadable } from './retrying.ts';
 import * as refusals from './refusals.ts';
 
 /**
@@ -43,9 +44,6 @@ export type Update = (
   options: { deadlineAt: number },
 ) => Promise<InstanceRow>;
 
-/** Waits between tries; ended early by the deadline. */
-const retryDelaysMs = [200, 400, 800, 1_600];
-
 /** Tries to take the lease, when checks of health are written in between. */
 const maxClaimTries = 5;
 
@@ -64,9 +62,9 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     observe,
     timing,
     now,
-    sleep,
     newId,
   } = withDefaults(ports);
+  const withRetries = createRetrying(ports);
   const { endClaim } = createCleaning(ports);
 
   return async function update(key, changes, { deadlineAt }) {
@@ -138,8 +136,8 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const { tenantId, elementKey } = row;
     const { outcome, error } = await withRetries(
       (timeoutMs) => cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs }),
-      (shown) => (shown.kind === 'unknown' ? unreadable(row, shown) : undefined),
-      { row, callMs: timing.lookUpTimeoutMs, untilMs },
+      (shown) => (shown.kind === 'unknown' ? failedRead(row, shown) : undefined),
+      { callMs: timing.lookUpTimeoutMs, untilMs, outOfTime: () => refusals.updateOutOfTime(row) },
     );
     if (error) throw error;
     if (outcome.kind === 'absent') throw errorOf(row, outcome);
@@ -149,28 +147,6 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
       throw refusals.notOurs(row, instanceId);
     }
     if (tags) throw refusals.markersNotShown(row);
-  }
-
-  /** Repeats a call that has failed while that may help and time is left. */
-  async function withRetries<T>(
-    call: (timeoutMs: number) => Promise<T>,
-    failureOf: (outcome: T) => FailedCall | undefined,
-    { row, callMs, untilMs }: { row: InstanceRow; callMs: number; untilMs: number },
-  ): Promise<{ outcome: T; error?: never } | { outcome?: never; error: OnboardingError }> {
-    let error: OnboardingError | undefined;
-    for (const delayMs of [...retryDelaysMs, undefined]) {
-      const timeoutMs = Math.min(callMs, untilMs - now());
-      if (timeoutMs <= 0) break;
-      const outcome = await call(timeoutMs);
-      const failure = failureOf(outcome);
-      if (!failure) return { outcome };
-      error = failure.error;
-      if (!failure.isRetryable || delayMs === undefined) break;
-      const waitMs = Math.max(delayMs, error.facts.retryAfterMs ?? 0);
-      if (now() + waitMs >= untilMs) break;
-      await sleep(waitMs);
-    }
-    return { error: error ?? refusals.updateOutOfTime(row) };
   }
 
   /**
@@ -217,7 +193,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
           isInconclusive || (outcome.kind === 'not-done' && outcome.retryAfterMs !== undefined);
         return { error: errorOf(row, outcome), isRetryable };
       },
-      { row, callMs: timing.createTimeoutMs, untilMs },
+      { callMs: timing.createTimeoutMs, untilMs, outOfTime: () => refusals.updateOutOfTime(row) },
     );
     return { error, isCertain };
   }
@@ -279,22 +255,4 @@ function errorOf(row: InstanceRow, outcome: Exclude<UpdateOutcome, { kind: 'upda
     case 'not-done':
       return outcome.error;
   }
-}
-
-/** A proxy in front of Cloud Elements has answered: a retry may succeed, and the outcome of the call is unknown. */
-const isUnreadable = (outcome: object): boolean =>
-  'error' in outcome &&
-  outcome.error instanceof OnboardingError &&
-  outcome.error.code === 'cloud-elements-unreadable';
-
-type FailedCall = { error: OnboardingError; isRetryable: boolean };
-
-/** The read before the update failed, so nothing was sent. */
-function unreadable(
-  row: InstanceRow,
-  { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
-): FailedCall {
-  if (!error) return { error: refusals.notShown(row, reason), isRetryable: true };
-  const isRetryable = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
-  return { error, isRetryable };
 }

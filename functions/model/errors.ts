@@ -11,6 +11,7 @@ export const errorCodes = {
     title: 'Cloud Elements refused the instance',
   },
   'not-found': { status: 404, retryable: false, title: 'The tenant has no such instance' },
+  'not-at-cloud-elements': { status: 404, retryable: false, title: 'Cloud Elements has no such instance' },
   'settings-conflict': { status: 409, retryable: false, title: 'The instance exists with other settings' },
   'busy-with-other-settings': {
     status: 409,
@@ -43,6 +44,14 @@ export const errorCodes = {
     status: 409,
     retryable: false,
     title: 'The instance at Cloud Elements belongs to another tenant, stage or element',
+  },
+  'other-element': { status: 409, retryable: false, title: 'The instance is of another element' },
+  'instance-taken': { status: 409, retryable: false, title: 'The instance belongs to another tenant' },
+  'not-importable': { status: 409, retryable: false, title: 'The instance cannot be imported' },
+  'not-fully-shown': {
+    status: 409,
+    retryable: true,
+    title: 'Cloud Elements does not show all of the instance',
   },
   'deletion-refused': {
     status: 409,

@@ -121,9 +121,21 @@ const namedElement = z.strictObject({ key: elementKeySchema });
 
 /** Body of `POST /tenants/{tenantId}/instances`: Cloud Elements' `instance.json`. */
 export const instanceRequestSchema = z.strictObject({
+  /** Import has its own route, because IAM cannot see a body. */
+  id: z.optional(
+    z.never(
+      'no id. To import an instance that exists at Cloud Elements, send its id to ' +
+        'POST /tenants/{tenantId}/instances/{elementKey}/import',
+    ),
+  ),
   element: namedElement,
   ...settingsShape,
   ...optionsShape,
+});
+
+/** Body of `POST /tenants/{tenantId}/instances/{elementKey}/import`. */
+export const importRequestSchema = z.strictObject({
+  id: z.int('the id of an instance at Cloud Elements, a whole number').check(z.positive('a positive number')),
 });
 
 /** Fields of a `PATCH` that change nothing: clients of Cloud Elements send the instance along. */
@@ -204,6 +216,8 @@ export type RequestedSettings = InstanceKey & {
   configuration: Configuration;
   options: InstanceOptions | undefined;
   requestedBy?: EventOrigin | undefined;
+  /** The existing instance to import; nothing is created. */
+  importedId?: number | undefined;
 };
 
 /** What a request means by the element's entry in the catalog. */
@@ -235,6 +249,15 @@ export function settingsOf(
   };
 }
 
+/** The settings of an import, before the instance has been read: its name and tags are not known yet. */
+export function settingsOfImport(key: InstanceKey, importedId: number): InstanceSettings {
+  const settings = { ...settingsOf(key, {}), ...unknownProvenance, allowListed: {}, importedId };
+  return { ...settings, fingerprint: fingerprintOf(settings) };
+}
+
+/** Its configuration may come from anyone: the tenant's secret is not sent to it until an operator vouches for it. */
+const unknownProvenance = { source: undefined, requestEntries: undefined, requestDigest: undefined };
+
 /** Judges a request by the catalog: where its configuration comes from, what of it is stored, its fingerprint. */
 export function judged(catalog: Catalog, requested: RequestedSettings): InstanceSettings {
   const allowListed = allowListedOf(catalog, requested.elementKey, requested.configuration);
@@ -261,7 +284,8 @@ export function allowListedOf(
 /**
  * Two requests for the same instance have the same fingerprint, and the same source: SHA-256 over element, name, tags,
  * the configuration that the catalogue lists as harmless and, if there are any, the options. A credential never enters
- * it, not even hashed: short keys could be guessed back. Every version that works with the same table, after a
+ * it, not even hashed: short keys could be guessed back. The id of an imported instance does, so that no request for an
+ * instance of its own is a repeat of the import. Every version that works with the same table, after a
  * deployment or its undoing, compares this.
  */
 export function fingerprintOf({
@@ -270,7 +294,8 @@ export function fingerprintOf({
   tags,
   allowListed,
   options,
-}: Pick<InstanceRow, 'elementKey' | 'name' | 'allowListed' | 'options'> & {
+  importedId,
+}: Pick<InstanceRow, 'elementKey' | 'name' | 'allowListed' | 'options' | 'importedId'> & {
   tags: readonly string[];
 }): string {
   const requested = [
@@ -280,6 +305,7 @@ export function fingerprintOf({
     tags.map((tag) => tag.normalize('NFC')).toSorted(),
     Object.entries(allowListed).toSorted(byName),
     ...(options ? [Object.entries(options).toSorted(byName)] : []),
+    ...(importedId === undefined ? [] : [{ importedId }]),
   ];
   return createHash('sha256').update(JSON.stringify(requested)).digest('base64url');
 }
@@ -330,10 +356,12 @@ export const instanceSummarySchema = z.object({
 });
 export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
 
-/** One row of the table: all that is known of a tenant's instance of one element. */
-export const instanceRowSchema = z.extend(instanceSummarySchema, {
-  /** Of this layout: a row of a later layout is refused instead of half understood. */
-  v: z.literal(1),
+const settledRowSchema = z.extend(instanceSummarySchema, {
+  /**
+   * Of this layout: a row of a later layout is refused instead of half understood. 2: an unfinished import, which
+   * earlier versions must leave alone: they would take its instance for one of their own creates, and remove it.
+   */
+  v: z.union([z.literal(1), z.literal(2)]),
   /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
   provisionId: z.string(),
   /** Random per claim: the fencing token, which distinguishes a rival's write from a repeat of one's own. */
@@ -405,8 +433,26 @@ export const instanceRowSchema = z.extend(instanceSummarySchema, {
   secretReadAt: z.optional(timeSchema),
   /** Earlier generations of which an instance may still appear; it is only ever removed. */
   formers: z.optional(z.array(formerSchema)),
+  /**
+   * The instance at Cloud Elements that an import has named: nothing but the removal of an active row that records it
+   * deletes it.
+   */
+  importedId: z.optional(z.int()),
   /** When DynamoDB forgets a tombstone: seconds since the epoch, unlike all other times. On tombstones alone. */
   expiresAt: z.optional(timeSchema),
+});
+
+/** One row of the table: all that is known of a tenant's instance of one element. */
+export const instanceRowSchema = z.extend(settledRowSchema, {
+  /** Of an unfinished import, also while it is removed. */
+  importing: z.optional(
+    z.object({
+      /** The failed row or tombstone that the import has replaced, and that returns if it cannot be finished. */
+      before: z.optional(settledRowSchema),
+      /** It cannot be finished: its markers are taken off again. */
+      isEnding: z.optional(z.boolean()),
+    }),
+  ),
 });
 export type InstanceRow = z.infer<typeof instanceRowSchema>;
 
@@ -422,7 +468,10 @@ export function exactNumber(text: string): number | string {
   return String(value) === text ? value : text;
 }
 
-/** Stands in place of a tenant's id in the item that the audit keeps beside the rows; no tenant's id can be it. */
+/**
+ * Stands in place of a tenant's id in the items beside the rows: those of the audit, and one for each imported
+ * instance. No tenant's id can be it.
+ */
 export const auditPartition = '*audit';
 
 /**

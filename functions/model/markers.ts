@@ -49,6 +49,12 @@ export function namesAnother({ tags }: Shown, { tenantId, owner }: Owned): boole
   );
 }
 
+/** The tags that are not markers of this service, in any stage. */
+export const withoutMarkers = (tags: readonly string[]): string[] =>
+  tags.filter((tag) => !markerPrefixes.some((each) => tag.startsWith(each)));
+
+const markerPrefixes = [tenantTagPrefix, provisionTagPrefix, ownerTagPrefix];
+
 export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(ownerTag(stage));
 
 /** The tenant that an instance names, if it names exactly one. */

@@ -9,6 +9,8 @@ export const tableShape = {
   timeToLive: 'expiresAt',
   /** Sparse: only unsettled rows have its two attributes. `sortKey`: a number, ms since the epoch. */
   index: { name: 'unsettled', partitionKey: 'unsettled', sortKey: 'checkAt' },
+  /** Finds the rows that record an instance at Cloud Elements. `partitionKey`: a number. */
+  instances: { name: 'instances', partitionKey: 'instanceId' },
 } as const;
 
 /**

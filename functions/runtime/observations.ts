@@ -10,6 +10,8 @@ const observations: Record<Observation['kind'], { level: 'info' | 'warn'; metric
   'outcome-unknown': { level: 'warn', metric: 'OutcomesUnknown' },
   'look-up-failed': { level: 'warn' },
   adopted: { level: 'info', metric: 'Adoptions' },
+  imported: { level: 'info' },
+  'import-given-back': { level: 'warn' },
   'instance-removed': { level: 'info' },
   'instance-left': { level: 'warn' },
   'not-ours': { level: 'warn' },

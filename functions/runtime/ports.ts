@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { createAuditProgress } from '../adapters/audit-progress.ts';
 import { clientOptions } from '../adapters/aws.ts';
 import { createEventPublisher } from '../adapters/event-publisher.ts';
+import { createImportedIds } from '../adapters/imported-ids.ts';
 import { createInstanceStore } from '../adapters/instance-store.ts';
 import { createTokenCipher } from '../adapters/token-cipher.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
@@ -20,6 +21,11 @@ export function openStore(environment: NodeJS.ProcessEnv) {
 export function openAuditProgress(environment: NodeJS.ProcessEnv) {
   const { TABLE_NAME } = parseEnvironment(z.pick(environmentSchema, { TABLE_NAME: true }), environment);
   return createAuditProgress({ client: new DynamoDBClient(clientOptions), tableName: TABLE_NAME });
+}
+
+export function openImportedIds(environment: NodeJS.ProcessEnv) {
+  const { TABLE_NAME } = parseEnvironment(z.pick(environmentSchema, { TABLE_NAME: true }), environment);
+  return createImportedIds({ client: new DynamoDBClient(clientOptions), tableName: TABLE_NAME });
 }
 
 export function openCipher(environment: NodeJS.ProcessEnv) {

@@ -9,13 +9,14 @@ import { createApplying } from '../core/apply-secret.ts';
 import { createAuditing } from '../core/audit.ts';
 import { createChecking } from '../core/check.ts';
 import { createUpdating } from '../core/update.ts';
+import { createImporting } from '../core/import.ts';
 import { createOffboarding } from '../core/offboard.ts';
 import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
 import { builtInCatalog } from '../model/built-in-catalog.ts';
-import { openAuditProgress, openCipher, openStore } from './ports.ts';
+import { openAuditProgress, openCipher, openImportedIds, openStore } from './ports.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 import { logCall } from './log.ts';
 import { measureCall } from './metrics.ts';
@@ -70,8 +71,20 @@ export function openOffboarding(environment: NodeJS.ProcessEnv) {
   return createOffboarding(openCloudElements(environment));
 }
 
+export function openImporting(environment: NodeJS.ProcessEnv) {
+  return createImporting({
+    ...openCloudElements(environment),
+    importedIds: openImportedIds(environment),
+    cipher: openCipher(environment),
+  });
+}
+
 export function openReconciling(environment: NodeJS.ProcessEnv) {
-  return createReconciling({ ...openCloudElements(environment), cipher: openCipher(environment) });
+  return createReconciling({
+    ...openCloudElements(environment),
+    importedIds: openImportedIds(environment),
+    cipher: openCipher(environment),
+  });
 }
 
 export function openChecking(environment: NodeJS.ProcessEnv) {

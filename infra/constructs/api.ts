@@ -11,14 +11,14 @@ import { metricNamespace, metricService, type MetricName } from '../../functions
 /**
  * Limits of one route: requests per second, and burst; requests beyond them get 429. A read is a DynamoDB call or two,
  * some milliseconds. A request that calls Cloud Elements lasts 29 seconds at worst: if all do, the three routes that
- * change something and the check keep (3 × 10 + 2) × 29 = 928 busy of the 1,000 concurrent executions that AWS gives an
- * account. The burst equals the most events
- * that the onboarding queue has in flight, 10 messages times 5 invocations.
+ * change something, the check and the import keep (3 × 10 + 2 × 2) × 29 = 986 busy of the 1,000 concurrent executions
+ * that AWS gives an account. The burst equals the most events that the onboarding queue has in flight, 10 messages times
+ * 5 invocations.
  */
 const throttling = {
   read: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
   write: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 50 },
-  check: { ThrottlingRateLimit: 2, ThrottlingBurstLimit: 10 },
+  rare: { ThrottlingRateLimit: 2, ThrottlingBurstLimit: 10 },
 };
 
 const requestsThrottled: MetricName = 'RequestsThrottled';

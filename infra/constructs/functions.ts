@@ -11,6 +11,7 @@ import { timeoutMsOf } from './function-timeout.ts';
 export type FunctionResources = Resources & {
   tableArn: string;
   indexArn: string;
+  instancesIndexArn: string;
   busArn: string;
   tenantSecretsArn: string;
 };
@@ -68,12 +69,16 @@ function permissionsFor(
   resources: FunctionResources,
   logGroup: logs.ILogGroup,
 ): iam.PolicyStatement[] {
-  const { table = [], index = [], bus = [], secrets = [], tokenKey = [] } = uses;
+  const { table = [], index = [], instancesIndex = [], bus = [], secrets = [], tokenKey = [] } = uses;
   const secretArns = { platform: resources.platformSecretId, tenants: resources.tenantSecretsArn };
   const statements = [
     { actions: ['logs:CreateLogStream', 'logs:PutLogEvents'], resources: [logGroup.logGroupArn] },
     { actions: table.map((action) => `dynamodb:${action}`), resources: [resources.tableArn] },
     { actions: index.map((action) => `dynamodb:${action}`), resources: [resources.indexArn] },
+    {
+      actions: instancesIndex.map((action) => `dynamodb:${action}`),
+      resources: [resources.instancesIndexArn],
+    },
     { actions: bus.map((action) => `events:${action}`), resources: [resources.busArn] },
     // Needs no permission for KMS as long as the secrets are under the account's own key for secrets.
     { actions: ['secretsmanager:GetSecretValue'], resources: secrets.map((secret) => secretArns[secret]) },

@@ -79,12 +79,22 @@ export function jsonSchemasOf(
       // The pattern has hundreds of characters and adds nothing to the format.
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
       joinPatterns(jsonSchema);
+      dropRefused(jsonSchema);
       Object.assign(jsonSchema, refinements.get(zodSchema));
     },
   });
   return Object.fromEntries(
     Object.entries(schemas).map(([name, { $id: _id, $schema: _schema, ...schema }]) => [name, schema]),
   );
+}
+
+/** Fields that are only there to be refused with a hint: the closed object refuses them anyway. */
+function dropRefused({ properties = {}, additionalProperties }: JsonSchema): void {
+  if (additionalProperties !== false) return;
+  for (const [name, schema] of Object.entries(properties)) {
+    if (typeof schema === 'object' && schema.not && Object.keys(schema.not).length === 0)
+      delete properties[name];
+  }
 }
 
 /** One pattern in place of an `allOf` of patterns, which code generators take for an intersection of types. */

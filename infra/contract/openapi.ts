@@ -1,6 +1,7 @@
 import { errorCodes, type ErrorCode } from '../../functions/model/errors.ts';
 import {
   elementKeySchema,
+  importRequestSchema,
   instanceUpdateSchema,
   instanceRequestSchema,
   tenantIdSchema,
@@ -96,6 +97,10 @@ const namedSchemas: Readonly<Record<SchemaName, NamedSchema>> = {
   InstanceUpdate: {
     schema: instanceUpdateSchema,
     notes: { examples: [{ name: 'Acme Inc.', tags: ['eu', 'gold'] }] },
+  },
+  ImportRequest: {
+    schema: importRequestSchema,
+    notes: { description: 'The id of the instance at Cloud Elements', examples: [{ id: 1_000_001 }] },
   },
   Instance: {
     schema: instanceSchema,

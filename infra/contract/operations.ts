@@ -5,6 +5,7 @@ import { triggers, type FunctionName } from '../../functions/triggers.ts';
 export type SchemaName =
   | 'InstanceRequest'
   | 'InstanceUpdate'
+  | 'ImportRequest'
   | 'Instance'
   | 'Instances'
   | 'Overview'
@@ -160,6 +161,43 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       204: { means: 'The instance is gone, or has never existed' },
     },
     errors: ['busy', 'origin-changed'],
+  },
+  'import-instance': {
+    tag: 'instances',
+    summary: 'Import an instance that exists at Cloud Elements',
+    description:
+      "Requires a separate permission. Takes over the instance with this id: nothing is created, and its id, its token and its tags stay; the tags of this service are added. The request may be repeated. The instance is deleted at Cloud Elements only by `DELETE` or off-boarding, once it is active. The tenant's secret is not sent to it until an operator vouches for its configuration.",
+    body: 'ImportRequest',
+    responses: {
+      200: { means: 'The tenant has this instance already', body: 'Instance' },
+      201: { means: 'The instance is imported and active', body: 'Instance', headers: ['location'] },
+      202: {
+        means: 'In progress in another request, or not finished yet: repeat the request',
+        body: 'Instance',
+        headers: ['location', 'retry-after'],
+      },
+    },
+    errors: [
+      'refused-by-cloud-elements',
+      'cloud-elements-unreachable',
+      'cloud-elements-unreadable',
+      'cloud-elements-busy',
+      'platform-credentials-refused',
+      'platform-credentials-unusable',
+      'origin-changed',
+      'out-of-time',
+      'not-at-cloud-elements',
+      'other-element',
+      'not-ours',
+      'instance-taken',
+      'not-importable',
+      'not-fully-shown',
+      'settings-conflict',
+      'busy-with-other-settings',
+      'being-deleted',
+      'update-outcome-unknown',
+      'not-saved',
+    ],
   },
   'check-instance': {
     tag: 'instances',

@@ -135,6 +135,7 @@ export const tenantSecretsArn = stack.resolve(
 const named = new Map([
   [JSON.stringify(arnOf(table.id)), 'table'],
   [JSON.stringify({ 'Fn::Join': ['', [arnOf(table.id), '/index/unsettled']] }), 'index'],
+  [JSON.stringify({ 'Fn::Join': ['', [arnOf(table.id), '/index/instances']] }), 'index of instances'],
   [JSON.stringify({ 'Fn::GetAtt': [table.id, 'StreamArn'] }), 'stream'],
   [JSON.stringify(arnOf(bus.id)), 'bus'],
   [JSON.stringify(arnOf(tokenKey.id)), 'token key'],

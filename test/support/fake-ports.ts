@@ -1,5 +1,5 @@
 import { builtInCatalog } from '../../functions/model/built-in-catalog.ts';
-import type { CloudElements, Observation, Ports } from '../../functions/core/ports.ts';
+import type { CloudElements, ImportedIds, Observation, Ports } from '../../functions/core/ports.ts';
 import { claim, type Claimant } from '../../functions/core/lifecycle.ts';
 import { judged, settingsOf, type InstanceRow } from '../../functions/model/instance.ts';
 import { defaultTiming } from '../../functions/model/timing.ts';
@@ -13,13 +13,14 @@ const key = { tenantId: 'acme', elementKey: 'taxify' };
  * nothing and does everything that is asked; a test replaces the calls that matter to it.
  */
 export function fakePorts(calls: Partial<CloudElements> = {}) {
-  const { store, find } = createInMemoryStore();
+  const { store, importedIds, find } = createInMemoryStore();
   const observed: Observation[] = [];
   const clock = { nowMs: Date.parse('2026-11-26T12:00:00Z') };
   let ids = 0;
   const newId = () => `id-${++ids}`;
-  const ports: Required<Ports> = {
+  const ports: Required<Ports> & { importedIds: ImportedIds } = {
     store,
+    importedIds,
     cloudElements: {
       create: async () => ({ kind: 'created', instance: { id: 7, token: 'token-of-7' } }),
       update: async () => ({ kind: 'updated' }),

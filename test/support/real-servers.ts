@@ -10,6 +10,7 @@ import { createAuditProgress } from '../../functions/adapters/audit-progress.ts'
 import { createCloudElementsCaller } from '../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../functions/adapters/cloud-elements.ts';
 import { createPing } from '../../functions/adapters/cloud-elements-ping.ts';
+import { createImportedIds } from '../../functions/adapters/imported-ids.ts';
 import { createInstanceStore } from '../../functions/adapters/instance-store.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../../functions/adapters/secrets.ts';
 import { createTokenCipher } from '../../functions/adapters/token-cipher.ts';
@@ -28,6 +29,7 @@ import { createUpdating, type Changes } from '../../functions/core/update.ts';
 import { defaultCheckTiming } from '../../functions/model/timing.ts';
 import { OnboardingError } from '../../functions/model/errors.ts';
 import type { Removal } from '../../functions/model/events.ts';
+import { createImporting } from '../../functions/core/import.ts';
 import { createOffboarding } from '../../functions/core/offboard.ts';
 import { createOnboarding } from '../../functions/core/onboard.ts';
 import type { Offboarding } from '../../functions/model/events.ts';
@@ -66,6 +68,7 @@ export async function startServers() {
   const kmsClient = new KMSClient(awsSettings);
   const secretsClient = new SecretsManagerClient(awsSettings);
   const store = createInstanceStore({ client: dynamoDbClient, tableName });
+  const importedIds = createImportedIds({ client: dynamoDbClient, tableName });
   const cipher = createTokenCipher({ client: kmsClient, keyId: servers.tokenKeyId });
   let current = firstSecrets;
   const observations: Observation[] = [];
@@ -122,7 +125,8 @@ export async function startServers() {
     provision: createProvisioning(environment),
     tenantSecretsPrefix: 'tests',
   });
-  const { reconcile } = createReconciling(environment);
+  const { importInstance } = createImporting({ ...environment, importedIds });
+  const { reconcile } = createReconciling({ ...environment, importedIds });
   const { check, checkDue } = createChecking({ ...environment, timing: defaultCheckTiming });
   const progress = createAuditProgress({ client: dynamoDbClient, tableName });
   const audit = createAuditing({ ...environment, progress });
@@ -243,6 +247,9 @@ export async function startServers() {
         { ...keyOf(tenantId), secretName: secretNameOf(tenantId), arrivedAt },
         { deadlineAt, deliveries: 1 },
       ),
+    importInstance: (tenantId: string, instanceId: number, { invocationMs = 3_000 } = {}) =>
+      importInstance({ ...keyOf(tenantId), instanceId }, { deadlineAt: now() + invocationMs }),
+    importedIds,
     check: (key: InstanceKey) => check(key, { deadlineAt: now() + 29_000 }),
     checkDue: () => checkDue({ deadlineAt: now() + 29_000 }),
     audit: ({ invocationMs = 30_000 } = {}) => audit({ deadlineAt: now() + invocationMs }),

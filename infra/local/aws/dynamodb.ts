@@ -42,7 +42,7 @@ export async function startDynamoDb({
 }
 
 async function createTable(endpoint: string, tableName: string): Promise<void> {
-  const { partitionKey, sortKey, index } = tableShape;
+  const { partitionKey, sortKey, index, instances } = tableShape;
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new DynamoDBClient({ endpoint, region, credentials });
   try {
@@ -55,6 +55,7 @@ async function createTable(endpoint: string, tableName: string): Promise<void> {
           { AttributeName: sortKey, AttributeType: 'S' },
           { AttributeName: index.partitionKey, AttributeType: 'S' },
           { AttributeName: index.sortKey, AttributeType: 'N' },
+          { AttributeName: instances.partitionKey, AttributeType: 'N' },
         ],
         KeySchema: [
           { AttributeName: partitionKey, KeyType: 'HASH' },
@@ -67,6 +68,11 @@ async function createTable(endpoint: string, tableName: string): Promise<void> {
               { AttributeName: index.partitionKey, KeyType: 'HASH' },
               { AttributeName: index.sortKey, KeyType: 'RANGE' },
             ],
+            Projection: { ProjectionType: 'KEYS_ONLY' },
+          },
+          {
+            IndexName: instances.name,
+            KeySchema: [{ AttributeName: instances.partitionKey, KeyType: 'HASH' }],
             Projection: { ProjectionType: 'KEYS_ONLY' },
           },
         ],

@@ -3,6 +3,7 @@ import type { RequestListener, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
+import { tableShape } from '../../../functions/model/table.ts';
 import type { Uses } from '../../../functions/triggers.ts';
 import type { Resources } from '../../environment.ts';
 import { sendError, signerOf } from './aws-protocol.ts';
@@ -76,10 +77,18 @@ function refuse(response: ServerResponse, message: string): void {
   sendError(response, { status: 400, type: 'AccessDeniedException', message });
 }
 
-function callsAllowedBy({ table = [], index = [], bus = [], secrets = [], tokenKey = [] }: Uses): string[] {
+function callsAllowedBy({
+  table = [],
+  index = [],
+  instancesIndex = [],
+  bus = [],
+  secrets = [],
+  tokenKey = [],
+}: Uses): string[] {
   return [
     ...table.map((action) => `dynamodb:${action} table`),
     ...index.map((action) => `dynamodb:${action} index`),
+    ...instancesIndex.map((action) => `dynamodb:${action} index of instances`),
     ...bus.map((action) => `events:${action} bus`),
     ...secrets.map((secret) => `secretsmanager:GetSecretValue ${secretNames[secret]}`),
     ...tokenKey.map((action) => `kms:${action} token key`),
@@ -108,7 +117,8 @@ const services: Record<string, Service> = {
     prefix: 'dynamodb',
     resourceIn({ TableName, IndexName }, { tableName }) {
       if (TableName !== tableName) return another;
-      return IndexName === undefined ? 'table' : 'index';
+      if (IndexName === undefined) return 'table';
+      return IndexName === tableShape.instances.name ? 'index of instances' : 'index';
     },
   },
   AWSEvents: {

@@ -285,10 +285,11 @@ describe('the order of the reconciler’s work', () => {
 
   /** The store in memory, where rows of tenants such as "odd-1" are unreadable, and look-ups of "stuck-1" fail. */
   function openReconciling({ batchMs }: { batchMs: number }) {
-    const { store, rows } = createInMemoryStore();
+    const { store, importedIds, rows } = createInMemoryStore();
     const looked: string[] = [];
     let batches = 0;
     const { reconcile } = createReconciling({
+      importedIds,
       store: {
         ...store,
         due: (at, limit) => {

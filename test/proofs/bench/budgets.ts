@@ -9,6 +9,7 @@ export const bundleBudgetsBytes: Record<FunctionName, number> = {
   'read-token': 266_000,
   'change-instance': 459_000,
   'remove-instance': 456_000,
+  'import-instance': 480_000,
   'check-instance': 460_000,
   'onboard-tenants': 500_000,
   'offboard-tenants': 461_000,

@@ -1,4 +1,10 @@
-import type { CheckStore, InstanceStore, Write } from '../../../functions/core/ports.ts';
+import type {
+  CheckStore,
+  IdHolder,
+  ImportedIds,
+  InstanceStore,
+  Write,
+} from '../../../functions/core/ports.ts';
 import { awaitsFirstLook } from '../../../functions/model/row-history.ts';
 import {
   instanceSummarySchema,
@@ -93,10 +99,30 @@ export function createInMemoryStore() {
     },
   };
 
+  const holders = new Map<number, IdHolder>();
+  const importedIds: ImportedIds = {
+    hold: async (instanceId, { tenantId, elementKey, provisionId }, instead) => {
+      const by = holders.get(instanceId);
+      const isFree = instead
+        ? by?.provisionId === instead.provisionId || by?.provisionId === provisionId
+        : !by || by.provisionId === provisionId;
+      if (!isFree) return { held: false, by: by && { ...by } };
+      holders.set(instanceId, { tenantId, elementKey, provisionId });
+      return { held: true };
+    },
+    giveBack: async (instanceId, { provisionId }) => {
+      if (holders.get(instanceId)?.provisionId === provisionId) holders.delete(instanceId);
+    },
+    recordedBy: async (instanceId) =>
+      all()
+        .filter((row) => row.instanceId === instanceId)
+        .map(({ tenantId, elementKey }) => ({ tenantId, elementKey })),
+  };
+
   /** Deletes a row, as DynamoDB does when it has expired. */
   const forget = (key: InstanceKey) => void rows.delete(nameOf(key));
 
-  return { store, rows: all, find, forget };
+  return { store, importedIds, holders, rows: all, find, forget };
 }
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
@@ -110,6 +136,17 @@ const isHeld = (row: InstanceRow | undefined, held: InstanceRow): boolean =>
 
 /** Copies a row, because the store shares no object with its callers. Undefined attributes are dropped. */
 function copyOf(row: InstanceRow): InstanceRow {
+  const { importing, ...rest } = row;
+  const before = importing?.before;
+  return {
+    ...copyOfRest(rest),
+    ...(importing && {
+      importing: { ...withoutUndefined(importing), ...(before && { before: copyOfRest(before) }) },
+    }),
+  };
+}
+
+function copyOfRest(row: Omit<InstanceRow, 'importing'>) {
   const { token, tags, allowListed, requestedBy, removedBy, lastError, notices, formers, ...plain } = row;
   return {
     ...withoutUndefined(plain),

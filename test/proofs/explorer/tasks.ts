@@ -67,7 +67,7 @@ export function createOutside(
 ) {
   const { slowestCreateMs: latestCreateMs = assumedSlowestCreateMs, ...counted } = periods ?? {};
   const timing: Timing = { ...defaultTiming, ...counted };
-  const { store, rows, find, forget } = createInMemoryStore();
+  const { store, importedIds, rows, find, forget } = createInMemoryStore();
   const models = new Map<string, CloudElementsModel>();
   const witness = createWitness({ world, modelAt, rows, find, isMemorable, secret });
   /** Messages about the secret that will be redelivered. */
@@ -197,7 +197,7 @@ export function createOutside(
         return { told: { outcome: `found ${finding.status}` } };
       }
       case 'reconcile': {
-        const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
+        const { tally } = await createReconciling({ ...ports, importedIds }).reconcile({ deadlineAt });
         return { told: { outcome: JSON.stringify(tally) } };
       }
       case 'deliver':

@@ -96,7 +96,9 @@ export function createOperations(world: World, random: Random, elementKey: keyof
 
   const reconcile = () =>
     world.invoke('the reconciler', async (ports, deadlineAt) => {
-      const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
+      const { tally } = await createReconciling({ ...ports, importedIds: world.importedIds }).reconcile({
+        deadlineAt,
+      });
       return JSON.stringify(tally);
     });
 

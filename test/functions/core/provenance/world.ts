@@ -59,7 +59,7 @@ export function createWorld(random: Random) {
   const secrets = new Map<string, Configuration>();
   /** Values of callers that the operator has seen at Cloud Elements and vouched for. */
   const vouched = new Set<string>();
-  const { store: rows, find, rows: allRows } = createInMemoryStore();
+  const { store: rows, importedIds, find, rows: allRows } = createInMemoryStore();
   /** Runs another operation in between. */
   let interrupt: (() => Promise<void>) | undefined;
 
@@ -280,6 +280,7 @@ export function createWorld(random: Random) {
     find,
     rows: allRows,
     store: rows,
+    importedIds,
     secrets,
     instances,
     violation: () => violation,
