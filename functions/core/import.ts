@@ -4,7 +4,7 @@ import { withDefaults } from './defaults.ts';
 import { activateImport, beginImport, decide, lease, release, restore, withError } from './lifecycle.ts';
 import type { IdHolder, ImportedIds, Ports, ReadOutcome } from './ports.ts';
 import * as refusals from './refusals.ts';
-import { createRetrying, failedRead, isUnreadable } from './retrying.ts';
+import { createRetrying, isUnreadable } from './retrying.ts';
 import { createUnmarking } from './unmark.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { settingsOfImport, type InstanceKey, type InstanceRow } from '../model/instance.ts';
@@ -111,7 +111,7 @@ export function createImporting(ports: ImportPorts): {
     const progress = await proceed(row, deadlineAt);
     if (progress.kind !== 'stopped') return progress;
     const { row: claimed, error, isSent } = progress;
-    if (isSent) return { ...(await leaveOpen(claimed, error, now())), error: undefined };
+    if (isSent) return leaveInDoubt(claimed, error);
     await giveBack(claimed, error.message);
     return { kind: 'ended', row: claimed, error, isOver: true };
   }
@@ -121,6 +121,7 @@ export function createImporting(ports: ImportPorts): {
     if (row.importing?.isEnding) return end(row, undefined, deadlineAt);
     const progress = await proceed(row, deadlineAt);
     if (progress.kind !== 'stopped') return progress;
+    if (progress.isSent) return leaveInDoubt(progress.row, progress.error);
     if (progress.isFinal) return end(progress.row, progress.error, deadlineAt);
     return leaveOpen(progress.row, progress.error, now() + timing.reconcileAgainMs);
   }
@@ -134,17 +135,13 @@ export function createImporting(ports: ImportPorts): {
       isSent,
     });
     const { importedId: instanceId } = row;
-    if (instanceId === undefined) return stopped(refusals.notActive(row));
+    if (instanceId === undefined) return { kind: 'superseded', current: row };
     const untilMs = deadlineAt - timing.commitReserveMs;
     let isSent = false;
     try {
-      const { outcome: shown, error } = await withRetries(
-        (timeoutMs) => read({ ...row, instanceId }, { timeoutMs }),
-        (outcome) => (outcome.kind === 'unknown' ? failedRead(row, outcome) : undefined),
-        { callMs: timing.lookUpTimeoutMs, untilMs, outOfTime: () => refusals.importOutOfTime(row) },
-      );
-      if (error) return stopped(error);
-      if (shown.kind === 'unknown') return stopped(refusals.notShown(row, shown.reason));
+      const timeoutMs = Math.min(timing.lookUpTimeoutMs, untilMs - now());
+      const shown = await read({ ...row, instanceId }, { timeoutMs });
+      if (shown.kind === 'unknown') return stopped(shown.error ?? refusals.notShown(row, shown.reason));
       const examined = examine(row, instanceId, shown);
       if ('error' in examined) return stopped(examined.error, examined);
       const taken = await takenBy(row, instanceId);
@@ -196,12 +193,6 @@ export function createImporting(ports: ImportPorts): {
       importable: { name, tags, token },
       isMarked: markerTags(row, stage).every((tag) => tags.includes(tag)),
     };
-  }
-
-  /** Of a create whose outcome was unknown: the reconciler removes it, so it must not become the tenant's. */
-  function isLeftOver({ importing, formers = [] }: InstanceRow, generation: string | undefined): boolean {
-    const earlier = [importing?.before?.provisionId, ...formers.map(({ provisionId }) => provisionId)];
-    return generation !== undefined && earlier.includes(generation);
   }
 
   /** Reserves the instance for the row, unless another row records it or imports it. */
@@ -283,6 +274,11 @@ export function createImporting(ports: ImportPorts): {
     return { kind: 'open' as const, row: left, error };
   }
 
+  /** A PATCH of tags may have taken effect: the next look shows whether it has. */
+  async function leaveInDoubt(row: InstanceRow, error: OnboardingError): Promise<Continued> {
+    return { ...(await leaveOpen(row, error, now())), error: undefined };
+  }
+
   /**
    * Takes the markers off again, and gives the claim back when none can appear any more.
    * @param error absent when the import was ending before; the row has the reason then
@@ -336,6 +332,12 @@ export function createImporting(ports: ImportPorts): {
       }
     }
   }
+}
+
+/** Of a create whose outcome was unknown: the reconciler removes it, so it must not become the tenant's. */
+function isLeftOver({ importing, formers = [] }: InstanceRow, generation: string | undefined): boolean {
+  const earlier = [importing?.before?.provisionId, ...formers.map(({ provisionId }) => provisionId)];
+  return generation !== undefined && earlier.includes(generation);
 }
 
 const isSameKey = (a: InstanceKey, b: InstanceKey): boolean =>

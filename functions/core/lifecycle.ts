@@ -355,7 +355,7 @@ export function beginImport(
     : claim(claimant, generation.provisionId, timing);
   return {
     ...begun,
-    v: 2,
+    v: 'import',
     inDoubt: false,
     importedId: claimant.settings.importedId,
     importing: before ? { before } : {},

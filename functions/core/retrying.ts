@@ -1,10 +1,8 @@
 import { withDefaults } from './defaults.ts';
-import type { Ports, ReadOutcome } from './ports.ts';
-import { notShown } from './refusals.ts';
+import type { Ports } from './ports.ts';
 import { OnboardingError } from '../model/errors.ts';
-import type { InstanceKey } from '../model/instance.ts';
 
-type FailedCall = { error: OnboardingError; isRetryable: boolean };
+export type FailedCall = { error: OnboardingError; isRetryable: boolean };
 
 /** Waits between tries; ended early by the deadline. */
 const retryDelaysMs = [200, 400, 800, 1_600];
@@ -39,13 +37,3 @@ export const isUnreadable = (outcome: object): boolean =>
   'error' in outcome &&
   outcome.error instanceof OnboardingError &&
   outcome.error.code === 'cloud-elements-unreadable';
-
-/** The read before a change failed, so nothing was sent. */
-export function failedRead(
-  key: InstanceKey,
-  { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
-): FailedCall {
-  if (!error) return { error: notShown(key, reason), isRetryable: true };
-  const isRetryable = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
-  return { error, isRetryable };
-}

@@ -23,7 +23,7 @@ import { healthIn, isLeased, isSameButHealth, lease, release, nextRevision } fro
 import { markerTags } from '../model/markers.ts';
 import { invalidRequest } from '../model/validation.ts';
 import { createCleaning } from './cleaning.ts';
-import { createRetrying, failedRead, isUnreadable } from './retrying.ts';
+import { createRetrying, isUnreadable, type FailedCall } from './retrying.ts';
 import * as refusals from './refusals.ts';
 
 /**
@@ -52,18 +52,8 @@ const maxClaimTries = 5;
  * and the token can be read all the while. Updates are idempotent, so one of unknown outcome is sent again.
  */
 export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
-  const {
-    store,
-    cloudElements,
-    readTenantSecret,
-    catalog,
-    origin,
-    stage,
-    observe,
-    timing,
-    now,
-    newId,
-  } = withDefaults(ports);
+  const { store, cloudElements, readTenantSecret, catalog, origin, stage, observe, timing, now, newId } =
+    withDefaults(ports);
   const withRetries = createRetrying(ports);
   const { endClaim } = createCleaning(ports);
 
@@ -136,7 +126,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const { tenantId, elementKey } = row;
     const { outcome, error } = await withRetries(
       (timeoutMs) => cloudElements.read({ tenantId, elementKey, instanceId, owner: stage }, { timeoutMs }),
-      (shown) => (shown.kind === 'unknown' ? failedRead(row, shown) : undefined),
+      (shown) => (shown.kind === 'unknown' ? unreadable(row, shown) : undefined),
       { callMs: timing.lookUpTimeoutMs, untilMs, outOfTime: () => refusals.updateOutOfTime(row) },
     );
     if (error) throw error;
@@ -255,4 +245,14 @@ function errorOf(row: InstanceRow, outcome: Exclude<UpdateOutcome, { kind: 'upda
     case 'not-done':
       return outcome.error;
   }
+}
+
+/** The read before the update failed, so nothing was sent. */
+function unreadable(
+  row: InstanceRow,
+  { reason, error }: Extract<ReadOutcome, { kind: 'unknown' }>,
+): FailedCall {
+  if (!error) return { error: refusals.notShown(row, reason), isRetryable: true };
+  const isRetryable = isUnreadable({ error }) || error.facts.retryAfterMs !== undefined;
+  return { error, isRetryable };
 }

@@ -358,10 +358,10 @@ export type InstanceSummary = z.infer<typeof instanceSummarySchema>;
 
 const settledRowSchema = z.extend(instanceSummarySchema, {
   /**
-   * Of this layout: a row of a later layout is refused instead of half understood. 2: an unfinished import, which
-   * earlier versions must leave alone: they would take its instance for one of their own creates, and remove it.
+   * Of this layout: a row of a later layout is refused instead of half understood. `import`: unfinished, which versions
+   * without import must leave alone: they would take its instance for one of their own creates, and remove it.
    */
-  v: z.union([z.literal(1), z.literal(2)]),
+  v: z.union([z.literal(1), z.literal('import')]),
   /** Minted by the first claim, kept until the instance is deleted: the marker `provision:<id>` at Cloud Elements. */
   provisionId: z.string(),
   /** Random per claim: the fencing token, which distinguishes a rival's write from a repeat of one's own. */

@@ -195,7 +195,6 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'settings-conflict',
       'busy-with-other-settings',
       'being-deleted',
-      'update-outcome-unknown',
       'not-saved',
     ],
   },

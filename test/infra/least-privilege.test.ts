@@ -34,6 +34,7 @@ beforeAll(async () => {
   stack.simulator.faultFor = faultFor;
   await Promise.all([
     requests(),
+    imports(),
     claims(),
     onboardingEvents(),
     offboardingEvents(),
@@ -175,6 +176,23 @@ async function requests(): Promise<void> {
   await ask('POST', `tenants/${tenantId}/instances`, 201, taxify);
 }
 
+/** An instance of the tenant's team, without markers. */
+const handMade = (): number =>
+  stack.simulator.seed({ ...taxify, name: 'By hand', tags: ['eu'], configuration: { 'api.key': 'any' } }).id;
+
+const importFor = (tenantId: string, id: number, status: number) =>
+  ask('POST', `tenants/${tenantId}/instances/taxify/import`, status, { id });
+
+async function imports(): Promise<void> {
+  const id = handMade();
+  await importFor(newTenant(), id, 201);
+  // Of another tenant, whose row is read although the tags have been edited; the claim is given back.
+  const instance = stack.simulator.instances.find((each) => each.id === id);
+  if (instance) instance.tags = ['eu'];
+  await importFor(newTenant(), id, 409);
+  await importFor(newTenant(), 1, 404);
+}
+
 async function claims(): Promise<void> {
   // Fails for lack of a key, and leaves no row behind.
   await ask('POST', `tenants/${newTenant()}/instances`, 400, taxify);
@@ -247,6 +265,12 @@ async function schedules(): Promise<void> {
   await send('crm.example', 'TenantOffboarded', { tenantId: leavingWhole });
   await stack.idle();
   await alter(leavingWhole, { ...due, status: 'deleting' }, ['expiresAt'], wholeTenant);
+  // Unfinished imports: one is finished, the other one given back.
+  for (const importedId of [handMade(), 1]) {
+    const importing = await newActiveTenant();
+    const unfinishedImport = { v: 'import', importing: {}, importedId, sendDeadline: 1 };
+    await alter(importing, { ...expiredClaim, ...due, ...unfinishedImport }, ['token', 'instanceId']);
+  }
   // Unreadable, and moved by its key alone.
   await alter(await newActiveTenant(), { ...due, v: 2 });
   await stack.runSchedule('reconcile-instances');

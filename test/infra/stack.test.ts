@@ -502,7 +502,7 @@ describe('the data', () => {
     });
   });
 
-  test('the table has a keys-only index of unsettled rows, and expires tombstones', () => {
+  test('the table has keys-only indexes of unsettled rows and of instances, and expires tombstones', () => {
     expect(table.Properties.GlobalSecondaryIndexes).toEqual([
       {
         IndexName: 'unsettled',
@@ -510,6 +510,11 @@ describe('the data', () => {
           { AttributeName: 'unsettled', KeyType: 'HASH' },
           { AttributeName: 'checkAt', KeyType: 'RANGE' },
         ],
+        Projection: { ProjectionType: 'KEYS_ONLY' },
+      },
+      {
+        IndexName: 'instances',
+        KeySchema: [{ AttributeName: 'instanceId', KeyType: 'HASH' }],
         Projection: { ProjectionType: 'KEYS_ONLY' },
       },
     ]);

@@ -28,6 +28,8 @@ const reset = notApplied({ kind: 'reset' });
 const patience = notApplied(429, { headers: { 'retry-after': '3600' } });
 
 const leased = () => ({ leaseExpiresAt: Date.now() + 60_000 });
+const handMade = { ...settings, name: 'By hand', tags: ['eu'] };
+
 const elsewhere = { origin: 'https://elsewhere.example' };
 
 let count = 0;
@@ -37,12 +39,14 @@ const nobody = (): Path => ({ tenantId: `situation-${++count}`, elementKey: 'tax
 export function createSituations(service: Service, request: SendRequest) {
   const post = (path: Path, body: Body = settings) => request('provisionInstance', path, { body });
   const check = (path: Path) => request('checkInstance', path);
+  const importAs = (path: Path, id: number) => request('importInstance', path, { body: { id } });
   const patch = (path: Path, body: Body = changes) => request('changeInstance', path, { body });
 
   return {
     meetEveryRoutes,
     meetReaders,
     meetProvisioning,
+    meetImporting,
     meetUpdating,
     meetRemoving,
     meetChecking,
@@ -78,7 +82,9 @@ export function createSituations(service: Service, request: SendRequest) {
   }
 
   async function meetEveryRoutes(operationId: string): Promise<void> {
-    const body = { provisionInstance: settings, changeInstance: changes }[operationId];
+    const body = { provisionInstance: settings, importInstance: { id: 1 }, changeInstance: changes }[
+      operationId
+    ];
     const usual = body && { body };
     for (const tenantId of ['', '%zz', '-']) await request(operationId, { ...nobody(), tenantId }, usual);
     for (const bytes of [65_537, 10 * 1024 * 1024 + 1]) {
@@ -164,12 +170,53 @@ export function createSituations(service: Service, request: SendRequest) {
     await failing('GET /instances/{id}', notApplied(401), () => patch(unread));
   }
 
+  async function meetImporting(): Promise<void> {
+    const seed = (over: object = {}) => service.simulator.seed({ ...handMade, ...over }).id;
+    const id = seed();
+    const path = nobody();
+    await importAs(path, id);
+    await importAs(path, id);
+    await importAs(path, seed());
+    await importAs(nobody(), id + 1_000);
+    await importAs(
+      nobody(),
+      seed({ element: { key: 'twiliov2' }, configuration: { username: 'any', password: 'any' } }),
+    );
+    await importAs(nobody(), seed({ tags: ['owner:another'] }));
+    const instance = service.simulator.instances.find((each) => each.id === id);
+    if (instance) instance.tags = ['eu'];
+    await importAs(nobody(), id);
+    await importAs(await somebody({ status: 'provisioning', ...leased() }), seed());
+    await importAs(await somebody({ status: 'deleting' }), seed());
+    for (const [on, injectedFault, times] of [
+      ['PATCH /instances/{id}', notApplied(400), 1],
+      ['GET /instances/{id}', notApplied(401), 1],
+      ['GET /instances/{id}', notApplied(500), 1],
+      ['GET /instances/{id}', fromAProxy, 1],
+      ['GET /instances/{id}', patience, 1],
+    ] as const) {
+      await failing(on, injectedFault, () => importAs(nobody(), seed()), times);
+    }
+    for (const shown of [{ token: 'any' }, { token: 'not for a header, surely', tags: [] }]) {
+      const shownId = seed();
+      const body = { id: shownId, element: { key: 'taxify' }, ...shown };
+      await failing('GET /instances/{id}', notApplied(200, { body }), () => importAs(nobody(), shownId));
+    }
+    await failingAws(/Encrypt$/, () => importAs(nobody(), seed()));
+    const inDoubt = nobody();
+    const doubtful = seed();
+    await failing('PATCH /instances/{id}', reset, () => importAs(inDoubt, doubtful), 5);
+    await service.changeRow(inDoubt, elsewhere);
+    await importAs(inDoubt, doubtful);
+  }
+
   /** Refuses the credentials, and makes the ones fetched instead unusable. Nothing works from then on. */
   async function meetBrokenCredentials(): Promise<void> {
     const path = await somebody();
     await service.putSecret(service.platformSecretName, 'not JSON');
     await failing('PATCH /instances/{id}', notApplied(401), () => patch(path));
     await failing('POST /instances', notApplied(401), () => post(nobody()));
+    await failing('GET /instances/{id}', notApplied(401), () => importAs(nobody(), 1));
   }
 
   /** For a service whose invocations have two seconds in which a create may begin. */
@@ -204,7 +251,7 @@ export function createSituations(service: Service, request: SendRequest) {
     const shown = { id: row['instanceId'], element: { key: 'taxify' } };
     service.simulator.fail({
       on: 'GET /instances/{id}',
-      times: 10,
+      times: 2,
       ...notApplied(200, { body: shown }),
     });
     service.simulator.fail({ on: 'PATCH /instances/{id}', times: 10, ...reset });
@@ -212,6 +259,7 @@ export function createSituations(service: Service, request: SendRequest) {
     await service.putTenantSecret(tenantId, { 'api.key': 'any' });
     service.stack.failEach(() => ({ stallMs: 1_000 }));
     await patch(path, secretAnew);
+    await importAs(nobody(), service.simulator.seed(handMade).id);
     service.stack.failEach(() => undefined);
     await service.simulator.stop();
     await patch(path);

@@ -83,6 +83,7 @@ test.skipIf(isDeployed)(
     for (const { object } of contract.operations) await situations.meetEveryRoutes(object.operationId);
     await situations.meetReaders();
     await situations.meetProvisioning();
+    await situations.meetImporting();
     await situations.meetUpdating();
     await situations.meetRemoving();
     await situations.meetChecking();

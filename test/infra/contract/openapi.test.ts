@@ -25,6 +25,8 @@ const notAnswered: Partial<Record<string, readonly string[]>> = {
   // Only events are refused because of a leased row.
   'provision-instance': ['busy', 'outcome-unknown', 'deletion-refused'],
   'change-instance': ['deletion-refused'],
+  // Only events are refused because of a leased row, nothing is deleted, and the response to an unknown outcome is 202.
+  'import-instance': ['busy', 'deletion-refused', 'update-outcome-unknown'],
   // An obstacle to a check is a result: unknown.
   'check-instance': [
     'deletion-refused',
