@@ -173,21 +173,20 @@ export function createImporting(ports: ImportPorts): {
     instanceId: number,
     shown: Exclude<ReadOutcome, { kind: 'unknown' }>,
   ): { importable: Importable; isMarked: boolean } | { error: OnboardingError; isFinal: boolean } {
-    const refused = (error: OnboardingError, isFinal = true) => ({ error, isFinal });
-    if (shown.kind === 'absent') return refused(refusals.notAtCloudElements(row, instanceId));
-    if (shown.elementKey !== row.elementKey) return refused(refusals.otherElement(row, instanceId));
+    if (shown.kind === 'absent') return never(refusals.notAtCloudElements(row, instanceId));
+    if (shown.elementKey !== row.elementKey) return never(refusals.otherElement(row, instanceId));
     const { name = row.name, tags, token, fault, elementKey } = shown;
-    if (!tags) return refused(refusals.tagsNotShown(row, instanceId), false);
+    if (!tags) return notYet(refusals.tagsNotShown(row, instanceId));
     if (namesAnother({ elementKey, tags }, { ...row, owner: stage })) {
-      return refused(refusals.markedForAnother(row, instanceId));
+      return never(refusals.markedForAnother(row, instanceId));
     }
     const textBytes = Buffer.byteLength([name, ...tags].join(''));
     const isTooLong = textBytes > maxTextBytes ? 'whose name and tags have more than 16 KiB' : undefined;
     const reason = fault ?? isTooLong;
-    if (reason !== undefined) return refused(refusals.importUnusable(row, instanceId, reason));
-    if (token === undefined) return refused(refusals.tokenNotShown(row, instanceId), false);
+    if (reason !== undefined) return never(refusals.importUnusable(row, instanceId, reason));
+    if (token === undefined) return notYet(refusals.tokenNotShown(row, instanceId));
     if (isLeftOver(row, generationIn({ elementKey, tags }))) {
-      return refused(refusals.leftOver(row, instanceId));
+      return never(refusals.leftOver(row, instanceId));
     }
     return {
       importable: { name, tags, token },
@@ -333,6 +332,10 @@ export function createImporting(ports: ImportPorts): {
     }
   }
 }
+
+/** A later try may end otherwise. */
+const notYet = (error: OnboardingError) => ({ error, isFinal: false });
+const never = (error: OnboardingError) => ({ error, isFinal: true });
 
 /** Of a create whose outcome was unknown: the reconciler removes it, so it must not become the tenant's. */
 function isLeftOver({ importing, formers = [] }: InstanceRow, generation: string | undefined): boolean {
