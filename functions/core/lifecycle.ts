@@ -169,12 +169,7 @@ export function decide(
   }
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
-  if (row.importing) {
-    if (row.origin !== origin) return { kind: 'origin-changed' };
-    return row.importing.isEnding
-      ? { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) }
-      : { kind: 'take-over', earlier: 'to-adopt', mayCreate: false };
-  }
+  if (row.importing) return decideImport(row, row.importing, { origin, nowMs });
   // A late instance of the failed row must not be adopted: its configuration may differ.
   const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);
   if (!isUncertain(row)) {
@@ -191,6 +186,17 @@ export function decide(
   if (quietMs > 0) return { kind: 'in-progress', retryAfterMs: quietMs };
   const decision = { kind: 'take-over', earlier: 'to-remove', mayCreate: true } as const;
   return needsNewGeneration ? inNewGeneration(row, decision, nowMs) : decision;
+}
+
+/** Of an unfinished import whose lease has ended: the same import continues it, unless it is being undone. */
+function decideImport(
+  row: InstanceRow,
+  { isEnding }: NonNullable<InstanceRow['importing']>,
+  { origin, nowMs }: Pick<Claimant, 'origin' | 'nowMs'>,
+): Decision {
+  if (isEnding) return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };
+  const isHere = row.origin === origin;
+  return isHere ? { kind: 'take-over', earlier: 'to-adopt', mayCreate: false } : { kind: 'origin-changed' };
 }
 
 /**

@@ -101,7 +101,7 @@ const asUsed = ({ metricName, dimensions }: Used) => ({
 /** Requests per second, and burst. */
 function limitsOf(http: string, callsCloudElements: boolean | undefined): readonly [number, number] {
   if (!callsCloudElements) return [100, 200];
-  return http.endsWith('/check') ? [2, 10] : [10, 50];
+  return /\/(check|import)$/.test(http) ? [2, 10] : [10, 50];
 }
 
 /** No caller waits for them. */
@@ -411,7 +411,7 @@ describe('the API', () => {
     const perSecond = rows.flatMap(([, { http, uses }]) =>
       http && uses.cloudElements ? [limitsOf(http, true)[0]] : [],
     );
-    expect(perSecond).toHaveLength(4);
+    expect(perSecond).toHaveLength(5);
     expect(perSecond.reduce((sum, rate) => sum + rate, 0) * seconds).toBeLessThan(1_000);
   });
 });

@@ -1,6 +1,7 @@
 import {
   changeEvent,
   checkEvent,
+  importEvent,
   getEvent,
   listAllEvent,
   listEvent,
@@ -85,6 +86,12 @@ const shareOf = (cost: Cost, whole: Cost): Cost => ({
 
 const fresh = (round: number) => provisionEvent(`fresh-${round}`);
 
+/** The id of an instance without markers. */
+function handMade({ simulator }: OpenSite): number {
+  const configuration = { 'api.key': 'any' };
+  return simulator.seed({ element: { key: 'taxify' }, name: 'By hand', tags: ['eu'], configuration }).id;
+}
+
 /** Each contender with a request that needs its whole work; prepares the rows and secrets for it. */
 async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number): Promise<Contender[]> {
   const each = (word: string) => Array.from({ length: rounds }, (_, round) => `${word}-${round}`);
@@ -116,6 +123,7 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
     ours('list-all-instances', listAllEvent),
     ours('change-instance', () => changeEvent('known')),
     ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
+    ours('import-instance', (round) => importEvent(`import-${round}`, handMade(site))),
     ours('check-instance', () => checkEvent('known')),
     ours('onboard-tenants', (round) => queueEvent('TenantOnboarded', [`onboard-${round}`])),
     ours('offboard-tenants', (round) => queueEvent('TenantOffboarded', [`offboard-${round}`])),

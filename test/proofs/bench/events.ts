@@ -81,6 +81,8 @@ export const readTokenEvent = (tenantId: string) => httpEvent(`GET ${instanceRou
 export const changeEvent = (tenantId: string) =>
   httpEvent(`PATCH ${instanceRoute}`, pathOf(tenantId), { name: 'Bench, renamed' });
 export const checkEvent = (tenantId: string) => httpEvent(`POST ${instanceRoute}/check`, pathOf(tenantId));
+export const importEvent = (tenantId: string, id: number) =>
+  httpEvent(`POST ${instanceRoute}/import`, pathOf(tenantId), { id });
 export const removeEvent = (tenantId: string) => httpEvent(`DELETE ${instanceRoute}`, pathOf(tenantId));
 
 /** A new value of the tenant's secret. */

@@ -75,7 +75,7 @@ export const guards: readonly Guard[] = [
       'sendDeadline: claimant.sendDeadline,',
     ],
     'the look-up after a claim that died': [
-      "return row.inDoubt || row.status === 'provisioning';",
+      "return row.inDoubt || (row.status === 'provisioning' && !row.importing);",
       'return row.inDoubt;',
     ],
     'the quiescence before another create': [
@@ -93,8 +93,8 @@ export const guards: readonly Guard[] = [
   }),
   ...guardsIn('functions/core/lifecycle.ts', ['provision.test', 'remove.test'], {
     'the look-up for a row in doubt': [
-      "return row.inDoubt || row.status === 'provisioning';",
-      "return row.status === 'provisioning';",
+      "return row.inDoubt || (row.status === 'provisioning' && !row.importing);",
+      "return row.status === 'provisioning' && !row.importing;",
     ],
   }),
   ...guardsIn('functions/adapters/cloud-elements.ts', ['provision.test'], {
