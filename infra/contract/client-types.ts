@@ -1,5 +1,9 @@
 import type * as z from 'zod/mini';
-import type { instanceUpdateSchema, instanceRequestSchema } from '../../functions/model/instance.ts';
+import type {
+  importRequestSchema,
+  instanceUpdateSchema,
+  instanceRequestSchema,
+} from '../../functions/model/instance.ts';
 import {
   codes,
   type checkedInstanceSchema,
@@ -11,6 +15,7 @@ import {
 /** Types and codes of the client. The printed client has the same ones, written out from the OpenAPI document. */
 export type InstanceRequest = z.input<typeof instanceRequestSchema>;
 export type InstanceUpdate = z.input<typeof instanceUpdateSchema>;
+export type ImportRequest = z.input<typeof importRequestSchema>;
 export type Instance = z.infer<typeof instanceSchema>;
 export type CheckedInstance = z.infer<typeof checkedInstanceSchema>;
 export type ElementToken = z.infer<typeof elementTokenSchema>;

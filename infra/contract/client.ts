@@ -5,6 +5,7 @@ import {
   problemCodes,
   type CheckedInstance,
   type ElementToken,
+  type ImportRequest,
   type Instance,
   type InstanceUpdate,
   type InstanceRequest,
@@ -129,7 +130,7 @@ export function createClient(options: ClientOptions) {
   async function call(
     method: string,
     segments: readonly string[],
-    { signal, body }: CallOptions & { body?: InstanceRequest | InstanceUpdate } = {},
+    { signal, body }: CallOptions & { body?: InstanceRequest | InstanceUpdate | ImportRequest } = {},
   ): Promise<HttpResponse> {
     // URLs resolve the first three to another route, for example that of all tenants, and cannot hold the last.
     if (segments.some((segment) => /^\.{0,2}$|\p{Surrogate}/u.test(segment))) {
@@ -251,6 +252,16 @@ export function createClient(options: ClientOptions) {
       { signal }: CallOptions = {},
     ): Promise<Instance> {
       return parsed((await call('POST', pathOf(tenantId), { signal, body: request })).text);
+    },
+    /** Records an existing instance of Cloud Elements, by its id there, as the tenant's. Creates none. May be repeated. */
+    async importInstance(
+      tenantId: string,
+      elementKey: string,
+      id: number,
+      { signal }: CallOptions = {},
+    ): Promise<Instance> {
+      const body: ImportRequest = { id };
+      return parsed((await call('POST', [...pathOf(tenantId, elementKey), 'import'], { signal, body })).text);
     },
     async get(tenantId: string, elementKey: string, { signal }: CallOptions = {}): Promise<Instance> {
       return parsed((await call('GET', pathOf(tenantId, elementKey), { signal })).text);

@@ -293,6 +293,7 @@ describe('requests to the API', () => {
     await client.list("ac me/(1)*'!~");
     await client.update('acme', 'taxify', { name: 'Acme' });
     await client.headersFor('acme', 'taxify');
+    await client.importInstance('acme', 'taxify', 1234);
     await client.check('acme', 'taxify');
     expect(await client.remove('acme', 'taxify')).toBe('removed');
 
@@ -303,6 +304,7 @@ describe('requests to the API', () => {
       'PATCH /tenants/acme/instances/taxify',
       'GET /tenants/acme/instances/taxify/token',
       'POST /',
+      'POST /tenants/acme/instances/taxify/import',
       'POST /tenants/acme/instances/taxify/check',
       'DELETE /tenants/acme/instances/taxify',
     ]);
@@ -585,18 +587,19 @@ describe('an aborted call', () => {
       client.get('acme', 'taxify', { signal }),
       client.list('acme', { signal }),
       client.update('acme', 'taxify', { name: 'Acme' }, { signal }),
+      client.importInstance('acme', 'taxify', 1234, { signal }),
       client.check('acme', 'taxify', { signal }),
       client.remove('acme', 'taxify', { signal }),
     ];
     const controller = new AbortController();
     const failures = calls(controller.signal).map(failureOf);
-    await vi.waitFor(() => expect(requests).toHaveLength(6));
+    await vi.waitFor(() => expect(requests).toHaveLength(7));
     controller.abort(reason);
     for (const failure of failures) expect(await failure).toBe(reason);
     for (const call of calls(AbortSignal.abort(reason))) expect(await failureOf(call)).toBe(reason);
     const headers = client.headersFor('acme', 'taxify', { signal: AbortSignal.abort(reason) });
     expect(await failureOf(headers)).toBe(reason);
-    expect(requests).toHaveLength(6);
+    expect(requests).toHaveLength(7);
   });
 });
 
