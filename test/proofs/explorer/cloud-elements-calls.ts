@@ -7,6 +7,7 @@ import type {
   ReadOutcome,
   RemoveOutcome,
 } from '../../../functions/core/ports.ts';
+import { requiredKeys } from '../../../functions/model/catalog.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { CloudElementsModel } from './cloud-elements-model.ts';
 import type { Witness } from './witness.ts';
@@ -109,6 +110,20 @@ export function cloudElementsCallsOf(
         return tell();
       });
       const acts = { act: () => void act(), actLater };
+      const { elementKey, configuration } = requested;
+      if (requiredKeys(elementKey).some((key) => configuration[key] === undefined)) {
+        const error = new OnboardingError('refused-by-cloud-elements', 'Something required is missing.');
+        return world.call<CreateOutcome>(invocation, {
+          label: 'create',
+          timeoutMs,
+          ways: [
+            { label: '', tell: () => answered({ kind: 'refused', error }) },
+            fault('not done, no answer', tell),
+          ],
+          remains: [],
+          timedOut: tell,
+        });
+      }
       return world.call<CreateOutcome>(invocation, {
         label: 'create',
         timeoutMs,
@@ -170,7 +185,7 @@ export function cloudElementsCallsOf(
         ways: [
           {
             label: '',
-            tell: () => Promise.resolve({ kind: 'found', instances: model.list(sought), isCertain: true }),
+            tell: () => Promise.resolve(model.lookUp(sought)),
           },
           fault('fails', notFound),
         ],
@@ -179,8 +194,23 @@ export function cloudElementsCallsOf(
       });
     },
 
-    /** Used only by the audit, which changes nothing. */
-    list: () => Promise.resolve({ kind: 'unknown', reason: 'not part of this' }),
+    /** All on one page: the audit, which reads lists, is not explored. */
+    list({ owner }, { timeoutMs }) {
+      return world.call<Awaited<ReturnType<CloudElements['list']>>>(invocation, {
+        label: 'list',
+        timeoutMs,
+        ways: [
+          {
+            label: '',
+            tell: () =>
+              Promise.resolve({ kind: 'listed', instances: model.list(owner), nextPage: undefined }),
+          },
+          fault('fails', notFound),
+        ],
+        remains: [],
+        timedOut: notFound,
+      });
+    },
 
     remove({ instanceId: id }, { timeoutMs }) {
       const instanceId = Number(id);

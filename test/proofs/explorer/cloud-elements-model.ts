@@ -1,5 +1,17 @@
-import type { ElementInstance, ReadOutcome, Sought } from '../../../functions/core/ports.ts';
-import type { Owned } from '../../../functions/model/markers.ts';
+import type {
+  ElementInstance,
+  ListedInstance,
+  LookUp,
+  ReadOutcome,
+  Sought,
+} from '../../../functions/core/ports.ts';
+import {
+  namesAnother,
+  ownerTag,
+  ownershipOf,
+  provisionTag,
+  type Owned,
+} from '../../../functions/model/markers.ts';
 
 export type ModelInstance = {
   id: number;
@@ -34,8 +46,8 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
       token: `token-${id}`,
       createdDate,
       elementKey,
-      name,
-      tags,
+      name: withoutMarkup(name),
+      tags: tags.map(withoutMarkup),
       configuration: { ...configuration },
       isAlive: true,
       isListed,
@@ -52,8 +64,8 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   ): boolean {
     const instance = find(id);
     if (!instance?.isAlive) return false;
-    if (updates.name !== undefined) instance.name = updates.name;
-    if (updates.tags) instance.tags = updates.tags;
+    if (updates.name !== undefined) instance.name = withoutMarkup(updates.name);
+    if (updates.tags) instance.tags = updates.tags.map(withoutMarkup);
     if (updates.configuration)
       instance.configuration = { ...instance.configuration, ...updates.configuration };
     return true;
@@ -64,17 +76,33 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
     if (instance) instance.isAlive = false;
   }
 
-  /** The listed instances with the row's markers, and the one with the recorded id. */
-  function list(sought: Sought) {
-    return instances
-      .filter(
-        (instance) =>
-          isOurs(instance, sought) &&
-          instance.id !== sought.exceptId &&
-          ((instance.isListed && instance.tags.includes(`provision:${sought.provisionId}`)) ||
-            instance.id === sought.instanceId),
-      )
-      .map(({ id, token, createdDate }): ElementInstance => ({ id, token, createdDate }));
+  /** The instances that a list filtered by the generation's tag shows, and the recorded one, which is read by its id. */
+  function lookUp(sought: Sought): LookUp {
+    const found = living().filter(
+      (instance) =>
+        instance.id !== sought.exceptId &&
+        ((instance.isListed && instance.tags.includes(provisionTag(sought))) ||
+          (instance.id === sought.instanceId && ownershipOf(instance, sought) !== 'not-ours')),
+    );
+    const own = found.filter((instance) => !namesAnother(instance, sought));
+    const odd = own.find((instance) => ownershipOf(instance, sought) !== 'ours');
+    if (odd) return { kind: 'unknown', reason: `instance ${odd.id} does not show whose it is` };
+    const matches = own.map(({ id, token, createdDate }): ElementInstance => ({ id, token, createdDate }));
+    return { kind: 'found', instances: matches, isCertain: true };
+  }
+
+  /** All instances of a stage. */
+  function list(owner: string): ListedInstance[] {
+    return living()
+      .filter(({ isListed, tags }) => isListed && tags.includes(ownerTag(owner)))
+      .map(({ id, elementKey, tags, token }) => ({
+        id,
+        elementKey,
+        tags,
+        token,
+        valid: true,
+        disabled: false,
+      }));
   }
 
   function read(owned: Owned & { instanceId: number }): ReadOutcome {
@@ -82,7 +110,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
     if (!instance?.isAlive) return { kind: 'absent' };
     const { id: instanceId, elementKey, token, createdDate } = instance;
     const facts = { instanceId, elementKey, token, createdDate, valid: true, disabled: false };
-    return { kind: 'read', owned: isOurs(instance, owned) ? 'ours' : 'not-ours', ...facts };
+    return { kind: 'read', owned: ownershipOf(instance, owned), ...facts };
   }
 
   const living = () => instances.filter(({ isAlive }) => isAlive);
@@ -95,15 +123,11 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
       )
       .join('\n');
 
-  return { origin, create, update, remove, list, read, find, living, instances, state };
+  return { origin, create, update, remove, lookUp, list, read, find, living, instances, state };
 }
 export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
 
 /** Different for each, and not in the order of time. */
 const idOf = (count: number): number => (count % 2 === 0 ? 500 - count : 500 + count);
 
-const isOurs = ({ isAlive, elementKey, tags }: ModelInstance, owned: Owned): boolean =>
-  isAlive &&
-  elementKey === owned.elementKey &&
-  tags.includes(`tenant:${owned.tenantId}`) &&
-  tags.includes(`owner:${owned.owner}`);
+const withoutMarkup = (text: string): string => text.replaceAll(/<[^>]*>/g, '');
