@@ -7,6 +7,7 @@ import type {
   ReadOutcome,
   RemoveOutcome,
 } from '../../../functions/core/ports.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { requiredKeys } from '../../../functions/model/catalog.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { CloudElementsModel } from './cloud-elements-model.ts';
@@ -111,7 +112,7 @@ export function cloudElementsCallsOf(
       });
       const acts = { act: () => void act(), actLater };
       const { elementKey, configuration } = requested;
-      if (requiredKeys(elementKey).some((key) => configuration[key] === undefined)) {
+      if (requiredKeys(builtInCatalog, elementKey).some((key) => configuration[key] === undefined)) {
         const error = new OnboardingError('refused-by-cloud-elements', 'Something required is missing.');
         return world.call<CreateOutcome>(invocation, {
           label: 'create',

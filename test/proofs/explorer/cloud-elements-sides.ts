@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
 import type { CloudElements } from '../../../functions/core/ports.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { startCloudElements, type InjectedFault } from '../../../infra/local/cloud-elements/simulator.ts';
 import { applied, notApplied } from '../../support/faults.ts';
 import { cloudElementsCallsOf } from './cloud-elements-calls.ts';
@@ -123,7 +124,10 @@ export async function openSimulatorsSide(): Promise<Side> {
   const stopped = await startCloudElements(secrets);
   await stopped.stop();
   const at = (baseUrl: string) =>
-    createCloudElements({ call: createCloudElementsCaller({ baseUrl, credentials }) });
+    createCloudElements({
+      call: createCloudElementsCaller({ baseUrl, credentials }),
+      catalog: builtInCatalog,
+    });
 
   return {
     meeting(trouble) {
