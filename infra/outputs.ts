@@ -5,6 +5,7 @@ export const stackNameOf = (stage: string): string => `element-onboarding-${stag
 /** Descriptions by name. */
 export const outputs = {
   ApiUrl: 'Where the HTTP API answers, to requests signed with SigV4',
+  CloudElementsUrl: 'Origin of the Cloud Elements that holds the instances',
   DashboardUrl: 'The service at a glance, in the console of CloudWatch',
   EventBusName: 'Bus that takes TenantOnboarded and the like',
   TableName: 'Table of the instances, one item per tenant and element',

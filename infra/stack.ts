@@ -137,6 +137,7 @@ export class OnboardingStack extends Stack {
     });
 
     this.#output('ApiUrl', api.apiEndpoint);
+    this.#output('CloudElementsUrl', settings.baseUrl);
     this.#output('DashboardUrl', dashboardUrl);
     this.#output('EventBusName', bus.eventBusName);
     this.#output('TableName', table.tableName);

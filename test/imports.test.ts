@@ -14,6 +14,15 @@ const rooms: Record<string, readonly string[]> = {
   'functions/runtime/': ['functions/adapters/', 'functions/core/', 'functions/model/'],
   'functions/': ['functions/'],
   'infra/cli/': ['infra/', 'functions/model/', 'functions/triggers.ts'],
+  // Reads Cloud Elements as the functions do.
+  'infra/cli/discover/': [
+    'infra/',
+    'functions/model/',
+    'functions/core/ports.ts',
+    'functions/adapters/cloud-elements.ts',
+    'functions/adapters/cloud-elements-http.ts',
+    'functions/adapters/secrets.ts',
+  ],
   // The operator's command writes the table by the same rules as the functions.
   'infra/cli/trust/': [
     'infra/',

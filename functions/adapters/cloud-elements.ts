@@ -158,7 +158,7 @@ export function createCloudElements({
       const deadlineAt = now() + timeoutMs;
       let { pageSize } = walk;
       for (;;) {
-        const request = listRequest(ownerTag(owner), { page, pageSize });
+        const request = listRequest(owner === undefined ? undefined : ownerTag(owner), { page, pageSize });
         const result = await call(request, { timeoutMs: deadlineAt - now() });
         if (isAbsent(result) && (page === undefined || mayEnd(walk))) {
           return { kind: 'listed', instances: [], nextPage: undefined };
@@ -177,16 +177,25 @@ export function createCloudElements({
         if (!items) return { kind: 'unknown', reason: describe(result) };
         // One that is not in this form cannot be compared with anything.
         const shown = items.flatMap((item) => shownIn(item, result) ?? []);
-        const instances = shown.map(({ id, element, token, valid, disabled, ...item }) => ({
-          id,
-          elementKey: element.key,
-          tags: tagsOf(item),
-          token,
-          valid,
-          disabled,
-        }));
-        const nextPage = nextPageOf(result);
-        return { kind: 'listed', instances, nextPage, walk: stepOf({ ...walk, pageSize }, items, result) };
+        const instances = shown.map(
+          ({ id, element, name, token, createdDate, valid, disabled, ...item }) => ({
+            id,
+            elementKey: element.key,
+            name,
+            tags: tagsOf(item),
+            token,
+            createdDate,
+            valid,
+            disabled,
+          }),
+        );
+        return {
+          kind: 'listed',
+          instances,
+          unreadable: items.length - shown.length,
+          nextPage: nextPageOf(result),
+          walk: stepOf({ ...walk, pageSize }, items, result),
+        };
       }
     },
 
@@ -504,7 +513,7 @@ function relayingOf(catalog: Catalog, elementKey: string, configuration: Configu
 }
 
 function listRequest(
-  tag: string,
+  tag: string | undefined,
   { page, pageSize }: { page: string | undefined; pageSize: number | undefined },
   sought?: Sought,
 ): Request {
@@ -512,7 +521,7 @@ function listRequest(
     method: 'GET',
     path: '/instances',
     query: {
-      'tags[]': tag,
+      ...(tag !== undefined && { 'tags[]': tag }),
       ...(pageSize !== undefined && { pageSize: String(pageSize) }),
       ...(page !== undefined && { nextPage: page }),
     },

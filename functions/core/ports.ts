@@ -128,8 +128,10 @@ export type UnusableInstance = { id: InstanceId | undefined; reason: string };
 export type ListedInstance = {
   id: InstanceId;
   elementKey: string;
+  name?: string | undefined;
   tags: readonly string[];
   token: string | undefined;
+  createdDate?: string | undefined;
   valid: boolean;
   disabled: boolean;
 };
@@ -230,14 +232,21 @@ export type CloudElements = {
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
   /**
    * One page of all instances of a stage, of every element, and perhaps of other stages: the filter is unreliable.
-   * `walk`: returned with the previous page. A page that is too large for Cloud Elements is requested again with fewer
+   * Without an owner, of all instances. `walk`: returned with the previous page. A page that is too large for Cloud Elements is requested again with fewer
    * items; after the first page the walk starts over with the `walk` that comes with `refused`.
    */
   list(
-    query: { owner: string; page: string | undefined; walk?: ListWalk | undefined },
+    query: { owner: string | undefined; page: string | undefined; walk?: ListWalk | undefined },
     options: { timeoutMs: number },
   ): Promise<
-    | { kind: 'listed'; instances: ListedInstance[]; nextPage: string | undefined; walk?: ListWalk }
+    /** `unreadable`: items of the page that are in no known form. */
+    | {
+        kind: 'listed';
+        instances: ListedInstance[];
+        unreadable?: number;
+        nextPage: string | undefined;
+        walk?: ListWalk;
+      }
     /** Cloud Elements does not accept this page's token, or no longer does. */
     | { kind: 'refused'; walk?: ListWalk }
     | { kind: 'unknown'; reason: string }

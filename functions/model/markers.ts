@@ -55,6 +55,10 @@ export const withoutMarkers = (tags: readonly string[]): string[] =>
 
 const markerPrefixes = [tenantTagPrefix, provisionTagPrefix, ownerTagPrefix];
 
+/** Does a stage own it, whichever? */
+export const namesOwner = ({ tags }: Pick<Shown, 'tags'>): boolean =>
+  tags.some((tag) => tag.startsWith(ownerTagPrefix));
+
 export const showsOwner = ({ tags }: Shown, stage: string): boolean => tags.includes(ownerTag(stage));
 
 /** The tenant that an instance names, if it names exactly one. */

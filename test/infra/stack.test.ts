@@ -620,7 +620,7 @@ describe('the stack', () => {
     const outputs = template.findOutputs('*');
     expect(Object.keys(outputs).toSorted()).toEqual(
       words(`
-      ApiUrl ApplySecretsDeadLetterQueueUrl ApplySecretsQueueUrl DashboardUrl EventBusName
+      ApiUrl ApplySecretsDeadLetterQueueUrl ApplySecretsQueueUrl CloudElementsUrl DashboardUrl EventBusName
       OffboardTenantsDeadLetterQueueUrl OffboardTenantsQueueUrl OnboardTenantsDeadLetterQueueUrl
       OnboardTenantsQueueUrl PlatformSecretName PublishResultsDeadLetterQueueUrl RuntimeSecretName
       TableName TenantSecretPrefix
@@ -636,6 +636,7 @@ describe('the stack', () => {
       OnboardTenantsDeadLetterQueueUrl: { Value: { Ref: queueOf('onboard-tenants').deadLetters.id } },
       OnboardTenantsQueueUrl: { Value: { Ref: queueOf('onboard-tenants').eventQueue.id } },
       PublishResultsDeadLetterQueueUrl: { Value: { Ref: streamDeadLettersOf('publish-results').id } },
+      CloudElementsUrl: { Value: 'https://api.cloud-elements.com' },
       PlatformSecretName: { Value: 'element-onboarding/dev/platform' },
       RuntimeSecretName: { Value: 'element-onboarding/dev/runtime' },
       TenantSecretPrefix: { Value: 'element-onboarding/dev/tenants' },

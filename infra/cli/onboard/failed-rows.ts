@@ -1,11 +1,11 @@
-import { stringify } from 'csv-stringify/sync';
 import { randomUUID } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, parse } from 'node:path';
 import { UsageError } from '../command.ts';
+import { csvOf } from '../csv.ts';
 import { plain } from '../../plain-text.ts';
 import { failureColumns, isFailureColumn, notCopied } from './copied-row.ts';
-import { withFormulaGuard, type Manifest, type Row } from './manifest.ts';
+import type { Manifest, Row } from './manifest.ts';
 import { reasonOf } from './target.ts';
 
 export type FailedRow = { row: Row; code: string; why: string };
@@ -44,7 +44,7 @@ export async function writeFailedRows(
   { format, columns }: Pick<Manifest, 'format' | 'columns'>,
   failed: readonly FailedRow[],
 ): Promise<void> {
-  const text = format === 'csv' ? csvOf(columns, failed) : jsonLinesOf(failed);
+  const text = format === 'csv' ? csvOf(failedCells(columns, failed)) : jsonLinesOf(failed);
   const fresh = `${file}.${randomUUID()}.part`;
   try {
     await writeFile(fresh, text, { flag: 'wx', mode: 0o600 });
@@ -59,7 +59,7 @@ export async function removeFailedRows(file: string): Promise<void> {
   await rm(file, { force: true });
 }
 
-function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string {
+function failedCells(columns: readonly string[], failed: readonly FailedRow[]): string[][] {
   const own = columns.filter((column) => !isFailureColumn(column));
   const lines = failed.map(({ row: { line, given }, code, why }) => [
     String(line),
@@ -67,8 +67,7 @@ function csvOf(columns: readonly string[], failed: readonly FailedRow[]): string
     plain(why),
     ...own.map((column) => textOf(given[column])),
   ]);
-  const cells = [[...failureColumns, ...own], ...lines].map((each) => each.map(withFormulaGuard));
-  return stringify(cells, { quoted_match: /\r|^\s|\s$/ });
+  return [[...failureColumns, ...own], ...lines];
 }
 
 /** Cells of CSV are text, which may hold control sequences for the terminal that shows the file. */

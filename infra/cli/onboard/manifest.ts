@@ -21,6 +21,7 @@ import {
   failureColumns,
   isFailureColumn,
 } from './copied-row.ts';
+import { withoutFormulaGuard } from '../csv.ts';
 import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
 /** The request that a row stands for. */
@@ -178,14 +179,6 @@ function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Dr
   };
   return { line, ...span, given, copied: copiedCells(given, catalog), detail, faults: [] };
 }
-
-/** Spreadsheets take a cell that begins like this for a formula. */
-const formula = /^'*[=+\-@]/;
-
-/** The file of failed rows has a `'` before such a cell, and one more where the cell has its own. */
-export const withFormulaGuard = (text: string): string => (formula.test(text) ? `'${text}` : text);
-const withoutFormulaGuard = (text: string): string =>
-  text.startsWith("'") && formula.test(text) ? text.slice(1) : text;
 
 const objectSchema = z.record(z.string(), z.unknown());
 

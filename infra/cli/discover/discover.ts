@@ -1,0 +1,118 @@
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
+import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
+import { createPlatformCredentials, type PlatformCredentials } from '../../../functions/adapters/secrets.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { plain } from '../../plain-text.ts';
+import { commandLine } from '../command.ts';
+import { csvOf, tagsCell } from '../csv.ts';
+import { counted, number } from '../onboard/progress.ts';
+import {
+  onThisMachine,
+  outputsOf,
+  requestHandler,
+  TargetError,
+  type ClientSettings,
+} from '../onboard/target.ts';
+import { bad } from '../terminal.ts';
+import { help, parseOptions, type Options } from './options.ts';
+import { discover, type FreeInstance } from './walk.ts';
+
+/** `npm run discover`: lists the instances at Cloud Elements that no stage owns. See `--help`. */
+
+const columns = ['tenantId', 'elementKey', 'instanceId', 'name', 'tags', 'createdDate'];
+
+const chosen = commandLine(help, (args) => parseOptions(args, process.env));
+
+process.exitCode = await main(chosen).catch((error: unknown) => {
+  if (error instanceof TargetError) return refuse(error.message);
+  if (error instanceof OnboardingError) {
+    const { cause } = error.facts;
+    return refuse(`${error.message}${cause ? ` (${cause.name}: ${cause.message})` : ''}`);
+  }
+  throw error;
+});
+
+async function main({ where }: Options): Promise<number> {
+  const { baseUrl, platformSecret, settings } = await targetOf(where);
+  const client = new SecretsManagerClient({ ...settings, requestHandler, maxAttempts: 8 });
+  try {
+    const credentials = createPlatformCredentials({ client, secretId: platformSecret });
+    const used = await credentials.get();
+    let isRefused = false;
+    const call = createCloudElementsCaller({
+      baseUrl,
+      credentials,
+      onCall: ({ outcome }) => {
+        isRefused = outcome === 'credentials-rejected';
+      },
+    });
+    const { free, total, gaps } = await discover({
+      cloudElements: createCloudElements({ call }),
+      isFinal: () => isRefused,
+      onProgress: showProgress,
+    });
+    hideProgress();
+    if (isRefused && gaps.length > 0) gaps.push(`correct the platform secret ${platformSecret}`);
+    if (total === 0 && gaps.length > 0) {
+      return refuse(`The list of instances at ${baseUrl} could not be read: ${gaps.join('; ')}.`);
+    }
+    write(csvOf([columns, ...free.map((instance) => cellsOf(instance, used))]));
+    say(
+      `${counted(total, 'instance')} at ${baseUrl}: ${number(free.length)} without an owner, in the output.`,
+    );
+    if (gaps.length === 0) say('The list is complete.');
+    else process.stderr.write(`${bad(plain(`The list is not complete: ${gaps.join('; ')}.`))}\n`);
+    return gaps.length === 0 ? 0 : 1;
+  } finally {
+    client.destroy();
+  }
+}
+
+type Target = { baseUrl: string; platformSecret: string; settings: ClientSettings };
+
+async function targetOf(where: Options['where']): Promise<Target> {
+  if ('localPort' in where) {
+    return {
+      baseUrl: `http://127.0.0.1:${where.localPort + 3}`,
+      platformSecret: 'element-onboarding/platform',
+      settings: onThisMachine(where.localPort + 1),
+    };
+  }
+  const output = await outputsOf(where.stage);
+  return { baseUrl: output('CloudElementsUrl'), platformSecret: output('PlatformSecretName'), settings: {} };
+}
+
+/** `tenantId` is left to the reader. A name or tag that repeats a credential is cut, however it came there. */
+function cellsOf(
+  { id, elementKey, name = '', tags, createdDate = '', token }: FreeInstance,
+  used: PlatformCredentials,
+) {
+  const secrets = [token ?? '', used.userSecret, used.organizationSecret].filter(Boolean);
+  const shown = (text: string) => secrets.reduce((left, secret) => left.replaceAll(secret, '…'), text);
+  return ['', elementKey, String(id), name, tagsCell(tags), createdDate].map(shown);
+}
+
+function write(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? plain(text) : text);
+}
+
+/** On stderr, so that the output is CSV alone. */
+function say(text: string): void {
+  process.stderr.write(`${plain(text)}\n`);
+}
+
+function showProgress(seen: number, total: number | undefined): void {
+  if (!process.stderr.isTTY) return;
+  const of = total === undefined ? '' : ` of ${number(total)}`;
+  process.stderr.write(`\r\u001b[K${number(seen)}${of} instances read`);
+}
+
+function hideProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+}
+
+function refuse(message: string): number {
+  process.stderr.write(`${bad(plain(message))}\n`);
+  return 3;
+}
