@@ -43,11 +43,11 @@ export async function discover({
   let unreadable = 0;
   const gap = await walkList();
   const instances = [...seen.values()].filter(isNumbered);
-  const read = await pMap(instances, decided, { concurrency: readsAtOnce });
-  const undecided = read.filter((each) => each === 'unknown').length;
+  const known = await pMap(instances, decided, { concurrency: readsAtOnce });
+  const undecided = known.filter((each) => each === 'unknown').length;
   const unusable = unreadable + seen.size - instances.length;
   return {
-    free: read
+    free: known
       .filter((each) => each !== 'unknown' && each !== 'absent')
       .filter((each) => !namesOwner(each))
       .toSorted((a, b) => a.id - b.id),

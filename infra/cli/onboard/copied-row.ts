@@ -33,7 +33,9 @@ export function copiedCells(
   return Object.fromEntries(
     Object.entries(given).map(([column, text]) => {
       const entry = configurationColumn.exec(column)?.[1];
-      const isCopied = text === '' || entry === undefined || isAllowListed(catalog, elementKey, entry, text);
+      const isOrdinary = entry === undefined && (column !== 'instanceId' || /^\d+$/.test(text));
+      const isCopied =
+        text === '' || isOrdinary || (entry !== undefined && isAllowListed(catalog, elementKey, entry, text));
       return [column, isCopied ? text : notCopied];
     }),
   );
@@ -48,6 +50,9 @@ export function copiedFields(
   const elementKey = textSchema.safeParse(element?.['key']).data ?? defaultElementKey;
   const copiers: Record<string, (value: unknown) => unknown> = {
     tenantId: valid(textSchema),
+    instanceId: valid(z.int()),
+    createdDate: valid(textSchema),
+    status: valid(textSchema),
     name: valid(textSchema),
     tags: valid(z.array(textSchema)),
     element: fields((key, value) => (key === 'key' ? valid(textSchema)(value) : notCopied)),

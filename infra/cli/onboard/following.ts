@@ -3,7 +3,7 @@ import { unmarshall } from '@aws-sdk/util-dynamodb';
 import * as z from 'zod/mini';
 import type { ErrorCode } from '../../../functions/model/errors.ts';
 import { exactNumber, instanceRowSchema, type InstanceKey } from '../../../functions/model/instance.ts';
-import type { TenantRequest } from './manifest.ts';
+import { isImport, type EventRequest, type TenantRequest } from './manifest.ts';
 import { fromStored, storedName } from '../../../functions/model/table.ts';
 
 /** How a row of the manifest ended. `unknown`: no final state was seen in time; the row may still succeed or fail. */
@@ -20,6 +20,7 @@ const stateSchema = z.pick(instanceRowSchema, {
   tenantId: true,
   elementKey: true,
   status: true,
+  instanceId: true,
   fingerprint: true,
   source: true,
   requestedBy: true,
@@ -96,11 +97,25 @@ const stateOnly = {
 export function endWithoutSending(request: TenantRequest, state: State | undefined): End | undefined {
   if (state?.status === 'unreadable') return unreadable(false);
   if (state?.status !== 'active') return undefined;
+  if (isImport(request)) {
+    const { instanceId } = state;
+    return instanceId === request.instanceId
+      ? { outcome: 'active', isSent: false }
+      : {
+          outcome: 'failed',
+          isSent: false,
+          code: 'settings-conflict' satisfies ErrorCode,
+          why: otherInstance(instanceId),
+        };
+  }
   return isSame(request, state) ? { outcome: 'active', isSent: false } : conflict(false);
 }
 
+const otherInstance = (instanceId: number | undefined): string =>
+  `It is active with instance ${instanceId}. To import another, remove that one first.`;
+
 /** The instance has its credentials from the tenant's secret; rows of an earlier version do not record their source. */
-function isSame(request: TenantRequest, { fingerprint, source }: Readable): boolean {
+function isSame(request: EventRequest, { fingerprint, source }: Readable): boolean {
   return fingerprint === request.fingerprint && source !== 'request';
 }
 
@@ -108,7 +123,7 @@ function isSame(request: TenantRequest, { fingerprint, source }: Readable): bool
 export const failedAt = (state: State | undefined): number | undefined => state?.lastError?.at;
 
 /** `failedBefore`: when the row had last failed before the event was sent. */
-type Sent = { request: TenantRequest; eventId: string; failedBefore: number | undefined };
+type Sent = { request: EventRequest; eventId: string; failedBefore: number | undefined };
 
 /** The outcome of the request that the row shows; undefined while it is open. */
 export function endOf({ request, eventId, failedBefore }: Sent, state: State | undefined): End | undefined {

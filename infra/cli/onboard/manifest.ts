@@ -9,10 +9,13 @@ import { isEntryName } from '../../../functions/model/entry-name.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
 import {
   configurationSchema,
+  elementKeySchema,
   entryNameSchema,
   judged,
+  tenantIdSchema,
   type InstanceKey,
 } from '../../../functions/model/instance.ts';
+import { pointerTo, problemsOf } from '../../../functions/model/validation.ts';
 import { parseJson } from '../../../functions/model/json.ts';
 import {
   configurationColumn,
@@ -24,12 +27,17 @@ import {
 import { withoutFormulaGuard } from '../csv.ts';
 import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
-/** The request that a row stands for. */
-export type TenantRequest = InstanceKey & {
+/** An instance to be created, by an event. */
+export type EventRequest = InstanceKey & {
   fingerprint: string;
   /** JSON, as the event carries it. */
   detail: string;
 };
+/** An instance that exists, to be adopted by its id, over HTTP. */
+export type ImportRequest = InstanceKey & { instanceId: number };
+/** The request that a row stands for. */
+export type TenantRequest = EventRequest | ImportRequest;
+export const isImport = (request: TenantRequest): request is ImportRequest => 'instanceId' in request;
 
 export type Row = {
   /** From 1, as editors count; the first line of a record over several lines. */
@@ -78,6 +86,9 @@ export async function readManifest(file: string, catalog: Catalog): Promise<Mani
   return { format, columns, rows: withoutDoubles(rows) };
 }
 
+export const importsIn = (rows: readonly Row[]): number =>
+  rows.filter((row) => isGood(row) && isImport(row.request)).length;
+
 export const isGood = (row: Row): row is GoodRow => 'request' in row;
 export const isBad = (row: Row): row is BadRow => 'faults' in row;
 
@@ -118,12 +129,22 @@ function textOf(file: string, bytes: Uint8Array): string {
   }
 }
 
-const knownColumns = new Set(['tenantId', 'elementKey', 'name', 'tags', ...failureColumns]);
+/** Of the lists of instances that `discover` and `export` print; not read again. */
+const informational = ['createdDate', 'status'] as const;
+const knownColumns = new Set<string>([
+  'tenantId',
+  'elementKey',
+  'instanceId',
+  'name',
+  'tags',
+  ...informational,
+  ...failureColumns,
+]);
 
 function readCsv(file: string, text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
   const separatorFault = separatorFaultOf(text);
   if (separatorFault !== undefined) throw new ManifestError(`${file}:1: ${separatorFault}.`);
-  const [header, ...rest] = csvRowsOf(text);
+  const [header, ...rest] = withoutBanner(csvRowsOf(text));
   if (header && !header.cells) throw new ManifestError(`${file}:${header.line}: ${quoteFault}.`);
   const columns = header?.cells ?? [];
   const faults = columns.flatMap((column, index) => {
@@ -137,7 +158,7 @@ function readCsv(file: string, text: string, catalog: Catalog): { columns: strin
     if (knownColumns.has(column) || entry !== undefined) return [];
     const shown = isEntryName(column) ? `"${column}"` : `the name of column ${index + 1}`;
     return [
-      `${shown} is not a column: known are tenantId, elementKey, name, tags (separated by ";") ` +
+      `${shown} is not a column: known are tenantId, elementKey, instanceId, name, tags (separated by ";") ` +
         'and configuration.<key>',
     ];
   });
@@ -149,6 +170,16 @@ function readCsv(file: string, text: string, catalog: Catalog): { columns: strin
   }
   return { columns, records: rest.map((row) => recordOf(row, columns, catalog)) };
 }
+
+/** `npm run discover > found.csv`, without `-s`, begins with two lines of npm's own. */
+function withoutBanner(rows: readonly CsvRow[]): readonly CsvRow[] {
+  const header = rows.findIndex((row) => !isOfNpm(row));
+  return header < 0 ? [] : rows.slice(header);
+}
+
+/** A spreadsheet adds the commas. */
+const isOfNpm = ({ cells }: CsvRow): boolean =>
+  cells?.[0]?.startsWith('> ') === true && cells.slice(1).every((cell) => cell === '');
 
 function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Draft {
   if (!row.cells) return unreadable(row.line, quoteFault);
@@ -165,7 +196,7 @@ function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Dr
   }
   const given = Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? '']));
   const filled = Object.entries(given).filter(([, value]) => value !== '');
-  const { tenantId, elementKey, name, tags } = Object.fromEntries(filled);
+  const { tenantId, elementKey, instanceId, name, tags } = Object.fromEntries(filled);
   const configuration = filled.flatMap(([column, value]) => {
     const key = configurationColumn.exec(column)?.[1];
     return key === undefined ? [] : [[key, value] as const];
@@ -173,6 +204,8 @@ function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Dr
   const detail = {
     tenantId,
     ...(elementKey && { element: { key: elementKey } }),
+    // Excel writes more than eleven digits as 1.23E+11: such text is no number here.
+    ...(instanceId && { instanceId: /^\d{1,16}$/.test(instanceId) ? Number(instanceId) : instanceId }),
     ...(name && { name }),
     ...(tags && { tags: tags.split(';').map((tag) => tag.trim()) }),
     ...(configuration.length > 0 && { configuration: Object.fromEntries(configuration) }),
@@ -191,9 +224,44 @@ function readJsonLines(text: string, catalog: Catalog): { columns: string[]; rec
     const object = objectSchema.safeParse(read.json).data;
     if (!object) return [unreadable(line, 'is not a JSON object')];
     const given = Object.fromEntries(Object.entries(object).filter(([key]) => !isFailureColumn(key)));
-    return [{ line, given, copied: copiedFields(given, catalog), detail: given, faults: [] }];
+    const detail = Object.fromEntries(Object.entries(given).filter(([key]) => !isInformational(key)));
+    return [{ line, given, copied: copiedFields(given, catalog), detail, faults: [] }];
   });
   return { columns: [], records };
+}
+
+const isInformational = (name: string): boolean => informational.some((each) => each === name);
+
+const namesInstance = (detail: unknown): boolean =>
+  objectSchema.safeParse(detail).data?.['instanceId'] !== undefined;
+
+const importSchema = z.strictObject({
+  tenantId: tenantIdSchema,
+  element: z.optional(z.strictObject({ key: elementKeySchema })),
+  instanceId: z
+    .int('the id of an instance, a whole number; a spreadsheet may have changed it')
+    .check(z.gte(1, 'the id of an instance, a whole number above 0')),
+  configuration: z.optional(z.undefined('none for an import, which leaves it as it is')),
+  // Cloud Elements has them, and an import leaves them as they are.
+  name: z.optional(z.unknown()),
+  tags: z.optional(z.unknown()),
+});
+
+function readImport(detail: unknown, format: Format): { request: ImportRequest } | { faults: string[] } {
+  const { data, error } = importSchema.safeParse(detail);
+  if (data) {
+    const { tenantId, element, instanceId } = data;
+    return { request: { tenantId, elementKey: element?.key ?? defaultElementKey, instanceId } };
+  }
+  const faults = problemsOf(error, detail).map(({ path, detail: why }) => {
+    // Every row of a list that was not filled in.
+    const advice =
+      path[0] === 'tenantId' && why.startsWith('is missing')
+        ? 'is missing: fill it in, or delete the row'
+        : why;
+    return faultOf({ pointer: pointerTo(path), detail: advice }, format);
+  });
+  return { faults };
 }
 
 /** Checks a row with the service's own parser of events. */
@@ -206,6 +274,10 @@ function checkedRow(
     lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
   const bad = (faults: string[]): Row => ({ line, given: copied, faults: [...faults, ...span] });
   if (before.length > 0) return bad(before);
+  if (namesInstance(detail)) {
+    const read = readImport(detail, format);
+    return 'faults' in read ? bad(read.faults) : { line, given, ...read, needsSecret: false };
+  }
   const settings = attempt(() =>
     settingsFromEvent(
       {
@@ -273,32 +345,48 @@ const columnNames: ReadonlyMap<string, string> = new Map([
   ['tags', 'tags'],
 ]);
 
-const keyOf = ({ request: { tenantId, elementKey } }: GoodRow): string => `${tenantId}/${elementKey}`;
-
 const maxOthersNamed = 3;
 
-/** Rejects all rows for the same tenant and element: it is unclear which of them is meant. */
+/**
+ * Rejects all rows for the same tenant and element, and all that import the same instance: it is unclear which of them
+ * is meant.
+ */
 function withoutDoubles(rows: readonly Row[]): Row[] {
-  const byKey = Map.groupBy(rows.filter(isGood), keyOf);
+  const good = rows.filter(isGood);
+  const byKey = Map.groupBy(good, ({ request }) => `${request.tenantId}/${request.elementKey}`);
+  const byId = Map.groupBy(good, ({ request }) => (isImport(request) ? request.instanceId : undefined));
   return rows.map((row) => {
     if (!isGood(row)) return row;
-    const same = byKey.get(keyOf(row)) ?? [];
-    if (same.length === 1) return row;
-    const { tenantId, elementKey } = row.request;
-    // One more, because the row itself may be among the first.
-    const others = same
-      .slice(0, maxOthersNamed + 1)
-      .filter(({ line }) => line !== row.line)
-      .slice(0, maxOthersNamed)
-      .map(({ line }) => line);
-    const more = same.length - 1 - others.length;
-    const where = `${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-    return {
-      line: row.line,
-      given: row.given,
-      faults: [
-        `requests ${elementKey} for tenant ${tenantId}, and so ${same.length === 2 ? 'does line' : 'do lines'} ${where}`,
-      ],
-    };
+    const { request } = row;
+    const { tenantId, elementKey } = request;
+    const faults: string[] = [];
+    const same = byKey.get(`${tenantId}/${elementKey}`) ?? [];
+    if (same.length > 1) {
+      const isMixed = same.some((each) => isImport(each.request) !== isImport(request));
+      const asked = isImport(request) ? 'imports' : isMixed ? 'creates' : 'requests';
+      const others = isMixed ? 'which is also requested in' : 'and so';
+      faults.push(
+        `${asked} ${elementKey} for tenant ${tenantId}, ${others} ${linesBeside(row, same, isMixed)}`,
+      );
+    }
+    const imported = isImport(request) ? (byId.get(request.instanceId) ?? []) : [];
+    if (isImport(request) && imported.length > 1) {
+      faults.push(`imports instance ${request.instanceId}, and so ${linesBeside(row, imported, false)}`);
+    }
+    return faults.length === 0 ? row : { line: row.line, given: row.given, faults };
   });
+}
+
+/** `do lines 3, 4, 5 and 7 more`; without a verb: `lines …`. */
+function linesBeside(row: GoodRow, same: readonly GoodRow[], isNoun: boolean): string {
+  // One more, because the row itself may be among the first.
+  const others = same
+    .slice(0, maxOthersNamed + 1)
+    .filter(({ line }) => line !== row.line)
+    .slice(0, maxOthersNamed)
+    .map(({ line }) => line);
+  const more = same.length - 1 - others.length;
+  const noun = same.length === 2 ? 'line' : 'lines';
+  const verb = same.length === 2 ? 'does ' : 'do ';
+  return `${isNoun ? '' : verb}${noun} ${others.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -9,7 +9,15 @@ import {
   type FailedRow,
 } from './failed-rows.ts';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
-import { isBad, isGood, ManifestError, readManifest, type BadRow, type Manifest } from './manifest.ts';
+import {
+  importsIn,
+  isBad,
+  isGood,
+  ManifestError,
+  readManifest,
+  type BadRow,
+  type Manifest,
+} from './manifest.ts';
 import { help, parseOptions, type Options } from './options.ts';
 import { counted, number, showProgress, summaryOf } from './progress.ts';
 import { createRun, RunStopped, type Run } from './run.ts';
@@ -19,6 +27,10 @@ import { findTarget, findTenantSecrets, TargetError, type Where } from './target
 /** `npm run onboard`: onboards the tenants of a manifest that are not active yet. See `--help`. */
 
 const goOn = 'Run the same command to continue.';
+
+/** A fault of more rows than this takes one line: a list that was not filled in has it in every row. */
+const mostOfOneFault = 20;
+const linesNamed = 5;
 
 const command = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
@@ -38,14 +50,19 @@ async function main(options: Options): Promise<number> {
     manifestFile,
     badRows.flatMap(({ line, faults }) => faults.map((fault) => ({ line, fault }))),
   );
+  const imports = importsIn(manifest.rows);
   print(
-    `${plain(manifestFile)}: ${counted(manifest.rows.length, 'row')}, ${number(badRows.length)} of them bad`,
+    `${plain(manifestFile)}: ${counted(manifest.rows.length, 'row')}, ${number(badRows.length)} of them bad` +
+      (imports > 0 ? `, ${number(imports)} to import` : ''),
   );
   if (check) {
     const isComplete = where ? await checkSecrets(manifestFile, manifest, where) : true;
     return badRows.length > 0 || !isComplete ? 2 : 0;
   }
   if (!where) throw new UsageError('Expected a target.');
+  if (imports > 0 && 'busName' in where && where.apiUrl === undefined) {
+    throw new UsageError('The manifest has instances to import: give --api beside --bus and --table.');
+  }
   if (badRows.length > 0 && !skipBad) {
     return refuse('Nothing was sent. Correct the manifest, or send the good rows with --skip-bad.', 2);
   }
@@ -156,7 +173,17 @@ async function finish(
 }
 
 function printFaults(file: string, faults: readonly { line: number; fault: string }[]): void {
-  for (const { line, fault } of faults) process.stderr.write(`${plain(`${file}:${line}: ${fault}`)}\n`);
+  const rows = Map.groupBy(faults, ({ fault }) => fault);
+  const crowded = [...rows].filter(([, same]) => same.length > mostOfOneFault);
+  const told = new Set(crowded.map(([fault]) => fault));
+  for (const { line, fault } of faults.filter((each) => !told.has(each.fault))) {
+    process.stderr.write(`${plain(`${file}:${line}: ${fault}`)}\n`);
+  }
+  for (const [fault, same] of crowded) {
+    const [first, ...others] = same.slice(0, linesNamed).map(({ line }) => line);
+    const also = `so do lines ${others.join(', ')} and ${number(same.length - linesNamed)} more`;
+    process.stderr.write(`${plain(`${file}:${first}: ${fault}; ${also}`)}\n`);
+  }
 }
 
 function refuse(message: string, exitStatus: number): number {

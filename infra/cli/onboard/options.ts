@@ -31,7 +31,10 @@ Target, one of
   --local              the stack of npm start on this machine (PORT, if it was started with another)
   --stage <stage>      a deployed stage, by the outputs of its CloudFormation stack
   --bus <name> --table <name>
-                       both by name
+                       both by name; for imports also --api <url>
+
+A row with an instanceId is an import: the instance exists at Cloud Elements, and the tenant gets it as it is. Such rows
+are sent to the API, whose route for imports is a permission of its own. npm run discover lists instances to import.
 
 Options
   --check              send nothing, only check the manifest (needs no AWS account); with --stage or --local
@@ -75,6 +78,7 @@ function parse(args: readonly string[]) {
       stage: { type: 'string' },
       bus: { type: 'string' },
       table: { type: 'string' },
+      api: { type: 'string' },
       rate: { type: 'string' },
       timeout: { type: 'string' },
       check: { type: 'boolean', default: false },
@@ -84,7 +88,7 @@ function parse(args: readonly string[]) {
 }
 
 function whereOf(
-  { local, stage, bus, table }: ReturnType<typeof parse>['values'],
+  { local, stage, bus, table, api }: ReturnType<typeof parse>['values'],
   environment: NodeJS.ProcessEnv,
 ): Where | undefined {
   const ways = [
@@ -94,9 +98,12 @@ function whereOf(
   ];
   if (ways.length > 1)
     throw new UsageError(`${ways.join(' and ')} name different targets: give one of them.`);
+  if (api !== undefined && (bus === undefined || !URL.canParse(api))) {
+    throw new UsageError('Expected --api to be a URL, beside --bus and --table.');
+  }
   if (local) return { localPort: positive('PORT', environment['PORT'], 65_531) ?? 8_080 };
   if (stage !== undefined) return { stage };
-  if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table };
+  if (bus !== undefined && table !== undefined) return { busName: bus, tableName: table, apiUrl: api };
   if (bus !== undefined || table !== undefined)
     throw new UsageError('--bus and --table go together: give both.');
   return undefined;

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { endOf, endOfWaiting, endWithoutSending, failedAt, readStates, type End } from './following.ts';
-import type { TenantRequest } from './manifest.ts';
+import { importAll, type ImportRow } from './importing.ts';
+import { isImport, type EventRequest, type TenantRequest } from './manifest.ts';
 import { firstBatch, maxEntries, putEvents } from './sending.ts';
 import { reasonOf, type Target } from './target.ts';
 
@@ -14,8 +15,9 @@ const tickMs = 100;
 /** Rows read per tick: at most some thousand a second. */
 const looksPerTick = 200;
 
-type Tracked = {
-  request: TenantRequest;
+type Tracked = EventRow | ImportRow;
+type EventRow = {
+  request: EventRequest;
   standing:
     | { phase: 'unsent' }
     | { phase: 'sent'; eventId: string; sinceMs: number }
@@ -44,7 +46,7 @@ export type Run = ReturnType<typeof createRun>;
 
 /**
  * Onboards the tenants of a manifest: compares each with the table, sends an event for those that are not active, at a
- * steady rate, and follows each in the table until it has ended. A run keeps no other state than the table, so running
+ * steady rate, and follows each in the table until it has ended. Instances that exist are imported over HTTP. A run keeps no other state than the table, so running
  * it again continues an interrupted run.
  */
 export function createRun(
@@ -52,13 +54,19 @@ export function createRun(
   { target, rate, timeoutMs, signal }: RunOptions,
 ) {
   const startedAt = Date.now();
-  const rows: readonly Tracked[] = requests.map((request) => ({
-    request,
-    standing: { phase: 'unsent' },
-    failedBefore: undefined,
-    nextLookMs: 0,
-    lookDelayMs: firstLookMs,
-  }));
+  const events = requests
+    .filter((request): request is EventRequest => !isImport(request))
+    .map((request): EventRow => ({
+      request,
+      standing: { phase: 'unsent' },
+      failedBefore: undefined,
+      nextLookMs: 0,
+      lookDelayMs: firstLookMs,
+    }));
+  const imports = requests
+    .filter(isImport)
+    .map((request): ImportRow => ({ request, standing: { phase: 'unsent' } }));
+  const rows: readonly Tracked[] = [...events, ...imports];
 
   return { compare, work, counts, ends };
 
@@ -73,7 +81,7 @@ export function createRun(
         const row = unread.get(request);
         unread.delete(request);
         if (!row) continue;
-        row.failedBefore = failedAt(state);
+        if ('failedBefore' in row) row.failedBefore = failedAt(state);
         const end = endWithoutSending(request, state);
         if (end) row.standing = { phase: 'ended', end };
       }
@@ -85,9 +93,9 @@ export function createRun(
   async function work(): Promise<void> {
     const failure = new AbortController();
     const stop = AbortSignal.any([signal, failure.signal]);
-    const parts = [sendAll(stop), follow(stop)].map((part) =>
+    const parts = [sendAll(stop), follow(stop), importRest(stop)].map((part) =>
       part.catch((error: unknown) => {
-        // The other part ends in an orderly way, too.
+        // The other parts end in an orderly way, too.
         failure.abort();
         throw error;
       }),
@@ -99,7 +107,7 @@ export function createRun(
 
   async function sendAll(stop: AbortSignal): Promise<void> {
     const batchSize = Math.max(1, Math.min(maxEntries, Math.floor(rate)));
-    const unsent = rows.filter(isUnsent);
+    const unsent = events.filter(isUnsent);
     let nextAt = Date.now();
     while (unsent.length > 0 && !stop.aborted) {
       const { length } = firstBatch(
@@ -113,7 +121,7 @@ export function createRun(
   }
 
   /** Sends until EventBridge has accepted or finally refused every entry. */
-  async function send(batch: readonly Tracked[], stop: AbortSignal): Promise<void> {
+  async function send(batch: readonly EventRow[], stop: AbortSignal): Promise<void> {
     let left = batch;
     for (const delayMs of [...resendDelaysMs, undefined]) {
       const responses = await put(left);
@@ -137,7 +145,7 @@ export function createRun(
   }
 
   /** The SDK retries before it throws. */
-  async function put(batch: readonly Tracked[]) {
+  async function put(batch: readonly EventRow[]) {
     try {
       return await putEvents(
         target,
@@ -148,10 +156,16 @@ export function createRun(
     }
   }
 
+  async function importRest(stop: AbortSignal): Promise<void> {
+    if (!imports.some(isUnsent)) return;
+    const stoppedBy = await importAll(imports, { api: target.api(), rate, timeoutMs, stop });
+    if (stoppedBy !== undefined) throw new RunStopped(stoppedBy);
+  }
+
   async function follow(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      const open = rows.filter(({ standing }) => standing.phase === 'sent');
-      if (open.length === 0 && !rows.some(isUnsent)) return;
+      const open = events.filter(({ standing }) => standing.phase === 'sent');
+      if (open.length === 0 && !events.some(isUnsent)) return;
       const due = open
         .filter(({ nextLookMs }) => nextLookMs <= Date.now())
         .toSorted((a, b) => a.nextLookMs - b.nextLookMs)

@@ -1,5 +1,5 @@
 import { PutEventsCommand, type EventBridgeClient } from '@aws-sdk/client-eventbridge';
-import type { TenantRequest } from './manifest.ts';
+import type { EventRequest } from './manifest.ts';
 
 /** EventBridge's limits for one call: entries, and bytes (1 MB since 2026, 256 KB before; more is not needed). */
 export const maxEntries = 10;
@@ -12,8 +12,8 @@ const detailType = 'TenantOnboarded';
 export type EntryResult = { eventId: string } | { reason: string; isPassing: boolean };
 
 /** The first requests, as many as fit into one call. */
-export function firstBatch(requests: readonly TenantRequest[], limit: number): TenantRequest[] {
-  const batch: TenantRequest[] = [];
+export function firstBatch(requests: readonly EventRequest[], limit: number): EventRequest[] {
+  const batch: EventRequest[] = [];
   let bytes = 0;
   for (const request of requests.slice(0, Math.min(limit, maxEntries))) {
     bytes += Buffer.byteLength(request.detail) + source.length + detailType.length;
@@ -30,7 +30,7 @@ export function firstBatch(requests: readonly TenantRequest[], limit: number): T
  */
 export async function putEvents(
   { eventBridge, busName }: { eventBridge: EventBridgeClient; busName: string },
-  requests: readonly TenantRequest[],
+  requests: readonly EventRequest[],
 ): Promise<EntryResult[]> {
   const { Entries: responses = [] } = await eventBridge.send(
     new PutEventsCommand({

@@ -2,10 +2,14 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { createApi, type Api } from '../api.ts';
 import { type OutputName, stackNameOf } from '../../outputs.ts';
 
 /** Where to find the service: a deployed stage, the local stack by its first port, or a bus and a table by name. */
-export type Where = { stage: string } | { localPort: number } | { busName: string; tableName: string };
+export type Where =
+  | { stage: string }
+  | { localPort: number }
+  | { busName: string; tableName: string; apiUrl: string | undefined };
 
 export type Target = {
   /** For people. */
@@ -14,6 +18,8 @@ export type Target = {
   tableName: string;
   eventBridge: EventBridgeClient;
   dynamoDb: DynamoDBClient;
+  /** @throws TargetError when its address is not known */
+  api: () => Api;
 };
 
 /** The service cannot be found; the message names the resource that is missing. */
@@ -34,12 +40,16 @@ export async function findTarget(where: Where): Promise<Target> {
     // The ports and names of `npm start`, independent of the AWS account in the environment.
     return targetOf(
       `the local stack on port ${where.localPort}`,
-      { busName: 'element-onboarding', tableName: 'element-onboarding' },
+      {
+        busName: 'element-onboarding',
+        tableName: 'element-onboarding',
+        apiUrl: () => `http://127.0.0.1:${where.localPort}`,
+      },
       { events: onThisMachine(where.localPort + 1), table: onThisMachine(where.localPort + 2) },
     );
   }
   if ('stage' in where) return targetOf(`stage ${where.stage}`, await namesOf(where.stage));
-  return targetOf(`table ${where.tableName}`, where);
+  return targetOf(`table ${where.tableName}`, { ...where, apiUrl: () => where.apiUrl });
 }
 
 /** `prefix`: of the secrets' names, before `/<tenantId>/<elementKey>`. */
@@ -75,7 +85,7 @@ export type ClientSettings = {
 
 async function targetOf(
   name: string,
-  { busName, tableName }: { busName: string; tableName: string },
+  { busName, tableName, apiUrl }: { busName: string; tableName: string; apiUrl: () => string | undefined },
   at: { events: ClientSettings; table: ClientSettings } = { events: {}, table: {} },
 ): Promise<Target> {
   const dynamoDb = new DynamoDBClient({ ...at.table, requestHandler, maxAttempts: 8 });
@@ -83,16 +93,21 @@ async function targetOf(
   try {
     const describe = new DescribeTableCommand({ TableName: tableName });
     await dynamoDb.send(describe);
-    return { name, busName, tableName, eventBridge, dynamoDb };
+    const api = () => {
+      const url = apiUrl();
+      if (url !== undefined) return createApi({ url, signer: dynamoDb });
+      throw new TargetError('The address of the API is not known: give --api.');
+    };
+    return { name, busName, tableName, eventBridge, dynamoDb, api };
   } catch (error) {
     const hint = at.table.endpoint === undefined ? '' : '\nIs npm start running, and with this PORT?';
     throw new TargetError(`The table ${tableName} of ${name} cannot be looked at: ${reasonOf(error)}${hint}`);
   }
 }
 
-async function namesOf(stage: string): Promise<{ busName: string; tableName: string }> {
+async function namesOf(stage: string) {
   const output = await outputsOf(stage);
-  return { busName: output('EventBusName'), tableName: output('TableName') };
+  return { busName: output('EventBusName'), tableName: output('TableName'), apiUrl: () => output('ApiUrl') };
 }
 
 /**

@@ -28,7 +28,7 @@ const listings = () => simulator.requests.filter(({ operation }) => operation ==
 
 beforeEach(async () => {
   simulator.reset();
-  for (const { id } of [...simulator.instances]) {
+  for (const { id } of simulator.instances.slice()) {
     await cloudElements.remove({ tenantId: 'any', elementKey: 'any', instanceId: id }, { timeoutMs: 1_000 });
   }
   simulator.reset();

@@ -18,7 +18,7 @@ import {
   removeFailedRows,
   writeFailedRows,
 } from '../../../../infra/cli/onboard/failed-rows.ts';
-import { isBad, isGood, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
+import { isBad, isGood, isImport, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -43,7 +43,10 @@ async function failedRowsOf(name: string, content: string): Promise<{ file: stri
 
 const standsFor = async (file: string) => {
   const { rows } = await readManifest(file, builtInCatalog);
-  return rows.map((row) => (isGood(row) ? JSON.parse(row.request.detail) : 'bad'));
+  return rows.map((row) => {
+    if (!isGood(row)) return 'bad';
+    return isImport(row.request) ? row.request : JSON.parse(row.request.detail);
+  });
 };
 
 test('documented flags of a bad row are kept, and nothing else beside them', async () => {

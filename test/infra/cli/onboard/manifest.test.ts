@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import { OnboardingError } from '../../../../functions/model/errors.ts';
 import { finalCodes } from '../../../../infra/cli/onboard/following.ts';
-import { isBad, isGood, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
+import { isBad, isGood, isImport, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -26,7 +26,9 @@ async function faultsOf(name: string, content: string) {
 
 async function detailsOf(name: string, content: string) {
   const { rows } = await read(name, content);
-  return rows.filter(isGood).map(({ line, request }) => ({ line, detail: JSON.parse(request.detail) }));
+  return rows
+    .filter(isGood)
+    .map(({ line, request }) => ({ line, detail: isImport(request) ? request : JSON.parse(request.detail) }));
 }
 
 test('a row of CSV becomes the detail of an event, without empty cells', async () => {
@@ -139,6 +141,95 @@ test('what JSON Lines would change silently is refused at its line', async () =>
   await expect(read('proto.csv', 'tenantId,configuration.__proto__\na,x\n')).rejects.toThrow(
     'a column configuration.… does not name an entry',
   );
+});
+
+const requestsOf = async (name: string, content: string) =>
+  (await read(name, content)).rows
+    .filter(isGood)
+    .map(({ line, request, needsSecret }) => [line, request, needsSecret]);
+const imported = (tenantId: string, instanceId: number, elementKey = 'taxify') => ({
+  tenantId,
+  elementKey,
+  instanceId,
+});
+
+describe('rows that import an instance', () => {
+  test('a row with an instanceId is an import, whatever the list says of the instance', async () => {
+    const csv =
+      'tenantId,elementKey,instanceId,name,tags,createdDate\r\n' +
+      'acme,freshdeskv2,1000001,<b>Shop</b>,owner:me;<x>,2019-01-01T00:00:00Z\r\n' +
+      'globex,,9007199254740991,,,\r\ninitech,,,Initech,,2019-01-01T00:00:00Z\r\n';
+    expect(await requestsOf('imports.csv', csv)).toEqual([
+      [2, imported('acme', 1_000_001, 'freshdeskv2'), false],
+      [3, imported('globex', 9_007_199_254_740_991), false],
+      [4, expect.objectContaining({ detail: '{"tenantId":"initech","name":"Initech"}' }), true],
+    ]);
+    const lines =
+      '{"tenantId":"acme","element":{"key":"taxify"},"instanceId":7,"name":"<b>","tags":["owner:x"],"status":"active"}\n';
+    expect(await requestsOf('imports.jsonl', lines)).toEqual([[1, imported('acme', 7), false]]);
+  });
+
+  test('lines that npm prints before the list are skipped, also with the commas of a spreadsheet', async () => {
+    const banner = '\n> element-onboarding@0.1.0 discover,,\n> node infra/cli --stage prod,,\n,,\n\n';
+    expect(
+      await requestsOf('banner.csv', `${banner}tenantId,elementKey,instanceId\nacme,taxify,7\n`),
+    ).toEqual([[7, imported('acme', 7), false]]);
+    await expect(read('banner-only.csv', banner)).rejects.toThrow('there is no column tenantId');
+  });
+
+  test('an id that is no whole number, a missing tenant and configuration are refused', async () => {
+    const csv = [
+      'tenantId,elementKey,instanceId,configuration.pagination.max',
+      'a,,1.00E+09,',
+      'b,,0,',
+      'c,,9007199254740993,',
+      'd,,"1,000",',
+      ',Taxify,7,50',
+      'e,,-7,',
+    ].join('\n');
+    const id = 'instanceId expected the id of an instance, a whole number';
+    expect(await faultsOf('bad-imports.csv', csv)).toEqual([
+      `2: ${id}; a spreadsheet may have changed it`,
+      `3: ${id} above 0`,
+      `4: ${id}; a spreadsheet may have changed it`,
+      `5: ${id}; a spreadsheet may have changed it`,
+      '6: tenantId is missing: fill it in, or delete the row',
+      '6: elementKey expected lower-case letters, digits, "_" and "-", beginning with a letter or digit',
+      '6: configuration expected none for an import, which leaves it as it is',
+      `7: ${id}; a spreadsheet may have changed it`,
+    ]);
+    const lines =
+      '{"tenantId":"a","instanceId":"7"}\n{"tenantId":"a","instanceId":null}\n{"tenantId":"b","instanceId":7,"size":1}\n';
+    expect(await faultsOf('bad-imports.jsonl', lines)).toEqual([
+      `1: #/${id}; a spreadsheet may have changed it`,
+      `2: #/${id}; a spreadsheet may have changed it`,
+      '3: #/size is not a known field',
+    ]);
+  });
+
+  test('an id that may be a credential is not kept', async () => {
+    const manifests = [
+      await read('id.csv', 'tenantId,instanceId\nacme,not-for-manifests\n'),
+      await read('id.jsonl', '{"tenantId":"acme","instanceId":"not-for-manifests"}\n'),
+    ];
+    for (const { rows } of manifests) {
+      expect(rows.map(isBad)).toEqual([true]);
+      expect(JSON.stringify(rows)).not.toContain('not-for-manifests');
+    }
+  });
+
+  test('rows that import the same instance, or for a tenant that another row creates, name each other', async () => {
+    const csv =
+      'tenantId,elementKey,instanceId\nacme,,7\nglobex,,7\nacme,taxify,\nglobex,freshdeskv2,\ninitech,,8\ninitech,,9\n';
+    expect(await faultsOf('import-doubles.csv', csv)).toEqual([
+      '2: imports taxify for tenant acme, which is also requested in line 4',
+      '2: imports instance 7, and so does line 3',
+      '3: imports instance 7, and so does line 2',
+      '4: creates taxify for tenant acme, which is also requested in line 2',
+      '6: imports taxify for tenant initech, and so does line 7',
+      '7: imports taxify for tenant initech, and so does line 6',
+    ]);
+  });
 });
 
 test('a credential is refused, neither quoted nor kept', async () => {
