@@ -9,25 +9,13 @@ import { triggers, type Trigger } from '../../../../functions/triggers.ts';
 import { deadLetterOutput } from '../../../../infra/outputs.ts';
 import { pageAt } from '../../../support/pages.ts';
 import { newTenant } from '../../../support/real-servers.ts';
-import { startService, type Service } from '../../../support/running-service.ts';
+import { startOnPortsInARow } from '../../../support/operator.ts';
+import type { Service } from '../../../support/running-service.ts';
 import { compileCache } from '../../../support/shared-bundle.ts';
 
 const program = fileURLToPath(new URL('../../../../infra/cli/status/status.ts', import.meta.url));
 const rows: [string, Trigger][] = Object.entries(triggers);
 const queueOwners = rows.flatMap(([name, { queue, stream }]) => (queue || stream ? [name] : []));
-
-/** As `npm start` has them: API, AWS services, DynamoDB, Cloud Elements. */
-async function startOnPortsInARow(): Promise<{ service: Service; port: number }> {
-  for (let tries = 0; ; tries++) {
-    const port = 20_000 + Math.floor(Math.random() * 40_000);
-    const ports = { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3 };
-    try {
-      return { service: await startService({ ports, queue: { maxReceiveCount: 1 } }), port };
-    } catch (error) {
-      if (tries === 20) throw error;
-    }
-  }
-}
 
 const summarySchema = z.object({ instances: z.object({ total: z.number() }) });
 
@@ -57,7 +45,7 @@ describe('the command', { timeout: 60_000 }, () => {
   let port: number;
 
   beforeAll(async () => {
-    ({ service, port } = await startOnPortsInARow());
+    ({ service, port } = await startOnPortsInARow({ queue: { maxReceiveCount: 1 } }));
     cloudFormationUrl = await listenOnLoopback(cloudFormation, 0);
     service.stack.failEach(({ target, signer }) => {
       if (signer === operator) targets.add(target);
