@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { plain } from '../../plain-text.ts';
 import { createApi } from '../api.ts';
 import { commandLine } from '../command.ts';
-import { csvOf, guardedIn, tagsCell } from '../csv.ts';
+import { csvOf, guardedIn } from '../csv.ts';
 import { counted, number } from '../onboard/progress.ts';
 import {
   onThisMachine,
@@ -15,12 +15,11 @@ import {
 import { readAll } from '../status/rows.ts';
 import { bad } from '../terminal.ts';
 import { help, parseOptions, type Options } from './options.ts';
+import { cellsOf, faultOf, jsonOf } from './output.ts';
 import { instancesIn, type Exported } from './rows.ts';
 import { readTokens, type TokenRead } from './tokens.ts';
 
 /** `npm run export`: writes every instance, for a team that leaves or takes stock. See `--help`. */
-
-const columns = ['tenantId', 'elementKey', 'instanceId', 'name', 'tags', 'status'];
 
 const chosen = commandLine(help, (args) =>
   parseOptions(args, process.env, { isTerminal: process.stdout.isTTY }),
@@ -72,53 +71,20 @@ function finish(
   rows: readonly Exported[],
   reads: ReadonlyMap<Exported, TokenRead>,
 ): number {
-  const tokenOf = (row: Exported): string | undefined => {
-    const read = reads.get(row);
-    return read?.kind === 'token' ? read.token : undefined;
-  };
-  if (json) for (const row of rows) write(`${JSON.stringify(jsonOf(row, tokenOf(row)))}\n`);
+  if (json) for (const row of rows) write(`${JSON.stringify(jsonOf(row, reads.get(row)))}\n`);
   else {
-    const cells = [
-      withTokens ? [...columns, 'token'] : columns,
-      ...rows.map((row) => [...cellsOf(row), ...(withTokens ? [tokenOf(row) ?? ''] : [])]),
-    ];
+    const cells = cellsOf(rows, withTokens ? reads : undefined);
     write(csvOf(cells));
     const guarded = guardedIn(cells);
     if (guarded > 0) {
       say(`${counted(guarded, 'cell')} got a ' that keeps spreadsheets from running it; --json has none.`);
     }
   }
-  const faults = rows.flatMap((row) => {
-    const read = reads.get(row);
-    if (row.status === 'unreadable') return [`${nameOf(row)}: this version cannot read its row`];
-    return read?.kind === 'failed' ? [`${nameOf(row)}: its token could not be read: ${read.why}`] : [];
-  });
+  const faults = rows.flatMap((row) => faultOf(row, reads.get(row)) ?? []);
   for (const fault of faults) process.stderr.write(`${bad(plain(fault))}\n`);
   say(`${counted(rows.length, 'instance')}. To leave this service, see --help.`);
   return faults.length > 0 ? 1 : 0;
 }
-
-const nameOf = ({ tenantId, elementKey }: Exported): string => `${tenantId} ${elementKey}`;
-
-const cellsOf = ({ tenantId, elementKey, instanceId, name, tags, status }: Exported): string[] => [
-  tenantId,
-  elementKey,
-  String(instanceId ?? ''),
-  name,
-  tagsCell(tags),
-  status,
-];
-
-/** A line of a manifest in JSON Lines, but for the token. */
-const jsonOf = ({ elementKey, ...row }: Exported, token: string | undefined) => ({
-  tenantId: row.tenantId,
-  element: { key: elementKey },
-  instanceId: row.instanceId,
-  name: row.name,
-  tags: row.tags,
-  status: row.status,
-  token,
-});
 
 function write(text: string): void {
   process.stdout.write(process.stdout.isTTY ? plain(text) : text);
