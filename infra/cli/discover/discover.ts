@@ -47,7 +47,7 @@ async function main({ where }: Options): Promise<number> {
         isRefused = outcome === 'credentials-rejected';
       },
     });
-    const { free, total, gaps } = await discover({
+    const { free, total, silent, gaps } = await discover({
       cloudElements: createCloudElements({ call }),
       isFinal: () => isRefused,
       onProgress: showProgress,
@@ -61,6 +61,11 @@ async function main({ where }: Options): Promise<number> {
     say(
       `${counted(total, 'instance')} at ${baseUrl}: ${number(free.length)} without an owner, in the output.`,
     );
+    if (silent > 0) {
+      say(
+        `${number(silent)} of these show no tags field, so they may have an owner: an import refuses them.`,
+      );
+    }
     if (gaps.length === 0) say('The list is complete.');
     else process.stderr.write(`${bad(plain(`The list is not complete: ${gaps.join('; ')}.`))}\n`);
     return gaps.length === 0 ? 0 : 1;

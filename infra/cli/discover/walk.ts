@@ -7,11 +7,13 @@ import { namesOwner } from '../../../functions/model/markers.ts';
 export type Discovered = {
   free: FreeInstance[];
   total: number;
+  /** Of `free`: show no tags at all, so they may have an owner. */
+  silent: number;
   /** Why instances may be missing; none if the list is complete. */
   gaps: string[];
 };
 
-export type FreeInstance = Omit<ListedInstance, 'id'> & { id: number };
+export type FreeInstance = Omit<ListedInstance, 'id'> & { id: number; isSilent?: boolean };
 
 /** A page of 200 instances, each with its configuration; Cloud Elements is slow at times. */
 const pageTimeoutMs = 60_000;
@@ -46,11 +48,13 @@ export async function discover({
   const known = await pMap(instances, decided, { concurrency: readsAtOnce });
   const undecided = known.filter((each) => each === 'unknown').length;
   const unusable = unreadable + seen.size - instances.length;
+  const free = known
+    .filter((each) => each !== 'unknown' && each !== 'absent')
+    .filter((each) => !namesOwner(each))
+    .toSorted((a, b) => a.id - b.id);
   return {
-    free: known
-      .filter((each) => each !== 'unknown' && each !== 'absent')
-      .filter((each) => !namesOwner(each))
-      .toSorted((a, b) => a.id - b.id),
+    free,
+    silent: free.filter(({ isSilent }) => isSilent).length,
     total: seen.size + unreadable,
     gaps: [
       ...(gap === undefined ? [] : [gap]),
@@ -115,7 +119,8 @@ export async function discover({
     const read = await repeated(() =>
       cloudElements.read({ instanceId, elementKey, tenantId: '', owner: '' }, { timeoutMs: readTimeoutMs }),
     );
-    return read.kind === 'read' ? { ...listed, tags: read.tags ?? [] } : read.kind;
+    if (read.kind !== 'read') return read.kind;
+    return { ...listed, tags: read.tags ?? [], isSilent: read.tags === undefined };
   }
 
   async function repeated<Outcome extends { kind: string }>(call: () => Promise<Outcome>): Promise<Outcome> {

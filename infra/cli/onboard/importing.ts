@@ -4,7 +4,7 @@ import type { Api, ApiResponse } from '../api.ts';
 import type { End } from './following.ts';
 import type { ImportRequest } from './manifest.ts';
 
-/** API Gateway permits ten imports per second; one takes a second at most, as a rule. */
+/** An import takes a second or two: this is enough for several per second. */
 const importsAtOnce = 10;
 const tickMs = 100;
 

@@ -13,6 +13,7 @@ import {
   importsIn,
   isBad,
   isGood,
+  isImport,
   ManifestError,
   readManifest,
   type BadRow,
@@ -104,7 +105,11 @@ async function runAll(
   try {
     const requests = manifest.rows.filter(isGood).map(({ request }) => request);
     const run = createRun(requests, { ...options, target, signal: interruption.signal });
-    print(`To ${bold(plain(target.name))}, ${options.rate} per second`);
+    const isImporting = requests.some(isImport);
+    const rates = requests.every(isImport)
+      ? `${options.importRate}`
+      : `${options.rate}${isImporting ? ` and ${options.importRate} imports` : ''}`;
+    print(`To ${bold(plain(target.name))}, ${rates} per second`);
     const stoppedBy = await stopOf(run);
     print(`\n${summaryOf(run.counts(), badRows.length)}`);
     if (stoppedBy) return refuse(`\n${stoppedBy.message}\n${goOn}`, 3);

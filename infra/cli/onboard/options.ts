@@ -8,7 +8,9 @@ export type Options = {
   check: boolean;
   /** Undefined only for a check. */
   where: Where | undefined;
+  /** Tenants per second, and imports. */
   rate: number;
+  importRate: number;
   timeoutMs: number;
   skipBad: boolean;
 };
@@ -19,6 +21,8 @@ export type Options = {
  */
 const defaultRate = 10;
 const maxRate = 1_000;
+/** API Gateway's limit for the route: it answers the rest with 429. */
+const defaultImportRate = 2;
 
 /** After this time the queue has given an event up. */
 const defaultTimeoutS = (queueMaxReceiveCount * queueVisibilityMs) / 1_000;
@@ -40,7 +44,7 @@ Options
   --check              send nothing, only check the manifest (needs no AWS account); with --stage or --local
                        also check that each tenant's secret exists
   --skip-bad           send the good rows; bad ones go into the file of failed rows
-  --rate <n>           tenants per second (default ${defaultRate})
+  --rate <n>           tenants per second (default ${defaultRate}, and ${defaultImportRate} imports)
   --timeout <s>        seconds to wait for a row's outcome (default ${defaultTimeoutS}: the queue's ten deliveries)
 
 Exit status: 0 all active, or no faults found by --check · 1 rows failed, are bad or without an outcome · 2 nothing was
@@ -59,11 +63,13 @@ export function parseOptions(args: readonly string[], environment: NodeJS.Proces
   if (!where && !values.check) {
     throw new UsageError('Expected one of --local, --stage <stage>, or --bus <name> and --table <name>.');
   }
+  const rate = positive('--rate', values.rate, maxRate);
   return {
     manifestFile,
     check: values.check,
     where,
-    rate: positive('--rate', values.rate, maxRate) ?? defaultRate,
+    rate: rate ?? defaultRate,
+    importRate: rate ?? defaultImportRate,
     timeoutMs: (positive('--timeout', values.timeout) ?? defaultTimeoutS) * 1_000,
     skipBad: values['skip-bad'],
   };

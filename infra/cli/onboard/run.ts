@@ -37,6 +37,7 @@ export type RunOptions = {
   target: Target;
   /** Tenants per second. */
   rate: number;
+  importRate: number;
   /** How long a row is followed after its event was sent. */
   timeoutMs: number;
   signal: AbortSignal;
@@ -51,7 +52,7 @@ export type Run = ReturnType<typeof createRun>;
  */
 export function createRun(
   requests: readonly TenantRequest[],
-  { target, rate, timeoutMs, signal }: RunOptions,
+  { target, rate, importRate, timeoutMs, signal }: RunOptions,
 ) {
   const startedAt = Date.now();
   const events = requests
@@ -158,7 +159,7 @@ export function createRun(
 
   async function importRest(stop: AbortSignal): Promise<void> {
     if (!imports.some(isUnsent)) return;
-    const stoppedBy = await importAll(imports, { api: target.api(), rate, timeoutMs, stop });
+    const stoppedBy = await importAll(imports, { api: target.api(), rate: importRate, timeoutMs, stop });
     if (stoppedBy !== undefined) throw new RunStopped(stoppedBy);
   }
 

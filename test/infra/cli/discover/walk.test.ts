@@ -35,7 +35,7 @@ beforeEach(async () => {
 });
 
 test('an empty list is complete', async () => {
-  expect(await find()).toEqual({ free: [], total: 0, gaps: [] });
+  expect(await find()).toEqual({ free: [], silent: 0, total: 0, gaps: [] });
 });
 
 test('every instance without an owner is found, over all pages, whatever its element and its other tags', async () => {
@@ -66,6 +66,18 @@ describe('lists that are not as documented', () => {
       expect(found).toMatchObject({ total: 2, gaps: [], free: [{ id, tags: ['eu'] }] });
     },
   );
+
+  test('an instance that shows no tags by its id either is listed, and counted', async () => {
+    const { id } = seed(['eu']);
+    const body = { id, element: { key: 'taxify' }, token: 'any-token' };
+    for (const on of ['GET /instances', 'GET /instances/{id}'] as const) {
+      const shown = on === 'GET /instances' ? [body] : body;
+      simulator.fail({ on, effect: 'none', outcome: { kind: 'status', status: 200, body: shown } });
+    }
+    expect(await find()).toMatchObject({ free: [{ id, tags: [] }], silent: 1, gaps: [] });
+    seed([]);
+    expect(await find()).toMatchObject({ total: 2, silent: 0 });
+  });
 
   test('a page token on a full last page ends the list', async () => {
     for (let count = 0; count < 200; count++) seed([]);
@@ -117,6 +129,7 @@ describe('lists that are not as documented', () => {
     simulator.fail({ on: 'GET /instances', effect: 'none', outcome: { kind: 'status', status: 200, body } });
     expect(await find()).toEqual({
       free: [],
+      silent: 0,
       total: 3,
       gaps: ['3 of its items cannot be read as instances'],
     });
@@ -145,6 +158,7 @@ describe('calls that fail', () => {
     simulator.faultFor = ({ path }) => (path.endsWith(`/${id}`) ? notApplied(503) : undefined);
     expect(await find()).toEqual({
       free: [],
+      silent: 0,
       total: 2,
       gaps: ['1 instances show no tags in the list and could not be read by their ids'],
     });

@@ -1,0 +1,218 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { csvRowsOf } from '../../infra/cli/onboard/csv-rows.ts';
+import type { Instance } from '../../infra/local/cloud-elements/simulator.ts';
+import { createLeakSearch } from '../support/leak-search.ts';
+import { startWithOperator } from '../support/operator.ts';
+import { blocksOf, pageAt, root } from '../support/pages.ts';
+
+/** A team connected its tenants by hand, adopts this service, and leaves it: the commands that it runs. */
+
+/** `EXISTING_INSTANCES=500` takes half a minute. */
+const count = Number(process.env['EXISTING_INSTANCES'] ?? 60);
+
+let site: Awaited<ReturnType<typeof startWithOperator>>;
+let directory: string;
+beforeAll(async () => {
+  site = await startWithOperator(() => ({}));
+  directory = mkdtempSync(join(tmpdir(), 'existing-'));
+});
+afterAll(async () => {
+  await site.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const outputs: string[] = [];
+async function run(command: string, ...args: string[]) {
+  const ended = await site.run(command, ...args, '--local');
+  outputs.push(ended.stdout, ended.stderr);
+  return ended;
+}
+
+/** The commands of a section of the page, in order, for the ports of this stack. */
+function commandsOf(heading: string): string {
+  const [, section = ''] =
+    new RegExp(`^## ${heading}.*?\\n(.*?)^## `, 'ms').exec(pageAt('infra/cli/README.md')) ?? [];
+  const commands = blocksOf(section, 'sh').join('');
+  return [8_080, 8_083].reduce(
+    (text, port) => text.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${site.port + port - 8_080}`),
+    `set -e\n${commands}`,
+  );
+}
+
+const isThere = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
+
+/** Everything of an instance but its tags. */
+const factsOf = ({ tags: _tags, ...facts }: Instance) => structuredClone(facts);
+const tagsOf = (index: number) => [['eu'], [], ['eu', 'gold; and more'], ['tag:of:theirs']][index % 4] ?? [];
+
+const isMarker = (tag: string) => /^(tenant|provision|owner):/.test(tag);
+
+test(
+  `${count} instances made by hand are discovered, imported, left alone by a second run, and exported`,
+  { timeout: 120_000 },
+  async () => {
+    const { simulator, stack } = site.service;
+    const elements = [
+      { key: 'taxify', configuration: { 'api.key': 'key-of-a-tenant' } },
+      {
+        key: 'freshdeskv2',
+        configuration: { subdomain: 'shop', username: 'jane', password: 'key-of-a-tenant' },
+      },
+    ];
+    const byHand = Array.from({ length: count }, (_, index) => {
+      const { key = '', configuration } = elements[index % 5 === 4 ? 1 : 0] ?? {};
+      return simulator.seed({
+        element: { key },
+        name: index % 2 ? 'Shop' : `=Shop ${index}`,
+        tags: tagsOf(index),
+        configuration,
+      });
+    });
+    const other = simulator.seed({
+      element: { key: 'taxify' },
+      name: 'Shop',
+      tags: ['owner:another'],
+      configuration: elements[0]?.configuration,
+    });
+    await site.service.post('own', {
+      element: { key: 'taxify' },
+      configuration: { 'api.key': 'own-key-for-tests' },
+    });
+    const before = new Map(
+      simulator.instances.map((instance) => [
+        instance.id,
+        { facts: factsOf(instance), tags: [...instance.tags] },
+      ]),
+    );
+
+    const found = await run('discover/discover.ts');
+    expect(found.stderr).toContain('The list is complete.');
+    const [header = [], ...rows] = csvRowsOf(found.stdout).map(({ cells = [] }) => cells);
+    expect(rows.map(([, , id]) => Number(id))).toEqual(byHand.map(({ id }) => id));
+
+    const file = join(directory, 'found.csv');
+    const untouched = join(directory, 'untouched.csv');
+    writeFileSync(untouched, found.stdout);
+    const refused = await run('onboard/onboard.ts', untouched);
+    expect(refused).toMatchObject({ status: 2 });
+    expect(refused.stderr).toContain(
+      `${untouched}:2: tenantId is missing: fill it in, or delete the row; so do lines 3, 4, 5, 6 and ${count - 5} more\n`,
+    );
+    // As an operator fills it in: the rest of a row stays as it is.
+    const lines = found.stdout.trimEnd().split('\n').slice(1);
+    writeFileSync(
+      file,
+      `${header.join(',')}\n${lines.map((line, index) => `tenant-${index}${line}`).join('\n')}\n`,
+    );
+    expect((await run('onboard/onboard.ts', file, '--check')).status).toBe(0);
+
+    simulator.requests.length = 0;
+    const imported = await run('onboard/onboard.ts', file, '--rate', '1000');
+    expect(imported.stderr).toBe('');
+    expect(imported.stdout).toContain(`${count} rows\n${count} active\n`);
+    expect(imported.status).toBe(0);
+
+    const created = simulator.requests.filter(
+      ({ operation }) => operation === 'POST /instances' || operation === 'DELETE /instances/{id}',
+    );
+    expect(created).toEqual([]);
+    expect(simulator.instances).toHaveLength(count + 2);
+    for (const instance of simulator.instances) {
+      const { facts, tags = [] } = before.get(instance.id) ?? {};
+      expect(factsOf(instance)).toEqual(facts);
+      expect(instance.tags.filter((tag) => !isMarker(tag))).toEqual(tags.filter((tag) => !isMarker(tag)));
+    }
+    expect(other.tags).toEqual(['owner:another']);
+    for (const [index, { tags }] of byHand.entries()) expect(tags).toContain(`tenant:tenant-${index}`);
+    for (const [index, { id, token, element }] of [...byHand.entries()].slice(0, 5)) {
+      const { json } = await site.service.get(`/tenants/tenant-${index}/instances/${element.key}/token`);
+      expect(json).toMatchObject({ id, token });
+    }
+
+    // Nothing is sent for what is active; a repeated request is a replay.
+    simulator.requests.length = 0;
+    const again = await run('onboard/onboard.ts', file, '--rate', '1000');
+    expect(again.stdout).toContain(`Already active: ${count}; to send: 0`);
+    expect(again.status).toBe(0);
+    const replay = await site.service.request({
+      method: 'POST',
+      path: '/tenants/tenant-0/instances/taxify/import',
+      body: JSON.stringify({ id: byHand[0]?.id }),
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(replay.status).toBe(200);
+    expect(simulator.requests).toEqual([]);
+    expect((await run('discover/discover.ts')).stdout).toBe(`${header.join(',')}\n`);
+
+    const exported = await run('export/export.ts', '--json');
+    const written = exported.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(written).toHaveLength(count + 1);
+    const byId = new Map(written.map((each) => [each.instanceId, each]));
+    for (const [index, { id, name, element }] of byHand.entries()) {
+      expect(byId.get(id)).toEqual({
+        tenantId: `tenant-${index}`,
+        element: { key: element.key },
+        instanceId: id,
+        name,
+        tags: tagsOf(index),
+        status: 'active',
+      });
+    }
+
+    const search = createLeakSearch();
+    for (const { id, token } of simulator.instances) search.plant(`the token of ${id}`, token, { step: 10 });
+    for (const secret of ['key-of-a-tenant', 'local-user-secret', 'local-organization-secret'])
+      search.plant('a secret', secret);
+    expect(search.leaksIn([...outputs, ...stack.logs])).toEqual([]);
+    expect(readFileSync(file, 'utf8')).not.toContain('key-of-a-tenant');
+  },
+);
+
+test.skipIf(!isThere('jq') || !isThere('curl'))(
+  'the page’s commands import an instance that was connected by hand, export it and take its markers off',
+  { timeout: 60_000 },
+  async () => {
+    const { simulator } = site.service;
+    for (const name of ['package.json', 'infra', 'functions', 'node_modules'])
+      symlinkSync(join(root, name), join(directory, name));
+    const shell = (text: string) =>
+      promisify(execFile)('bash', ['-c', text], {
+        cwd: directory,
+        env: { ...site.environment, HOME: directory },
+        timeout: 50_000,
+      });
+    expect(JSON.parse((await shell(commandsOf('discover'))).stdout.split('\n').at(-1) ?? '')).toMatchObject({
+      tenantId: 'initech',
+      name: 'Initech',
+      tags: ['eu'],
+      status: 'active',
+    });
+    const imported = simulator.instances.at(-1);
+    expect(imported?.tags).toEqual([
+      'eu',
+      'tenant:initech',
+      expect.stringMatching(/^provision:/),
+      'owner:local',
+    ]);
+    const removed = simulator.requests.filter(({ method }) => method === 'DELETE');
+
+    const leaving = await shell(commandsOf('export'));
+    expect(leaving.stdout).toContain(`${imported?.id} 200\n`);
+    expect(imported?.tags).toEqual(['eu']);
+    expect(simulator.instances.flatMap(({ tags }) => tags).filter((tag) => tag === 'owner:local')).toEqual(
+      [],
+    );
+    expect(simulator.requests.filter(({ method }) => method === 'DELETE')).toEqual(removed);
+    expect(readFileSync(join(directory, 'tokens.jsonl'), 'utf8')).toContain(JSON.stringify(imported?.token));
+    expect(leaving.stderr).toContain('element tokens in clear text');
+    expect(statSync(join(directory, 'tokens.jsonl')).mode & 0o077).toBe(0);
+  },
+);
