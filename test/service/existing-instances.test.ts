@@ -176,6 +176,82 @@ test(
   },
 );
 
+test(
+  'imports that are refused are in the file of failed rows, and one of unknown outcome is sent again',
+  { timeout: 60_000 },
+  async () => {
+    const { simulator } = site.service;
+    const seed = (tags: string[] = ['eu'], name = '=Shop') =>
+      simulator.seed({ element: { key: 'taxify' }, name, tags, configuration: { 'api.key': 'any-key' } });
+    const [good, slow, taken, foreign, other] = [
+      seed(),
+      seed(),
+      seed(),
+      seed(['owner:another', 'tenant:x']),
+      seed(),
+    ];
+    const rows = [
+      ['good', good.id],
+      ['slow', slow.id],
+      ['late', taken.id],
+      ['thief', foreign.id],
+      ['absent', 999_999_999],
+      ['busy-tenant', other.id],
+    ];
+    const own = seed();
+    // Since the list was made.
+    for (const [tenantId, id] of [
+      ['early', taken.id],
+      ['busy-tenant', own.id],
+    ] as const) {
+      const path = `/tenants/${tenantId}/instances/taxify/import`;
+      const headers = { 'content-type': 'application/json' };
+      const { status } = await site.service.request({
+        method: 'POST',
+        path,
+        headers,
+        body: JSON.stringify({ id }),
+      });
+      expect(status).toBe(201);
+    }
+    // Its markers were taken off at the console.
+    const marked = taken.tags;
+    taken.tags = ['eu'];
+    const file = join(directory, 'refused.csv');
+    const lines = rows.map(([tenantId, id]) => `${tenantId},taxify,${id},'=Shop,eu,2019-01-01T00:00:00Z`);
+    writeFileSync(file, `tenantId,elementKey,instanceId,name,tags,createdDate\n${lines.join('\n')}\n`);
+    simulator.faultFor = ({ operation, path }) =>
+      operation === 'PATCH /instances/{id}' && path.endsWith(`/${slow.id}`) && ++patches <= 5
+        ? { effect: 'none', outcome: { kind: 'reset' } }
+        : undefined;
+    let patches = 0;
+
+    const { status, stdout } = await run('onboard/onboard.ts', file, '--rate', '1000');
+    simulator.reset();
+    expect(stdout).toMatch(/6 rows\n2 active\n4 failed/);
+    expect(status).toBe(1);
+    expect(patches).toBeGreaterThan(1);
+    const failed = csvRowsOf(readFileSync(join(directory, 'refused.failed.csv'), 'utf8')).map(
+      ({ cells = [] }) => cells,
+    );
+    expect(failed.slice(1).map(([line, code, , tenantId, , , name]) => [line, code, tenantId, name])).toEqual(
+      [
+        ['4', 'instance-taken', 'late', "''=Shop"],
+        ['5', 'not-ours', 'thief', "''=Shop"],
+        ['6', 'not-at-cloud-elements', 'absent', "''=Shop"],
+        ['7', 'settings-conflict', 'busy-tenant', "''=Shop"],
+      ],
+    );
+    expect(foreign.tags).toEqual(['owner:another', 'tenant:x']);
+    expect(other.tags).toEqual(['eu']);
+    taken.tags = marked;
+    other.tags = ['owner:another'];
+    // The file is a manifest.
+    const again = await run('onboard/onboard.ts', join(directory, 'refused.failed.csv'), '--check');
+    expect(again).toMatchObject({ status: 0, stderr: '' });
+  },
+);
+
 test.skipIf(!isThere('jq') || !isThere('curl'))(
   'the page’s commands import an instance that was connected by hand, export it and take its markers off',
   { timeout: 60_000 },

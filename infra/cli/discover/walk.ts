@@ -60,7 +60,7 @@ export async function discover({
       ...(gap === undefined ? [] : [gap]),
       ...(unusable > 0 ? [`${unusable} of its items cannot be read as instances`] : []),
       ...(undecided > 0
-        ? [`${undecided} instances show no tags in the list and could not be read by their ids`]
+        ? [`${undecided} of the instances show no tags in the list and could not be read by their ids`]
         : []),
     ],
   };

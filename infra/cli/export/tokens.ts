@@ -10,8 +10,9 @@ export type TokenRead =
   | { kind: 'failed'; why: string }
   | { kind: 'stop'; why: string };
 
-/** API Gateway permits 100 reads per second. */
 const readsAtOnce = 10;
+/** API Gateway permits 100, and the application reads tokens, too. */
+const readsPerSecond = 50;
 const defaultRetryDelaysMs = [500, 2_000, 8_000];
 
 const tokenSchema = z.object({ id: z.int(), token: z.string() });
@@ -26,11 +27,14 @@ export async function readTokens(
   { retryDelaysMs = defaultRetryDelaysMs }: { retryDelaysMs?: readonly number[] } = {},
 ): Promise<{ reads: Map<Exported, TokenRead> } | { stoppedBy: string }> {
   let stoppedBy: string | undefined;
+  let nextAt = Date.now();
   const reads = new Map<Exported, TokenRead>();
   const active = rows.filter(({ status }) => status === 'active');
   await pMap(
     active,
     async (row) => {
+      nextAt = Math.max(nextAt, Date.now()) + 1_000 / readsPerSecond;
+      await setTimeout(nextAt - Date.now());
       if (stoppedBy !== undefined) return;
       const read = await readToken(row);
       if (read.kind === 'stop') stoppedBy ??= read.why;

@@ -160,7 +160,7 @@ describe('calls that fail', () => {
       free: [],
       silent: 0,
       total: 2,
-      gaps: ['1 instances show no tags in the list and could not be read by their ids'],
+      gaps: ['1 of the instances show no tags in the list and could not be read by their ids'],
     });
   });
 
