@@ -1,4 +1,5 @@
 import { parseOptions as parseArguments, UsageError } from '../command.ts';
+import { isOrigin } from '../../../functions/model/origin.ts';
 import { queueMaxReceiveCount, queueVisibilityMs } from '../../../functions/model/timing.ts';
 import type { Where } from './target.ts';
 
@@ -104,8 +105,8 @@ function whereOf(
   ];
   if (ways.length > 1)
     throw new UsageError(`${ways.join(' and ')} name different targets: give one of them.`);
-  if (api !== undefined && (bus === undefined || !URL.canParse(api))) {
-    throw new UsageError('Expected --api to be a URL, beside --bus and --table.');
+  if (api !== undefined && (bus === undefined || !isOrigin(URL.parse(api)?.origin ?? ''))) {
+    throw new UsageError('Expected --api to be an https URL, beside --bus and --table.');
   }
   if (local) return { localPort: positive('PORT', environment['PORT'], 65_531) ?? 8_080 };
   if (stage !== undefined) return { stage };

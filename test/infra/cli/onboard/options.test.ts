@@ -11,6 +11,22 @@ test('the target can be given in three ways', () => {
   expect(whereOf(['--local'], { PORT: '9000' })).toMatchObject({ where: { localPort: 9_000 } });
 });
 
+test('imports are paced by the limit of their route, unless a rate is given', () => {
+  expect(whereOf(['--local'])).toMatchObject({ rate: 10, importRate: 2 });
+  expect(whereOf(['--local', '--rate', '50'])).toMatchObject({ rate: 50, importRate: 50 });
+});
+
+test('a target by names takes the address of the API', () => {
+  const names = ['--bus', 'b', '--table', 't', '--api'];
+  for (const apiUrl of ['https://api.example/stage', 'http://127.0.0.1:8080']) {
+    expect(whereOf([...names, apiUrl])).toMatchObject({ where: { apiUrl } });
+  }
+  for (const apiUrl of ['http://api.example', 'api.example', 'file:///etc/hosts', '']) {
+    expect(() => whereOf([...names, apiUrl])).toThrow('Expected --api to be an https URL');
+  }
+  expect(() => whereOf(['--local', '--api', 'https://api.example'])).toThrow('beside --bus and --table');
+});
+
 test('a row is followed for as long as the queue may take', () => {
   expect(parseOptions(['tenants.csv', '--local'], {})).toMatchObject({
     timeoutMs: 1_740_000,
