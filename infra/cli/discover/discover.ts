@@ -2,6 +2,7 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
 import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
 import { createPlatformCredentials, type PlatformCredentials } from '../../../functions/adapters/secrets.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { plain } from '../../plain-text.ts';
 import { commandLine } from '../command.ts';
@@ -48,7 +49,7 @@ async function main({ where }: Options): Promise<number> {
       },
     });
     const { free, total, silent, gaps } = await discover({
-      cloudElements: createCloudElements({ call }),
+      cloudElements: createCloudElements({ call, catalog: builtInCatalog }),
       isFinal: () => isRefused,
       onProgress: showProgress,
     });

@@ -1,6 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { createCloudElementsCaller } from '../../../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../../../functions/adapters/cloud-elements.ts';
+import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
 import { discover } from '../../../../infra/cli/discover/walk.ts';
 import { startCloudElements } from '../../../../infra/local/cloud-elements/simulator.ts';
 import { notApplied } from '../../../support/faults.ts';
@@ -9,6 +10,7 @@ const secrets = { userSecret: 'user-secret-for-tests', organizationSecret: 'orga
 const simulator = await startCloudElements(secrets);
 afterAll(() => simulator.stop());
 const cloudElements = createCloudElements({
+  catalog: builtInCatalog,
   call: createCloudElementsCaller({
     baseUrl: simulator.url,
     credentials: { get: () => Promise.resolve(secrets), renew: (refused) => Promise.resolve(refused) },
