@@ -53,7 +53,7 @@ const tagsOf = (index: number) => [['eu'], [], ['eu', 'gold; and more'], ['tag:o
 const isMarker = (tag: string) => /^(tenant|provision|owner):/.test(tag);
 
 test(
-  `${count} instances made by hand are discovered, imported, left alone by a second run, and exported`,
+  `${count} instances made by hand are discovered, imported in spite of a crash, left alone by a later run, and exported`,
   { timeout: 120_000 },
   async () => {
     const { simulator, stack } = site.service;
@@ -112,6 +112,12 @@ test(
     expect((await run('onboard/onboard.ts', file, '--check')).status).toBe(0);
 
     simulator.requests.length = 0;
+    const killed = site.start('onboard/onboard.ts', file, '--rate', '1000', '--local');
+    const areMarked = () => byHand.filter(({ tags }) => tags.some(isMarker)).length > count / 10;
+    await expect.poll(areMarked, { timeout: 30_000, interval: 5 }).toBe(true);
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    expect(byHand.some(({ tags }) => !tags.some(isMarker))).toBe(true);
     const imported = await run('onboard/onboard.ts', file, '--rate', '1000');
     expect(imported.stderr).toBe('');
     expect(imported.stdout).toContain(`${count} rows\n${count} active\n`);

@@ -49,23 +49,24 @@ export async function startWithOperator(outputsOf: (service: Service) => Record<
   };
 
   /** @param command a program below `infra/cli/` */
-  function run(command: string, ...args: string[]): Promise<Ended> {
+  function start(command: string, ...args: string[]) {
     const program = fileURLToPath(new URL(`../../infra/cli/${command}`, import.meta.url));
-    return new Promise((resolve) => {
-      const child = execFile(
-        process.execPath,
-        ['--disable-warning=ExperimentalWarning', program, ...args],
-        { env: environment, timeout: 60_000, maxBuffer: 64 * 1_024 * 1_024 },
-        (_error, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
-      );
-    });
+    const { promise: ended, resolve } = Promise.withResolvers<Ended>();
+    const child = execFile(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', program, ...args],
+      { env: environment, timeout: 60_000, maxBuffer: 64 * 1_024 * 1_024 },
+      (_error, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
+    );
+    return { child, ended };
   }
 
   return {
     service,
     port,
     environment,
-    run,
+    start,
+    run: (command: string, ...args: string[]) => start(command, ...args).ended,
     async stop(): Promise<void> {
       await service[Symbol.asyncDispose]();
       await closeServer(cloudFormation);
