@@ -232,8 +232,9 @@ export type CloudElements = {
   lookUp(sought: Sought, options: { timeoutMs: number }): Promise<LookUp>;
   /**
    * One page of all instances of a stage, of every element, and perhaps of other stages: the filter is unreliable.
-   * Without an owner, of all instances. `walk`: returned with the previous page. A page that is too large for Cloud Elements is requested again with fewer
-   * items; after the first page the walk starts over with the `walk` that comes with `refused`.
+   * Without an owner, of all instances. `walk`: returned with the previous page. A page that is too large for Cloud
+   * Elements is requested again with fewer items; after the first page the walk starts over with the `walk` that comes
+   * with `refused`.
    */
   list(
     query: { owner: string | undefined; page: string | undefined; walk?: ListWalk | undefined },

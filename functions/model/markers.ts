@@ -55,7 +55,7 @@ export const withoutMarkers = (tags: readonly string[]): string[] =>
 
 const markerPrefixes = [tenantTagPrefix, provisionTagPrefix, ownerTagPrefix];
 
-/** Does a stage own it, whichever? */
+/** Does it show an owner, this stage or another? */
 export const namesOwner = ({ tags }: Pick<Shown, 'tags'>): boolean =>
   tags.some((tag) => tag.startsWith(ownerTagPrefix));
 

@@ -49,16 +49,16 @@ export function createApi({
     async call(method, segments, body) {
       const path = [pathname.replace(/\/+$/, ''), ...segments.map(encodeURIComponent)].join('/');
       const text = body && JSON.stringify(body);
-      const { headers } = await signature.sign({
-        method,
-        protocol,
-        hostname,
-        path,
-        headers: { host, ...(text !== undefined && { 'content-type': 'application/json' }) },
-        ...(text !== undefined && { body: text }),
-      });
-      const { host: _setByFetch, ...sent } = headers;
       try {
+        const { headers } = await signature.sign({
+          method,
+          protocol,
+          hostname,
+          path,
+          headers: { host, ...(text !== undefined && { 'content-type': 'application/json' }) },
+          ...(text !== undefined && { body: text }),
+        });
+        const { host: _setByFetch, ...sent } = headers;
         const response = await fetch(`${origin}${path}`, {
           method,
           headers: sent,

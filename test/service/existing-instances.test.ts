@@ -286,9 +286,11 @@ test.skipIf(!isThere('jq') || !isThere('curl'))(
     ]);
     const removed = simulator.requests.filter(({ method }) => method === 'DELETE');
 
+    // Added at the console.
+    if (imported) imported.tags = [...imported.tags, 'gold'];
     const leaving = await shell(commandsOf('export'));
     expect(leaving.stdout).toContain(`${imported?.id} 200\n`);
-    expect(imported?.tags).toEqual(['eu']);
+    expect(imported?.tags).toEqual(['eu', 'gold']);
     expect(simulator.instances.flatMap(({ tags }) => tags).filter((tag) => tag === 'owner:local')).toEqual(
       [],
     );

@@ -96,7 +96,7 @@ function cellsOf(
 ) {
   const secrets = [token ?? '', used.userSecret, used.organizationSecret].filter(Boolean);
   const shown = (text: string) => secrets.reduce((left, secret) => left.replaceAll(secret, '…'), text);
-  return ['', elementKey, String(id), name, tagsCell(tags), createdDate].map(shown);
+  return ['', elementKey, String(id), shown(name), tagsCell(tags.map(shown)), createdDate];
 }
 
 function write(text: string): void {

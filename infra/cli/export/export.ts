@@ -44,7 +44,7 @@ async function main(options: Options): Promise<number> {
     const tokens = await readTokens(createApi({ url: apiUrl(), signer: client }), rows);
     if ('stoppedBy' in tokens) return refuse(`${tokens.stoppedBy}. Nothing was written.`);
     const count = [...tokens.reads.values()].filter(({ kind }) => kind === 'token').length;
-    const warning = `The output holds ${counted(count, 'element token')} in clear text. Let no one else read it, and delete it after use.`;
+    const warning = `The output holds ${counted(count, 'element token')} in clear text. Keep it private, and delete it after use.`;
     process.stderr.write(`${bad(warning)}\n`);
     return finish(options, rows, tokens.reads);
   } finally {

@@ -23,11 +23,13 @@ Options
 In CSV, a cell that a spreadsheet would take for a formula has a ' before it; a program reads --json.
 
 Leaving: the instances work without this service, with the same ids and tokens. Never send a DELETE, which removes them.
-Export the instances, destroy the stack, then replace the tags of each at Cloud Elements by its own, which takes the
-markers (tenant:, provision:, owner:) off. The tags are those of --json:
+Export the instances and destroy the stack. Then take the markers off: replace the tags of each instance at Cloud
+Elements by those that do not begin with tenant:, provision: or owner:
 
   curl -X PATCH <base URL>/elements/api-v2/instances/<instanceId> -H 'content-type: application/json' \\
-    -H 'authorization: User <user secret>, Organization <organization secret>' -d '{"tags": [<tags>]}'
+    -H @<file with the authorization header> -d '{"tags": [<its other tags>]}'
+
+infra/cli/README.md has the commands for all instances of an export.
 
 Exit status: 0 every instance was written · 1 a row could not be read, or a token; stderr names it · 2 wrong command line
 · 3 a call to AWS failed, run the command again.

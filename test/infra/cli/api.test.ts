@@ -81,3 +81,14 @@ test('a lost response and a redirect are no response', async () => {
   expect(await api.call('GET', ['x'])).toMatchObject({ kind: 'broken' });
   expect(received.at(-1)?.url).toBe('/x');
 });
+
+test('AWS credentials that cannot be had are no response', async () => {
+  const expired = new DynamoDBClient({
+    region: 'eu-west-1',
+    credentials: () => Promise.reject(new Error('expired')),
+  });
+  expect(await createApi({ url, signer: expired }).call('GET', ['x'])).toEqual({
+    kind: 'broken',
+    reason: 'Error',
+  });
+});
