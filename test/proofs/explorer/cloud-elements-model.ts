@@ -92,9 +92,9 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   }
 
   /** All instances of a stage. */
-  function list(owner: string): ListedInstance[] {
+  function list(owner: string | undefined): ListedInstance[] {
     return living()
-      .filter(({ isListed, tags }) => isListed && tags.includes(ownerTag(owner)))
+      .filter(({ isListed, tags }) => isListed && (owner === undefined || tags.includes(ownerTag(owner))))
       .map(({ id, elementKey, tags, token }) => ({
         id,
         elementKey,
