@@ -11,6 +11,7 @@ export const triggers = {
       secrets: ['platform', 'tenants'],
       tokenKey: ['Encrypt'],
       cloudElements: true,
+      elements: true,
     },
   },
   'list-instances': {
@@ -31,7 +32,12 @@ export const triggers = {
   },
   'change-instance': {
     http: 'PATCH /tenants/{tenantId}/instances/{elementKey}',
-    uses: { table: ['GetItem', 'PutItem'], secrets: ['platform', 'tenants'], cloudElements: true },
+    uses: {
+      table: ['GetItem', 'PutItem'],
+      secrets: ['platform', 'tenants'],
+      cloudElements: true,
+      elements: true,
+    },
   },
   'remove-instance': {
     http: 'DELETE /tenants/{tenantId}/instances/{elementKey}',
@@ -50,7 +56,13 @@ export const triggers = {
   'check-instance': {
     http: 'POST /tenants/{tenantId}/instances/{elementKey}/check',
     // Without the key: the token to ping with is the one that Cloud Elements shows.
-    uses: { table: ['GetItem', 'PutItem'], index: ['Query'], secrets: ['platform'], cloudElements: true },
+    uses: {
+      table: ['GetItem', 'PutItem'],
+      index: ['Query'],
+      secrets: ['platform'],
+      cloudElements: true,
+      elements: true,
+    },
   },
   'onboard-tenants': {
     queue: {
@@ -70,6 +82,7 @@ export const triggers = {
       secrets: ['platform', 'tenants'],
       tokenKey: ['Encrypt'],
       cloudElements: true,
+      elements: true,
     },
   },
   'offboard-tenants': {
@@ -103,6 +116,7 @@ export const triggers = {
       secrets: ['platform', 'tenants'],
       tokenKey: ['Encrypt'],
       cloudElements: true,
+      elements: true,
     },
   },
   'reconcile-instances': {
@@ -124,6 +138,7 @@ export const triggers = {
       index: ['Query'],
       secrets: ['platform'],
       cloudElements: true,
+      elements: true,
     },
   },
   'audit-instances': {
@@ -183,6 +198,8 @@ export type Uses = {
   readonly secrets?: readonly ('platform' | 'tenants')[];
   readonly tokenKey?: readonly ('Encrypt' | 'Decrypt')[];
   readonly cloudElements?: boolean;
+  /** The deployer's elements, beside those that come with the service. */
+  readonly elements?: boolean;
 };
 
 /**

@@ -1,5 +1,7 @@
 import type { EnvironmentName } from '../functions/model/environment.ts';
+import type { Elements } from '../functions/model/elements.ts';
 import type { Uses } from '../functions/triggers.ts';
+import { environmentOfElements } from './elements.ts';
 
 /** Identifiers of the deployed (or local) resources: CDK tokens or plain strings. */
 export type Resources = {
@@ -12,10 +14,13 @@ export type Resources = {
   stage: string;
   /** Absent: the toolkit's own. */
   sbtApplicationPlaneSource?: string | undefined;
+  /** The deployer's, beside those that come with the service. */
+  elements?: Elements | undefined;
 };
 
 /** The environment of a function: the stage, and the resources in its `uses`. */
 export function environmentFor(uses: Uses, resources: Resources): Partial<Record<EnvironmentName, string>> {
+  const elements = uses.elements ? environmentOfElements(resources.elements) : undefined;
   return {
     STAGE: resources.stage,
     ...((uses.table ?? uses.index) && { TABLE_NAME: resources.tableName }),
@@ -28,5 +33,6 @@ export function environmentFor(uses: Uses, resources: Resources): Partial<Record
     ...(uses.secrets?.includes('tenants') && { TENANT_SECRETS_PREFIX: resources.tenantSecretsPrefix }),
     ...(uses.tokenKey && { TOKEN_KEY_ID: resources.tokenKeyId }),
     ...(uses.cloudElements && { CLOUD_ELEMENTS_BASE_URL: resources.cloudElementsBaseUrl }),
+    ...(elements !== undefined && { ELEMENTS: elements }),
   };
 }

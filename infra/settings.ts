@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { isOrigin } from '../functions/model/origin.ts';
+import { checkedElementsSchema } from './elements.ts';
 import { plain } from './plain-text.ts';
 import { sbtSourcesSchema } from './sbt-sources.ts';
 
@@ -32,6 +33,8 @@ const ofStage = {
   ),
   /** Event sources of the SaaS Builder Toolkit, where its user has set others than its defaults. */
   sbtSources: z.optional(sbtSourcesSchema),
+  /** Elements beside those that come with the service, or in their place. */
+  elements: z.optional(checkedElementsSchema),
 };
 
 const settingsSchema = z.object({

@@ -78,6 +78,7 @@ export class OnboardingStack extends Stack {
       cloudElementsBaseUrl: settings.baseUrl,
       stage: settings.stage,
       sbtApplicationPlaneSource: sbtSources.applicationPlane,
+      elements: settings.elements,
     };
     const handlers = new Map<string, IFunction>();
     const tokenReaders: string[] = [];

@@ -2,7 +2,7 @@ import { isSecretInDoubt, type Update } from './update.ts';
 import { isLeased } from './lifecycle.ts';
 import type { Observe, Ports } from './ports.ts';
 import type { Provision } from './provision.ts';
-import { outsideAllowList, requestEntriesOf, tenantSecretName } from '../model/configuration.ts';
+import { notAllowedNow, tenantSecretName } from '../model/configuration.ts';
 import { OnboardingError, type ErrorCode } from '../model/errors.ts';
 import type { InstanceKey, InstanceRow, RequestedSettings } from '../model/instance.ts';
 import type { SecretChange } from '../model/secret-events.ts';
@@ -172,8 +172,7 @@ export function createApplying({
   async function retry(row: InstanceRow, deadlineAt: number): Promise<Outcome> {
     if (isLeased(row, now())) return again('in-progress');
     if (!mendedBySecret.has(row.lastError?.code ?? '')) return done('nothing-to-update');
-    if (outsideAllowList(catalog, row.elementKey, requestEntriesOf(row)).length > 0)
-      return done('not-from-secret');
+    if (notAllowedNow(catalog, row).length > 0) return done('not-from-secret');
     const { outcome } = await provision(settingsOfRow(row), {
       deadlineAt,
       retryOf: row,

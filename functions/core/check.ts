@@ -1,5 +1,6 @@
 import { withDefaults } from './defaults.ts';
 import { OnboardingError } from '../model/errors.ts';
+import { hasNoPing } from '../model/catalog.ts';
 import { healthAfter, type Finding, type Health } from '../model/health.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { defaultCheckTiming, type CheckTiming } from '../model/timing.ts';
@@ -42,12 +43,12 @@ type Checked = { row: InstanceRow; finding: Finding };
 export function createChecking({
   timing = defaultCheckTiming,
   ...ports
-}: Pick<Ports, 'cloudElements' | 'origin' | 'stage' | 'observe' | 'now' | 'newId'> & {
+}: Pick<Ports, 'cloudElements' | 'catalog' | 'origin' | 'stage' | 'observe' | 'now' | 'newId'> & {
   store: Pick<InstanceStore, 'get' | 'claim' | 'due' | 'postpone'> & CheckStore;
   ping: Ping;
   timing?: CheckTiming;
 }) {
-  const { store, cloudElements, ping, origin, stage, observe, now, newId } = withDefaults(ports);
+  const { store, cloudElements, catalog, ping, origin, stage, observe, now, newId } = withDefaults(ports);
   return { check, checkDue };
 
   /** @throws OnboardingError `not-found`, `not-active`, `busy` or `origin-changed` */
@@ -174,6 +175,8 @@ export function createChecking({
     if (shown.disabled) return { status: 'unhealthy', reason: 'disabled' };
     if (!shown.valid) return { status: 'unhealthy', reason: 'invalid' };
     const { token } = shown;
+    // Known beforehand, so that no call is spent on it.
+    if (hasNoPing(catalog, elementKey)) return { ...unknown('no-ping'), isShown: true };
     if (token === undefined) return { ...unknown('no-token'), isShown: true };
     const finding = await ping({ tenantId, elementKey, instanceId, token }, within(timing.pingTimeoutMs));
     return finding.status === 'unknown' ? { ...finding, isShown: true } : finding;

@@ -1,7 +1,7 @@
 import { withDefaults } from './defaults.ts';
 import type { InstanceStore } from './ports.ts';
 import type { Catalog } from '../model/catalog.ts';
-import { outsideAllowList, requestEntriesOf } from '../model/configuration.ts';
+import { notAllowedNow, requestEntriesOf } from '../model/configuration.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
 
@@ -38,7 +38,7 @@ export function createTrusting(ports: {
     const was = row.source ?? 'unknown';
     const reason = refusalOf(row, now(), lookedAtMs);
     if (reason) return { kind: 'refused', was, reason };
-    const entries = outsideAllowList(catalog, row.elementKey, requestEntriesOf(row));
+    const entries = notAllowedNow(catalog, row);
     if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
     const trusted = vouchedFor(catalog, row, newId());
     if (lookedAtMs === undefined) return { kind: 'would-be-trusted', was, entries, row: trusted };
@@ -65,12 +65,15 @@ function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs?: number): string
 
 /** Takes a new fencing token, so that earlier readers must read the row again. */
 function vouchedFor(catalog: Catalog, row: InstanceRow, claimId: string): InstanceRow {
-  const outside = new Set(outsideAllowList(catalog, row.elementKey, requestEntriesOf(row)));
+  const outside = new Set(notAllowedNow(catalog, row));
   return {
     ...row,
     claimId,
     source: 'secret',
     requestEntries: requestEntriesOf(row).filter((name) => !outside.has(name)),
+    // The fingerprint stays: the same request is still a repeat.
+    allowListed: Object.fromEntries(Object.entries(row.allowListed).filter(([name]) => !outside.has(name))),
+    valuesInDoubt: undefined,
     requestDigest: undefined,
     updateInDoubtUntil: undefined,
   };

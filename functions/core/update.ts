@@ -7,6 +7,8 @@ import {
   outsideAllowList,
   updatedDigest,
   withRequestEntries,
+  withValuesInDoubt,
+  withoutValuesInDoubt,
 } from '../model/configuration.ts';
 import { OnboardingError } from '../model/errors.ts';
 import {
@@ -88,8 +90,10 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
 
     const outcome = await send(leased, row.instanceId, { ...changes, configuration }, untilMs);
     // An earlier update's doubt stays, if this one is certain to be over.
-    const { updateInDoubtUntil, secretInDoubtUntil, requestDigest } = outcome.isCertain ? row : leased;
-    const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest };
+    const { updateInDoubtUntil, secretInDoubtUntil, requestDigest, valuesInDoubt } = outcome.isCertain
+      ? row
+      : leased;
+    const ended = { ...leased, updateInDoubtUntil, secretInDoubtUntil, requestDigest, valuesInDoubt };
     if (outcome.error) {
       // A key may take effect after all, and then a failure before it says nothing.
       const isKeyInDoubt = changes.configuration !== undefined && !outcome.isCertain;
@@ -102,12 +106,14 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     }
     // While an earlier update may still take effect, it may overwrite the secret's value.
     const isSure = meansTenantSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
-    const updated = withUpdate(
-      catalog,
-      { ...ended, ...(isSure && { secretReadAt: readAt }) },
-      changes,
-      now(),
-    );
+    // Only while no earlier update may overwrite them.
+    const isSet = changes.configuration !== undefined && (row.updateInDoubtUntil ?? 0) <= leasedAt;
+    const known = {
+      ...ended,
+      ...(isSure && { secretReadAt: readAt }),
+      ...(isSet && { valuesInDoubt: withoutValuesInDoubt(row, changes.configuration ?? {}) }),
+    };
+    const updated = withUpdate(catalog, known, changes, now());
     const written = await store.write(updated, leased);
     if (!written.won) throw refusals.busy(written.current ?? leased, now());
     return updated;
@@ -152,6 +158,7 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const isOutside = outsideAllowList(catalog, row.elementKey, Object.keys(configuration)).length > 0;
     return {
       requestEntries: withRequestEntries(row, configuration),
+      valuesInDoubt: withValuesInDoubt(row, allowListedOf(catalog, row.elementKey, configuration)),
       ...(isOutside && { requestDigest: digestInDoubt }),
       updateInDoubtUntil: Math.max(row.updateInDoubtUntil ?? 0, endsAt),
     };

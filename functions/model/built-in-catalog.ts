@@ -1,13 +1,17 @@
-import type { Catalog, Form } from './catalog.ts';
-
-const flag: Form = { pattern: /^(true|false)$/, expected: 'true or false' };
-const count: Form = { pattern: /^\d{1,6}$/, expected: 'a whole number of at most 6 digits' };
+import { builtInElements } from './built-in-elements.ts';
+import { catalogOf, type Catalog } from './catalog.ts';
+import type { Elements } from './elements.ts';
 
 /**
- * The elements that come with this service. An entry that decides where the credentials are sent (`base.url`) or who
- * hears of the tenant's data (`event.notification.callback.url`) is never harmless.
+ * The elements that come with this service, and the deployer's. A field that the deployer gives for an element replaces
+ * that field; the others stay.
  */
-export const builtInCatalog: Catalog = new Map([
-  // Keys of the sample answer in https://github.com/cloud-elements/devportal docs/elements/taxify.
-  ['taxify', { required: ['api.key'], allowed: { 'filter.response.nulls': flag, 'pagination.max': count } }],
-]);
+export function catalogWith(elements: Elements): Catalog {
+  const changed = Object.entries(elements).map(([key, element]) => [
+    key,
+    { ...(Object.hasOwn(builtInElements, key) && builtInElements[key]), ...element },
+  ]);
+  return catalogOf({ ...builtInElements, ...Object.fromEntries(changed) });
+}
+
+export const builtInCatalog: Catalog = /* @__PURE__ */ catalogWith({});

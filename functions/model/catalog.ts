@@ -1,32 +1,89 @@
-import { textOf } from './entry-value.ts';
+import type { ElementForm, Elements } from './elements.ts';
+import { textOf, type EntryValue } from './entry-value.ts';
 
-/**
- * What is known of an element. `required`: the credentials without which Cloud Elements refuses. `allowed`: harmless
- * entries that a request may set beside the tenant's stored credentials.
- */
-export type ElementEntries = {
+/** The accepted values of an allowed entry. `expected`: in words. */
+type Form = { accepts: (text: string) => boolean; expected: string };
+
+type CatalogElement = {
   required: readonly string[];
-  allowed: Readonly<Record<string, Form>>;
+  allowed: ReadonlyMap<string, Form>;
+  defaults: Readonly<Record<string, EntryValue>>;
+  ping: boolean | undefined;
 };
 
-/** What the value of an allowed entry looks like: it is stored and compared, so a credential must not pass for one. */
-export type Form = { pattern: RegExp; expected: string };
-
 /**
- * The elements that a deployment knows, by their keys. An element that is not in it works too: Cloud Elements judges its
+ * The elements that a deployment knows. An element that is not in it works too: Cloud Elements judges its
  * configuration.
  */
-export type Catalog = ReadonlyMap<string, ElementEntries>;
+export type Catalog = ReadonlyMap<string, CatalogElement>;
+
+export function catalogOf(elements: Elements): Catalog {
+  return new Map(
+    Object.entries(elements).map(
+      ([key, { required = [], allowed = {}, addresses = {}, defaults = {}, ping }]) => {
+        const forms = Object.entries({ ...allowed, ...addresses });
+        return [
+          key,
+          { required, defaults, ping, allowed: new Map(forms.map(([name, form]) => [name, formOf(form)])) },
+        ];
+      },
+    ),
+  );
+}
+
+function formOf(form: ElementForm): Form {
+  if (form === 'flag') return matching(/^(true|false)$/, 'true or false');
+  if (form === 'count') return matching(/^\d{1,6}$/, 'a whole number of at most 6 digits');
+  if (form === 'dns-label') return matching(dnsLabel, dnsLabelInWords);
+  if ('oneOf' in form) return { accepts: (text) => form.oneOf.includes(text), expected: listed(form.oneOf) };
+  return {
+    accepts: (text) => form.origins.some((origin) => isPlainUrlAt(origin, text)),
+    expected: `a URL at ${listed(form.origins)}, written plainly: without user info, query and fragment`,
+  };
+}
+
+const matching = (pattern: RegExp, expected: string): Form => ({
+  accepts: (text) => pattern.test(text),
+  expected,
+});
+
+const listed = (texts: readonly string[]): string => texts.join(' or ');
+
+/**
+ * A label has no dot, no slash and no "#", so it cannot lead away from the domain that the element puts behind it. No
+ * hyphen at either end (RFC 1123).
+ */
+const dnsLabel = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end';
+
+/**
+ * Compared by origin. The text must be the URL as the parser writes it, of letters that every parser reads alike:
+ * Cloud Elements' parser may take another host out of `https://one.example\@two.example`.
+ */
+function isPlainUrlAt(origin: string, text: string): boolean {
+  const url = URL.parse(text);
+  return (
+    url?.origin === origin &&
+    (url.href === text || url.href === `${text}/`) &&
+    /^https:\/\/[a-z0-9.:-]+(?:\/[\w.~-]+)*\/?$/i.test(text)
+  );
+}
 
 export const isCatalogued = (catalog: Catalog, elementKey: string): boolean => catalog.has(elementKey);
 
 export const requiredKeys = (catalog: Catalog, elementKey: string): readonly string[] =>
   catalog.get(elementKey)?.required ?? [];
 
-const allowedOf = (catalog: Catalog, elementKey: string) => catalog.get(elementKey)?.allowed ?? {};
+export const allowedKeys = (catalog: Catalog, elementKey: string): readonly string[] => [
+  ...(catalog.get(elementKey)?.allowed.keys() ?? []),
+];
 
-export const allowedKeys = (catalog: Catalog, elementKey: string): readonly string[] =>
-  Object.keys(allowedOf(catalog, elementKey));
+export const defaultsOf = (catalog: Catalog, elementKey: string): Readonly<Record<string, EntryValue>> =>
+  catalog.get(elementKey)?.defaults ?? {};
+
+/** Does Cloud Elements have no ping for the element, as far as is known? */
+export const hasNoPing = (catalog: Catalog, elementKey: string): boolean =>
+  catalog.get(elementKey)?.ping === false;
 
 /** What an allowed entry's value has to be, if this one is not that. */
 export function expectedOf(
@@ -35,12 +92,10 @@ export function expectedOf(
   name: string,
   value: unknown,
 ): string | undefined {
-  const allowed = allowedOf(catalog, elementKey);
-  const form = Object.hasOwn(allowed, name) ? allowed[name] : undefined;
-  return form && !form.pattern.test(textOf(value)) ? form.expected : undefined;
+  const form = catalog.get(elementKey)?.allowed.get(name);
+  return form && !form.accepts(textOf(value)) ? form.expected : undefined;
 }
 
 /** May the value be stored, compared and repeated? */
 export const isAllowListed = (catalog: Catalog, elementKey: string, name: string, value: unknown): boolean =>
-  Object.hasOwn(allowedOf(catalog, elementKey), name) &&
-  expectedOf(catalog, elementKey, name, value) === undefined;
+  catalog.get(elementKey)?.allowed.get(name)?.accepts(textOf(value)) ?? false;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { decidesAddress } from './address-names.ts';
 import { joinNamed } from './bounded-text.ts';
-import { allowedKeys, expectedOf, requiredKeys, type Catalog } from './catalog.ts';
+import { allowedKeys, defaultsOf, expectedOf, requiredKeys, type Catalog } from './catalog.ts';
 import { leavesOf, textOf } from './entry-value.ts';
 import { OnboardingError } from './errors.ts';
 import type { Problem } from './responses.ts';
@@ -19,7 +20,8 @@ export type Provenance = Required<Pick<InstanceRow, 'source' | 'requestEntries'>
   Pick<InstanceRow, 'requestDigest'>;
 
 /** A row, as far as the rules depend on it. */
-type Configured = InstanceKey & Pick<InstanceRow, 'source' | 'requestEntries' | 'allowListed'>;
+type Configured = InstanceKey &
+  Pick<InstanceRow, 'source' | 'requestEntries' | 'allowListed' | 'valuesInDoubt'>;
 
 /**
  * Names of the entries that requests have set. Rows of earlier versions have only those that the allow-list named then:
@@ -51,6 +53,22 @@ type Wanted = {
 export function outsideAllowList(catalog: Catalog, elementKey: string, names: readonly string[]): string[] {
   const allowed = allowedKeys(catalog, elementKey);
   return names.filter((name) => !allowed.includes(name));
+}
+
+/**
+ * Those of the entries that requests have set which no request may set now. The allow-list may have been tightened since:
+ * a name may be gone from it, or a stored value no longer be of its form.
+ */
+export function notAllowedNow(catalog: Catalog, row: Configured): string[] {
+  const { elementKey, allowListed, valuesInDoubt = {} } = row;
+  const names = requestEntriesOf(row);
+  const outside = new Set(outsideAllowList(catalog, elementKey, names));
+  return names.filter((name) => {
+    const values = [allowListed[name], ...(valuesInDoubt[name] ?? [])].filter((value) => value !== undefined);
+    return (
+      outside.has(name) || values.some((value) => expectedOf(catalog, elementKey, name, value) !== undefined)
+    );
+  });
 }
 
 /**
@@ -93,7 +111,7 @@ function refusalOf(
   const outside = outsideAllowList(catalog, elementKey, Object.keys(configuration));
   if (outside.length > 0 && requestedBy !== undefined)
     return notAllowed(catalog, elementKey, outside, faults);
-  const missing = requiredKeys(catalog, elementKey).filter((name) => !Object.hasOwn(configuration, name));
+  const missing = missingIn(catalog, elementKey, configuration);
   if (outside.length === 0 || missing.length === 0) {
     return faults.length > 0
       ? new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) })
@@ -162,9 +180,7 @@ type ForInstance = Wanted & InstanceKey & Pick<Provenance, 'source'>;
 /** What neither the request nor the tenant's secret has. */
 function lackOf(catalog: Catalog, settings: ForInstance, secret: TenantSecret): OnboardingError | undefined {
   const configuration = { ...secret.configuration, ...settings.configuration };
-  const missing = requiredKeys(catalog, settings.elementKey).filter(
-    (name) => !Object.hasOwn(configuration, name),
-  );
+  const missing = missingIn(catalog, settings.elementKey, configuration);
   if (missing.length === 0) return undefined;
   // An event may not bring credentials.
   const ways =
@@ -188,11 +204,18 @@ export async function configurationFor(
   readTenantSecret: () => Promise<TenantSecret>,
 ): Promise<Configuration> {
   await assertAllowedFor(catalog, settings, readTenantSecret);
-  if (settings.source === 'request') return settings.configuration;
+  const defaults = defaultsOf(catalog, settings.elementKey);
+  if (settings.source === 'request') return { ...defaults, ...settings.configuration };
   const secret = await readTenantSecret();
   const lack = lackOf(catalog, settings, secret);
   if (lack) throw lack;
-  return { ...secret.configuration, ...settings.configuration };
+  return { ...defaults, ...secret.configuration, ...settings.configuration };
+}
+
+/** The required entries that neither the configuration nor the element's defaults have. */
+function missingIn(catalog: Catalog, elementKey: string, configuration: Configuration): string[] {
+  const complete = { ...defaultsOf(catalog, elementKey), ...configuration };
+  return requiredKeys(catalog, elementKey).filter((name) => !Object.hasOwn(complete, name));
 }
 
 /**
@@ -216,7 +239,7 @@ export async function updatedConfiguration(
     if (outside.length > 0 && row.source === 'secret') throw notAllowed(catalog, elementKey, outside, faults);
     throw new OnboardingError('invalid-request', inWords(faults), { problems: problemsOf(faults) });
   }
-  const remembered = outsideAllowList(catalog, elementKey, requestEntriesOf(row));
+  const remembered = notAllowedNow(catalog, row);
   if (names.length > 0 && outside.length === 0) return configuration;
   switch (row.source) {
     case undefined:
@@ -242,9 +265,7 @@ export async function updatedConfiguration(
 /** The tenant's secret as it is sent in an update, without entries of the allow-list that requests have set. */
 function secretFor(catalog: Catalog, row: Configured, secret: TenantSecret): Configuration {
   const stored = secret.configuration ?? {};
-  const missing = requiredKeys(catalog, row.elementKey).filter(
-    (name) => !Object.hasOwn(stored, name) && !Object.hasOwn(row.allowListed, name),
-  );
+  const missing = missingIn(catalog, row.elementKey, { ...stored, ...row.allowListed });
   const configuration = Object.fromEntries(
     Object.entries(stored).filter(([name]) => !Object.hasOwn(row.allowListed, name)),
   );
@@ -266,6 +287,27 @@ export function withRequestEntries(
   configuration: Configuration,
 ): string[] {
   return [...new Set([...(requestEntries ?? []), ...Object.keys(configuration)])].toSorted();
+}
+
+/** The values in doubt while an update with these allow-listed entries is under way. */
+export function withValuesInDoubt(
+  { valuesInDoubt = {} }: Pick<InstanceRow, 'valuesInDoubt'>,
+  sent: Readonly<Record<string, string>>,
+): InstanceRow['valuesInDoubt'] {
+  const added = Object.entries(sent).map(([name, value]) => [
+    name,
+    [...new Set([...(valuesInDoubt[name] ?? []), value])],
+  ]);
+  return { ...valuesInDoubt, ...Object.fromEntries(added) };
+}
+
+/** The values in doubt after an update that has surely set these entries. */
+export function withoutValuesInDoubt(
+  { valuesInDoubt = {} }: Pick<InstanceRow, 'valuesInDoubt'>,
+  set: Configuration,
+): InstanceRow['valuesInDoubt'] {
+  const left = Object.entries(valuesInDoubt).filter(([name]) => !Object.hasOwn(set, name));
+  return left.length > 0 ? Object.fromEntries(left) : undefined;
 }
 
 /** While an update of unknown outcome may take effect, and after it has: no request's digest. */
@@ -294,28 +336,6 @@ function digestOf(names: readonly string[], configuration: Configuration): strin
     return [name, ...addresses.toSorted()];
   });
   return createHash('sha256').update(JSON.stringify(entries)).digest('base64url');
-}
-
-/** Last words of names that decide an address, or a place at one, in the singular. */
-const addressWords = new Set(
-  (
-    'account address bucket callback cluster company datacenter domain endpoint environment host hostname instance ' +
-    'organization origin path port proxy realm region server shop site store subdomain tenant uri url webhook ' +
-    'workspace zone'
-  ).split(' '),
-);
-
-/** Does the entry decide where the credentials, or the tenant's data, are sent? By the last words of its name. */
-export function decidesAddress(name: string): boolean {
-  const words = name
-    .replaceAll(/([a-z\d])([A-Z])/g, '$1.$2')
-    .toLowerCase()
-    .split(/[._-]/)
-    .map((word) => word.replace(/\d+$/, '').replace(/(?<!s)s$/, ''));
-  // `account.name` and `site.id` are that of the word before.
-  if (words.length > 1 && /^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
-  const last = words.at(-1) ?? '';
-  return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
 }
 
 /**

@@ -27,6 +27,8 @@ export const environmentSchema = z.object({
     .check(z.refine(isOrigin, 'an origin such as https://api.cloud-elements.com')),
   /** Goes into the marker tag `owner:<stage>` of every instance made, and is a dimension of every metric. */
   STAGE: name,
+  /** The elements that the deployer has described, as `elementsFrom` reads them; absent when there are none. */
+  ELEMENTS: z.optional(name),
 });
 
 export type EnvironmentName = keyof z.infer<typeof environmentSchema>;

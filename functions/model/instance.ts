@@ -425,6 +425,11 @@ const settledRowSchema = z.extend(instanceSummarySchema, {
   requestDigest: z.optional(z.string()),
   /** Until then an update whose outcome is unknown may still take effect. */
   updateInDoubtUntil: z.optional(timeSchema),
+  /**
+   * Values of allow-listed entries that updates of unknown outcome have sent, by name: the instance may have any of
+   * them until a later update has surely set the entry.
+   */
+  valuesInDoubt: z.optional(z.record(z.string(), z.array(z.string()))),
   /** Until then an update from the secret whose outcome is unknown may still take effect. */
   secretInDoubtUntil: z.optional(timeSchema),
   /** When name, tags or configuration of the active instance were last changed. */

@@ -15,8 +15,10 @@ import { createOnboarding } from '../core/onboard.ts';
 import { createProvisioning } from '../core/provision.ts';
 import { createReconciling } from '../core/reconcile.ts';
 import { createRemoving } from '../core/remove.ts';
-import { builtInCatalog } from '../model/built-in-catalog.ts';
+import { catalogWith } from '../model/built-in-catalog.ts';
+import type { Catalog } from '../model/catalog.ts';
 import { openAuditProgress, openCipher, openImportedIds, openStore } from './ports.ts';
+import { elementsFrom } from '../model/elements.ts';
 import { environmentSchema, parseEnvironment } from '../model/environment.ts';
 import { logCall } from './log.ts';
 import { measureCall } from './metrics.ts';
@@ -29,9 +31,8 @@ import { observe } from './observations.ts';
 
 export function openProvisioning(environment: NodeJS.ProcessEnv) {
   return createProvisioning({
-    ...openCloudElements(environment),
+    ...openConfiguring(environment),
     cipher: openCipher(environment),
-    readTenantSecret: openTenantSecrets(environment),
   });
 }
 
@@ -40,19 +41,12 @@ export function openOnboarding(environment: NodeJS.ProcessEnv) {
 }
 
 export function openUpdating(environment: NodeJS.ProcessEnv) {
-  return createUpdating({
-    ...openCloudElements(environment),
-    readTenantSecret: openTenantSecrets(environment),
-  });
+  return createUpdating(openConfiguring(environment));
 }
 
 export function openApplying(environment: NodeJS.ProcessEnv) {
   // One of each for both: connections, and the platform secret that is cached.
-  const ports = {
-    ...openCloudElements(environment),
-    cipher: openCipher(environment),
-    readTenantSecret: openTenantSecrets(environment),
-  };
+  const ports = { ...openConfiguring(environment), cipher: openCipher(environment) };
   return createApplying({
     store: ports.store,
     catalog: ports.catalog,
@@ -88,8 +82,9 @@ export function openReconciling(environment: NodeJS.ProcessEnv) {
 }
 
 export function openChecking(environment: NodeJS.ProcessEnv) {
+  const catalog = catalogIn(environment);
   const { call, ...ports } = openCloudElements(environment);
-  return createChecking({ ...ports, ping: createPing({ call }) });
+  return createChecking({ ...ports, catalog, ping: createPing({ call }) });
 }
 
 export function openAuditing(environment: NodeJS.ProcessEnv) {
@@ -100,7 +95,23 @@ export function openAuditing(environment: NodeJS.ProcessEnv) {
   });
 }
 
-function openCloudElements(environment: NodeJS.ProcessEnv) {
+/** For use cases that send a configuration. */
+function openConfiguring(environment: NodeJS.ProcessEnv) {
+  const catalog = catalogIn(environment);
+  return {
+    ...openCloudElements(environment, catalog),
+    catalog,
+    readTenantSecret: openTenantSecrets(environment),
+  };
+}
+
+function catalogIn(environment: NodeJS.ProcessEnv): Catalog {
+  const { ELEMENTS } = parseEnvironment(z.pick(environmentSchema, { ELEMENTS: true }), environment);
+  return catalogWith(ELEMENTS === undefined ? {} : elementsFrom(ELEMENTS));
+}
+
+/** @param catalog for use cases that send a configuration; without it the bundle has no table of elements */
+function openCloudElements(environment: NodeJS.ProcessEnv, catalog: Catalog = new Map()) {
   const names = { CLOUD_ELEMENTS_BASE_URL: true, PLATFORM_SECRET_ID: true, STAGE: true } as const;
   const {
     CLOUD_ELEMENTS_BASE_URL: baseUrl,
@@ -122,8 +133,7 @@ function openCloudElements(environment: NodeJS.ProcessEnv) {
   return {
     store: openStore(environment),
     call,
-    cloudElements: createCloudElements({ call, catalog: builtInCatalog }),
-    catalog: builtInCatalog,
+    cloudElements: createCloudElements({ call, catalog }),
     origin: baseUrl,
     stage,
     observe,

@@ -1,6 +1,7 @@
 import type { DynamoDBRecord } from 'aws-lambda';
 import { devNull } from 'node:os';
 import { randomUUID } from 'node:crypto';
+import type { Elements } from '../../functions/model/elements.ts';
 import { queueMaxReceiveCount } from '../../functions/model/timing.ts';
 import { triggers } from '../../functions/triggers.ts';
 import type { FunctionName, Trigger } from '../../functions/triggers.ts';
@@ -67,8 +68,9 @@ export type LocalStackOptions = {
   platformSecret?: Record<string, string> | null;
   /** Replaces the real functions: writes `index.mjs` into the directory. */
   bundle?: (name: FunctionName, directory: string) => void | Promise<void>;
-  /** As the setting of a deployment. */
+  /** As the settings of a deployment. */
   sbtSources?: SbtSources | undefined;
+  elements?: Elements | undefined;
   /** Every line that a function logs. */
   onLog?: (functionName: FunctionName, line: string) => void;
   watcher?: Watcher;
@@ -199,6 +201,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
       cloudElementsBaseUrl: simulator.url,
       stage: 'local',
       sbtApplicationPlaneSource: sbtSources.applicationPlane,
+      elements: options.elements,
     };
 
     const logs: string[] = [];

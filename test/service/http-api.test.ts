@@ -582,8 +582,6 @@ describe('a credential in place of an entry’s name', () => {
 const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
 const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.configuration;
 
-const pathOfFreshdesk = (tenantId: string) => `/tenants/${tenantId}/instances/freshdeskv2`;
-
 /** Every configuration that Cloud Elements has received for the tenant's current instances, as text. */
 function configurationsSent(tenantId: string): string[] {
   const paths = service.instancesOf(tenantId).map(({ id }) => `/instances/${id}`);
@@ -709,35 +707,44 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
   });
 
   describe('an element outside the catalog', () => {
-    const freshdesk = { element: { key: 'freshdeskv2' } };
-    const storedPair = { subdomain: 'shop', username: stored['api.key'] };
+    const servicenow = { element: { key: 'servicenow' } };
+    const storedEntries = {
+      'servicenow.subdomain': 'shop',
+      username: stored['api.key'],
+      password: stored['api.key'],
+    };
+    const pathOfServicenow = (tenantId: string) => `/tenants/${tenantId}/instances/servicenow`;
 
     test('PATCH of the address is refused beside the stored key', async () => {
       const tenantId = newTenant();
-      await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
-      expect((await service.post(tenantId, freshdesk)).status).toBe(201);
-      for (const configuration of [{ subdomain: 'elsewhere' }, { subdomain: 'elsewhere', username: 'x' }]) {
-        const response = await service.patch(pathOfFreshdesk(tenantId), { configuration });
+      await service.putTenantSecret(tenantId, storedEntries, 'servicenow');
+      expect((await service.post(tenantId, servicenow)).status).toBe(201);
+      for (const configuration of [
+        { 'servicenow.subdomain': 'elsewhere' },
+        { 'servicenow.subdomain': 'elsewhere', username: 'x' },
+      ]) {
+        const response = await service.patch(pathOfServicenow(tenantId), { configuration });
         expect(response).toMatchObject({ status: 400, json: { code: 'invalid-request' } });
       }
-      expect((await service.patch(pathOfFreshdesk(tenantId), { configuration: {} })).status).toBe(200);
-      expect(configurationOf(tenantId)).toEqual(storedPair);
+      expect((await service.patch(pathOfServicenow(tenantId), { configuration: {} })).status).toBe(200);
+      expect(configurationOf(tenantId)).toEqual(storedEntries);
       expectApart(tenantId);
     });
 
     test('POST of the address does not send the stored key', async () => {
       const tenantId = newTenant();
-      await service.putTenantSecret(tenantId, storedPair, 'freshdeskv2');
-      const alone = { ...freshdesk, configuration: { subdomain: 'elsewhere' } };
+      await service.putTenantSecret(tenantId, storedEntries, 'servicenow');
+      const alone = { ...servicenow, configuration: { 'servicenow.subdomain': 'elsewhere' } };
       expect(await service.post(tenantId, alone)).toMatchObject({
         status: 400,
         json: { code: 'refused-by-cloud-elements' },
       });
-      const configuration = { subdomain: 'elsewhere', username: 'x' };
-      expect((await service.post(tenantId, { ...freshdesk, configuration })).status).toBe(201);
-      const patch = (changes: object) => service.patch(pathOfFreshdesk(tenantId), { configuration: changes });
+      const configuration = { 'servicenow.subdomain': 'elsewhere', username: 'x', password: 'x' };
+      expect((await service.post(tenantId, { ...servicenow, configuration })).status).toBe(201);
+      const patch = (changes: object) =>
+        service.patch(pathOfServicenow(tenantId), { configuration: changes });
       expect(await patch({})).toEqual(problem(409, 'configuration-from-request'));
-      expect(await patch({ username: 'y' })).toEqual(missing('subdomain'));
+      expect(await patch({ username: 'y' })).toEqual(missing('password', 'servicenow.subdomain'));
       expect((await patch({ ...configuration, username: 'y' })).status).toBe(200);
       expectApart(tenantId);
     });

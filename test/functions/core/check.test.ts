@@ -1,6 +1,7 @@
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
@@ -639,6 +640,7 @@ test('10,000 tenants are checked once each within a day, at a bounded rate and a
     return result;
   }
   const { checkDue } = createChecking({
+    catalog: builtInCatalog,
     store: {
       get: async ({ tenantId }) => rows.get(tenantId),
       claim: async (next) => {

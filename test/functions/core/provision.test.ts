@@ -886,12 +886,16 @@ describe('configuration', () => {
 
   test('configuration of an element outside the catalog is validated by Cloud Elements', async () => {
     const tenantId = newTenant();
-    servers.putTenantSecret(tenantId, '{"subdomain": "shop", "username": "stored"}', 'freshdeskv2');
-    const settings = { ...taxify(tenantId, {}), elementKey: 'freshdeskv2' };
+    servers.putTenantSecret(
+      tenantId,
+      '{"servicenow.subdomain": "shop", "username": "u", "password": "p"}',
+      'servicenow',
+    );
+    const settings = { ...taxify(tenantId, {}), elementKey: 'servicenow' };
     expect((await servers.provision(settings)).outcome).toBe('created');
     const incomplete = {
-      ...taxify(newTenant(), { configuration: { subdomain: 'shop' } }),
-      elementKey: 'freshdeskv2',
+      ...taxify(newTenant(), { configuration: { 'servicenow.subdomain': 'shop' } }),
+      elementKey: 'servicenow',
     };
     expect((await errorOf(servers.provision(incomplete))).code).toBe('refused-by-cloud-elements');
   });

@@ -1,12 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { decidesAddress } from '../../../functions/model/address-names.ts';
 import { allowedKeys } from '../../../functions/model/catalog.ts';
-import {
-  assertAllowed,
-  configurationFor,
-  decidesAddress,
-  provenanceOf,
-} from '../../../functions/model/configuration.ts';
+import { assertAllowed, configurationFor, provenanceOf } from '../../../functions/model/configuration.ts';
 import {
   configurationSchema,
   entryNameSchema,
@@ -38,8 +34,8 @@ describe('the source of a configuration', () => {
     ['entries of the allow-list', 'taxify', { 'pagination.max': 5 }, 'secret'],
     ['a key', 'taxify', { 'api.key': 'k' }, 'request'],
     ['an address', 'taxify', { 'base.url': 'x', 'pagination.max': 5 }, 'request'],
-    ['nothing for an element outside the catalogue', 'freshdeskv2', {}, 'secret'],
-    ['any entry for an element outside the catalogue', 'freshdeskv2', { 'pagination.max': 5 }, 'request'],
+    ['nothing for an element outside the catalogue', 'zendesk', {}, 'secret'],
+    ['any entry for an element outside the catalogue', 'zendesk', { 'pagination.max': 5 }, 'request'],
     ['an inherited name', 'constructor', { toString: 'x' }, 'request'],
   ])('the source of a request that sets %s is known', (_what, elementKey, configuration, source) => {
     expect(provenanceOf(builtInCatalog, { elementKey, configuration })).toMatchObject({

@@ -12,12 +12,14 @@ import { createReconciling } from '../../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../../functions/core/remove.ts';
 import { createTrusting } from '../../../../functions/core/trust.ts';
 import type { Random } from '../../../support/seeded-random.ts';
-import { callers, stored, type World } from './world.ts';
+import { addressed, allSites, callers, stored, type World } from './world.ts';
 
 /** Entries outside the allow-list, the required ones first, and how many of them are required. */
 const elements = {
   taxify: { names: ['api.key', 'base.url', 'partner.key'], required: 1 },
-  freshdeskv2: { names: ['subdomain', 'username'], required: 0 },
+  // Outside the catalog.
+  zendesk: { names: ['subdomain', 'username'], required: 0 },
+  [addressed]: { names: ['api.key', 'partner.key'], required: 1 },
 } as const;
 
 /** Operations of callers, the control plane and the operator on one tenant's instance. */
@@ -30,8 +32,13 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   const chosen = (value: (n: number) => string, of: readonly string[]): Configuration =>
     Object.fromEntries(of.map((name) => [name, value(++count)]));
   const someOf = (of: readonly string[]) => of.filter(() => random.chance(0.5));
-  const allowed = (): Configuration =>
-    elementKey === 'taxify' && random.chance(0.3) ? { 'pagination.max': random.between(1, 2) } : {};
+  const allowed = (): Configuration => {
+    if (elementKey === 'zendesk') return {};
+    return {
+      ...(random.chance(0.3) && { 'pagination.max': random.between(1, 2) }),
+      ...(elementKey === addressed && random.chance(0.6) && { site: random.oneOf(allSites) }),
+    };
+  };
   /** A caller's configuration, mostly valid: with every required entry. */
   const own = (): Configuration => {
     const these = random.chance(0.85) ? names.slice(0, required) : [];
@@ -142,8 +149,17 @@ export function createOperations(world: World, random: Random, elementKey: keyof
   const secretOf = (these: readonly string[]) => () => putSecret(chosen(stored, these));
   const [first] = names;
 
+  type Weighted = readonly [number, string, () => Promise<void>];
+  const ofAddresses: Weighted[] = [
+    [
+      5,
+      'PATCH of the address',
+      () => update('a caller', { configuration: { site: random.oneOf(allSites) } }),
+    ],
+    [4, 'another list', async () => world.allowSites(allSites.filter(() => random.chance(0.5)))],
+  ];
   /** With the weight of each. */
-  const operations: readonly [number, string, () => Promise<void>][] = [
+  const operations: readonly Weighted[] = [
     [4, 'POST with own entries', () => provision('a caller', own())],
     [3, 'POST without', () => provision('the control plane', allowed())],
     [3, 'PATCH with own entries', () => update('a caller', { configuration: own() })],
@@ -154,6 +170,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       'PATCH of allow-listed entries',
       () => update('a caller', { configuration: { 'pagination.max': 7, ...allowed() } }),
     ],
+    ...(elementKey === addressed ? ofAddresses : []),
     [5, 'rotation', rotate],
     [2, 'secret with a key', secretOf([first])],
     [2, 'secret with all', secretOf(names)],
@@ -165,13 +182,13 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     [1, 'removal', () => remove(random.chance(0.3) ? origin() : undefined)],
     [2, 'earlier version', forget],
   ];
-  const passing: readonly [number, string, () => Promise<void>][] = [
+  const passing: readonly Weighted[] = [
     [3, 'seconds', () => wait(random.between(1, 40) * 1_000)],
     [2, 'minutes', () => wait(random.between(1, 4) * 60_000)],
     [1, 'an hour', () => wait(61 * 60_000)],
   ];
 
-  function drawn(from: readonly [number, string, () => Promise<void>][]): Promise<void> {
+  function drawn(from: readonly Weighted[]): Promise<void> {
     let left = random.between(
       1,
       from.reduce((sum, [weight]) => sum + weight, 0),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../support/seeded-random.ts';
 import { createOperations } from './operations.ts';
-import { createWorld } from './world.ts';
+import { addressed, createWorld } from './world.ts';
 
 /** `npm run mutate` and CI ask for all of them. */
 const sequences = process.env['EXPLORE_ALL'] === '1' ? 10_000 : 2_000;
@@ -17,7 +17,9 @@ type Played = {
 async function play(seed: number): Promise<Played> {
   const random = seededRandom(seed);
   const world = createWorld(random);
-  const operations = createOperations(world, random, random.chance(0.8) ? 'taxify' : 'freshdeskv2');
+  const kind = random.fraction();
+  const elementKey = kind < 0.6 ? 'taxify' : kind < 0.8 ? addressed : 'zendesk';
+  const operations = createOperations(world, random, elementKey);
   let isInterrupting = false;
   world.interruptWith(async () => {
     if (isInterrupting) return;
@@ -81,4 +83,7 @@ const occasions: readonly [string, RegExp][] = [
   ['an operator vouches for an instance', /operator trusts: trusted/],
   ['an operator has to wait for an update of unknown outcome', /operator trusts: a request's update/],
   ['a function dies', /dies/],
+  ['the list of addresses changes', /the list of sites/],
+  ['the secret is sent beside an address', /merges.*site[\s\S]*PATCHes {"configuration":{}}: updated/],
+  ['the secret is refused for an address', /list of sites[\s\S]*configuration-from-request/],
 ];

@@ -1,5 +1,5 @@
-import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
-import { allowedKeys } from '../../../../functions/model/catalog.ts';
+import { catalogWith } from '../../../../functions/model/built-in-catalog.ts';
+import { allowedKeys, isAllowListed } from '../../../../functions/model/catalog.ts';
 import * as entryValue from '../../../../functions/model/entry-value.ts';
 import type {
   UpdateOutcome,
@@ -43,6 +43,19 @@ export type Invocation = { name: string; endsAt: number; die: () => void };
 /** The ports of a use case. */
 export type Ports = Required<Omit<CorePorts, 'timing'>>;
 
+/** An element that the deployer has described, with an address that requests may choose. */
+export const addressed = 'addressed';
+export const allSites = ['eu-1', 'eu-2', 'us-1'] as const;
+const withAllSites = catalogWith({
+  [addressed]: { allowed: { 'pagination.max': 'count' }, addresses: { site: 'dns-label' } },
+});
+
+/** Addresses that an update of unknown outcome may set. */
+type Sites = readonly { id: number; site: string }[];
+
+const sitesIn = (id: number, { site }: Configuration): Sites =>
+  site === undefined ? [] : [{ id, site: String(site) }];
+
 const beginning = Date.UTC(2026, 10, 25);
 
 /**
@@ -53,10 +66,20 @@ export function createWorld(random: Random) {
   let nowMs = beginning;
   let isQuiet = false;
   let violation: string | undefined;
-  const late: { what: string; at: number; apply: () => void }[] = [];
+  const late: { what: string; at: number; apply: () => void; sites: Sites }[] = [];
   const story: string[] = [];
   const instances: ModelInstance[] = [];
   const secrets = new Map<string, Configuration>();
+  /** The values of `site` that the deployer's list accepts; an update of the list counts from the next invocation on. */
+  let sites: readonly string[] = allSites;
+  const catalogNow = () =>
+    catalogWith({
+      [addressed]: {
+        required: ['api.key'],
+        allowed: { 'pagination.max': 'count' },
+        ...(sites.length > 0 && { addresses: { site: { oneOf: [...sites] } } }),
+      },
+    });
   /** Values of callers that the operator has seen at Cloud Elements and vouched for. */
   const vouched = new Set<string>();
   const { store: rows, importedIds, find, rows: allRows } = createInMemoryStore();
@@ -80,11 +103,12 @@ export function createWorld(random: Random) {
     nowMs = until;
   }
 
-  function later(what: string, withinMs: number, apply: () => void): void {
+  function later(what: string, withinMs: number, apply: () => void, of: Sites = []): void {
     const at = nowMs + random.between(1, withinMs);
     late.push({
       what,
       at,
+      sites: of,
       apply: () => {
         tell(`late: ${what}`);
         apply();
@@ -106,7 +130,7 @@ export function createWorld(random: Random) {
   /** The promise: no key from a secret beside a caller's value outside the allow-list. */
   function check({ id, elementKey, isAlive, configuration }: ModelInstance): void {
     if (!isAlive) return;
-    const allowed = allowedKeys(builtInCatalog, elementKey);
+    const allowed = allowedKeys(withAllSites, elementKey);
     const values = Object.entries(configuration).flatMap(([name, value]) =>
       allowed.includes(name) ? [] : [value],
     );
@@ -116,6 +140,31 @@ export function createWorld(random: Random) {
       violation ??= `instance ${id} holds a stored key beside ${chosen}`;
       tell(`VIOLATION: ${violation}`);
     }
+  }
+
+  /**
+   * The promise about addresses: no key from a secret is sent to an instance that has, or may yet get, an address that
+   * the list of now does not accept.
+   */
+  function checkSending(
+    sent: Configuration,
+    { id, elementKey, configuration }: Partial<ModelInstance>,
+  ): void {
+    if (elementKey !== addressed || !Object.values(textOf(sent)).some(isStored)) return;
+    const catalog = catalogNow();
+    const at = [sent, configuration].flatMap((each) =>
+      each?.['site'] === undefined ? [] : [String(each['site'])],
+    );
+    const current = at.slice(0, 1);
+    const pending = late.flatMap(({ sites: of }) =>
+      of.flatMap((each) => (each.id === id ? [each.site] : [])),
+    );
+    const refused = [...current, ...pending].find(
+      (site) => !isAllowListed(catalog, addressed, 'site', site) && !vouched.has(`${id} ${site}`),
+    );
+    if (refused === undefined) return;
+    violation ??= `a stored key is sent to instance ${id} with the address ${refused}`;
+    tell(`VIOLATION: ${violation}`);
   }
 
   function create(requested: Asked): ModelInstance {
@@ -142,6 +191,7 @@ export function createWorld(random: Random) {
     return {
       create: (requested) =>
         outside(invocation, 1_000, (): CreateOutcome | Promise<CreateOutcome> => {
+          checkSending(requested.configuration, { elementKey: requested.elementKey });
           const way = isQuiet ? 0 : random.fraction();
           if (way < 0.55) return { kind: 'created', instance: create(requested) };
           if (way < 0.65) create(requested);
@@ -155,6 +205,7 @@ export function createWorld(random: Random) {
         outside(invocation, 1_000, (): UpdateOutcome | Promise<UpdateOutcome> => {
           const instance = instances.find(({ id }) => id === instanceId);
           if (!instance?.isAlive) return { kind: 'absent' };
+          checkSending(configuration, instance);
           const merge = () => {
             instance.configuration = { ...instance.configuration, ...textOf(configuration) };
             if (tags) instance.tags = tags;
@@ -167,7 +218,8 @@ export function createWorld(random: Random) {
             return { kind: 'updated' };
           }
           if (way < 0.65) merge();
-          else if (way < 0.85) later(`change of ${instanceId}`, slowestCreateMs, merge);
+          else if (way < 0.85)
+            later(`change of ${instanceId}`, slowestCreateMs, merge, sitesIn(instanceId, configuration));
           else if (way > 0.9) return failure();
           return lost(invocation, { kind: 'unknown', reason: 'no answer' });
         }),
@@ -239,7 +291,7 @@ export function createWorld(random: Random) {
   function portsFor(invocation: Invocation): Ports {
     return {
       store: storeFor(invocation),
-      catalog: builtInCatalog,
+      catalog: catalogNow(),
       cloudElements: cloudElementsFor(invocation),
       cipher: {
         encrypt: (token: string) => Promise.resolve(new TextEncoder().encode(token)),
@@ -284,6 +336,11 @@ export function createWorld(random: Random) {
     secrets,
     instances,
     violation: () => violation,
+    /** The deployer changes the list of addresses. */
+    allowSites: (of: readonly string[]) => {
+      sites = of;
+      tell(`the list of sites is ${JSON.stringify(of)}`);
+    },
     isChangePending: () => late.some(({ what }) => what.startsWith('change')),
     interruptWith: (operation: typeof interrupt) => {
       interrupt = operation;
@@ -296,6 +353,7 @@ export function createWorld(random: Random) {
     vouchFor: (instanceId: number | undefined) => {
       const instance = instances.find(({ id }) => id === instanceId);
       for (const value of Object.values(instance?.configuration ?? {})) vouched.add(value);
+      vouched.add(`${instanceId} ${instance?.configuration['site']}`);
     },
   };
 }

@@ -1,0 +1,66 @@
+/**
+ * Names of configuration entries that decide an address: Cloud Elements sends an instance's credentials where such an
+ * entry says, and a tenant's data to its callbacks.
+ */
+
+/** Words for an address or a place at one, in the singular. Digests in the table depend on this list. */
+const addressWords: ReadonlySet<string> = new Set(
+  (
+    'account address bucket callback cluster company datacenter domain endpoint environment host hostname instance ' +
+    'organization origin path port proxy realm region server shop site store subdomain tenant uri url webhook ' +
+    'workspace zone'
+  ).split(' '),
+);
+
+/** Does the entry decide where the credentials, or the tenant's data, are sent? By the last words of its name. */
+export function decidesAddress(name: string): boolean {
+  const words = wordsOf(name);
+  // `account.name` and `site.id` are that of the word before.
+  if (words.length > 1 && /^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
+  const last = words.at(-1) ?? '';
+  return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
+}
+
+/** Words that may lead elsewhere, too, and are too common for the digests. */
+const furtherWords: ReadonlySet<string> = new Set(
+  (
+    'api authority base cloud connection destination dns dsn forward fqdn ftp gateway href http ip jdbc link location ' +
+    'portal redirect relay route sftp smtp target via website wsdl www'
+  ).split(' '),
+);
+
+const partsOfWords =
+  /host|domain|endpoint|callback|webhook|server|address|proxy|redirect|^url|url$|^uri|uri$|site$/;
+
+/**
+ * May the entry steer the credentials elsewhere? By any word of its name: for the deployer it is one line more to say so
+ * of an entry that does not.
+ */
+export const maySteer = (name: string): boolean =>
+  decidesAddress(name) ||
+  wordsOf(name).some((word) => addressWords.has(word) || furtherWords.has(word) || partsOfWords.test(word));
+
+function wordsOf(name: string): string[] {
+  return name
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1.$2')
+    .toLowerCase()
+    .split(/[._-]/)
+    .map((word) => word.replace(/\d+$/, '').replace(/(?<!s)s$/, ''));
+}
+
+/** Does the name say that the value is a credential? A stored key is none of the entries that a request may set. */
+export const namesCredential = (name: string): boolean =>
+  /pass(word|wd|code|phrase)|^pwd$|secret|token|credential|private|signature|^pin$/.test(
+    wordsOf(name).join('.'),
+  ) ||
+  [
+    'key',
+    'apikey',
+    'accesskey',
+    'auth',
+    'authorization',
+    'certificate',
+    'login',
+    'user',
+    'username',
+  ].includes(wordsOf(name).at(-1) ?? '');
