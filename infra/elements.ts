@@ -130,4 +130,4 @@ function faultOfSettable(list: 'allowed' | 'addresses', name: string): string | 
 }
 
 const isListedOrigin = (text: string): boolean =>
-  text.startsWith('https://') && isOrigin(text) && new URL(text).origin === text;
+  /^https:\/\/[a-z0-9.-]+(?::\d+)?$/.test(text) && isOrigin(text) && new URL(text).origin === text;

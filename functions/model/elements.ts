@@ -12,7 +12,7 @@ const formSchema = z.union([z.enum(['flag', 'count']), oneOfSchema], {
 const addressFormSchema = z.union(
   [
     z.literal('dns-label'),
-    z.strictObject({ origins: z.array(z.string()).check(z.minLength(1)) }),
+    z.strictObject({ origins: z.array(z.string()).check(z.minLength(1, 'at least one origin')) }),
     oneOfSchema,
   ],
   { error: '"dns-label", {"origins": ["https://…"]} or {"oneOf": ["…"]}' },

@@ -579,6 +579,7 @@ describe('a credential in place of an entry’s name', () => {
   );
 });
 
+const pathOfServicenow = (tenantId: string) => `/tenants/${tenantId}/instances/servicenow`;
 const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
 const configurationOf = (tenantId: string) => service.instancesOf(tenantId)[0]?.configuration;
 
@@ -713,7 +714,6 @@ describe('the tenant’s stored key and an address that a caller chose', () => {
       username: stored['api.key'],
       password: stored['api.key'],
     };
-    const pathOfServicenow = (tenantId: string) => `/tenants/${tenantId}/instances/servicenow`;
 
     test('PATCH of the address is refused beside the stored key', async () => {
       const tenantId = newTenant();

@@ -161,8 +161,28 @@ export const guards: readonly Guard[] = [
       'if (outside.length === 0) return secretFor(catalog, row, await readTenantSecret());',
     ],
     'a request’s own configuration, without the secret’s': [
-      "if (settings.source === 'request') return settings.configuration;",
+      "if (settings.source === 'request') return { ...defaults, ...settings.configuration };",
       '',
+    ],
+    'the list of now for a stored address': [
+      'const values = [allowListed[name],',
+      'const values = [undefined,',
+    ],
+    'the list of now for an address in doubt': ['...(valuesInDoubt[name] ?? [])]', ']'],
+  }),
+  ...guardsIn('functions/model/catalog.ts', ['catalog.test'], {
+    'both ends of a DNS label': [
+      '/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/',
+      '/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?/',
+    ],
+    'the origin of an address': ['url?.origin === origin &&', 'url !== null &&'],
+    'a plainly written address': ['(url.href === text || url.href === `${text}/`) &&', ''],
+    'the letters of an address': ['/^https:\\/\\/[a-z0-9.:-]+(?:\\/[\\w.~-]+)*\\/?$/i.test(text)', 'true'],
+  }),
+  ...guardsIn('infra/elements.ts', ['infra/elements.test'], {
+    'saying that a request may choose an address': [
+      "if (list === 'addresses' || !maySteer(name)) return undefined;",
+      'return undefined;',
     ],
   }),
   ...guardsIn('functions/core/remove.ts', ['remove.test'], {
@@ -336,8 +356,8 @@ export const guards: readonly Guard[] = [
     ],
     'the doubt about an update that is sent again': ['if (isInconclusive) isCertain = false;', ''],
     'the doubt about the previous update': [
-      'requestDigest } = outcome.isCertain ? row :',
-      'requestDigest } = outcome.isCertain ? { ...row, updateInDoubtUntil: undefined } :',
+      'valuesInDoubt } = outcome.isCertain\n      ? row',
+      'valuesInDoubt } = outcome.isCertain\n      ? { ...row, updateInDoubtUntil: undefined }',
     ],
   }),
   ...guardsIn('functions/core/trust.ts', ['provenance/sequences'], {

@@ -54,7 +54,7 @@ const withAllSites = catalogWith({
 type Sites = readonly { id: number; site: string }[];
 
 const sitesIn = (id: number, { site }: Configuration): Sites =>
-  site === undefined ? [] : [{ id, site: String(site) }];
+  site === undefined ? [] : [{ id, site: entryValue.textOf(site) }];
 
 const beginning = Date.UTC(2026, 10, 25);
 
@@ -153,7 +153,7 @@ export function createWorld(random: Random) {
     if (elementKey !== addressed || !Object.values(textOf(sent)).some(isStored)) return;
     const catalog = catalogNow();
     const at = [sent, configuration].flatMap((each) =>
-      each?.['site'] === undefined ? [] : [String(each['site'])],
+      each?.['site'] === undefined ? [] : [entryValue.textOf(each['site'])],
     );
     const current = at.slice(0, 1);
     const pending = late.flatMap(({ sites: of }) =>
