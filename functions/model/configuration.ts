@@ -246,10 +246,10 @@ export async function updatedConfiguration(
       throw configurationUnknown(catalog, row);
     case 'secret':
       if (outside.length > 0) throw notAllowed(catalog, elementKey, outside);
-      if (remembered.length > 0) throw configurationFromRequest(row, remembered);
+      if (remembered.length > 0) throw configurationFromRequest(catalog, row, remembered);
       return secretFor(catalog, row, await readTenantSecret());
     case 'request': {
-      if (outside.length === 0) throw configurationFromRequest(row, remembered);
+      if (outside.length === 0) throw configurationFromRequest(catalog, row, remembered);
       const wanted = new Set([...requiredKeys(catalog, elementKey), ...remembered]);
       const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();
       if (missing.length === 0) return configuration;
@@ -385,11 +385,21 @@ const waysToTheSecret =
   "To move it to the tenant's secret, DELETE it and POST it again without configuration, which makes another token, " +
   'or have the operator vouch for it with "npm run trust", which keeps id and token.';
 
-function configurationFromRequest(row: Configured, names: readonly string[]): OnboardingError {
+function configurationFromRequest(
+  catalog: Catalog,
+  row: Configured,
+  names: readonly string[],
+): OnboardingError {
+  const outside = outsideAllowList(catalog, row.elementKey, names);
+  const stale = names.filter((name) => !outside.includes(name));
+  const ways =
+    outside.length > 0
+      ? waysToTheSecret
+      : `Its list of accepted values has changed: set ${joinNamed(stale, ', ')} to a value that is accepted now with PATCH.`;
   return new OnboardingError(
     'configuration-from-request',
     `${nameOf(row)} got configuration from requests (${joinNamed(names, ', ')}), so the tenant's secret is never sent to ` +
-      `it. ${waysToTheSecret}`,
+      `it. ${ways}`,
   );
 }
 

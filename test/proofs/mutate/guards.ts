@@ -157,7 +157,7 @@ export const guards: readonly Guard[] = [
       'return secretFor(catalog, row, await readTenantSecret());',
     ],
     'keeping the secret from an instance that a request has configured': [
-      'if (outside.length === 0) throw configurationFromRequest(row, remembered);',
+      'if (outside.length === 0) throw configurationFromRequest(catalog, row, remembered);',
       'if (outside.length === 0) return secretFor(catalog, row, await readTenantSecret());',
     ],
     'a request’s own configuration, without the secret’s': [
@@ -278,7 +278,7 @@ export const guards: readonly Guard[] = [
   }),
   ...guardsIn('functions/model/configuration.ts', ['update.test'], {
     'checking remembered names against the current allow-list': [
-      'if (remembered.length > 0) throw configurationFromRequest(row, remembered);',
+      'if (remembered.length > 0) throw configurationFromRequest(catalog, row, remembered);',
       '',
     ],
     'changing all entries that requests have set together': [
