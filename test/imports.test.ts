@@ -30,6 +30,13 @@ const rooms: Record<string, readonly string[]> = {
     'functions/core/trust.ts',
     'functions/adapters/instance-store.ts',
   ],
+  // Reads Cloud Elements with the functions' own client and credentials.
+  'infra/cli/requirements/': [
+    'infra/',
+    'functions/model/',
+    'functions/adapters/cloud-elements-http.ts',
+    'functions/adapters/secrets.ts',
+  ],
   'infra/': ['infra/', 'functions/model/', 'functions/triggers.ts'],
 };
 /** Nothing imports a command, and no command imports the local stack but those that start it. */

@@ -1,13 +1,14 @@
 import * as z from 'zod/mini';
 import { commandLine, parseOptions } from './command.ts';
 import { sbtSourcesSchema } from '../sbt-sources.ts';
+import { CdkJsonError, localStage, readStageEntry } from '../stage-entry.ts';
 import { printLogLine } from './log-line.ts';
 import { startLocalStackWithPage } from '../local/page/page.ts';
 import { accent, bold, dim, print } from './terminal.ts';
 
 const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
 
-  npm start
+  npm start             with the elements of the stage dev in cdk.json
   PORT=9000 npm start   with other ports: five in a row from 9000 (default 8080)
   SBT_SOURCES=controlPlane=com.example.control,applicationPlane=com.example.application npm start
                         with event sources of the SaaS Builder Toolkit as its user has set them`;
@@ -20,6 +21,7 @@ if (sbtSources.error) {
   process.stderr.write(`SBT_SOURCES: ${sbtSources.error.issues[0]?.message}\n`);
   process.exit(1);
 }
+const elements = elementsOfStage();
 const stack = await start(process.env['PORT'] ?? 8080).catch((error: unknown) => {
   const reason = error instanceof Error ? error.message.replace(/: choose another.*/, '.') : String(error);
   process.stderr.write(`${reason} To use others: PORT=9000 npm start\n`);
@@ -63,6 +65,17 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+/** Those of the development stage. */
+function elementsOfStage() {
+  try {
+    return readStageEntry(localStage).elements;
+  } catch (error) {
+    if (!(error instanceof CdkJsonError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
 async function start(firstPort: unknown) {
   const port = portSchema.safeParse(firstPort).data;
   if (port === undefined)
@@ -70,6 +83,7 @@ async function start(firstPort: unknown) {
   return startLocalStackWithPage({
     keepSchedules: true,
     sbtSources: sbtSources.data,
+    elements,
     ports: { api: port, aws: port + 1, dynamodb: port + 2, cloudElements: port + 3, page: port + 4 },
     onLog: (_functionName, line) => printLogLine(line),
   });

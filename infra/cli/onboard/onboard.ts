@@ -9,6 +9,7 @@ import {
   type FailedRow,
 } from './failed-rows.ts';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { catalogFor, CdkJsonError } from '../../stage-entry.ts';
 import {
   importsIn,
   isBad,
@@ -36,7 +37,8 @@ const linesNamed = 5;
 const command = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
 process.exitCode = await main(command).catch((error: unknown) => {
-  if (error instanceof UsageError || error instanceof ManifestError) return refuse(error.message, 2);
+  if (error instanceof UsageError || error instanceof ManifestError || error instanceof CdkJsonError)
+    return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   // A full disk, for instance.
   if (error instanceof Error && 'syscall' in error) return refuse(`${error.message}\n${goOn}`, 3);
@@ -45,7 +47,7 @@ process.exitCode = await main(command).catch((error: unknown) => {
 
 async function main(options: Options): Promise<number> {
   const { manifestFile, check, where, skipBad } = options;
-  const manifest = await readManifest(manifestFile, builtInCatalog);
+  const manifest = await readManifest(manifestFile, where ? catalogFor(where) : builtInCatalog);
   const badRows = manifest.rows.filter(isBad);
   printFaults(
     manifestFile,

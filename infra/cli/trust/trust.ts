@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { InstanceKey } from '../../../functions/model/instance.ts';
-import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { catalogFor, CdkJsonError } from '../../stage-entry.ts';
 import { createTrusting, type Trusted } from '../../../functions/core/trust.ts';
 import { commandLine } from '../command.ts';
 import { bad, bold, dim, print } from '../terminal.ts';
@@ -25,7 +25,7 @@ import { readTenants, TenantsError } from './tenants.ts';
 const chosen = commandLine(help, (args) => parseOptions(args, process.env), { changesThings: true });
 
 process.exitCode = await main(chosen).catch((error: unknown) => {
-  if (error instanceof TenantsError) return refuse(error.message, 2);
+  if (error instanceof TenantsError || error instanceof CdkJsonError) return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   if (error instanceof OnboardingError) {
     const { cause } = error.facts;
@@ -42,7 +42,7 @@ async function main(options: Options): Promise<number> {
   const clock = followClock(client);
   const trust = createTrusting({
     store: createInstanceStore({ client, tableName }),
-    catalog: builtInCatalog,
+    catalog: catalogFor(options.where),
     now: clock.now,
   });
   if (!options.json)

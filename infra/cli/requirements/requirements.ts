@@ -1,0 +1,94 @@
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  createCloudElementsCaller,
+  describe,
+  isAbsent,
+  isSuccess,
+} from '../../../functions/adapters/cloud-elements-http.ts';
+import { createPlatformCredentials } from '../../../functions/adapters/secrets.ts';
+import { builtInElements } from '../../../functions/model/built-in-elements.ts';
+import type { Elements } from '../../../functions/model/elements.ts';
+import { isOrigin } from '../../../functions/model/origin.ts';
+import { environmentOfElements } from '../../elements.ts';
+import { plain } from '../../plain-text.ts';
+import { CdkJsonError, readStageEntry } from '../../stage-entry.ts';
+import { commandLine, UsageError } from '../command.ts';
+import { onThisMachine, outputsOf, requestHandler, TargetError } from '../onboard/target.ts';
+import { bad } from '../terminal.ts';
+import { requirementsIn } from './entry.ts';
+import { help, parseOptions, type Options } from './options.ts';
+
+/** `npm run requirements`: prints an element's entry for `cdk.json`. See `--help`. */
+
+const timeoutMs = 20_000;
+
+const chosen = commandLine(help, (args) => parseOptions(args, process.env));
+
+process.exitCode = await main(chosen).catch((error: unknown) => {
+  if (error instanceof UsageError || error instanceof CdkJsonError) return refuse(error.message, 2);
+  if (error instanceof TargetError) return refuse(error.message, 3);
+  throw error;
+});
+
+async function main({ elementKey, where }: Options): Promise<number> {
+  const { client, secretId, baseUrl } = await platformOf(where);
+  const call = createCloudElementsCaller({
+    baseUrl,
+    credentials: createPlatformCredentials({ client, secretId }),
+  });
+  const result = await call({ method: 'GET', path: `/elements/${elementKey}/configuration` }, { timeoutMs });
+  client.destroy();
+  if (isAbsent(result)) return refuse(`Cloud Elements at ${baseUrl} has no element ${elementKey}.`, 1);
+  const found = isSuccess(result) ? requirementsIn(result.json) : undefined;
+  if (!found) return refuse(`Cloud Elements at ${baseUrl} shows no requirements: ${describe(result)}`, 3);
+  const elements = { [elementKey]: found.element };
+  const fault = faultOf(elements);
+  if (fault !== undefined) return refuse(`The requirements of ${elementKey} make no entry. ${fault}`, 3);
+  process.stdout.write(`${JSON.stringify(elements, undefined, 2)}\n`);
+  const isBuiltIn = Object.hasOwn(builtInElements, elementKey);
+  const advice = [
+    ...(isBuiltIn
+      ? [`${elementKey} comes with this service: an entry in cdk.json replaces only the fields in it.`]
+      : []),
+    ...found.advice,
+  ];
+  for (const line of advice) process.stderr.write(`${plain(line)}\n`);
+  return 0;
+}
+
+/** By the rules for cdk.json: what is printed can be pasted. */
+function faultOf(elements: Elements): string | undefined {
+  try {
+    environmentOfElements(elements);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TypeError) return error.message;
+    throw error;
+  }
+}
+
+type Platform = { client: SecretsManagerClient; secretId: string; baseUrl: string };
+
+async function platformOf(where: Options['where']): Promise<Platform> {
+  if ('localPort' in where) {
+    // The ports and names of `npm start`.
+    const { localPort } = where;
+    return {
+      client: new SecretsManagerClient({ ...onThisMachine(localPort + 1), requestHandler }),
+      secretId: 'element-onboarding/platform',
+      baseUrl: `http://127.0.0.1:${localPort + 3}`,
+    };
+  }
+  const { stage, baseUrl = readStageEntry(stage).baseUrl } = where;
+  if (baseUrl === undefined || !isOrigin(baseUrl)) {
+    throw new UsageError(`Expected --base-url, because stage ${stage} has none in cdk.json.`);
+  }
+  const output = await outputsOf(stage);
+  const secretId = output('PlatformSecretName');
+  return { client: new SecretsManagerClient({ requestHandler }), secretId, baseUrl };
+}
+
+function refuse(message: string, exitStatus: number): number {
+  process.stderr.write(`${bad(plain(message))}\n`);
+  return exitStatus;
+}
