@@ -75,7 +75,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     tag: 'instances',
     summary: 'Provision an instance',
     description:
-      "Makes sure that the tenant has exactly one instance of the body's element. The request may be repeated: the response is the same instance. If the credentials come from the tenant's secret, only allow-listed configuration entries may be set. A request that sets any other entry must contain every required entry, and the tenant's secret is not used; otherwise it fails with `missing-configuration`.",
+      "Makes sure that the tenant has exactly one instance of the body's element. The request may be repeated: the response is the same instance. If the credentials come from the tenant's secret, only configuration entries that the deployment allows for the element may be set, each with a value of its form. A request that sets any other entry must contain every required entry, and the tenant's secret is not used; otherwise it fails with `missing-configuration`.",
     body: 'InstanceRequest',
     responses: {
       200: { means: 'The instance exists already, with these settings', body: 'Instance' },
@@ -134,7 +134,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     tag: 'instances',
     summary: 'Change an instance',
     description:
-      "Omitted fields keep their values, and so do id and token; `id` and `element` may be sent along if they are those of the instance. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Allow-listed entries may always be set. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
+      "Omitted fields keep their values, and so do id and token; `id` and `element` may be sent along if they are those of the instance. An empty `configuration` sends the tenant's secret again, if the instance got its credentials from it; otherwise the request fails with `configuration-from-request` or `configuration-unknown`. Entries that the deployment allows for the element may always be set, each with a value of its form. Other entries may be set only if a request has configured the instance, and then together with every entry that requests have set and every required one; otherwise the request fails with `missing-configuration`, or with `invalid-request` if the credentials come from the tenant's secret.",
     body: 'InstanceUpdate',
     responses: { 200: { means: 'The instance after the change', body: 'Instance' } },
     errors: [

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { elementsFrom } from '../../functions/model/elements.ts';
+import * as z from 'zod/mini';
+import { elementsFrom, type Elements } from '../../functions/model/elements.ts';
 import { environmentOfElements } from '../../infra/elements.ts';
 import { environmentFor } from '../../infra/environment.ts';
 import { parseSettings } from '../../infra/settings.ts';
@@ -212,4 +214,51 @@ test('elements that did not pass the settings end the synth, too', () => {
   expect(() => environmentOfElements(elements)).toThrow(
     /^Wrong elements:\n {2}elements\.shop\.allowed\.subdomain: by its name/,
   );
+});
+
+describe('infra/README.md', () => {
+  const readme = readFileSync(new URL('../../infra/README.md', import.meta.url), 'utf8');
+  const [, printed = '{}'] = /```json\n([^`]*"elements"[^`]*)```/.exec(readme) ?? [];
+
+  test('the printed elements are accepted as they are', () => {
+    const { context } = z.object({ context: z.record(z.string(), z.unknown()) }).parse(JSON.parse(printed));
+    const parsed = parseSettings({ ...context, stage: 'prod' });
+    if (!('settings' in parsed)) throw new Error(parsed.complaint);
+    expect(Object.keys(parsed.settings.elements ?? {})).toEqual(['freshdeskv2', 'woocommerce']);
+  });
+});
+
+test('the fullest environment of a function fits into the 4 KB of Lambda', () => {
+  const arn = (rest: string) => `arn:aws-us-gov:service:us-gov-west-1:123456789012:${rest.padEnd(120, 'x')}`;
+  const oneOf = Array.from({ length: 400 }, (_, index) => `text-${index}`);
+  let elements: Elements = {};
+  // As many texts as are accepted.
+  for (let count = 1; ; count++) {
+    const next: Elements = { shop: { allowed: { language: { oneOf: oneOf.slice(0, count) } } } };
+    if (complaintOf(next) !== 'accepted') break;
+    elements = next;
+  }
+  const environment = environmentFor(
+    {
+      table: ['GetItem'],
+      bus: ['PutEvents'],
+      secrets: ['platform', 'tenants'],
+      tokenKey: ['Encrypt'],
+      cloudElements: true,
+      elements: true,
+    },
+    {
+      tableName: arn('table'),
+      busName: arn('bus'),
+      platformSecretId: arn('secret'),
+      tenantSecretsPrefix: 'element-onboarding/'.padEnd(40, 'x'),
+      tokenKeyId: arn('key'),
+      cloudElementsBaseUrl: 'https://api.openconnectors.trial.us10.ext.hana.ondemand.com',
+      stage: 'x'.repeat(20),
+      elements,
+    },
+  );
+  const bytes = Object.entries(environment).flat().join('').length;
+  expect(environment.ELEMENTS?.length).toBeGreaterThan(2_850);
+  expect(bytes).toBeLessThan(4_096);
 });

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { builtInElements } from '../../../../functions/model/built-in-elements.ts';
 import { environmentOfElements } from '../../../../infra/elements.ts';
 import { requirementsIn } from '../../../../infra/cli/requirements/entry.ts';
 import { parseOptions } from '../../../../infra/cli/requirements/options.ts';
@@ -26,8 +25,8 @@ describe('the entry for cdk.json', () => {
       const found = requirementsIn(showElementEntries(element));
       if (!found) throw new Error('no requirements');
       expect(() => environmentOfElements({ [key]: found.element })).not.toThrow();
-      const builtIn = Object.hasOwn(builtInElements, key) ? builtInElements[key] : undefined;
-      if (builtIn) expect(found.element.required?.toSorted()).toEqual(builtIn.required?.toSorted());
+      const documented = element.entries.filter((each) => each.required).map((each) => each.key);
+      expect(found.element.required?.toSorted()).toEqual(documented.toSorted());
       expect(found.element).not.toHaveProperty('addresses');
       expect(found.element).not.toHaveProperty('defaults');
     },
