@@ -1,7 +1,6 @@
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { checksPerRun, createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
@@ -476,6 +475,7 @@ describe('the result of a check', () => {
 function checksWith(pinged: (instance: Parameters<Ping>[0]) => Awaited<ReturnType<Ping>>) {
   const { checkDue } = createChecking({
     ...servers,
+    catalog: builtInCatalog,
     stage: 'tests',
     origin: servers.simulator.url,
     observe: () => {},
