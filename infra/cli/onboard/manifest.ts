@@ -171,7 +171,7 @@ function readCsv(file: string, text: string, catalog: Catalog): { columns: strin
   return { columns, records: rest.map((row) => recordOf(row, columns, catalog)) };
 }
 
-/** `npm run discover > found.csv`, without `-s`, begins with two lines of npm's own. */
+/** `npm run discover > found.csv`, without `-s`, begins with two lines of npm's own; JSON Lines do, too. */
 function withoutBanner(rows: readonly CsvRow[]): readonly CsvRow[] {
   const header = rows.findIndex((row) => !isOfNpm(row));
   return header < 0 ? [] : rows.slice(header);
@@ -216,8 +216,10 @@ function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Dr
 const objectSchema = z.record(z.string(), z.unknown());
 
 function readJsonLines(text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
-  const records = text.split('\n').flatMap((source, index): Draft[] => {
-    if (source.trim() === '') return [];
+  const lines = text.split('\n');
+  const begin = lines.findIndex((source) => source.trim() !== '' && !source.startsWith('> '));
+  const records = lines.flatMap((source, index): Draft[] => {
+    if (source.trim() === '' || index < begin) return [];
     const line = index + 1;
     const read = parseJson(source);
     if ('fault' in read) return [unreadable(line, `is not ${read.fault.replace('line 1, ', '')}`)];

@@ -174,6 +174,11 @@ describe('rows that import an instance', () => {
     expect(
       await requestsOf('banner.csv', `${banner}tenantId,elementKey,instanceId\nacme,taxify,7\n`),
     ).toEqual([[7, imported('acme', 7), false]]);
+    const ofNpm = '\n> element-onboarding@0.1.0 export\n> node infra/cli --json\n\n';
+    const lines = `${ofNpm}{"tenantId":"acme","instanceId":7}\n`;
+    expect(await requestsOf('banner.jsonl', lines)).toEqual([[5, imported('acme', 7), false]]);
+    expect(await faultsOf('banner.jsonl', lines)).toEqual([]);
+    expect(await faultsOf('quoted.jsonl', `${lines}> {}\n`)).toHaveLength(1);
     await expect(read('banner-only.csv', banner)).rejects.toThrow('there is no column tenantId');
   });
 
