@@ -228,8 +228,9 @@ describe('infra/README.md', () => {
   });
 });
 
+const arn = (rest: string) => `arn:aws-us-gov:service:us-gov-west-1:123456789012:${rest.padEnd(120, 'x')}`;
+
 test('the fullest environment of a function fits into the 4 KB of Lambda', () => {
-  const arn = (rest: string) => `arn:aws-us-gov:service:us-gov-west-1:123456789012:${rest.padEnd(120, 'x')}`;
   const oneOf = Array.from({ length: 400 }, (_, index) => `text-${index}`);
   let elements: Elements = {};
   // As many texts as are accepted.

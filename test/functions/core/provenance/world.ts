@@ -1,5 +1,5 @@
 import { catalogWith } from '../../../../functions/model/built-in-catalog.ts';
-import { allowedKeys, isAllowListed } from '../../../../functions/model/catalog.ts';
+import { allowedKeys, isAllowListed, type Catalog } from '../../../../functions/model/catalog.ts';
 import * as entryValue from '../../../../functions/model/entry-value.ts';
 import type {
   UpdateOutcome,
@@ -147,11 +147,11 @@ export function createWorld(random: Random) {
    * the list of now does not accept.
    */
   function checkSending(
+    catalog: Catalog,
     sent: Configuration,
     { id, elementKey, configuration }: Partial<ModelInstance>,
   ): void {
     if (elementKey !== addressed || !Object.values(textOf(sent)).some(isStored)) return;
-    const catalog = catalogNow();
     const at = [sent, configuration].flatMap((each) =>
       each?.['site'] === undefined ? [] : [entryValue.textOf(each['site'])],
     );
@@ -187,11 +187,11 @@ export function createWorld(random: Random) {
     return instance;
   }
 
-  function cloudElementsFor(invocation: Invocation): CloudElements {
+  function cloudElementsFor(invocation: Invocation, catalog: Catalog): CloudElements {
     return {
       create: (requested) =>
         outside(invocation, 1_000, (): CreateOutcome | Promise<CreateOutcome> => {
-          checkSending(requested.configuration, { elementKey: requested.elementKey });
+          checkSending(catalog, requested.configuration, { elementKey: requested.elementKey });
           const way = isQuiet ? 0 : random.fraction();
           if (way < 0.55) return { kind: 'created', instance: create(requested) };
           if (way < 0.65) create(requested);
@@ -205,7 +205,7 @@ export function createWorld(random: Random) {
         outside(invocation, 1_000, (): UpdateOutcome | Promise<UpdateOutcome> => {
           const instance = instances.find(({ id }) => id === instanceId);
           if (!instance?.isAlive) return { kind: 'absent' };
-          checkSending(configuration, instance);
+          checkSending(catalog, configuration, instance);
           const merge = () => {
             instance.configuration = { ...instance.configuration, ...textOf(configuration) };
             if (tags) instance.tags = tags;
@@ -289,10 +289,12 @@ export function createWorld(random: Random) {
 
   let ids = 0;
   function portsFor(invocation: Invocation): Ports {
+    // An invocation has the list of its start.
+    const catalog = catalogNow();
     return {
       store: storeFor(invocation),
-      catalog: catalogNow(),
-      cloudElements: cloudElementsFor(invocation),
+      catalog,
+      cloudElements: cloudElementsFor(invocation, catalog),
       cipher: {
         encrypt: (token: string) => Promise.resolve(new TextEncoder().encode(token)),
         decrypt: (bytes: Uint8Array) => Promise.resolve(new TextDecoder().decode(bytes)),
