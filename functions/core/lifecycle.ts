@@ -3,6 +3,7 @@ import type { OnboardingError } from '../model/errors.ts';
 import type { Removal } from '../model/events.ts';
 import {
   fingerprintOf,
+  judgedAsThen,
   maxFormers,
   maxNotices,
   maxRemovalIds,
@@ -214,7 +215,10 @@ function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
     row.fingerprint === settings.fingerprint ||
     // Earlier versions did not compare names and tags in NFC.
     fingerprintOf(row) === settings.fingerprint;
-  return isOfSameSettings && (row.source === undefined || isOfSameSource);
+  if (isOfSameSettings && (row.source === undefined || isOfSameSource)) return true;
+  if (row.source !== 'request' || settings.source !== 'request') return false;
+  const then = judgedAsThen(row, settings);
+  return row.fingerprint === then.fingerprint && row.requestDigest === then.requestDigest;
 }
 
 /**

@@ -327,7 +327,7 @@ export function updatedDigest(
  * SHA-256 over the names of entries outside the allow-list and, of those that decide an address, the value: two
  * requests with other names or other addresses are not the same request. No credential enters it.
  */
-function digestOf(names: readonly string[], configuration: Configuration): string {
+export function digestOf(names: readonly string[], configuration: Configuration): string {
   const entries = names.toSorted().map((name) => {
     const addresses = leavesOf(configuration[name], [name]).flatMap((inside) => {
       const deciding = inside.names.findLast(decidesAddress) ?? name;

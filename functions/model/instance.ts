@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
 import { isAllowListed, type Catalog } from './catalog.ts';
-import { provenanceOf, type Provenance } from './configuration.ts';
+import { digestOf, provenanceOf, type Provenance } from './configuration.ts';
 import { isElementKey, isEntryName } from './entry-name.ts';
 import { entryValueSchema, filledIn, isPlaceholder, textOf } from './entry-value.ts';
 import { healthView, storedHealthSchema } from './health.ts';
@@ -266,6 +266,27 @@ export function judged(catalog: Catalog, requested: RequestedSettings): Instance
     ...provenanceOf(catalog, requested),
     allowListed,
     fingerprint: fingerprintOf({ ...requested, allowListed }),
+  };
+}
+
+/**
+ * Judges a request that brings credentials as the list did when the row was written: elements and entries are added to
+ * lists, and a repeat of the row's request must not become a conflict by that.
+ */
+export function judgedAsThen(
+  row: InstanceRow,
+  requested: RequestedSettings,
+): Pick<InstanceSettings, 'fingerprint' | 'requestDigest'> {
+  const { configuration } = requested;
+  const names = Object.keys(configuration);
+  const isStored = (name: string) => Object.hasOwn(row.allowListed, name);
+  const allowListed = Object.fromEntries(
+    names.filter(isStored).map((name) => [name, textOf(configuration[name])]),
+  );
+  const outside = names.filter((name) => !isStored(name));
+  return {
+    fingerprint: fingerprintOf({ ...requested, allowListed }),
+    requestDigest: digestOf(outside, configuration),
   };
 }
 

@@ -159,6 +159,28 @@ test('a repeat with an address that is no longer accepted is refused, as POST an
   expect(service.sent).toHaveLength(1);
 });
 
+test('a repeat with the caller’s own key stays one when its entries are listed later, or no longer', async () => {
+  const service = openService();
+  const requested = { 'api.key': 'own', site: 'eu' };
+  service.list();
+  await service.post(requested);
+  service.list('eu', 'us');
+  expect((await service.post(requested)).outcome).toBe('replayed');
+  for (const others of [
+    { 'api.key': 'own', site: 'us' },
+    { 'api.key': 'own' },
+    { ...requested, more: 'x' },
+  ]) {
+    expect((await errorOf(service.post(others))).code).toBe('settings-conflict');
+  }
+  const listed = openService();
+  await listed.post(requested);
+  listed.list();
+  expect((await listed.post(requested)).outcome).toBe('replayed');
+  expect((await errorOf(listed.post({ 'api.key': 'own', site: 'us' }))).code).toBe('settings-conflict');
+  expect([...service.sent, ...listed.sent]).toEqual([requested, requested]);
+});
+
 test('a failed request with an address that is no longer accepted is not retried by a changed secret', async () => {
   const service = openService();
   const error = new OnboardingError('refused-by-cloud-elements', 'Bad key.');

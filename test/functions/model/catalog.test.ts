@@ -169,12 +169,16 @@ describe('the built-in elements', () => {
     }
   });
 
-  test.each(builtIn.map(([elementKey, { required, ping }]) => ({ elementKey, required, ping })))(
-    '$elementKey requires the entries of its guide, and has the ping of the vendor’s tests',
-    ({ elementKey, required, ping }) => {
+  test.each(
+    builtIn.map(([elementKey, { required, allowed, ping }]) => ({ elementKey, required, allowed, ping })),
+  )(
+    '$elementKey has the entries of its guide, and the ping of the vendor’s tests',
+    ({ elementKey, required, allowed = {}, ping }) => {
       const element = simulated.find((each) => each.key === elementKey);
       const documented = element?.entries.filter((entry) => entry.required).map((entry) => entry.key);
       expect(required?.toSorted()).toEqual(documented?.toSorted());
+      const keys = new Set(element?.entries.map((entry) => entry.key));
+      expect(Object.keys(allowed).filter((name) => !keys.has(name))).toEqual([]);
       expect(ping === true).toBe(element?.ping !== 'absent');
     },
   );

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
+import { builtInCatalog, catalogWith } from '../../../../functions/model/built-in-catalog.ts';
 import { OnboardingError } from '../../../../functions/model/errors.ts';
 import { finalCodes } from '../../../../infra/cli/onboard/following.ts';
 import { isBad, isGood, isImport, readManifest } from '../../../../infra/cli/onboard/manifest.ts';
@@ -13,10 +13,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function read(name: string, content: string | Uint8Array) {
+function read(name: string, content: string | Uint8Array, catalog = builtInCatalog) {
   const file = join(directory, name);
   writeFileSync(file, content);
-  return readManifest(file, builtInCatalog);
+  return readManifest(file, catalog);
 }
 
 async function faultsOf(name: string, content: string) {
@@ -91,6 +91,25 @@ test('every fault of every row is named with its line and its column', async () 
     '1: #/size is not a known field',
     '2: is not JSON; it breaks at column 1',
     '3: is not a JSON object',
+  ]);
+});
+
+test('an address is accepted as the stage’s elements say, and refused where they do not', async () => {
+  const csv =
+    'tenantId,elementKey,configuration.subdomain\nacme,freshdeskv2,acme-eu\nglobex,freshdeskv2,elsewhere.example/#\n';
+  const listed = catalogWith({ freshdeskv2: { addresses: { subdomain: 'dns-label' } } });
+  const { rows } = await read('listed.csv', csv, listed);
+  expect(rows.filter(isGood)).toMatchObject([{ line: 2, request: { tenantId: 'acme' }, needsSecret: true }]);
+  expect(rows.filter(isBad)).toMatchObject([
+    {
+      line: 3,
+      given: { 'configuration.subdomain': '<not copied>' },
+      faults: [expect.stringMatching(/^configuration\.subdomain expected one DNS label/)],
+    },
+  ]);
+  expect(await faultsOf('unlisted.csv', csv)).toEqual([
+    expect.stringMatching(/^2: configuration\.subdomain cannot be set/),
+    expect.stringMatching(/^3: configuration\.subdomain cannot be set/),
   ]);
 });
 
