@@ -1,7 +1,15 @@
 import { createClaiming, inProgress, type Provisioned, type Requester } from './claim.ts';
 import { createCleaning } from './cleaning.ts';
 import { withDefaults } from './defaults.ts';
-import { activateImport, beginImport, decide, lease, release, restore, withError } from './lifecycle.ts';
+import {
+  activateImport,
+  beginImport,
+  continueImport as continueClaim,
+  decide,
+  release,
+  restore,
+  withError,
+} from './lifecycle.ts';
 import type { IdHolder, ImportedIds, Ports, ReadOutcome } from './ports.ts';
 import * as refusals from './refusals.ts';
 import { createRetrying, isUnreadable } from './retrying.ts';
@@ -91,7 +99,7 @@ export function createImporting(ports: ImportPorts): {
       const claimant = { ...by, claimId: newId() };
       const isContinued = current.importing !== undefined;
       const next = isContinued
-        ? leaseToContinue(current, claimant.claimId)
+        ? continueClaim(current, claimant, timing)
         : beginImport(current, claimant, { provisionId, formers: decision.formers ?? [] }, timing);
       if ((await store.claim(next, current)).won) {
         observe({ kind: 'taken-over', from: current.status }, next);
@@ -101,12 +109,7 @@ export function createImporting(ports: ImportPorts): {
     throw refusals.claimedTooOften(by.settings);
   }
 
-  function leaseToContinue(row: InstanceRow, claimId: string): InstanceRow {
-    const nowMs = now();
-    return { ...lease(row, { claimId, nowMs }, timing), checkAt: nowMs + timing.leaseMs };
-  }
-
-  /** The first claim: whatever stops it before a PATCH was sent leaves no trace. */
+  /** The first claim: a stop before a PATCH was sent leaves no trace. */
   async function begin(row: InstanceRow, deadlineAt: number): Promise<Continued> {
     const progress = await proceed(row, deadlineAt);
     if (progress.kind !== 'stopped') return progress;

@@ -372,6 +372,20 @@ export function beginImport(
   };
 }
 
+/** The claim of the same import again: its tenant has requested the instance once more. */
+export function continueImport(
+  row: InstanceRow,
+  by: Pick<Claimant, 'claimId' | 'nowMs'>,
+  timing: Timing,
+): InstanceRow {
+  const leased = lease(row, by, timing);
+  return {
+    ...leased,
+    ...requestedAt(row, { clock: 'own', at: by.nowMs }),
+    checkAt: leased.leaseExpiresAt,
+  };
+}
+
 /** The row of an import that has come to its end. */
 const withoutImport = (row: InstanceRow): InstanceRow => ({ ...row, v: 1, importing: undefined });
 

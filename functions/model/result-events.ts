@@ -140,6 +140,8 @@ function isDue(before: Image | undefined, after: Image): boolean {
     case 'active':
       return !isSameStatus || isRequestedAgain;
     case 'failed':
+      // Given back by an import, which has a generation of its own and its own errors.
+      if (before && before.provisionId !== after.provisionId) return false;
       // A claim keeps error and revision of the failed row that it takes over, so giving it back brings no new ones.
       return (
         after.lastError?.at !== before?.lastError?.at ||

@@ -1,4 +1,10 @@
-import type { InstanceStore, ReadTenantSecret, TokenCipher, Write } from '../../../functions/core/ports.ts';
+import type {
+  ImportedIds,
+  InstanceStore,
+  ReadTenantSecret,
+  TokenCipher,
+  Write,
+} from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { InstanceKey, InstanceRow } from '../../../functions/model/instance.ts';
 import { sealed, textOf, type Witness } from './witness.ts';
@@ -23,6 +29,7 @@ export function awsCallsOf(
     world,
     witness,
     store,
+    importedIds,
     find,
     rows,
     secret,
@@ -31,10 +38,16 @@ export function awsCallsOf(
     secret: Secret;
     witness: Witness;
     store: InstanceStore;
+    importedIds: ImportedIds;
     rows: () => InstanceRow[];
     find: (key: InstanceKey) => InstanceRow | undefined;
   },
-): { store: InstanceStore; cipher: TokenCipher; readTenantSecret: ReadTenantSecret } {
+): {
+  store: InstanceStore;
+  importedIds: ImportedIds;
+  cipher: TokenCipher;
+  readTenantSecret: ReadTenantSecret;
+} {
   function write(
     label: string,
     { key, detail, apply }: { key: InstanceKey; detail: object; apply: () => Promise<Write> },
@@ -86,6 +99,36 @@ export function awsCallsOf(
     });
   }
 
+  /** A write of an item that is no row. */
+  function writeItem<T>(label: string, detail: object, act: () => Promise<T>): Promise<T> {
+    const actUnheard = () => void act();
+    const actLater = () =>
+      world.later({
+        label: `${invocation.name}: ${label}`,
+        detail: JSON.stringify(detail),
+        withinMs: latestWriteMs,
+        apply: actUnheard,
+      });
+    return world.call<T>(invocation, {
+      label,
+      timeoutMs,
+      ways: [
+        { label: '', tell: act },
+        fault('fails, though done', () => {
+          actUnheard();
+          return unavailable();
+        }),
+        fault('fails', unavailable),
+      ],
+      remains: [
+        { label: 'not done', apply: () => {} },
+        { label: 'done', apply: actUnheard },
+        ...(world.doubts.lateWrites ? [{ label: 'to be done later', apply: actLater }] : []),
+      ],
+      timedOut: unavailable,
+    });
+  }
+
   const read = <T>(label: string, tell: () => Promise<T>, { isLocal = false } = {}): Promise<T> =>
     world.call<T>(invocation, {
       label,
@@ -119,6 +162,13 @@ export function awsCallsOf(
       due: (nowMs, limit) => read('due rows', () => store.due(nowMs, limit), { isLocal: rows().length <= 1 }),
       postpone: (due, checkAt) => store.postpone(due, checkAt),
       all: () => store.all(),
+    },
+
+    importedIds: {
+      hold: (id, holder, instead) =>
+        writeItem(`reserve ${id}`, { holder, instead }, () => importedIds.hold(id, holder, instead)),
+      giveBack: (id, holder) => writeItem(`give ${id} back`, holder, () => importedIds.giveBack(id, holder)),
+      recordedBy: (id) => read(`rows of ${id}`, () => importedIds.recordedBy(id)),
     },
 
     cipher: {

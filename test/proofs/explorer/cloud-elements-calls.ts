@@ -150,22 +150,32 @@ export function cloudElementsCallsOf(
         ...(tags && { tags }),
         ...(configuration && { configuration }),
       };
+      const marking = witness.marks(invocation, { instance: model.find(instanceId), tags });
       const act = () => model.update(instanceId, updates);
       const acts = {
         act: () => void act(),
-        actLater: () =>
-          later(`change ${instanceId}`, JSON.stringify(updates), latestEffectMs, () => void act()),
+        actLater: () => {
+          marking.isLate = true;
+          later(`change ${instanceId}`, JSON.stringify(updates), latestEffectMs, () => {
+            marking.isLate = false;
+            act();
+          });
+        },
+      };
+      const answered = (outcome: UpdateOutcome): Promise<UpdateOutcome> => {
+        marking.isAnswered = true;
+        return Promise.resolve(outcome);
       };
       return world.call<UpdateOutcome>(invocation, {
         label: `change ${instanceId}`,
         timeoutMs,
         ways: [
-          { label: '', tell: () => Promise.resolve({ kind: act() ? 'updated' : 'absent' }) },
-          ...withoutAnswer(acts, tellUnknown),
-          ...failures<UpdateOutcome>((failure) => Promise.resolve(failure)),
+          { label: '', tell: () => answered({ kind: act() ? 'updated' : 'absent' }) },
+          ...withoutAnswer(acts, () => answered(unknown)),
+          ...failures(answered),
         ],
         remains: remainsOf(acts),
-        timedOut: tellUnknown,
+        timedOut: () => answered(unknown),
       });
     },
 

@@ -26,6 +26,8 @@ export type ModelInstance = {
   isListed: boolean;
   /** Cloud Elements refuses to delete the instance. */
   isInUse: boolean;
+  /** Of an instance that the tenant's team has made: its tags. */
+  ownTags?: readonly string[] | undefined;
 };
 
 /** The state of Cloud Elements at one origin. Changes are immediate; delays and losses are up to the caller. */
@@ -34,6 +36,17 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
 
   const find = (id: number | undefined) => instances.find((instance) => instance.id === id);
 
+  /** An instance that the tenant's team makes, without this service. */
+  function handMake(): ModelInstance {
+    const tags = ['by hand'];
+    const made = create(
+      { elementKey: 'taxify', name: 'By hand', tags, configuration: {} },
+      { isListed: true },
+    );
+    made.ownTags = tags;
+    return made;
+  }
+
   function create(
     requested: { elementKey: string; name: string; tags: readonly string[]; configuration: object },
     { isListed }: { isListed: boolean },
@@ -41,7 +54,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
     const id = idOf(instances.length + 1);
     const { elementKey, name, tags, configuration } = requested;
     const createdDate = `${new Date(now()).toISOString().slice(0, 19)}Z`;
-    const instance = {
+    const instance: ModelInstance = {
       id,
       token: `token-${id}`,
       createdDate,
@@ -108,8 +121,8 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   function read(owned: Owned & { instanceId: number }): ReadOutcome {
     const instance = find(owned.instanceId);
     if (!instance?.isAlive) return { kind: 'absent' };
-    const { id: instanceId, elementKey, token, createdDate } = instance;
-    const facts = { instanceId, elementKey, token, createdDate, valid: true, disabled: false };
+    const { id: instanceId, elementKey, token, createdDate, name, tags } = instance;
+    const facts = { instanceId, elementKey, token, createdDate, name, tags, valid: true, disabled: false };
     return { kind: 'read', owned: ownershipOf(instance, owned), ...facts };
   }
 
@@ -123,7 +136,7 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
       )
       .join('\n');
 
-  return { origin, create, update, remove, lookUp, list, read, find, living, instances, state };
+  return { origin, create, handMake, update, remove, lookUp, list, read, find, living, instances, state };
 }
 export type CloudElementsModel = ReturnType<typeof createCloudElementsModel>;
 

@@ -42,6 +42,12 @@ const schedulesOf: Record<string, number> = {
   'secret-changes': 1_000,
   checks: 500,
   'secret-late': 100,
+  import: 10_000,
+  'import-and-removal': 500,
+  'import-beside-callers': 300,
+  'import-rivals': 4_000,
+  'import-over-tombstone': 1_000,
+  'import-after-doubt': 500,
   duplicates: 2_000,
 };
 

@@ -4,7 +4,7 @@ import type { Invocation, World } from './world.ts';
 
 /** The request behind an invocation, as far as the promises depend on it. */
 export type Requested = {
-  kind: 'provision' | 'remove' | 'update' | 'reconcile' | 'audit';
+  kind: 'provision' | 'import' | 'remove' | 'update' | 'reconcile' | 'audit';
   tenantId: string;
   /** Absent for a removal of the whole tenant. */
   elementKey: string | undefined;
@@ -109,7 +109,8 @@ export function createRemovalWitness({
     const isClaimed =
       after?.status === 'provisioning' &&
       (before?.status !== 'provisioning' || before.claimId !== after.claimId);
-    if (isClaimed && requested.kind === 'provision' && isMemorable) claims(key, invocation, requested);
+    const isRequest = requested.kind === 'provision' || requested.kind === 'import';
+    if (isClaimed && isRequest && isMemorable) claims(key, invocation, requested);
     // A changed secret retries a refused request.
     if (isClaimed && requested.kind === 'update') retries(key);
     const removal = removals.get(idOf(invocation, requested));
@@ -217,7 +218,9 @@ export function createRemovalWitness({
     }
     const request = requests.get(idOf(invocation, requested));
     if (!request) return;
-    if ('code' in told) request.isRefused = !told.isRetryable || refusals.has(told.code);
+    // An import that is refused may have another import of the same instance beside it.
+    if ('code' in told && requested.kind !== 'import')
+      request.isRefused = !told.isRetryable || refusals.has(told.code);
     if (!('outcome' in told)) return;
     // A redelivery of a refused event is a repeat of the refusal.
     const isRepeat = told.outcome === 'replayed' && !request.wasRefused;

@@ -7,6 +7,10 @@ const askForOther: Task = { do: 'provision', name: 'Other' };
 const remove: Task = { do: 'remove' };
 const update: Task = { do: 'update', name: 'Renamed' };
 const check: Task = { do: 'check' };
+const handMake: Task = { do: 'hand-make' };
+/** The first instance of all. */
+const importIt: Task = { do: 'import', id: 501 };
+const forGlobex = (task: Task): Task => ({ ...task, tenantId: 'globex' });
 const reconcile: Task = { do: 'reconcile' };
 type Sent = Partial<SentEvent> & Pick<SentEvent, 'id' | 'sentAtS'>;
 const onboard = (sent: Sent): Task => ({ do: 'deliver', event: { requestsFor: 'onboarding', ...sent } });
@@ -234,6 +238,40 @@ export const smallBounds: readonly Scenario[] = [
     },
     budget: { fault: 1 },
   }),
+  // An import dies or fails at every step, beside the reconciler.
+  scenario('import', {
+    before: [handMake],
+    actors: { I: [slow, importIt, importIt], R: [fast, reconcile] },
+    budget: { fault: 1, crash: 1 },
+  }),
+  scenario('import-and-removal', {
+    before: [handMake],
+    actors: { I: [slow, importIt], D: [fast, remove], R: [fast, reconcile] },
+    budget: { crash: 1 },
+  }),
+  scenario('import-beside-callers', {
+    before: [handMake],
+    actors: { I: [slow, importIt], A: [fast, ask], R: [fast, reconcile] },
+    budget: { crash: 1 },
+  }),
+  // Two tenants import one instance.
+  scenario('import-rivals', {
+    before: [handMake],
+    actors: { I: [slow, importIt], J: [fast, forGlobex(importIt)], R: [fast, reconcile] },
+    budget: { crash: 1 },
+  }),
+  // Over a tombstone, and again after a removal.
+  scenario('import-over-tombstone', {
+    before: [handMake, remove],
+    actors: { I: [slow, importIt], E: [fast, offboardTenant({ id: 'off-1', sentAtS: 1 })] },
+    budget: { fault: 1 },
+  }),
+  // A create of unknown outcome may leave an instance beside the import.
+  scenario('import-after-doubt', {
+    before: [handMake],
+    actors: { A: [slow, ask], R: [fast, reconcile], I: [fast, importIt] },
+    budget: { fault: 1 },
+  }),
   scenario('duplicates', {
     actors: { A: [slow, ask], D: [fast, remove], R: [fast, reconcile] },
     budget: { fault: 1 },
@@ -304,6 +342,22 @@ export const largeBounds: readonly Scenario[] = [
     },
     budget: { fault: 3, crash: 1, delay: 1 },
     doubts: { lateWrites: true, lateDuplicates: true, keptInstances: true },
+  }),
+  // Imports of two instances for two tenants, beside everything else.
+  scenario('imports', {
+    before: [handMake, handMake],
+    actors: {
+      I: [anyClock, importIt, importIt, importIt],
+      J: [anyClock, forGlobex(importIt), forGlobex({ do: 'import', id: 498 })],
+      K: [anyClock, { do: 'import', id: 498 }, importIt],
+      A: [anyClock, ask, ask],
+      D: [anyClock, remove, forGlobex(remove)],
+      E: [anyClock, offboardTenant({ id: 'off-1', sentAtS: 1 })],
+      P: [anyClock, update],
+      R: [anyClock, reconcile, reconcile, reconcile],
+    },
+    budget: { fault: 3, crash: 2, delay: 1 },
+    doubts: { lateWrites: true, doubleCreates: true },
   }),
   // Stamps are ahead, behind or late, among current requests; dead letters are put back.
   scenario('stamps', {

@@ -280,7 +280,9 @@ async function runUndisturbed(world: World, outside: Outside, name: string, task
 const everybodyWaits = () => new Promise<void>((resolve) => process.nextTick(resolve));
 
 const momentsOf = (row: InstanceRow, { quiescenceMs }: Timing): number[] =>
-  isUncertain(row) ? [row.leaseExpiresAt, row.sendDeadline + quiescenceMs] : [row.leaseExpiresAt];
+  isUncertain(row) || row.importing
+    ? [row.leaseExpiresAt, row.sendDeadline + quiescenceMs]
+    : [row.leaseExpiresAt];
 
 /** ms since the epoch, unlike in the row. */
 const expiresAt = (row: InstanceRow): number => (row.expiresAt ?? 0) * 1_000;

@@ -2,7 +2,8 @@ import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createApplying } from '../../../functions/core/apply-secret.ts';
 import { createChecking } from '../../../functions/core/check.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
-import type { Ports } from '../../../functions/core/ports.ts';
+import { createImporting } from '../../../functions/core/import.ts';
+import type { ImportedIds, Ports } from '../../../functions/core/ports.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { offboardingFromEvent, settingsFromEvent } from '../../../functions/model/events.ts';
 import { tenantSecretName } from '../../../functions/model/configuration.ts';
@@ -37,6 +38,9 @@ export type Task = {
   fromS?: number;
 } & (
   | { do: 'provision'; name?: string | undefined; configuration?: Configuration }
+  /** The tenant's team makes an instance by hand: 501, 498, 503 and so on. */
+  | { do: 'hand-make' }
+  | { do: 'import'; id: number }
   /** The control plane puts another value into the tenant's secret. */
   | { do: 'put-secret'; key: string }
   /** The event of the oldest value whose message has not been done with; perhaps for the second time. */
@@ -67,7 +71,7 @@ export function createOutside(
 ) {
   const { slowestCreateMs: latestCreateMs = assumedSlowestCreateMs, ...counted } = periods ?? {};
   const timing: Timing = { ...defaultTiming, ...counted };
-  const { store, importedIds, rows, find, forget } = createInMemoryStore();
+  const { store, importedIds, holders, rows, find, forget } = createInMemoryStore();
   const models = new Map<string, CloudElementsModel>();
   const witness = createWitness({ world, modelAt, rows, find, isMemorable, secret });
   /** Messages about the secret that will be redelivered. */
@@ -159,6 +163,15 @@ export function createOutside(
         });
         return { told: { outcome }, row };
       }
+      case 'hand-make': {
+        const { id } = modelAt(origin).handMake();
+        return { told: { outcome: `made ${id}` } };
+      }
+      case 'import': {
+        const { importInstance } = createImporting(ports);
+        const { outcome, row } = await importInstance({ ...key, instanceId: task.id }, { deadlineAt });
+        return { told: { outcome }, row };
+      }
       case 'remove': {
         const removal = { times: { own: requested.beganAt }, by: undefined };
         const { outcome } = await createRemoving(ports).remove(key, removal, { deadlineAt });
@@ -197,7 +210,7 @@ export function createOutside(
         return { told: { outcome: `found ${finding.status}` } };
       }
       case 'reconcile': {
-        const { tally } = await createReconciling({ ...ports, importedIds }).reconcile({ deadlineAt });
+        const { tally } = await createReconciling(ports).reconcile({ deadlineAt });
         return { told: { outcome: JSON.stringify(tally) } };
       }
       case 'deliver':
@@ -209,7 +222,7 @@ export function createOutside(
     let ids = 0;
     const model = modelAt(isElsewhere ? elsewhere : origin);
     const ports = {
-      ...awsCallsOf(invocation, { world, witness, store, find, rows, secret }),
+      ...awsCallsOf(invocation, { world, witness, store, importedIds, find, rows, secret }),
       cloudElements: cloudElementsCallsOf(invocation, { world, witness, model, latestCreateMs }),
       catalog: builtInCatalog,
       origin: model.origin,
@@ -219,7 +232,7 @@ export function createOutside(
       now: () => world.now() + invocation.aheadMs,
       sleep: (delayMs: number) => world.sleep(invocation, delayMs),
       newId: () => `${invocation.name}.${++ids}`,
-    } satisfies Ports;
+    } satisfies Ports & { importedIds: ImportedIds };
     return { ports, deadlineAt: invocation.endsAt + invocation.aheadMs };
   }
 
@@ -238,6 +251,7 @@ export function createOutside(
     [
       ...[...models.values()].map((model) => model.state()),
       JSON.stringify(rows()),
+      JSON.stringify([...holders]),
       witness.state(),
       [...open.keys()].join(),
       JSON.stringify([secret.key, updates]),
@@ -276,6 +290,7 @@ function requestedBy(task: Task, message: Message | undefined, beganAt: number):
 function kindOf({ do: what }: Task): Requested['kind'] {
   switch (what) {
     case 'provision':
+    case 'import':
     case 'remove':
     case 'reconcile':
       return what;
@@ -284,6 +299,7 @@ function kindOf({ do: what }: Task): Requested['kind'] {
     case 'put-secret':
     case 'apply-secret':
     case 'check':
+    case 'hand-make':
       return 'update';
   }
 }

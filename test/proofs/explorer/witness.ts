@@ -14,6 +14,15 @@ export type Create = {
   isLate: boolean;
 };
 
+/** A PATCH that sets the markers of a generation. */
+export type Marking = {
+  invocation: Invocation;
+  instance: ModelInstance | undefined;
+  marker: string | undefined;
+  isAnswered: boolean;
+  isLate: boolean;
+};
+
 const fenceOf = ({ status, provisionId, claimId, leaseExpiresAt }: InstanceRow): string =>
   `${status} ${provisionId} ${claimId} ${leaseExpiresAt}`;
 
@@ -37,6 +46,7 @@ export function createWitness({
 }) {
   let violation: string | undefined;
   const creates: Create[] = [];
+  const markings: Marking[] = [];
   const requested = new Map<string, Requested>();
   /** By the row's key: instances that were active, so callers may know them or their tokens. */
   const everActive = new Map<string, Set<number>>();
@@ -89,6 +99,10 @@ export function createWitness({
       if (left) report(`instance ${left.id} is given up and lives`);
       const create = creates.find((each) => each.marker === marker && isInFlight(each));
       if (create) report(`the create of ${create.invocation.name} is given up and may take effect`);
+      const marking = markings.find(
+        (each) => each.marker === marker && each.instance?.isAlive && isInFlight(each),
+      );
+      if (marking) report(`markers of ${marking.invocation.name} may appear, and no row would know them`);
     }
     if (before?.status === 'active') {
       const isStill = after?.status === 'active' && after.instanceId === before.instanceId;
@@ -138,6 +152,8 @@ export function createWitness({
     const rival = creates.find((each) => nameOf(each.key) === nameOf(key) && isInFlight(each));
     if (rival) report(`${invocation.name} creates beside the create of ${rival.invocation.name}`);
     const row = find(key);
+    if (requested.get(invocation.name)?.kind === 'import') report(`${invocation.name} imports and creates`);
+    if (row?.importing) report(`${invocation.name} creates over an unfinished import`);
     if (!row || !tags.includes(`provision:${row.provisionId}`)) {
       report(`${invocation.name} creates without holding the row`);
     } else if (world.now() + invocation.aheadMs + timeoutMs > row.sendDeadline) {
@@ -154,8 +170,33 @@ export function createWitness({
     return { create, sent };
   }
 
+  /** A PATCH is about to be sent. */
+  function marks(
+    invocation: Invocation,
+    { instance, tags }: { instance: ModelInstance | undefined; tags: readonly string[] | undefined },
+  ): Marking {
+    const marker = tags?.find((tag) => tag.startsWith('provision:'));
+    const marking = { invocation, instance, marker, isAnswered: false, isLate: false };
+    markings.push(marking);
+    return marking;
+  }
+
+  /** An instance that the tenant's team has made goes only with the active row that has recorded it. */
+  function mayGo(id: number): boolean {
+    return rows().some(
+      (row) =>
+        (row.status === 'deleting' || row.status === 'removed') &&
+        row.instanceId === id &&
+        !row.importing &&
+        activeOf(row).has(id),
+    );
+  }
+
   /** An instance is about to be removed at Cloud Elements. */
   function removes(origin: string, id: number): void {
+    if (modelAt(origin).find(id)?.ownTags && !mayGo(id)) {
+      report(`instance ${id}, which was made by hand, is removed without a row that has recorded it`);
+    }
     const isInUse = rows().some(
       (row) => row.status === 'active' && row.origin === origin && row.instanceId === id,
     );
@@ -212,8 +253,12 @@ export function createWitness({
       const held = new Map(
         rows().map((row) => [row.status === 'active' && row.origin === origin ? row.instanceId : 0, row]),
       );
-      for (const { id, tags } of modelAt(origin).living()) {
+      for (const { id, tags, ownTags } of modelAt(origin).living()) {
         const row = held.get(id);
+        if (ownTags && !row) {
+          if (tags.join() !== ownTags.join()) report(`instance ${id} is not as its team has made it`);
+          continue;
+        }
         if (!row || !tags.includes(`provision:${row.provisionId}`))
           report(`instance ${id} lives, and no row holds it`);
       }
@@ -244,6 +289,7 @@ export function createWitness({
   const state = () =>
     [
       ...creates.filter(isInFlight).map(({ invocation, key }) => `${invocation.name} ${nameOf(key)}`),
+      ...markings.filter(isInFlight).map(({ invocation, marker }) => `${invocation.name} ${marker}`),
       ...[...everActive].map(([name, ids]) => `${name} ${[...ids].join()}`),
       removals.state(),
       results.state(),
@@ -254,6 +300,7 @@ export function createWitness({
     violation: () => violation,
     rowChanged,
     createBegins,
+    marks,
     removes,
     begins,
     ends,
@@ -273,7 +320,7 @@ const isGivenUp = (before: InstanceRow, after: InstanceRow | undefined): boolean
   (before.status === 'provisioning' && after.status === 'failed') ||
   (before.status === 'deleting' && after.status === 'removed');
 
-const isInFlight = ({ invocation, isAnswered, isLate }: Create): boolean =>
+const isInFlight = ({ invocation, isAnswered, isLate }: Create | Marking): boolean =>
   isLate || !(isAnswered || invocation.isOver);
 
 export const sealed = (token: string): string => `sealed ${token}`;
