@@ -265,7 +265,8 @@ function halves(first: readonly DueInstance[], later: readonly DueInstance[], si
 function unsettledSince(row: InstanceRow, { recheckMs }: Timing): number {
   switch (row.status) {
     case 'provisioning':
-      return row.sendDeadline;
+      // Each try to take the markers of an import off moves its send deadline.
+      return row.importing ? row.requestedAt : row.sendDeadline;
     case 'deleting':
       return row.removingSince ?? row.removedAt ?? row.updatedAt;
     case 'active':

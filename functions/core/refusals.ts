@@ -53,7 +53,9 @@ export const claimedTooOften = (key: InstanceKey): OnboardingError =>
 export const busyWithOtherSettings = (row: InstanceRow): OnboardingError =>
   new OnboardingError(
     'busy-with-other-settings',
-    `${nameAtStart(row)} is being provisioned with another name, other tags or other configuration. Retry later.`,
+    row.importing
+      ? `${nameAtStart(row)} is being imported: it will be instance ${row.importedId}. Retry later.`
+      : `${nameAtStart(row)} is being provisioned with another name, other tags or other configuration. Retry later.`,
   );
 
 export const settingsConflict = (row: InstanceRow): OnboardingError =>

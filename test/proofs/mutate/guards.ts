@@ -698,4 +698,111 @@ export const guards: readonly Guard[] = [
       "if (row.health?.reason === 'gone' && row.claimId === row.tenantId)",
     ],
   }),
+  ...guardsIn('functions/core/cleaning.ts', ['core/import.test'], {
+    'sparing an instance that an import has named': [
+      'return id === row.importedId && !isRecorded;',
+      'return false;',
+    ],
+    'refusing to delete what an import has named': [
+      "if (isSpared(row, instanceId)) return { kind: 'refused', error: namedByImport(row) };",
+      '',
+    ],
+    'look-ups without what an import has named': [
+      "if (result.kind === 'found') return withoutSpared(row, result);",
+      "if (result.kind === 'found') return result;",
+    ],
+  }),
+  ...guardsIn('functions/core/remove.ts', ['core/import.test', 'explorer.test'], {
+    'the removal that leaves an unfinished import its instance': [
+      'if (row.importing) return finishImport(row, deadlineAt);',
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/reconcile.ts', ['core/import.test', 'explorer.test'], {
+    'the reconciler that tells an import from a create': [
+      'if (leased.importing) return settleImport(leased, deadlineAt);',
+      '',
+    ],
+  }),
+  ...guardsIn('functions/core/lifecycle.ts', ['core/import.test', 'explorer.test'], {
+    'an import that is no other request': ['if (row.importedId !== undefined) return false;', ''],
+    'an unfinished import that is no create in doubt': [
+      'if (row.importing) return decideImport(row, row.importing, { origin, nowMs });',
+      '',
+    ],
+    'the import that is undone before it is begun again': [
+      "if (isEnding) return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };",
+      '',
+    ],
+    'the time of an import that continues another': [
+      "...requestedAt(row, { clock: 'own', at: by.nowMs }), checkAt: leased.leaseExpiresAt,",
+      'checkAt: leased.leaseExpiresAt,',
+    ],
+    'the layout of an unfinished import': ["v: 'import',", 'v: 1,'],
+    'the row that an import has replaced': ['importing: before ? { before } : {},', 'importing: {},'],
+  }),
+  ...guardsIn('functions/core/unmark.ts', ['explorer.test', 'core/import.test'], {
+    'the quiescence before an import is forgotten': ['return quietMs <= 0', 'return quietMs < Infinity'],
+    'the deadline of taking markers off': [
+      'const sending = { ...row, sendDeadline: Math.max(row.sendDeadline, deadlineAt) };',
+      'const sending = row;',
+    ],
+    'taking markers off only where tags are shown': [
+      "if (shown.kind === 'read' && !shown.tags) {",
+      "if (shown.kind === 'read' && !shown.tags && isMarked) {",
+    ],
+  }),
+  ...guardsIn('functions/core/import.ts', ['core/import.test', 'explorer.test'], {
+    'the tags that an import must be shown': [
+      'if (!tags) return notYet(refusals.tagsNotShown(row, instanceId));',
+      'if (!tags) return { importable: { name, tags: [], token: token ?? name }, isMarked: false };',
+    ],
+    'the markers of others on an imported instance': [
+      'if (namesAnother({ elementKey, tags }, { ...row, owner: stage })) {',
+      'if (namesAnother({ elementKey, tags }, { ...row, owner: stage }) && !token) {',
+    ],
+    'the element of an imported instance': [
+      'if (shown.elementKey !== row.elementKey) return never(refusals.otherElement(row, instanceId));',
+      '',
+    ],
+    'the instance that a create has left': [
+      'if (isLeftOver(row, generationIn({ elementKey, tags }))) {',
+      'if (isLeftOver(row, undefined)) {',
+    ],
+    'the rows that record an imported instance': [
+      "if (other && other.instanceId === instanceId && other.status !== 'removed') return taken;",
+      '',
+    ],
+    'the reservation of an import': [
+      'if (instead && (await isHolding(instead, instanceId))) return taken;',
+      '',
+    ],
+    'the send deadline of an import that is continued': [
+      'marked = { ...row, sendDeadline: untilMs };',
+      'marked = row;',
+    ],
+    'the unknown outcome of setting markers': ['isSent ||= isInconclusive;', ''],
+    'the end of an import that was begun before': [
+      'if (progress.isFinal) return end(progress.row, progress.error, deadlineAt);',
+      'if (progress.isFinal) await giveBack(progress.row, progress.error.message);',
+    ],
+  }),
+  ...guardsIn('functions/adapters/imported-ids.ts', ['core/import.test'], {
+    'one reservation for each instance': [
+      "'attribute_not_exists(tenantId) OR provisionId = :own'",
+      "'attribute_not_exists(tenantId) OR provisionId = :own OR attribute_exists(tenantId)'",
+    ],
+  }),
+  ...guardsIn('functions/adapters/cloud-elements.ts', ['core/import.test'], {
+    'credentials in the name and tags of an imported instance': [
+      'fault: shown.fault ?? (repeatsSecret ?',
+      'fault: shown.fault ?? (!repeatsSecret && false ?',
+    ],
+  }),
+  ...guardsIn('functions/model/result-events.ts', ['core/import.test'], {
+    'a failure that an import gives back': [
+      'if (before && before.provisionId !== after.provisionId) return false;',
+      '',
+    ],
+  }),
 ];
