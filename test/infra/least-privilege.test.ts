@@ -98,8 +98,7 @@ async function send(source: string, type: string, detail: object, agoMs = 0): Pr
 
 /**
  * Tenants whose create takes effect twice while its response is lost: the look-up finds two instances, and the row is
- * read again before one of them is deleted. (The embedded DynamoDB never returns the item with a refused write, so rows
- * are read more often than with DynamoDB: that alone would not prove the need of GetItem.)
+ * read again before one of them is deleted.
  */
 const doubled = new Set<string>();
 

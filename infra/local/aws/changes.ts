@@ -1,7 +1,8 @@
 import type { AttributeValue, DynamoDBRecord } from 'aws-lambda';
 import { randomUUID } from 'node:crypto';
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
+import { crc32 } from 'node:zlib';
 import * as z from 'zod/mini';
 import { accountId, region } from './aws-protocol.ts';
 
@@ -13,12 +14,17 @@ const writeSchema = z.object({
   Key: z.optional(itemSchema),
   UpdateExpression: z.optional(z.string()),
   ExpressionAttributeValues: z.optional(itemSchema),
+  ReturnValuesOnConditionCheckFailure: z.optional(z.string()),
+});
+const refusalSchema = z.looseObject({
+  __type: z.templateLiteral([z.string(), '#ConditionalCheckFailedException']),
 });
 type Write = z.infer<typeof writeSchema>;
 type Item = z.infer<typeof itemSchema>;
 
 /**
- * Adds the table's stream to the embedded DynamoDB, which has none: the item before and after each write. Wraps the
+ * Adds to the embedded DynamoDB what it lacks: the table's stream, the item before and after each write; and the item
+ * that a refused conditional write returns if `ReturnValuesOnConditionCheckFailure` requests it. Wraps the
  * database from its start on and records every successful PutItem and DeleteItem, in the order of the responses, and
  * every UpdateItem that only sets attributes; other kinds of write are not recorded.
  */
@@ -32,15 +38,20 @@ export function recordChanges({
   now?: () => number;
 }) {
   const items = new Map<string, Item>();
+  /** Changed in a way that is not recorded. */
+  const unknown = new Set<string>();
   let lastSequenceNumber = 0;
 
   function record(write: Write): void {
-    const { tenantId, elementKey } = write.Item ?? write.Key ?? {};
-    const Keys = { ...(tenantId && { tenantId }), ...(elementKey && { elementKey }) };
-    const id = JSON.stringify(Object.values(Keys));
+    const Keys = keysOf(write);
+    const id = idOf(write);
     const before = items.get(id);
     const set = write.UpdateExpression === undefined ? undefined : setBy(write);
-    if (write.UpdateExpression !== undefined && !set) return;
+    if (write.UpdateExpression !== undefined && !set) {
+      unknown.add(id);
+      return;
+    }
+    if (!set) unknown.delete(id);
     const after = set ? { ...before, ...Keys, ...set } : write.Item;
     if (after) items.set(id, after);
     else items.delete(id);
@@ -65,6 +76,18 @@ export function recordChanges({
     });
   }
 
+  /** Adds to the refusal of a write the item that is there. */
+  function withItem(response: ServerResponse, refusal: unknown, write: Write): unknown {
+    const Item = unknown.has(idOf(write)) ? undefined : items.get(idOf(write));
+    if (write.ReturnValuesOnConditionCheckFailure !== 'ALL_OLD' || !Item) return refusal;
+    const parsed = refusalSchema.safeParse(JSON.parse(String(refusal))).data;
+    if (!parsed) return refusal;
+    const body = JSON.stringify({ ...parsed, Item });
+    response.setHeader('content-length', Buffer.byteLength(body));
+    response.setHeader('x-amz-crc32', crc32(body));
+    return body;
+  }
+
   return (listener: RequestListener): RequestListener =>
     (request, response) => {
       const [, operation] = String(request.headers['x-amz-target']).split('.');
@@ -73,15 +96,32 @@ export function recordChanges({
         request.on('data', (chunk: Buffer) => body.push(chunk));
         const end = response.end.bind(response);
         response.end = (result?: unknown) => {
-          if (response.statusCode === 200) {
-            const write = writeSchema.parse(JSON.parse(Buffer.concat(body).toString()));
-            if (write.TableName === tableName) record(write);
-          }
+          const isOfTable = response.statusCode === 200 || response.statusCode === 400;
+          const write = isOfTable ? writeIn(Buffer.concat(body).toString()) : undefined;
+          if (write?.TableName !== tableName) return end(result);
+          if (response.statusCode === 400) return end(withItem(response, result, write));
+          record(write);
           return end(result);
         };
       }
       listener(request, response);
     };
+}
+
+function keysOf({ Item, Key }: Write): Item {
+  const { tenantId, elementKey } = Item ?? Key ?? {};
+  return { ...(tenantId && { tenantId }), ...(elementKey && { elementKey }) };
+}
+
+const idOf = (write: Write): string => JSON.stringify(Object.values(keysOf(write)));
+
+/** Undefined where the database refuses the body itself. */
+function writeIn(body: string): Write | undefined {
+  try {
+    return writeSchema.safeParse(JSON.parse(body)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The attributes that an update of the form `SET name = :value, …` sets; undefined for any other form. */

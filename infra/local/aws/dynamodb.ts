@@ -41,7 +41,8 @@ export async function startDynamoDb({
   return { url, stop: () => closeServer(server) };
 }
 
-async function createTable(endpoint: string, tableName: string): Promise<void> {
+/** Creates the table of the instances at a server of DynamoDB's API. */
+export async function createTable(endpoint: string, tableName: string): Promise<void> {
   const { partitionKey, sortKey, index, instances } = tableShape;
   const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
   const client = new DynamoDBClient({ endpoint, region, credentials });

@@ -19,9 +19,9 @@ const deleteSchema = z.object({ SecretId: name, ForceDeleteWithoutRecovery: z.op
 
 type Value = { SecretString?: string | undefined; SecretBinary?: string | undefined };
 type Version = Value & { versionId: string; createdAtMs: number };
-type Secret = { name: string; arn: string; current?: Version; deletedAtMs?: number };
+type Secret = { name: string; arn: string; current?: Version; previous?: Version; deletedAtMs?: number };
 
-/** Secrets in memory, each with its current version only. */
+/** Secrets in memory, each with its current and its previous version. */
 export function createSecretsManager({
   onNewValue = () => {},
   now = Date.now,
@@ -58,29 +58,41 @@ export function createSecretsManager({
     return secret;
   }
 
-  function setValue(secret: Secret, newValue: Value, versionId: string = randomUUID()): void {
+  /** @returns whether this is a new version: the SDK repeats a call with the same token */
+  function setValue(secret: Secret, newValue: Value, versionId: string = randomUUID()): boolean {
     const { SecretString, SecretBinary } = newValue;
+    const known = versionsOf(secret).find(({ version }) => version.versionId === versionId)?.version;
+    if (known) {
+      if (known.SecretString === SecretString && known.SecretBinary === SecretBinary) return false;
+      throw new AwsError('ResourceExistsException', 'A version with this token has another value.');
+    }
+    if (secret.current) secret.previous = secret.current;
     secret.current = { SecretString, SecretBinary, versionId, createdAtMs: now() };
+    return true;
   }
 
   const operations: Operations = {
     'secretsmanager.GetSecretValue': operation(
       getSchema,
-      ({ SecretId, VersionId, VersionStage = 'AWSCURRENT' }) => {
+      ({ SecretId, VersionId, VersionStage = VersionId === undefined ? 'AWSCURRENT' : undefined }) => {
         const secret = findUsable(SecretId);
-        const { current } = secret;
-        if (!current || VersionStage !== 'AWSCURRENT' || (VersionId && VersionId !== current.versionId)) {
+        const found = versionsOf(secret).find(
+          ({ stage, version }) =>
+            (VersionStage === undefined || stage === VersionStage) &&
+            (VersionId === undefined || version.versionId === VersionId),
+        );
+        if (!found) {
           throw new AwsError(
             'ResourceNotFoundException',
             "Secrets Manager can't find the specified secret value.",
           );
         }
-        const { SecretString, SecretBinary, versionId, createdAtMs } = current;
+        const { SecretString, SecretBinary, versionId, createdAtMs } = found.version;
         return {
           ARN: secret.arn,
           Name: secret.name,
           VersionId: versionId,
-          VersionStages: ['AWSCURRENT'],
+          VersionStages: [found.stage],
           CreatedDate: createdAtMs / 1_000,
           SecretString,
           SecretBinary,
@@ -89,12 +101,14 @@ export function createSecretsManager({
     ),
 
     'secretsmanager.DescribeSecret': operation(describeSchema, ({ SecretId }) => {
-      const { arn, name: Name, current, deletedAtMs } = find(SecretId);
+      const secret = find(SecretId);
+      const { arn, name: Name, deletedAtMs } = secret;
+      const stages = versionsOf(secret).map(({ stage, version }) => [version.versionId, [stage]]);
       return {
         ARN: arn,
         Name,
         ...(deletedAtMs !== undefined && { DeletedDate: deletedAtMs / 1_000 }),
-        ...(current && { VersionIdsToStages: { [current.versionId]: ['AWSCURRENT'] } }),
+        ...(stages.length > 0 && { VersionIdsToStages: Object.fromEntries(stages) }),
       };
     }),
 
@@ -108,12 +122,12 @@ export function createSecretsManager({
 
     'secretsmanager.PutSecretValue': operation(putSchema, ({ SecretId, ClientRequestToken, ...newValue }) => {
       const secret = findUsable(SecretId);
-      setValue(secret, newValue, ClientRequestToken);
-      if (secret.current) onNewValue({ ...secret, versionId: secret.current.versionId });
+      const isNew = setValue(secret, newValue, ClientRequestToken);
+      if (isNew && secret.current) onNewValue({ ...secret, versionId: secret.current.versionId });
       return {
         ARN: secret.arn,
         Name: secret.name,
-        VersionId: secret.current?.versionId,
+        VersionId: ClientRequestToken ?? secret.current?.versionId,
         VersionStages: ['AWSCURRENT'],
       };
     }),
@@ -134,6 +148,13 @@ export function createSecretsManager({
       setValue(secrets.get(secretName) ?? create(secretName), { SecretString: secretString });
     },
   };
+}
+
+function versionsOf({ current, previous }: Secret) {
+  return [
+    ...(current ? [{ stage: 'AWSCURRENT', version: current }] : []),
+    ...(previous ? [{ stage: 'AWSPREVIOUS', version: previous }] : []),
+  ];
 }
 
 function markedForDeletion(): AwsError {

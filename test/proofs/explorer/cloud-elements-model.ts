@@ -108,11 +108,13 @@ export function createCloudElementsModel({ origin, now }: { origin: string; now:
   function list(owner: string | undefined): ListedInstance[] {
     return living()
       .filter(({ isListed, tags }) => isListed && (owner === undefined || tags.includes(ownerTag(owner))))
-      .map(({ id, elementKey, tags, token }) => ({
+      .map(({ id, elementKey, name, tags, token, createdDate }) => ({
         id,
         elementKey,
+        name,
         tags,
         token,
+        createdDate,
         valid: true,
         disabled: false,
       }));

@@ -136,6 +136,8 @@ describe.each([
         elementKey: 'taxify',
         token,
         createdDate,
+        name: requested.name,
+        tags: requested.tags,
         valid: true,
         disabled: false,
       });
@@ -204,14 +206,24 @@ describe.each([
       const other = newcomer({ elementKey: 'stripe' });
       const owner = `owner:${randomUUID()}`;
       const tagged = ({ requested }: typeof taxify) => ({ ...requested, tags: [owner, 'shop'] });
-      const { id, token } = await created(tagged(taxify));
+      const { id, token, createdDate } = await created(tagged(taxify));
+      const { name } = taxify.requested;
       const second = await created(tagged(other));
       const removed = await created(tagged(taxify));
       await created(taxify.requested);
       await side.meeting().remove({ ...taxify.owned, instanceId: removed.id }, timeout);
       const instances = await listed(owner.slice('owner:'.length));
       expect(instances.toSorted((a, b) => Number(a.id !== id) - Number(b.id !== id))).toEqual([
-        { id, elementKey: 'taxify', tags: [owner, 'shop'], token, valid: true, disabled: false },
+        {
+          id,
+          elementKey: 'taxify',
+          name,
+          tags: [owner, 'shop'],
+          token,
+          createdDate,
+          valid: true,
+          disabled: false,
+        },
         expect.objectContaining({ id: second.id, elementKey: 'stripe' }),
       ]);
       expect(await listed('nobody')).toEqual([]);

@@ -1,4 +1,10 @@
-import { DynamoDBClient, GetItemCommand, PutItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb';
+import {
+  DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startDynamoDb } from '../../../../infra/local/aws/dynamodb.ts';
@@ -45,6 +51,25 @@ test('the embedded DynamoDB lets one of many conditional writes win', async () =
   });
   const results = await Promise.allSettled(Array.from({ length: 10 }, () => client.send(put)));
   expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('the embedded DynamoDB returns no outdated item with a refused write', async () => {
+  const key = item('t-refused', 'taxify');
+  const put = (more: object) =>
+    client.send(
+      new PutItemCommand({
+        TableName,
+        Item: { ...key, ...more },
+        ConditionExpression: 'attribute_not_exists(tenantId)',
+        ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+      }),
+    );
+  await put({ status: { S: 'first' } });
+  await expect(put({})).rejects.toMatchObject({ Item: { status: { S: 'first' } } });
+  const remove = { TableName, Key: key, UpdateExpression: 'REMOVE #s' };
+  await client.send(new UpdateItemCommand({ ...remove, ExpressionAttributeNames: { '#s': 'status' } }));
+  // The stub does not follow such an update, so it does not know the item any more.
+  await expect(put({})).rejects.toMatchObject({ name: 'ConditionalCheckFailedException', Item: undefined });
 });
 
 test('the embedded DynamoDB has carried out a write whose response is lost', async () => {
