@@ -328,6 +328,14 @@ function callerOf({ apiUrl, authorise }: Pick<Stack, 'apiUrl' | 'authorise'>) {
         headers: { 'content-type': 'application/json' },
       }),
     /** An object is sent as JSON, a string unchanged. */
+    /** Imports the instance with this id at Cloud Elements. */
+    importInstance: (tenantId: string, id: unknown) =>
+      request({
+        method: 'POST',
+        path: `/tenants/${tenantId}/instances/taxify/import`,
+        body: JSON.stringify({ id }),
+        headers: { 'content-type': 'application/json' },
+      }),
     post: (tenantId: string, body: object | string, contentType = 'application/json') =>
       request({
         method: 'POST',

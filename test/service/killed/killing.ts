@@ -47,6 +47,10 @@ const change = (tenantId: string) =>
 const remove = (tenantId: string) => service.delete(pathOf(tenantId));
 const pathOf = (tenantId: string) => `/tenants/${tenantId}/instances/taxify`;
 
+/** By tenant: the instance that its team has made by hand. */
+const handMade = new Map<string, number>();
+const importIt = (tenantId: string) => service.importInstance(tenantId, handMade.get(tenantId));
+
 const provisioning = {
   victim: 'provision-instance',
   request: provision,
@@ -59,6 +63,8 @@ const reconciling = {
   retry: reconcileAgain,
   leaves: oneInstance,
 } as const;
+
+const importing = { creates: 0, strikes: 'PATCH /instances/{id}' } as const;
 
 const scenarios: Scenario[] = [
   {
@@ -98,6 +104,25 @@ const scenarios: Scenario[] = [
     },
   },
   {
+    what: 'imports',
+    ...importing,
+    victim: 'import-instance',
+    prepare: makeByHand,
+    request: importIt,
+    retry: isDone(importIt),
+    leaves: isImported,
+  },
+  {
+    what: 'removes an import that died with its markers under way',
+    ...importing,
+    victim: 'remove-instance',
+    prepare: (tenantIds) => dieWhileImporting(tenantIds, 'applied'),
+    waitMs: leaseMs,
+    request: remove,
+    retry: isDone(remove),
+    leaves: isAsItsTeamHasMadeIt,
+  },
+  {
     what: 'removes',
     victim: 'remove-instance',
     prepare: provisionAll,
@@ -134,6 +159,14 @@ const scenarios: Scenario[] = [
       expect((await provision(tenantId)).status).toBe(201);
       await oneInstance(tenantId);
     },
+  },
+  {
+    what: 'reconciles an import that died before its markers took effect',
+    ...reconciling,
+    ...importing,
+    prepare: (tenantIds) => dieWhileImporting(tenantIds, 'none'),
+    waitMs: leaseMs,
+    leaves: isImported,
   },
   {
     what: 'reconciles a removal that was left unfinished',
@@ -383,6 +416,48 @@ async function dieWhileCreating(tenantIds: readonly string[], effect: 'applied' 
   await expect.poll(posts, { interval: 5, timeout: 5_000 }).toBe(tenantIds.length);
   service.stack.kill('provision-instance');
   for (const { status } of await Promise.all(requested)) expect(status).toBe(500);
+}
+
+async function makeByHand(tenantIds: readonly string[]): Promise<void> {
+  for (const tenantId of tenantIds) {
+    const { id } = service.simulator.seed({
+      element: { key: 'taxify' },
+      name: 'By hand',
+      tags: ['by hand'],
+      configuration: { 'api.key': 'k' },
+    });
+    handMade.set(tenantId, id);
+  }
+}
+
+async function dieWhileImporting(tenantIds: readonly string[], effect: 'applied' | 'none'): Promise<void> {
+  await makeByHand(tenantIds);
+  const { simulator, stack } = service;
+  const times = tenantIds.length;
+  simulator.fail({ on: 'PATCH /instances/{id}', times, effect, outcome: { kind: 'stall' } });
+  const before = simulator.requests.length;
+  const requested = tenantIds.map(importIt);
+  const patches = () =>
+    simulator.requests.slice(before).filter(({ operation }) => operation === 'PATCH /instances/{id}').length;
+  await expect.poll(patches, { interval: 5, timeout: 5_000 }).toBe(tenantIds.length);
+  stack.kill('import-instance');
+  for (const { status } of await Promise.all(requested)) expect(status).toBe(500);
+}
+
+const instanceOf = (tenantId: string) =>
+  service.simulator.instances.find(({ id }) => id === handMade.get(tenantId));
+
+async function isImported(tenantId: string): Promise<void> {
+  await oneInstance(tenantId);
+  const id = handMade.get(tenantId);
+  expect(await rowOf(tenantId)).toMatchObject({ v: 1, instanceId: id, importedId: id, tags: ['by hand'] });
+  expect(instanceOf(tenantId)).toMatchObject({ name: 'By hand' });
+  expect(instanceOf(tenantId)?.tags).toHaveLength(4);
+}
+
+async function isAsItsTeamHasMadeIt(tenantId: string): Promise<void> {
+  await nothing(tenantId);
+  expect(instanceOf(tenantId)).toMatchObject({ name: 'By hand', tags: ['by hand'] });
 }
 
 async function provisionAll(tenantIds: readonly string[]): Promise<void> {
