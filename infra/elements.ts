@@ -123,7 +123,7 @@ function faultOfSettable(list: 'allowed' | 'addresses', name: string): string | 
   }
   if (list === 'addresses' || !maySteer(name)) return undefined;
   return (
-    'by its name it may decide where the tenant’s stored credentials are sent. If requests are to choose that, say so: ' +
+    'by its name it may decide where the tenant’s stored credentials are sent. If requests may choose that, say so: ' +
     `move it to "addresses": {"${plain(name)}": "dns-label"}, or {"${plain(name)}": {"origins": ["https://api.example.com"]}} for ` +
     `a URL, or {"${plain(name)}": {"oneOf": ["…"]}}; otherwise leave it out`
   );

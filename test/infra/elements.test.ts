@@ -78,7 +78,7 @@ describe('an entry that may steer credentials', () => {
     for (const form of ['flag', 'count', { oneOf: ['x'] }]) {
       expect(complaintOf({ shop: { allowed: { [name]: form } } })).toBe(
         `  elements.shop.allowed.${name}: by its name it may decide where the tenant’s stored credentials are sent. If ` +
-          `requests are to choose that, say so: move it to "addresses": {"${name}": "dns-label"}, or {"${name}": ` +
+          `requests may choose that, say so: move it to "addresses": {"${name}": "dns-label"}, or {"${name}": ` +
           `{"origins": ["https://api.example.com"]}} for a URL, or {"${name}": {"oneOf": ["…"]}}; otherwise leave it out`,
       );
     }

@@ -78,12 +78,12 @@ function adviceOn(entries: readonly Entry[], unreadable: number): string[] {
   return [
     ...addresses.map(
       ({ key }) =>
-        `${key} may decide where the tenant's credentials are sent, so it is left to the tenants' secrets. If requests are ` +
-        `to choose it, add "addresses": {"${key}": ${/ur[il]$|callback$|webhook$/i.test(key) ? '{"origins": ["https://…"]}' : '"dns-label"'}}.`,
+        `${key} may decide where the tenant's credentials are sent, so it is left to the tenants' secrets. If requests may ` +
+        `choose it, add "addresses": {"${key}": ${/ur[il]$|callback$|webhook$/i.test(key) ? '{"origins": ["https://…"]}' : '"dns-label"'}}.`,
     ),
     ...texts.map(
       ({ key }) =>
-        `${key} is left to the tenants' secrets. If requests are to set it, add "allowed": {"${key}": {"oneOf": ["…"]}} with ` +
+        `${key} is left to the tenants' secrets. If requests may set it, add "allowed": {"${key}": {"oneOf": ["…"]}} with ` +
         'the texts that may be stored in plain.',
     ),
     ...(entries.some((entry) => isRequired(entry) && /^oauth[._].*(callback|code)/.test(entry.key))

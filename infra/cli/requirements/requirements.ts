@@ -56,7 +56,7 @@ async function main({ elementKey, where }: Options): Promise<number> {
   return 0;
 }
 
-/** By the rules for cdk.json: what is printed can be pasted. */
+/** Checks the entry by the rules for cdk.json, so that it can be pasted. */
 function faultOf(elements: Elements): string | undefined {
   try {
     environmentOfElements(elements);
