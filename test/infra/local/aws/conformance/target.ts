@@ -33,6 +33,7 @@ import {
 import { createKms } from '../../../../../infra/local/aws/kms.ts';
 import { createQueue } from '../../../../../infra/local/aws/queue.ts';
 import { createSecretsManager } from '../../../../../infra/local/aws/secrets-manager.ts';
+import { endpointUrl } from '../../../../service/deployed/endpoint.ts';
 
 /** The emulator at `AWS_ENDPOINT_URL`; without it, the stubs of the local stack. */
 const emulators = ['MiniStack', 'moto'] as const;
@@ -91,13 +92,15 @@ export type Target = {
 
 const maxReceiveCount = 2;
 const visibilityTimeoutMs = 1_000;
-const settings = { region, credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' }, maxAttempts: 1 };
+/** Of every client. */
+export const clientSettings = {
+  region,
+  credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
+  maxAttempts: 1,
+};
 
 export async function startTarget(): Promise<Target> {
-  if (emulator === undefined) return startStubs();
-  const endpoint = process.env['AWS_ENDPOINT_URL'];
-  if (endpoint === undefined) throw new Error('CONFORMANCE_OF needs AWS_ENDPOINT_URL.');
-  return prepare(endpoint);
+  return emulator === undefined ? startStubs() : prepare(endpointUrl().href);
 }
 
 /** Of its own for each test file: an emulator keeps what others have made. */
@@ -128,7 +131,7 @@ async function startStubs(): Promise<Target> {
     operations: { ...secrets.operations, ...kms.operations, ...bus.operations },
   });
   const clients = {
-    dynamoDb: new DynamoDBClient({ ...settings, endpoint: dynamoDb.url }),
+    dynamoDb: new DynamoDBClient({ ...clientSettings, endpoint: dynamoDb.url }),
     ...clientsFor(aws.url),
   };
   return {
@@ -174,16 +177,16 @@ async function startStubs(): Promise<Target> {
 }
 
 const clientsFor = (endpoint: string) => ({
-  secretsManager: new SecretsManagerClient({ ...settings, endpoint }),
-  kms: new KMSClient({ ...settings, endpoint }),
-  eventBridge: new EventBridgeClient({ ...settings, endpoint }),
+  secretsManager: new SecretsManagerClient({ ...clientSettings, endpoint }),
+  kms: new KMSClient({ ...clientSettings, endpoint }),
+  eventBridge: new EventBridgeClient({ ...clientSettings, endpoint }),
 });
 
 /** Creates at an emulator what the stubs have from the start. */
 async function prepare(endpoint: string): Promise<Target> {
   const [tableName, busName, tenantSecretsPrefix] = [newName(), newName(), newName()];
-  const dynamoDb = new DynamoDBClient({ ...settings, endpoint });
-  const sqs = new SQSClient({ ...settings, endpoint });
+  const dynamoDb = new DynamoDBClient({ ...clientSettings, endpoint });
+  const sqs = new SQSClient({ ...clientSettings, endpoint });
   const { secretsManager, kms, eventBridge } = clientsFor(endpoint);
   await createTable(endpoint, tableName);
   await eventBridge.send(new CreateEventBusCommand({ Name: busName }));
