@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { triggers } from '../functions/triggers.ts';
 
 const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.url));
 
@@ -147,3 +148,11 @@ export const sourceOf = (name: string): string => join(functionsDirectory, `${na
 export async function bundleFunction(name: string, directory: string): Promise<void> {
   await build({ ...bundleOptions, entryPoints: [sourceOf(name)], outfile: join(directory, 'index.mjs') });
 }
+
+/** Bundles every function into a directory of its name below this one. */
+export async function bundleFunctions(directory: string): Promise<void> {
+  await Promise.all(Object.keys(triggers).map((name) => bundleFunction(name, join(directory, name))));
+}
+
+const [, , target] = process.argv;
+if (import.meta.main && target !== undefined) await bundleFunctions(target);

@@ -1,5 +1,6 @@
-/** The stack of a stage and its outputs, by name: the stack writes them, the commands read them. Plain data. */
+/** The outputs of a stage, by name: the construct writes them, the commands read them. Plain data. */
 
+/** Of the stack, and of what a stage has once in an account: API, bus, alarms. */
 export const stackNameOf = (stage: string): string => `element-onboarding-${stage}`;
 
 /** Descriptions by name. */

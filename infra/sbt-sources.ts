@@ -12,7 +12,7 @@ const sourceSchema = z.string().check(
   z.refine((source) => !source.toLowerCase().startsWith('aws.')),
 );
 
-const sourcesSchema = z.strictObject({
+export const sourcesSchema = z.strictObject({
   /** In place of `controlPlaneEventSource` and `sbt.control.plane`: where requests come from. */
   controlPlane: z.optional(sourceSchema),
   /** In place of `applicationPlaneEventSource` and `sbt.application.plane`: where its rules expect results from. */

@@ -2,19 +2,22 @@ import * as z from 'zod/mini';
 import { isOrigin } from '../functions/model/origin.ts';
 import { checkedElementsSchema } from './elements.ts';
 import { plain } from './plain-text.ts';
-import { sbtSourcesSchema } from './sbt-sources.ts';
+import { sbtSourcesSchema, sourcesSchema } from './sbt-sources.ts';
 
 const stageExpected =
-  'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod';
+  'expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example prod';
 const baseUrlExpected =
   'expected the origin of Cloud Elements: https (http for a loopback address only), no path, query or user info, ' +
-  'for example -c baseUrl=https://api.cloud-elements.com';
+  'for example https://api.cloud-elements.com';
 
 const alarmTopicExpected =
-  'expected the ARN of an SNS topic, for example -c alarmTopicArn=arn:aws:sns:eu-west-1:123456789012:alarms';
+  'expected the ARN of an SNS topic, for example arn:aws:sns:eu-west-1:123456789012:alarms';
+const eventBusExpected =
+  'expected the ARN of an event bus in the account and Region of the stage, for example ' +
+  'arn:aws:events:eu-west-1:123456789012:event-bus/tenants';
 const runbookExpected =
   'expected the https address of infra/monitoring/README.md, without fragment or user info, for example ' +
-  '-c runbookUrl=https://github.com/example/element-onboarding/blob/main/infra/monitoring/README.md';
+  'https://github.com/example/element-onboarding/blob/main/infra/monitoring/README.md';
 
 const ofStage = {
   baseUrl: z.pipe(
@@ -26,6 +29,14 @@ const ofStage = {
     z
       .string(alarmTopicExpected)
       .check(z.regex(/^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}$/, alarmTopicExpected)),
+  ),
+  /** Bus of others, on which the stage listens and publishes in place of its own. */
+  eventBusArn: z.optional(
+    z
+      .string(eventBusExpected)
+      .check(
+        z.regex(/^arn:aws[a-z-]*:events:[a-z0-9-]+:\d{12}:event-bus\/[\w./-]{1,256}$/, eventBusExpected),
+      ),
   ),
   /** The page that alarms link to: `infra/monitoring/README.md`, whose headings are the runbook's entries. */
   runbookUrl: z.optional(
@@ -42,6 +53,40 @@ const settingsSchema = z.object({
   stage: z.string(stageExpected).check(z.regex(/^[a-z][a-z0-9-]{0,19}$/, stageExpected)),
   ...ofStage,
 });
+
+const whole = (unit: string) => `expected a whole number of ${unit}`;
+
+const anyOfCdk = z.optional(z.unknown());
+
+/** The properties of the construct. Those that are objects of CDK are CDK's to check. */
+const propsSchema = z.object({
+  stage: settingsSchema.shape.stage,
+  baseUrl: ofStage.baseUrl,
+  runbookUrl: ofStage.runbookUrl,
+  sbtSources: z.optional(sourcesSchema),
+  memorySize: z.optional(z.int(whole('MiB')).check(z.gte(128, whole('MiB')), z.lte(10_240, whole('MiB')))),
+  elements: ofStage.elements,
+  reservedTokenReads: z.optional(z.int(whole('executions')).check(z.gte(1, whole('executions, at least 1')))),
+  eventBus: anyOfCdk,
+  alarmTopic: anyOfCdk,
+  removalPolicy: z.optional(
+    z.enum(['destroy', 'retain'], 'expected RemovalPolicy.DESTROY or RemovalPolicy.RETAIN'),
+  ),
+  logRetention: anyOfCdk,
+  throttling: anyOfCdk,
+  code: anyOfCdk,
+});
+
+/** @throws Error which names every property that is wrong, and no value */
+export function checkProps(props: object): z.infer<typeof propsSchema> {
+  const parsed = propsSchema.safeParse(props);
+  const faults = [
+    ...unknownKeys(Object.keys(props), Object.keys(propsSchema.shape)),
+    ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+  ];
+  if (parsed.success && faults.length === 0) return parsed.data;
+  throw new Error(complaintOf('Wrong properties of ElementOnboarding:', faults));
+}
 
 /** `stages` of `cdk.json`: the settings of each stage, by its name. */
 const stagesSchema = z.record(
@@ -90,8 +135,11 @@ export function parseSettings(
     ...(parsed.success && !entry ? [withoutEntry(parsed.data.stage, Object.keys(entries))] : []),
   ];
   if (parsed.success && faults.length === 0) return { settings: parsed.data };
-  return { complaint: ['Wrong context:', ...faults.map((fault) => `  ${fault}`)].join('\n') };
+  return { complaint: complaintOf('Wrong context:', faults) };
 }
+
+const complaintOf = (title: string, faults: readonly string[]): string =>
+  [title, ...faults.map((fault) => `  ${fault}`)].join('\n');
 
 /** Development stages without an entry of their own share the entry `dev`; to them an empty one is enough. */
 function entryOf(

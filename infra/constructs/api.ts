@@ -1,4 +1,4 @@
-import { Aws, Fn, Lazy, type RemovalPolicy } from 'aws-cdk-lib';
+import { Aws, Fn, Lazy } from 'aws-cdk-lib';
 import * as apigateway from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpIamAuthorizer } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
@@ -15,31 +15,39 @@ import { metricNamespace, metricService, type MetricName } from '../../functions
  * that AWS gives an account. The burst equals the most events that the onboarding queue has in flight, 10 messages times
  * 5 invocations.
  */
-const throttling = {
-  read: { ThrottlingRateLimit: 100, ThrottlingBurstLimit: 200 },
-  write: { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 50 },
-  rare: { ThrottlingRateLimit: 2, ThrottlingBurstLimit: 10 },
+const defaultThrottling = {
+  read: { rateLimit: 100, burstLimit: 200 },
+  write: { rateLimit: 10, burstLimit: 50 },
+  rare: { rateLimit: 2, burstLimit: 10 },
 };
+
+type Limit = keyof typeof defaultThrottling;
 
 const requestsThrottled: MetricName = 'RequestsThrottled';
 
-export type ApiOptions = { apiName: string; stage: string; logRemovalPolicy: RemovalPolicy };
+export type ApiOptions = {
+  apiName: string;
+  stage: string;
+  logs: Pick<logs.LogGroupProps, 'retention' | 'removalPolicy'>;
+  throttling?: Partial<Record<Limit, apigateway.ThrottleSettings>> | undefined;
+};
 
 /** An HTTP API whose every route requires a signature by an IAM principal that may invoke it. */
 export class Api extends apigateway.HttpApi {
   readonly #stage: apigateway.CfnStage;
   readonly #routeSettings: Record<string, object> = {};
+  readonly #throttling: NonNullable<ApiOptions['throttling']>;
 
-  constructor(scope: Construct, id: string, { apiName, stage, logRemovalPolicy }: ApiOptions) {
+  constructor(scope: Construct, id: string, { apiName, stage, logs: ofLog, throttling = {} }: ApiOptions) {
     super(scope, id, {
       apiName,
       description: 'Element instances and element tokens of tenants',
       defaultAuthorizer: new HttpIamAuthorizer(),
     });
+    this.#throttling = throttling;
     const accessLog = new logs.LogGroup(this, 'VendedAccessLog', {
       logGroupName: accessLogName(apiName),
-      retention: logs.RetentionDays.ONE_MONTH,
-      removalPolicy: logRemovalPolicy,
+      ...ofLog,
     });
     const defaultStage = this.defaultStage?.node.defaultChild;
     if (!(defaultStage instanceof apigateway.CfnStage)) throw new Error('The API has no default stage.');
@@ -62,7 +70,7 @@ export class Api extends apigateway.HttpApi {
    * @param http as in the trigger table: `GET /path/{parameter}`
    * @param limit all but reads call Cloud Elements
    */
-  addFunction(http: string, handler: IFunction, { limit }: { limit: keyof typeof throttling }): void {
+  addFunction(http: string, handler: IFunction, { limit }: { limit: Limit }): void {
     const method = Object.values(apigateway.HttpMethod).find((candidate) =>
       http.startsWith(`${candidate} /`),
     );
@@ -80,7 +88,8 @@ export class Api extends apigateway.HttpApi {
       // CloudFormation refuses settings of a route that does not exist yet.
       if (construct instanceof apigateway.CfnRoute) this.#stage.addResourceDependency(construct);
     }
-    this.#routeSettings[http] = throttling[limit];
+    const { rateLimit, burstLimit } = { ...defaultThrottling[limit], ...this.#throttling[limit] };
+    this.#routeSettings[http] = { ThrottlingRateLimit: rateLimit, ThrottlingBurstLimit: burstLimit };
   }
 }
 

@@ -1,5 +1,5 @@
 import { Duration, Names } from 'aws-cdk-lib';
-import { type EventBus, Match, Rule } from 'aws-cdk-lib/aws-events';
+import { type EventBus, type IEventBus, Match, Rule } from 'aws-cdk-lib/aws-events';
 import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
@@ -30,7 +30,7 @@ export class EventQueue extends Construct {
     id: string,
     options: {
       trigger: QueueTrigger;
-      bus: EventBus;
+      bus: EventBus | IEventBus;
       tenantSecretsPrefix: string;
       handler: IFunction;
       sbtSources: SbtSources;

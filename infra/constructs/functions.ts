@@ -1,4 +1,4 @@
-import { Duration, type RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Stack, Token, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -20,7 +20,7 @@ export type FunctionResources = Resources & {
  * The share of a processor grows with the memory: 512 MB is about 0.3 of one. A cold start is processor time and needs
  * that; the rest of an invocation waits for the network, so more memory would only cost more.
  */
-const memoryMb = 512;
+const defaultMemoryMb = 512;
 
 /** Adds the function of one row of the trigger table, with the permissions and the environment that its `uses` lists. */
 export function addFunction(
@@ -30,22 +30,20 @@ export function addFunction(
     trigger: Trigger;
     code: lambda.Code;
     resources: FunctionResources;
-    logRemovalPolicy: RemovalPolicy;
+    logs: Pick<logs.LogGroupProps, 'retention' | 'removalPolicy'>;
+    memorySize?: number | undefined;
+    reservedConcurrentExecutions?: number | undefined;
   },
 ): lambda.Function {
-  const { trigger, code, resources, logRemovalPolicy } = options;
+  const { trigger, code, resources, memorySize = defaultMemoryMb, reservedConcurrentExecutions } = options;
   const { uses } = trigger;
   const parent = new Construct(scope, name);
-  const logGroup = new logs.LogGroup(parent, 'Logs', {
-    retention: logs.RetentionDays.ONE_MONTH,
-    removalPolicy: logRemovalPolicy,
-  });
+  const logGroup = new logs.LogGroup(parent, 'Logs', options.logs);
   // A role given to the function does not get AWSLambdaBasicExecutionRole, which may write to every log group.
   const role = new iam.Role(parent, 'Role', { assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com') });
   if (uses.secrets?.includes('tenants')) {
-    const pattern = `${resources.tenantSecretsPrefix}/tenants/*`;
     Validations.of(role).acknowledge({
-      id: `AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:${pattern}]`,
+      id: `AwsSolutions::AwsSolutions-IAM5[Resource::${nagNameOf(role, resources.tenantSecretsArn)}]`,
       reason:
         'Tenants come and go while the stack stays; the wildcard covers their secrets and nothing else.',
     });
@@ -56,12 +54,27 @@ export function addFunction(
     runtime: lambda.Runtime.NODEJS_24_X,
     architecture: lambda.Architecture.ARM_64,
     timeout: Duration.millis(timeoutMsOf(trigger)),
-    memorySize: memoryMb,
+    memorySize,
+    ...(reservedConcurrentExecutions !== undefined && { reservedConcurrentExecutions }),
     logGroup,
     role,
     initialPolicy: permissionsFor(uses, resources, logGroup),
     environment: environmentFor(uses, resources),
   });
+}
+
+/** An ARN as cdk-nag writes it: with `<AWS::Region>` and the like, except in a stack with an `env`. */
+function nagNameOf(scope: Construct, arn: string): string {
+  const { partition, region, account } = Stack.of(scope);
+  const names: [string, string][] = [
+    [partition, 'Partition'],
+    [region, 'Region'],
+    [account, 'AccountId'],
+  ];
+  return names.reduce(
+    (text, [value, name]) => (Token.isUnresolved(value) ? text.replace(value, `<AWS::${name}>`) : text),
+    arn,
+  );
 }
 
 function permissionsFor(

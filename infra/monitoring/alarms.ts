@@ -1,12 +1,11 @@
-import { Duration, Stack } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, type IMetric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import { Topic } from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { openTooLongMs } from '../../functions/model/timing.ts';
 import { type FunctionName, type Trigger, triggers } from '../../functions/triggers.ts';
 import { period, type MetricOf } from './metrics.ts';
-import type { Observed } from './monitoring.ts';
+import type { Monitoring, Observed } from './monitoring.ts';
 
 /** How often a threshold must be reached for an alarm: in this many of the last so many periods. */
 type Persistence = { in: number; of: number };
@@ -57,19 +56,12 @@ const resultsHeldUpMinutes = 5;
 export function addAlarms(
   scope: Construct,
   observed: Observed,
-  {
-    alarmTopicArn,
-    runbookUrl = 'infra/monitoring/README.md',
-  }: { alarmTopicArn?: string | undefined; runbookUrl?: string | undefined },
+  { prefix, alarmTopic, runbookUrl = 'infra/monitoring/README.md' }: Monitoring,
 ): Alarm[] {
-  const { stackName } = Stack.of(scope);
-  const action =
-    alarmTopicArn === undefined
-      ? undefined
-      : new SnsAction(Topic.fromTopicArn(scope, 'AlarmTopic', alarmTopicArn));
+  const action = alarmTopic && new SnsAction(alarmTopic);
   return faults(observed).map(({ id, text, runbook, metric, atLeast, during, whenMissing }) => {
     const alarm = new Alarm(scope, `Alarm ${id}`, {
-      alarmName: `${stackName}-${id}`,
+      alarmName: `${prefix}-${id}`,
       alarmDescription: `${text} ${runbookUrl}#runbook-${runbook.toLowerCase().replaceAll(' ', '-')}`,
       metric,
       threshold: atLeast,

@@ -1,4 +1,4 @@
-import { Aws, Stack } from 'aws-cdk-lib';
+import { Aws } from 'aws-cdk-lib';
 import {
   type Alarm,
   AlarmStatusWidget,
@@ -18,7 +18,11 @@ import type { Observed } from './monitoring.ts';
  * The service at a glance: alarms, outcomes, Cloud Elements, open work, differences at the last audit, AWS metrics.
  * @returns its address in the console
  */
-export function addDashboard(scope: Construct, observed: Observed, alarms: readonly Alarm[]): string {
+export function addDashboard(
+  scope: Construct,
+  observed: Observed,
+  { prefix, alarms }: { prefix: string; alarms: readonly Alarm[] },
+): string {
   const { metric, handlers, deadLetters, api } = observed;
   const counts = (...names: MetricName[]): IMetric[] => names.map((name) => metric(name));
   const latest = (...names: MetricName[]): IMetric[] =>
@@ -28,7 +32,7 @@ export function addDashboard(scope: Construct, observed: Observed, alarms: reado
 
   const dashboard = new Dashboard(scope, 'Dashboard', {
     // Names of dashboards are unique per account, across Regions.
-    dashboardName: `${Stack.of(scope).stackName}-${Aws.REGION}`,
+    dashboardName: `${prefix}-${Aws.REGION}`,
     // Otherwise CloudWatch lengthens periods with the time range, and the last audit's figures become the highest of
     // several.
     periodOverride: PeriodOverride.INHERIT,

@@ -18,8 +18,8 @@ describe('settings', () => {
     expect(parseSettings({ stage: 'Prod', baseUrl: 'api.cloud-elements.com' })).toEqual({
       complaint: [
         'Wrong context:',
-        '  stage: expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example -c stage=prod',
-        '  baseUrl: expected the origin of Cloud Elements: https (http for a loopback address only), no path, query or user info, for example -c baseUrl=https://api.cloud-elements.com',
+        '  stage: expected a lower-case letter and then up to 19 lower-case letters, digits or hyphens, for example prod',
+        '  baseUrl: expected the origin of Cloud Elements: https (http for a loopback address only), no path, query or user info, for example https://api.cloud-elements.com',
       ].join('\n'),
     });
   });
@@ -149,6 +149,25 @@ describe('settings', () => {
   ])('settings refuse the alarm topic %o', (alarmTopicArn) => {
     const complaint = expect.stringContaining('alarmTopicArn: expected the ARN of an SNS topic, for example');
     expect(parseSettings({ stage: 'dev', baseUrl, alarmTopicArn })).toHaveProperty('complaint', complaint);
+  });
+
+  test('settings may name a bus of others', () => {
+    const eventBusArn = 'arn:aws:events:eu-west-1:123456789012:event-bus/sbt.control-plane/tenants_1';
+    expect(parseSettings({ stage: 'dev', baseUrl, eventBusArn })).toEqual({
+      settings: { stage: 'dev', baseUrl, eventBusArn },
+    });
+  });
+
+  test.each([
+    'tenants',
+    '',
+    'arn:aws:events:eu-west-1:123456789012:event-bus/',
+    'arn:aws:events:eu-west-1:123456789012:rule/tenants',
+    'arn:aws:events:eu-west-1:123456789012:event-bus/tenants arn:aws:events',
+    'arn:aws:sns:eu-west-1:123456789012:event-bus/tenants',
+  ])('settings refuse the event bus %o', (eventBusArn) => {
+    const complaint = expect.stringContaining('eventBusArn: expected the ARN of an event bus');
+    expect(parseSettings({ stage: 'dev', baseUrl, eventBusArn })).toHaveProperty('complaint', complaint);
   });
 
   test.each([

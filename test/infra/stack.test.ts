@@ -585,7 +585,10 @@ describe('the stack', () => {
       code: (name) => Code.fromInline(name),
     });
     // Read as the CLI does, because a synth would print them here.
-    const warnings = made.node.metadata.filter(({ type }) => type === 'aws:cdk:warning');
+    const warnings = made.node
+      .findAll()
+      .flatMap(({ node }) => node.metadata)
+      .filter(({ type }) => type === 'aws:cdk:warning');
     expect(warnings).toHaveLength(count);
     for (const { data } of warnings) expect(data).toContain('add the ARN to the entry');
   });

@@ -40,7 +40,9 @@ export async function synthesise(outdir: string): Promise<(name: FunctionName) =
     JSON.parse(await readFile(join(outdir, `${stack[0]}.assets.json`), 'utf8')),
   );
   return (name) => {
-    const asset = Object.values(files).find(({ displayName }) => displayName === `${name}/Function/Code`);
+    const asset = Object.values(files).find(({ displayName }) =>
+      displayName.endsWith(`/${name}/Function/Code`),
+    );
     if (!asset) throw new Error(`The stack has no asset for ${name}.`);
     return join(outdir, asset.source.path, 'index.mjs');
   };

@@ -1,0 +1,306 @@
+import { App, RemovalPolicy, Stack, Tags, Validations } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import { ManagedPolicy, PermissionsBoundary, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { describe, expect, test } from 'vitest';
+import { ElementOnboarding, type ElementOnboardingProps } from '../../infra/element-onboarding.ts';
+import { OnboardingStack } from '../../infra/stack.ts';
+import { identitiesIn } from './earlier-template.ts';
+import earlier from './earlier-template.json' with { type: 'json' };
+import { allowancesIn, production, resources, rows } from './template.ts';
+
+const baseUrl = 'https://api.cloud-elements.com';
+const inline = (name: string): Code => Code.fromInline(name);
+const topicArn = 'arn:aws:sns:eu-west-1:111122223333:alarms';
+const env = { account: '111122223333', region: 'eu-west-1' };
+
+const newApp = (): App => new App({ context: recommendedFlags });
+
+/** An app's stack with the construct in it. */
+function onboarding(
+  props: Partial<ElementOnboardingProps> = {},
+  stack = new Stack(newApp(), 'Platform'),
+  id = 'Taxify',
+) {
+  const construct = new ElementOnboarding(stack, id, { stage: 'dev', baseUrl, code: inline, ...props });
+  return { stack, construct, template: () => Template.fromStack(stack) };
+}
+
+const properties = (type: string, of: Template) => resources(type, of).map(({ Properties }) => Properties);
+
+test('an upgrade replaces and removes no resource of the version before, and renames no output', () => {
+  const now = identitiesIn(production);
+  expect(Object.entries(earlier).filter(([id, identity]) => now[id] !== identity)).toEqual([]);
+  expect(Object.keys(earlier).length).toBeGreaterThan(150);
+});
+
+test('the stack of a stage takes the properties of any stack', () => {
+  const settings = { stage: 'dev', baseUrl };
+  const stack = new OnboardingStack(newApp(), { settings, code: inline, env, tags: { team: 'platform' } });
+  expect(stack).toMatchObject({ ...env, stackName: 'element-onboarding-dev' });
+  expect(stack.tags.tagValues()).toEqual({ team: 'platform' });
+  expect(stack.templateOptions.description).toContain(baseUrl);
+  Tags.of(stack).add('cost-center', '7');
+  for (const { Tags: tags } of properties('AWS::DynamoDB::Table', Template.fromStack(stack)))
+    expect(tags).toContainEqual({ Key: 'cost-center', Value: '7' });
+});
+
+describe('two constructs in one stack', () => {
+  const { stack } = onboarding({ stage: 'dev-one', eventBus: undefined });
+  const others = EventBus.fromEventBusName(stack, 'Others', 'others');
+  onboarding({ stage: 'dev-two', eventBus: others }, stack, 'Avalara');
+  const template = Template.fromStack(stack);
+
+  test('two constructs share no name, and each has its own functions, table and outputs', () => {
+    const named = Object.values(identitiesIn(template)).flatMap(
+      (identity) => identity.match(/\b\w*Name=[\w./-]*dev-(one|two)\S*/g) ?? [],
+    );
+    expect(new Set(named).size).toBe(named.length);
+    expect(named.length).toBeGreaterThan(70);
+    expect(resources('AWS::DynamoDB::Table', template)).toHaveLength(2);
+    expect(resources('AWS::Lambda::Function', template)).toHaveLength(2 * rows.length);
+    expect(Object.keys(template.findOutputs('*')).filter((id) => id.includes('ApiUrl'))).toHaveLength(2);
+  });
+
+  test('the saved queries of a construct read its own log groups alone', () => {
+    for (const { Name, LogGroupNames } of properties('AWS::Logs::QueryDefinition', template)) {
+      const prefix = String(Name).startsWith('element-onboarding-dev-one/') ? 'Taxify' : 'Avalara';
+      expect(LogGroupNames.map(({ Ref }: { Ref: string }) => Ref.slice(0, prefix.length))).toEqual(
+        [...rows, 'the access log'].map(() => prefix),
+      );
+    }
+  });
+});
+
+test.each([
+  ['in a stack without an environment', {}],
+  ['in a stack with an environment', { env }],
+])('cdk-nag finds nothing %s', (_title, props) => {
+  const app = newApp();
+  const stack = new Stack(app, 'Platform', props);
+  onboarding({ stage: 'one', alarmTopic: Topic.fromTopicArn(stack, 'Topic', topicArn) }, stack);
+  const eventBus = EventBus.fromEventBusName(stack, 'Others', 'others');
+  onboarding({ eventBus }, stack, 'Second');
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  // Throws with them, when there are any.
+  expect(() => app.synth()).not.toThrow();
+});
+
+describe('a bus of others', () => {
+  const busArn = 'arn:aws:events:eu-west-1:111122223333:event-bus/sbt/control-plane';
+  const settings = { stage: 'dev', baseUrl, eventBusArn: busArn };
+  const template = Template.fromStack(new OnboardingStack(newApp(), { settings, code: inline }));
+
+  test('a given bus gets the rules, and is otherwise left alone', () => {
+    const onTheBus = properties('AWS::Events::Rule', template).filter((rule) => rule.EventBusName);
+    expect(onTheBus).toHaveLength(6);
+    for (const { EventBusName } of onTheBus) expect(EventBusName).toBe('sbt/control-plane');
+    const ofEvents = Object.values(identitiesIn(template)).filter((identity) =>
+      /^Events::(?!Rule)/.test(identity),
+    );
+    expect(ofEvents).toEqual([]);
+  });
+
+  test('results are published on the given bus, and nothing may publish elsewhere', () => {
+    const publishing = allowancesIn(template.toJSON()).filter(({ Action }) =>
+      Action.includes('events:PutEvents'),
+    );
+    expect(publishing).toMatchObject([{ Resource: [busArn] }]);
+    const buses = properties('AWS::Lambda::Function', template).flatMap(
+      ({ Environment }) => Environment.Variables.EVENT_BUS_NAME ?? [],
+    );
+    expect(buses).toEqual(['sbt/control-plane']);
+    expect(template.findOutputs('EventBusName')).toMatchObject({
+      EventBusName: { Value: 'sbt/control-plane' },
+    });
+  });
+
+  test('a bus of the same app is used, in the same stack and from another', () => {
+    const app = newApp();
+    const busStack = new Stack(app, 'Buses');
+    const bus = new EventBus(busStack, 'Shared', { eventBusName: 'shared' });
+    const { template: ofPlatform, construct } = onboarding({ eventBus: bus }, new Stack(app, 'Platform'));
+    expect(construct.bus).toBe(bus);
+    expect(resources('AWS::Events::EventBus', ofPlatform())).toEqual([]);
+    expect(resources('AWS::Events::Rule', ofPlatform()).length).toBeGreaterThan(6);
+    expect(Object.keys(identitiesIn(Template.fromStack(busStack)))).toHaveLength(3);
+  });
+});
+
+test('a permissions boundary applies to every role', () => {
+  const { stack, template } = onboarding();
+  PermissionsBoundary.of(stack).apply(ManagedPolicy.fromAwsManagedPolicyName('PowerUserAccess'));
+  const roles = properties('AWS::IAM::Role', template());
+  expect(roles).toHaveLength(rows.length);
+  for (const { PermissionsBoundary: boundary } of roles)
+    expect(JSON.stringify(boundary)).toContain('PowerUserAccess');
+});
+
+describe('the properties of the construct', () => {
+  test('memory, log retention, limits of routes and reserved token reads are as given', () => {
+    const template = onboarding({
+      memorySize: 1_024,
+      logRetention: RetentionDays.ONE_YEAR,
+      throttling: { read: { rateLimit: 500, burstLimit: 900 }, write: { burstLimit: 20 } },
+      reservedTokenReads: 40,
+    }).template();
+    const functions = properties('AWS::Lambda::Function', template);
+    expect(new Set(functions.map(({ MemorySize }) => MemorySize))).toEqual(new Set([1_024]));
+    const reserved = functions.filter((each) => each.ReservedConcurrentExecutions !== undefined);
+    expect(reserved).toMatchObject([{ Code: { ZipFile: 'read-token' }, ReservedConcurrentExecutions: 40 }]);
+    const groups = properties('AWS::Logs::LogGroup', template);
+    expect(new Set(groups.map(({ RetentionInDays }) => RetentionInDays))).toEqual(new Set([365]));
+    const [{ RouteSettings }] = properties('AWS::ApiGatewayV2::Stage', template);
+    expect(RouteSettings).toMatchObject({
+      'GET /instances': { ThrottlingRateLimit: 500, ThrottlingBurstLimit: 900 },
+      'POST /tenants/{tenantId}/instances': { ThrottlingRateLimit: 10, ThrottlingBurstLimit: 20 },
+      'POST /tenants/{tenantId}/instances/{elementKey}/check': {
+        ThrottlingRateLimit: 2,
+        ThrottlingBurstLimit: 10,
+      },
+    });
+  });
+
+  test.each([
+    ['dev', RemovalPolicy.RETAIN, /^Retain/, true],
+    ['prod', RemovalPolicy.DESTROY, /^Delete$/, false],
+  ] as const)('data of stage %s with the removal policy %s is kept or deleted as given', (...row) => {
+    const [stage, removalPolicy, expected, isProtected] = row;
+    const stack = new Stack(newApp(), 'Platform');
+    const alarmTopic = Topic.fromTopicArn(stack, 'Topic', topicArn);
+    const template = onboarding({ stage, removalPolicy, alarmTopic }, stack).template();
+    for (const type of ['DynamoDB::Table', 'KMS::Key', 'SecretsManager::Secret', 'Logs::LogGroup']) {
+      for (const { DeletionPolicy } of resources(`AWS::${type}`, template))
+        expect(DeletionPolicy).toMatch(expected);
+    }
+    const [table] = properties('AWS::DynamoDB::Table', template);
+    expect(table.DeletionProtectionEnabled).toBe(isProtected);
+  });
+
+  test('the alarm topic of the app is notified', () => {
+    const stack = new Stack(newApp(), 'Platform');
+    const alarmTopic = new Topic(stack, 'OnCall');
+    const template = onboarding({ alarmTopic }, stack).template();
+    for (const { AlarmActions, OKActions } of properties('AWS::CloudWatch::Alarm', template)) {
+      expect(AlarmActions).toEqual([stack.resolve(alarmTopic.topicArn)]);
+      expect(OKActions).toEqual(AlarmActions);
+    }
+  });
+
+  test('wrong properties are all named, without their values', () => {
+    const wrong = {
+      stage: 'Prod',
+      baseUrl: 'https://anna:hunter2@api.cloud-elements.com',
+      sbtSources: { controlPlane: 'aws.events' },
+      memorySize: 0.5,
+      removalPolicy: Object('snapshot'),
+      reservedTokenReads: 0,
+    };
+    const lines = refusalOf(wrong).split('\n');
+    expect(lines.map((line) => line.split(':')[0]?.trim())).toEqual([
+      'Error',
+      'stage',
+      'baseUrl',
+      'sbtSources.controlPlane',
+      'memorySize',
+      'reservedTokenReads',
+      'removalPolicy',
+    ]);
+    expect(lines.join()).not.toContain('hunter2');
+  });
+
+  test('a misspelled property is refused with the nearest known one', () => {
+    expect(() => onboarding(JSON.parse('{"alarmtopic": 7}'))).toThrow(
+      /alarmtopic: unknown key; did you mean alarmTopic\?/,
+    );
+  });
+});
+
+function refusalOf(props: Partial<ElementOnboardingProps>): string {
+  try {
+    onboarding(props);
+    return '';
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/** The statements of a role after a grant, their resources as text. */
+function granted(grant: (construct: ElementOnboarding, role: Role) => unknown) {
+  const { stack, construct, template } = onboarding();
+  const role = new Role(stack, 'Caller', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+  grant(construct, role);
+  const policies = resources('AWS::IAM::Policy', template()).filter(({ id }) => id.startsWith('Caller'));
+  return allowancesIn(policies).map(({ Action, Resource, Condition }) => ({
+    action: Action.join(' '),
+    text: JSON.stringify(Resource),
+    Condition,
+  }));
+}
+
+const pathsOf = (statements: ReturnType<typeof granted>) =>
+  statements.flatMap(({ text }) => /\$default[^"]*/.exec(text)?.[0] ?? []);
+
+describe('the grants', () => {
+  test.each([
+    [{}, 'tenants/*/instances/*'],
+    [{ tenantId: 'acme' }, 'tenants/acme/instances/*'],
+    [{ elementKey: 'taxify' }, 'tenants/*/instances/taxify'],
+    [{ tenantId: 'acme.eu', elementKey: 'taxify' }, 'tenants/acme.eu/instances/taxify'],
+    [{ tenantId: '${aws:PrincipalTag/tenantId}' }, 'tenants/${aws:PrincipalTag/tenantId}/instances/*'],
+  ])('grantReadToken(%j) permits one route and nothing else', (instances, path) => {
+    const statements = granted((construct, role) => construct.grantReadToken(role, instances));
+    expect(statements).toHaveLength(1);
+    expect(statements[0]?.action).toBe('execute-api:Invoke');
+    expect(pathsOf(statements)).toEqual([`$default/GET/${path}/token`]);
+    const imports = granted((construct, role) => construct.grantImport(role, instances));
+    expect(imports.map(({ action }) => action)).toEqual(['execute-api:Invoke']);
+    expect(pathsOf(imports)).toEqual([`$default/POST/${path}/import`]);
+  });
+
+  test.each(['*', 'acme/*', 'a?me', '', '${aws:username}', '${aws:PrincipalTag/a}/*', 'acme/instances/x'])(
+    'grantReadToken refuses the tenant %o, which could mean others',
+    (tenantId) => {
+      expect(() => granted((construct, role) => construct.grantReadToken(role, { tenantId }))).toThrow(
+        'Expected tenantId',
+      );
+    },
+  );
+
+  test.each(['*', 'Taxify', 'taxify/*', ''])('grantReadToken refuses the element %o', (elementKey) => {
+    expect(() => granted((construct, role) => construct.grantReadToken(role, { elementKey }))).toThrow(
+      'Expected elementKey',
+    );
+  });
+
+  test.each([
+    ['grantOnboard', 'POST/tenants/*/instances', 'TenantOnboarded'],
+    ['grantOffboard', 'DELETE/tenants/*/instances/*', 'TenantOffboarded'],
+  ] as const)('%s permits one route, and one event on the bus', (name, path, detailType) => {
+    const statements = granted((construct, role) => construct[name](role));
+    expect(pathsOf(statements)).toEqual([`$default/${path}`]);
+    const events = statements.filter(({ action }) => action !== 'execute-api:Invoke');
+    expect(events).toMatchObject([
+      { action: 'events:PutEvents', Condition: { StringEquals: { 'events:detail-type': detailType } } },
+    ]);
+    expect(events[0]?.text).toContain('TaxifyBus');
+  });
+
+  test('grantWriteTenantSecrets permits writing the tenants’ secrets, and reading none', () => {
+    const statements = granted((construct, role) => construct.grantWriteTenantSecrets(role));
+    expect(statements.map(({ action }) => action)).toEqual([
+      'secretsmanager:CreateSecret secretsmanager:PutSecretValue',
+    ]);
+    expect(statements[0]?.text).toContain(':secret:element-onboarding/dev/tenants/*');
+  });
+
+  test('the runtime secret is readable by the application that may read it', () => {
+    const statements = granted((construct, role) => construct.runtimeSecret.grantRead(role));
+    expect(statements.map(({ text }) => text)).toEqual([expect.stringContaining('TaxifyRuntimeSecret')]);
+  });
+});
