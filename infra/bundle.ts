@@ -1,4 +1,4 @@
-import { build, type BuildOptions, type ImportKind, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type ImportKind, type Metafile, type Plugin } from 'esbuild';
 import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -149,9 +149,16 @@ export async function bundleFunction(name: string, directory: string): Promise<v
   await build({ ...bundleOptions, entryPoints: [sourceOf(name)], outfile: join(directory, 'index.mjs') });
 }
 
-/** Bundles every function into a directory of its name below this one. */
-export async function bundleFunctions(directory: string): Promise<void> {
-  await Promise.all(Object.keys(triggers).map((name) => bundleFunction(name, join(directory, name))));
+/** Bundles every function into a directory of its name below this one, the same bytes as one by one in less time. */
+export async function bundleFunctions(directory: string): Promise<Metafile> {
+  const { metafile } = await build({
+    ...bundleOptions,
+    entryPoints: Object.keys(triggers).map((name) => ({ in: sourceOf(name), out: `${name}/index` })),
+    outdir: directory,
+    outExtension: { '.js': '.mjs' },
+    metafile: true,
+  });
+  return metafile;
 }
 
 const [, , target] = process.argv;

@@ -1,0 +1,130 @@
+import { execFile } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
+import { triggers } from '../../functions/triggers.ts';
+import { compileCache } from '../support/shared-bundle.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+const packedSchema = z.tuple([
+  z.object({ filename: z.string(), size: z.number(), files: z.array(z.object({ path: z.string() })) }),
+]);
+const templateSchema = z.object({
+  Resources: z.record(z.string(), z.object({ Type: z.string(), Properties: z.any() })),
+});
+
+/** An app of another team. As TypeScript compiles it, it is a CommonJS module, as most CDK apps are. */
+const app = `
+import { App, Stack, Validations } from 'aws-cdk-lib';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { ElementOnboarding, type ElementOnboardingProps, type InstanceScope } from 'element-onboarding';
+
+const app = new App();
+Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+const stack = new Stack(app, 'Platform', { env: { account: '111122223333', region: 'eu-west-1' } });
+const common: Pick<ElementOnboardingProps, 'baseUrl' | 'alarmTopic'> = {
+  baseUrl: 'https://api.cloud-elements.co.uk',
+  alarmTopic: Topic.fromTopicArn(stack, 'OnCall', 'arn:aws:sns:eu-west-1:111122223333:on-call'),
+};
+const taxify = new ElementOnboarding(stack, 'Taxify', { ...common, stage: 'prod' });
+const eventBus = EventBus.fromEventBusName(stack, 'Shared', 'shared');
+const partners = new ElementOnboarding(stack, 'Partners', { ...common, stage: 'partners', eventBus });
+const application = new Role(stack, 'Application', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+const acme: InstanceScope = { tenantId: 'acme', elementKey: 'taxify' };
+taxify.grantReadToken(application, acme).assertSuccess();
+const names: string[] = [taxify.functions['read-token'].functionName, partners.table.tableName, partners.bus.eventBusName];
+// @ts-expect-error There is no such function.
+taxify.functions['read-tokens'];
+// @ts-expect-error A stage is required.
+const incomplete: ElementOnboardingProps = { baseUrl: 'https://api.cloud-elements.com' };
+export { incomplete, names };
+app.synth();
+`;
+
+describe('the package', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-package-'));
+  let packed: z.infer<typeof packedSchema>[0];
+  beforeAll(async () => {
+    const options = ['--ignore-scripts=false', '--foreground-scripts=false', '--pack-destination', directory];
+    const { stdout } = await run('npm', ['pack', '--json', ...options], { cwd: root });
+    [packed] = packedSchema.parse(JSON.parse(stdout));
+  }, 120_000);
+  afterAll(() => {
+    rmSync(directory, { recursive: true });
+    rmSync(join(root, 'dist'), { recursive: true });
+  });
+
+  test('the package has the construct, its types, the functions, their licenses, and no more', () => {
+    expect(packed.files.map(({ path }) => path).toSorted()).toEqual(
+      [
+        'LICENSE',
+        'README.md',
+        'package.json',
+        'dist/THIRD-PARTY-LICENSES',
+        'dist/functions/triggers.d.ts',
+        'dist/infra/element-onboarding.d.ts',
+        'dist/infra/element-onboarding.js',
+        ...Object.keys(triggers).map((name) => `dist/infra/bundles/${name}/index.mjs`),
+      ].toSorted(),
+    );
+    expect(packed.size).toBeLessThan(2_500_000);
+  });
+
+  test(
+    'an app that installs the package gets nothing else, and synthesizes two stages under cdk-nag',
+    { timeout: 180_000 },
+    async () => {
+      const site = join(directory, 'app');
+      mkdirSync(site);
+      writeFileSync(join(site, 'package.json'), '{"private": true}');
+      writeFileSync(join(site, 'app.ts'), app);
+      const offline = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts'];
+      // The peers are those of this project, without a registry.
+      await run('npm', ['install', ...offline, '--legacy-peer-deps', join(directory, packed.filename)], {
+        cwd: site,
+      });
+      const modules = join(site, 'node_modules');
+      expect(globSync('*', { cwd: modules })).toEqual(['element-onboarding']);
+      mkdirSync(join(modules, '@types'));
+      for (const peer of ['aws-cdk-lib', 'constructs', 'cdk-nag', '@types/node']) {
+        symlinkSync(join(root, 'node_modules', peer), join(modules, peer));
+      }
+      const texts = globSync('element-onboarding/**/*.*', { cwd: modules }).map((file) =>
+        readFileSync(join(modules, file), 'utf8'),
+      );
+      expect(texts.filter((text) => /registry\.npmjs|sourceMappingURL/.test(text))).toEqual([]);
+      // Built on this machine, and without its paths.
+      expect(texts.filter((text) => text.includes(root))).toEqual([]);
+
+      // Declarations are checked, too, so those of the package import nothing that the app does not have.
+      const strict = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
+      await run('tsc', ['app.ts', ...strict], { cwd: site });
+      const out = join(site, 'cdk.out');
+      await run('node', ['app.js'], {
+        cwd: site,
+        env: { ...process.env, ...compileCache(), CDK_OUTDIR: out },
+      });
+
+      const { Resources } = templateSchema.parse(
+        JSON.parse(readFileSync(join(out, 'Platform.template.json'), 'utf8')),
+      );
+      const ofType = (type: string) => Object.values(Resources).filter(({ Type }) => Type === type);
+      const functions = ofType('AWS::Lambda::Function');
+      expect(functions).toHaveLength(2 * Object.keys(triggers).length);
+      expect(ofType('AWS::Events::EventBus')).toHaveLength(1);
+      const assets = functions.map(({ Properties }) => Properties.Code.S3Key.replace('.zip', ''));
+      for (const asset of assets) {
+        expect(readFileSync(join(out, `asset.${asset}`, 'index.mjs'), 'utf8')).toContain('handler');
+      }
+    },
+  );
+});
