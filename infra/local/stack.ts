@@ -32,7 +32,7 @@ import { createTableStream } from './aws/table-stream.ts';
 import type { TableStream } from './aws/table-stream.ts';
 
 const tableName = 'element-onboarding';
-const busName = 'element-onboarding';
+const ownBusName = 'element-onboarding';
 const platformSecretId = 'element-onboarding/platform';
 const runtimeSecretId = 'element-onboarding/runtime';
 const tenantSecretsPrefix = 'element-onboarding';
@@ -68,6 +68,8 @@ export type LocalStackOptions = {
   platformSecret?: Record<string, string> | null;
   /** Replaces the real functions: writes `index.mjs` into the directory. */
   bundle?: (name: FunctionName, directory: string) => void | Promise<void>;
+  /** Of a bus of others, as a deployment takes it by `eventBusArn`. */
+  busName?: string | undefined;
   /** As the settings of a deployment. */
   sbtSources?: SbtSources | undefined;
   elements?: Elements | undefined;
@@ -94,6 +96,7 @@ export async function startLocalStack(options: LocalStackOptions = {}) {
     ports = {},
     platformSecret = simulatorSecrets,
     bundle = bundleFunction,
+    busName = ownBusName,
     sbtSources = {},
     onLog,
     watcher,

@@ -43,10 +43,10 @@ export type Deployed = {
  * Deploys a stage as it is in `directory`, by default here. A stage `dev-…` leaves nothing behind when it is destroyed.
  */
 export async function deploy(
-  { stage, baseUrl }: { stage: string; baseUrl: string },
+  settings: { stage: string; baseUrl: string; eventBusArn?: string },
   { directory = root }: { directory?: string | undefined } = {},
 ): Promise<Deployed> {
-  const context = ['-c', `stage=${stage}`, '-c', `baseUrl=${baseUrl}`];
+  const context = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   return inTemporaryDirectory(async (output) => {
     const outputsFile = join(output, 'outputs.json');
     const assembly = join(output, 'cdk.out');

@@ -7,6 +7,9 @@ import {
 import { CloudWatchLogsClient, paginateFilterLogEvents } from '@aws-sdk/client-cloudwatch-logs';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
+  CreateEventBusCommand,
+  DeleteEventBusCommand,
+  DescribeEventBusCommand,
   EventBridgeClient,
   PutRuleCommand,
   PutTargetsCommand,
@@ -68,6 +71,7 @@ export async function startDeployedStack(
   {
     queue: { visibilityTimeoutMs = 1_000, maxReceiveCount = 10 } = {},
     platformSecret: secretAtStart = platformSecret,
+    busName: busOfOthers,
     ...others
   }: LocalStackOptions,
   /** Where to deploy from. */
@@ -90,7 +94,8 @@ export async function startDeployedStack(
 
   const simulator = await startCloudElements(platformSecret);
   const stage = `dev-${randomUUID().slice(0, 8)}`;
-  const settings = { stage, baseUrl: simulator.url };
+  const eventBusArn = busOfOthers === undefined ? undefined : await createBus(busOfOthers);
+  const settings = { stage, baseUrl: simulator.url, ...(eventBusArn !== undefined && { eventBusArn }) };
   let deployed = await deploy(settings, { directory });
   const { stackName, outputs } = deployed;
   const output = (name: string): string => {
@@ -154,6 +159,12 @@ export async function startDeployedStack(
   }
   const platformSecretName = output('PlatformSecretName');
   if (secretAtStart) await putSecret(platformSecretName, secretAtStart);
+
+  async function createBus(Name: string): Promise<string> {
+    const { EventBusArn } = await eventBridge.send(new CreateEventBusCommand({ Name }));
+    if (EventBusArn === undefined) throw new Error('The bus has no ARN.');
+    return EventBusArn;
+  }
 
   const busName = output('EventBusName');
   const witness = await watchBus();
@@ -350,6 +361,11 @@ export async function startDeployedStack(
         await secretsManager.send(new DeleteSecretCommand({ SecretId, ForceDeleteWithoutRecovery: true }));
       }
       await deployed.destroy();
+      // Fails when the stack has taken it along.
+      if (busOfOthers !== undefined) {
+        await eventBridge.send(new DescribeEventBusCommand({ Name: busOfOthers }));
+        await eventBridge.send(new DeleteEventBusCommand({ Name: busOfOthers }));
+      }
       await simulator.stop();
       for (const client of clients) client.destroy();
     },
