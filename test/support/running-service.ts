@@ -161,6 +161,7 @@ export function serviceOf(stack: Stack) {
     platformSecret: stack.platformSecret,
     stage: stack.stage,
     tableName,
+    busName: stack.busName,
     dynamoDb,
     /** Encrypts a token as the functions store it. */
     encryptToken: (token: string, key: InstanceKey) => cipher.encrypt(token, key),

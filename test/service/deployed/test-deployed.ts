@@ -29,7 +29,13 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const own = ['deployed/life.test', 'deployed/redrive.test'];
 
 /** Tests of the service's outside; cases that need servers in memory are reported as skipped. */
-const shared = ['http-api.test', 'onboarding-events.test', 'result-events.test', 'bus-of-others.test'];
+const shared = [
+  'http-api.test',
+  'onboarding-events.test',
+  'result-events.test',
+  'bus-of-others.test',
+  'sbt/sbt.test',
+];
 
 /** Deploying, cold starts and redeliveries take their time. */
 const patience = ['--test-timeout', '90000', '--hook-timeout', '240000'];
