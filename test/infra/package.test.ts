@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { triggers } from '../../functions/triggers.ts';
+import { blocksOf, pageAt } from '../support/pages.ts';
 import { compileCache } from '../support/shared-bundle.ts';
 
 const run = promisify(execFile);
@@ -19,35 +20,34 @@ const templateSchema = z.object({
   Resources: z.record(z.string(), z.object({ Type: z.string(), Properties: z.any() })),
 });
 
-/** An app of another team. As TypeScript compiles it, it is a CommonJS module, as most CDK apps are. */
-const app = `
-import { App, Stack, Validations } from 'aws-cdk-lib';
-import { EventBus } from 'aws-cdk-lib/aws-events';
-import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Topic } from 'aws-cdk-lib/aws-sns';
-import { AwsSolutionsChecks } from 'cdk-nag';
-import { ElementOnboarding, type ElementOnboardingProps, type InstanceScope } from 'element-onboarding';
+const [inAnApp = '', withSbt = ''] = blocksOf(pageAt('infra/README.md'), 'ts');
 
-const app = new App();
+/** The page's app, and a second construct in it. As TypeScript compiles it, it is a CommonJS module, as most apps are. */
+const app = `
+import { Validations } from 'aws-cdk-lib';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import type { ElementOnboardingProps } from 'element-onboarding';
+${inAnApp}
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-const stack = new Stack(app, 'Platform', { env: { account: '111122223333', region: 'eu-west-1' } });
-const common: Pick<ElementOnboardingProps, 'baseUrl' | 'alarmTopic'> = {
-  baseUrl: 'https://api.cloud-elements.co.uk',
-  alarmTopic: Topic.fromTopicArn(stack, 'OnCall', 'arn:aws:sns:eu-west-1:111122223333:on-call'),
-};
-const taxify = new ElementOnboarding(stack, 'Taxify', { ...common, stage: 'prod' });
 const eventBus = EventBus.fromEventBusName(stack, 'Shared', 'shared');
-const partners = new ElementOnboarding(stack, 'Partners', { ...common, stage: 'partners', eventBus });
-const application = new Role(stack, 'Application', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
-const acme: InstanceScope = { tenantId: 'acme', elementKey: 'taxify' };
-taxify.grantReadToken(application, acme).assertSuccess();
-const names: string[] = [taxify.functions['read-token'].functionName, partners.table.tableName, partners.bus.eventBusName];
+const baseUrl = 'https://api.cloud-elements.co.uk';
+const partners = new ElementOnboarding(stack, 'Partners', { stage: 'dev', baseUrl, eventBus });
+const { table, bus, functions } = partners;
+export const names: string[] = [functions['read-token'].functionName, table.tableName, bus.eventBusName];
 // @ts-expect-error There is no such function.
-taxify.functions['read-tokens'];
+functions['read-tokens'];
 // @ts-expect-error A stage is required.
-const incomplete: ElementOnboardingProps = { baseUrl: 'https://api.cloud-elements.com' };
-export { incomplete, names };
+export const incomplete: ElementOnboardingProps = { baseUrl };
 app.synth();
+`;
+
+/** Of the page, too: the toolkit's control plane beside it. Only its types are checked here. */
+const sbt = `
+import type { Stack } from 'aws-cdk-lib';
+import type { ElementOnboarding } from 'element-onboarding';
+declare const stack: Stack, onboarding: ElementOnboarding;
+${withSbt}
 `;
 
 describe('the package', () => {
@@ -87,6 +87,7 @@ describe('the package', () => {
       mkdirSync(site);
       writeFileSync(join(site, 'package.json'), '{"private": true}');
       writeFileSync(join(site, 'app.ts'), app);
+      writeFileSync(join(site, 'sbt.ts'), sbt);
       const offline = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts'];
       // The peers are those of this project, without a registry.
       await run('npm', ['install', ...offline, '--legacy-peer-deps', join(directory, packed.filename)], {
@@ -94,8 +95,8 @@ describe('the package', () => {
       });
       const modules = join(site, 'node_modules');
       expect(globSync('*', { cwd: modules })).toEqual(['element-onboarding']);
-      mkdirSync(join(modules, '@types'));
-      for (const peer of ['aws-cdk-lib', 'constructs', 'cdk-nag', '@types/node']) {
+      for (const scope of ['@types', '@cdklabs']) mkdirSync(join(modules, scope));
+      for (const peer of ['aws-cdk-lib', 'constructs', 'cdk-nag', '@types/node', '@cdklabs/sbt-aws']) {
         symlinkSync(join(root, 'node_modules', peer), join(modules, peer));
       }
       const texts = globSync('element-onboarding/**/*.*', { cwd: modules }).map((file) =>
@@ -107,7 +108,7 @@ describe('the package', () => {
 
       // Declarations are checked, too, so those of the package import nothing that the app does not have.
       const strict = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
-      await run('tsc', ['app.ts', ...strict], { cwd: site });
+      await run('tsc', ['app.ts', 'sbt.ts', ...strict], { cwd: site });
       const out = join(site, 'cdk.out');
       await run('node', ['app.js'], {
         cwd: site,

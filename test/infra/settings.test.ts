@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import cdkJson from '../../cdk.json' with { type: 'json' };
 import { isDisposable, parseSettings } from '../../infra/settings.ts';
+import { everyPage } from '../support/pages.ts';
 
 const baseUrl = 'https://api.cloud-elements.com';
 
@@ -246,6 +247,18 @@ describe('settings', () => {
       expect(parsed).toHaveProperty('complaint', expect.stringContaining('stages'));
     },
   );
+
+  test('the commands of the pages, run as printed, keep every setting of the stage’s entry', () => {
+    const stages = { prod: { ...ofEu, alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms' } };
+    const commands = [...everyPage.matchAll(/^ *npx cdk (?:diff|deploy|synth|destroy).*$/gm)].map(String);
+    expect(commands.length).toBeGreaterThan(5);
+    for (const command of commands) {
+      const given = [...command.matchAll(/-c (\w+)=(\S+)/g)].map(([, key = '', value = '']) => [key, value]);
+      expect(parseSettings({ ...cdkJson.context, stages, ...Object.fromEntries(given) })).toEqual({
+        settings: { stage: 'prod', ...stages.prod },
+      });
+    }
+  });
 
   test('every stage in the repository’s cdk.json has settings that are accepted', () => {
     const { context } = cdkJson;

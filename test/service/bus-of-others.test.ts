@@ -8,6 +8,7 @@ describe('a bus that is not the service’s own', () => {
   let service: Service;
   beforeAll(async () => {
     service = await startService({ busName });
+    expect(service.busName).toBe(busName);
   });
   afterAll(() => service[Symbol.asyncDispose]());
 
