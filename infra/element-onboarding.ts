@@ -153,8 +153,15 @@ export class ElementOnboarding extends Construct {
 
   constructor(scope: Construct, id: string, props: ElementOnboardingProps) {
     super(scope, id);
-    const { stage, baseUrl, runbookUrl, sbtSources = {}, elements, memorySize, reservedTokenReads } =
-      checkProps(props);
+    const {
+      stage,
+      baseUrl,
+      runbookUrl,
+      sbtSources = {},
+      elements,
+      memorySize,
+      reservedTokenReads,
+    } = checkProps(props);
     const { alarmTopic, logRetention = RetentionDays.ONE_MONTH, code = bundledCode(this) } = props;
     const name = stackNameOf(stage);
     const isKept = props.removalPolicy

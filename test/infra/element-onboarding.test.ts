@@ -142,17 +142,23 @@ test('a permissions boundary applies to every role', () => {
 });
 
 describe('the properties of the construct', () => {
-  test('memory, log retention, limits of routes and reserved token reads are as given', () => {
+  test('memory, log retention, limits of routes, elements and reserved token reads are as given', () => {
     const template = onboarding({
       memorySize: 1_024,
       logRetention: RetentionDays.ONE_YEAR,
       throttling: { read: { rateLimit: 500, burstLimit: 900 }, write: { burstLimit: 20 } },
+      elements: { acme: { required: ['api.key'], addresses: { subdomain: 'dns-label' }, ping: false } },
       reservedTokenReads: 40,
     }).template();
     const functions = properties('AWS::Lambda::Function', template);
     expect(new Set(functions.map(({ MemorySize }) => MemorySize))).toEqual(new Set([1_024]));
     const reserved = functions.filter((each) => each.ReservedConcurrentExecutions !== undefined);
     expect(reserved).toMatchObject([{ Code: { ZipFile: 'read-token' }, ReservedConcurrentExecutions: 40 }]);
+    const elements = functions.flatMap(({ Environment }) => Environment.Variables.ELEMENTS ?? []);
+    expect(elements.length).toBeGreaterThan(3);
+    expect(new Set(elements)).toEqual(
+      new Set(['{"acme":{"required":["api.key"],"addresses":{"subdomain":"dns-label"},"ping":false}}']),
+    );
     const groups = properties('AWS::Logs::LogGroup', template);
     expect(new Set(groups.map(({ RetentionInDays }) => RetentionInDays))).toEqual(new Set([365]));
     const [{ RouteSettings }] = properties('AWS::ApiGatewayV2::Stage', template);
@@ -198,6 +204,7 @@ describe('the properties of the construct', () => {
       baseUrl: 'https://anna:hunter2@api.cloud-elements.com',
       sbtSources: { controlPlane: 'aws.events' },
       memorySize: 0.5,
+      elements: { acme: { allowed: { 'base.url': 'flag' as const } } },
       removalPolicy: Object('snapshot'),
       reservedTokenReads: 0,
     };
@@ -208,6 +215,7 @@ describe('the properties of the construct', () => {
       'baseUrl',
       'sbtSources.controlPlane',
       'memorySize',
+      'elements.acme.allowed.base.url',
       'reservedTokenReads',
       'removalPolicy',
     ]);
