@@ -209,7 +209,6 @@ function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
   if (importedId !== undefined) {
     return importedId === (row.status === 'active' ? row.instanceId : row.importing && row.importedId);
   }
-  if (row.importedId !== undefined) return false;
   const isOfSameSource = row.source === settings.source && row.requestDigest === settings.requestDigest;
   const isOfSameSettings =
     row.fingerprint === settings.fingerprint ||

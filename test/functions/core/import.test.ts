@@ -128,6 +128,15 @@ describe('an import', () => {
     expect((await servers.audit()).orphaned).toBe(0);
   });
 
+  test('a request with the very settings of an imported instance is no repeat of the import', async () => {
+    const tenantId = newTenant();
+    await importInstance(tenantId, handMade().id);
+    const settings = taxify(tenantId, { name: 'Shop by hand', tags: ['eu', 'made by hand'] });
+    const { code, message } = await errorOf(provision(settings));
+    expect(code).toBe('settings-conflict');
+    expect(message).toMatch(/is instance \d+, which was imported/);
+  });
+
   test('the tenant’s secret is not sent to an imported instance', async () => {
     const tenantId = newTenant();
     servers.putTenantSecret(tenantId, '{"api.key": "stored-key"}');

@@ -725,7 +725,6 @@ export const guards: readonly Guard[] = [
     ],
   }),
   ...guardsIn('functions/core/lifecycle.ts', ['core/import.test', 'explorer.test'], {
-    'an import that is no other request': ['if (row.importedId !== undefined) return false;', ''],
     'an unfinished import that is no create in doubt': [
       'if (row.importing) return decideImport(row, row.importing, { origin, nowMs });',
       '',
@@ -786,6 +785,9 @@ export const guards: readonly Guard[] = [
       'if (progress.isFinal) return end(progress.row, progress.error, deadlineAt);',
       'if (progress.isFinal) await giveBack(progress.row, progress.error.message);',
     ],
+  }),
+  ...guardsIn('functions/model/instance.ts', ['core/import.test'], {
+    'the id in the fingerprint of an import': ['...(importedId === undefined ? [] : [{ importedId }]),', ''],
   }),
   ...guardsIn('functions/adapters/imported-ids.ts', ['core/import.test'], {
     'one reservation for each instance': [
