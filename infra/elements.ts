@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { maySteer, namesCredential } from '../functions/model/address-names.ts';
-import { elementsSchema, type Elements } from '../functions/model/elements.ts';
+import { elementSchema, elementsSchema, type Elements } from '../functions/model/elements.ts';
 import { isEntryName } from '../functions/model/entry-name.ts';
 import { elementKeySchema, tenantSecretSchema } from '../functions/model/instance.ts';
 import { isOrigin } from '../functions/model/origin.ts';
@@ -40,32 +40,29 @@ export function environmentOfElements(elements: Elements | undefined): string | 
 type Fault = { path: string[]; message: string };
 
 function checkElements(given: unknown): { elements: Elements } | { faults: Fault[] } {
-  const { data: elements, error } = elementsSchema.safeParse(given);
-  if (!elements) {
-    return {
-      faults: (error?.issues ?? []).map((issue) => ({ path: pathOf(issue.path), message: wordsOf(issue) })),
-    };
-  }
-  const faults = Object.entries(elements).flatMap(([key, element]) => [
-    ...(elementKeySchema.safeParse(key).success
-      ? []
-      : [
-          {
-            path: [],
-            message: 'expected keys of elements as Cloud Elements writes them, such as "freshdeskv2"',
-          },
-        ]),
-    ...faultsOf(element).map(({ path, message }) => ({ path: [plain(key), ...path], message })),
-  ]);
-  const bytes = Buffer.byteLength(JSON.stringify(elements));
+  const entries = entriesSchema.safeParse(given);
+  if (!entries.success) return { faults: [{ path: [], message: `expected ${elementsExpected}` }] };
+  const faults = Object.entries(entries.data).flatMap(([key, entry]) => {
+    if (!elementKeySchema.safeParse(key).success) return [{ path: [], message: keysExpected }];
+    const { data: element, error } = elementSchema.safeParse(entry);
+    const found = element
+      ? faultsOf(element)
+      : (error?.issues ?? []).map((issue) => ({ path: pathOf(issue.path), message: wordsOf(issue) }));
+    return found.map(({ path, message }) => ({ path: [plain(key), ...path], message }));
+  });
+  const bytes = Buffer.byteLength(JSON.stringify(given));
   if (bytes > maxBytes) {
     const message =
       `takes ${bytes} bytes as JSON, and the environment of a Lambda function has room for ${maxBytes}. Leave out elements ` +
       'that need no entry: one whose configuration is in the tenant’s secret alone works without';
     faults.push({ path: [], message });
   }
-  return faults.length > 0 ? { faults } : { elements };
+  return faults.length > 0 ? { faults } : { elements: elementsSchema.parse(given) };
 }
+
+const entriesSchema = z.record(z.string(), z.unknown());
+const elementsExpected = 'an object with an entry for each element';
+const keysExpected = 'expected keys of elements as Cloud Elements writes them, such as "freshdeskv2"';
 
 const pathOf = (path: readonly PropertyKey[]): string[] => path.map((part) => plain(String(part)));
 

@@ -1,3 +1,4 @@
+import { joinNamed } from './bounded-text.ts';
 import type { ElementForm, Elements } from './elements.ts';
 import { textOf, type EntryValue } from './entry-value.ts';
 
@@ -38,7 +39,7 @@ function formOf(form: ElementForm): Form {
   if ('oneOf' in form) return { accepts: (text) => form.oneOf.includes(text), expected: listed(form.oneOf) };
   return {
     accepts: (text) => form.origins.some((origin) => isPlainUrlAt(origin, text)),
-    expected: `a URL at ${listed(form.origins)}, written plainly: without user info, query and fragment`,
+    expected: `a URL at ${listed(form.origins)}, written plainly: without user info, query and fragment, at most ${maxUrlLength} characters`,
   };
 }
 
@@ -47,7 +48,7 @@ const matching = (pattern: RegExp, expected: string): Form => ({
   expected,
 });
 
-const listed = (texts: readonly string[]): string => texts.join(' or ');
+const listed = (texts: readonly string[]): string => joinNamed(texts, ' or ');
 
 /**
  * A label has no dot, no slash and no "#", so it cannot lead away from the domain that the element puts behind it. No
@@ -56,6 +57,9 @@ const listed = (texts: readonly string[]): string => texts.join(' or ');
 const dnsLabel = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end';
 
+/** It is stored. */
+const maxUrlLength = 300;
+
 /**
  * Compared by origin. The text must be the URL as the parser writes it, of letters that every parser reads alike:
  * Cloud Elements' parser may take another host out of `https://one.example\@two.example`.
@@ -63,6 +67,7 @@ const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, 
 function isPlainUrlAt(origin: string, text: string): boolean {
   const url = URL.parse(text);
   return (
+    text.length <= maxUrlLength &&
     url?.origin === origin &&
     (url.href === text || url.href === `${text}/`) &&
     /^https:\/\/[a-z0-9.:-]+(?:\/[\w.~-]+)*\/?$/i.test(text)

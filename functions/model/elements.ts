@@ -21,7 +21,7 @@ const addressFormSchema = z.union(
 const name = z.string('the name of a configuration entry');
 
 /** An element as the deployer describes it, in `cdk.json` or to the construct. */
-const elementSchema = z.strictObject({
+export const elementSchema = z.strictObject({
   /** Entries without which Cloud Elements refuses a create. */
   required: z.optional(z.array(name, 'a list of names of configuration entries')),
   /**

@@ -193,8 +193,9 @@ test('every fault is named at once', () => {
   const faulty = {
     shop: { allowed: { site: 'flag' }, defaults: { password: 'x' } },
     other: { allowed: { host: 'flag' } },
+    third: { ping: 'no', required: 7 },
   };
-  expect(complaintOf(faulty).split('\n')).toHaveLength(3);
+  expect(complaintOf(faulty).split('\n')).toHaveLength(5);
 });
 
 test('elements that a function’s environment has no room for are refused, with the room that there is', () => {

@@ -92,6 +92,7 @@ describe('an address that is a URL', () => {
     ['a trailing dot', 'https://api.one.example./'],
     ['a blank host', 'https://'],
     ['a list', ['https://api.one.example']],
+    ['more than 300 characters', `https://api.one.example/${'a'.repeat(300)}`],
   ])('a URL with %s is refused', (_what, value) => {
     expect(isAccepted('base.url', value)).toBe(false);
   });
