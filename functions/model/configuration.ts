@@ -250,8 +250,8 @@ export async function updatedConfiguration(
       return secretFor(catalog, row, await readTenantSecret());
     case 'request': {
       if (outside.length === 0) throw configurationFromRequest(catalog, row, remembered);
-      const wanted = new Set([...requiredKeys(catalog, elementKey), ...remembered]);
-      const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();
+      const kept = remembered.filter((name) => !Object.hasOwn(configuration, name));
+      const missing = [...new Set([...missingIn(catalog, elementKey, configuration), ...kept])].toSorted();
       if (missing.length === 0) return configuration;
       throw missingConfiguration(
         `${nameOf(row)} got its configuration from requests, and ${joinNamed(outside, ', ')} can only be changed together ` +

@@ -1,8 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { builtInCatalog, catalogWith } from '../../../functions/model/built-in-catalog.ts';
 import { decidesAddress } from '../../../functions/model/address-names.ts';
 import { allowedKeys } from '../../../functions/model/catalog.ts';
-import { assertAllowed, configurationFor, provenanceOf } from '../../../functions/model/configuration.ts';
+import {
+  assertAllowed,
+  configurationFor,
+  provenanceOf,
+  updatedConfiguration,
+} from '../../../functions/model/configuration.ts';
 import {
   configurationSchema,
   entryNameSchema,
@@ -78,6 +83,66 @@ describe('a missing entry', () => {
     await expect(configurationWithoutSecret({ requestedBy })).rejects.toThrow(
       /without api\.key: put it into the secret the-secret \(/,
     );
+  });
+});
+
+describe('a default of the deployer', () => {
+  const catalog = catalogWith({
+    shop: {
+      required: ['api.key', 'base.url'],
+      defaults: { 'base.url': 'https://one.example', 'page.size': 5 },
+    },
+  });
+  const defaults = { 'base.url': 'https://one.example', 'page.size': 5 };
+  const sent = (configuration: Configuration, stored: Configuration | undefined) =>
+    configurationFor(
+      catalog,
+      judged(catalog, settingsOf({ tenantId: 'acme', elementKey: 'shop' }, { configuration })),
+      async () => ({ name: 'the-secret', configuration: stored }),
+    );
+
+  test.each<[string, Configuration, Configuration | undefined, Configuration]>([
+    [
+      'gives way to a value of the secret',
+      {},
+      { 'api.key': 'k', 'page.size': 7 },
+      { ...defaults, 'api.key': 'k', 'page.size': 7 },
+    ],
+    ['stands in for a required entry of the secret', {}, { 'api.key': 'k' }, { ...defaults, 'api.key': 'k' }],
+    [
+      'stands in for a required entry of a request',
+      { 'api.key': 'own' },
+      undefined,
+      { ...defaults, 'api.key': 'own' },
+    ],
+    [
+      'gives way to a value of a request',
+      { 'api.key': 'own', 'base.url': 'https://two.example' },
+      { 'api.key': 'k' },
+      { ...defaults, 'api.key': 'own', 'base.url': 'https://two.example' },
+    ],
+  ])('a default %s', async (_what, configuration, stored, expected) => {
+    expect(await sent(configuration, stored)).toEqual(expected);
+  });
+
+  test('a default may be left out of a PATCH that replaces everything else of a request', async () => {
+    const row = { tenantId: 'acme', elementKey: 'shop', source: 'request', allowListed: {} } as const;
+    const patched = (requestEntries: string[], configuration: Configuration) =>
+      updatedConfiguration(catalog, { ...row, requestEntries }, configuration, () =>
+        Promise.reject(new Error('read')),
+      );
+    const configuration = { 'api.key': 'own-2' };
+    expect(await patched(['api.key'], configuration)).toEqual(configuration);
+    await expect(patched(['api.key', 'base.url'], configuration)).rejects.toMatchObject({
+      facts: { missing: ['configuration.base.url'] },
+    });
+    await expect(patched(['api.key'], { 'base.url': 'https://two.example' })).rejects.toMatchObject({
+      facts: { missing: ['configuration.api.key'] },
+    });
+  });
+
+  test('a credential is still missing, and alone', async () => {
+    await expect(sent({}, {})).rejects.toMatchObject({ facts: { missing: ['configuration.api.key'] } });
   });
 });
 

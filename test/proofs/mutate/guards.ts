@@ -282,7 +282,7 @@ export const guards: readonly Guard[] = [
       '',
     ],
     'changing all entries that requests have set together': [
-      'const missing = [...wanted].filter((name) => !Object.hasOwn(configuration, name)).toSorted();',
+      'const missing = [...new Set([...missingIn(catalog, elementKey, configuration), ...kept])].toSorted();',
       'const missing: string[] = [];',
     ],
     'every required entry in a secret that is sent': [
