@@ -712,19 +712,19 @@ export const guards: readonly Guard[] = [
       "if (result.kind === 'found') return result;",
     ],
   }),
-  ...guardsIn('functions/core/remove.ts', ['core/import.test', 'explorer.test'], {
+  ...guardsIn('functions/core/remove.ts', ['core/import.test'], {
     'the removal that leaves an unfinished import its instance': [
       'if (row.importing) return finishImport(row, deadlineAt);',
       '',
     ],
   }),
-  ...guardsIn('functions/core/reconcile.ts', ['core/import.test', 'explorer.test'], {
+  ...guardsIn('functions/core/reconcile.ts', ['core/import.test'], {
     'the reconciler that tells an import from a create': [
       'if (leased.importing) return settleImport(leased, deadlineAt);',
       '',
     ],
   }),
-  ...guardsIn('functions/core/lifecycle.ts', ['core/import.test', 'explorer.test'], {
+  ...guardsIn('functions/core/lifecycle.ts', ['core/import.test'], {
     'an unfinished import that is no create in doubt': [
       'if (row.importing) return decideImport(row, row.importing, { origin, nowMs });',
       '',
@@ -740,7 +740,7 @@ export const guards: readonly Guard[] = [
     'the layout of an unfinished import': ["v: 'import',", 'v: 1,'],
     'the row that an import has replaced': ['importing: before ? { before } : {},', 'importing: {},'],
   }),
-  ...guardsIn('functions/core/unmark.ts', ['explorer.test', 'core/import.test'], {
+  ...guardsIn('functions/core/unmark.ts', ['core/import.test'], {
     'the quiescence before an import is forgotten': ['return quietMs <= 0', 'return quietMs < Infinity'],
     'the deadline of taking markers off': [
       'const sending = { ...row, sendDeadline: Math.max(row.sendDeadline, deadlineAt) };',
@@ -751,7 +751,7 @@ export const guards: readonly Guard[] = [
       "if (shown.kind === 'read' && !shown.tags && isMarked) {",
     ],
   }),
-  ...guardsIn('functions/core/import.ts', ['core/import.test', 'explorer.test'], {
+  ...guardsIn('functions/core/import.ts', ['core/import.test'], {
     'the tags that an import must be shown': [
       'if (!tags) return notYet(refusals.tagsNotShown(row, instanceId));',
       'if (!tags) return { importable: { name, tags: [], token: token ?? name }, isMarked: false };',
