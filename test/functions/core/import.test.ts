@@ -1,11 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { createCleaning } from '../../../functions/core/cleaning.ts';
-import { createImporting } from '../../../functions/core/import.ts';
-import { createReconciling } from '../../../functions/core/reconcile.ts';
-import { createRemoving } from '../../../functions/core/remove.ts';
-import { resultOf } from '../../../functions/model/result-events.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { markerTags } from '../../../functions/model/markers.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
@@ -533,102 +526,6 @@ function settingsOfEvent(tenantId: string, type: string, source: string) {
   );
 }
 
-describe('an instance that an import has named', () => {
-  const named = 7;
-
-  /** A row in memory whose instance `named` has the markers of its generation; returns the deleted ids. */
-  async function withRow(over: Partial<InstanceRow>) {
-    const deleted: unknown[] = [];
-    const fake = fakePorts({
-      lookUp: async () => ({ kind: 'found', instances: [{ id: named, token: 'any' }], isCertain: true }),
-      remove: async ({ instanceId }) => {
-        deleted.push(instanceId);
-        return { kind: 'removed' };
-      },
-    });
-    const row = await fake.put({ ...fake.claimed(), leaseExpiresAt: 0, importedId: named, ...over });
-    return { ...fake, row, deleted };
-  }
-
-  test.each(['provisioning', 'active', 'failed', 'removed', 'deleting'] as const)(
-    'an instance that an import has named is no duplicate of a %s row',
-    async (status) => {
-      const { ports, row, deleted, observed } = await withRow({ status });
-      const { removeDuplicate, lookUp } = createCleaning(ports);
-      expect(await removeDuplicate(row, named, row.createdAt + 10_000)).toBe(false);
-      expect(await lookUp(row)).toMatchObject({ instances: [] });
-      expect(deleted).toEqual([]);
-      expect(observed).toMatchObject([{ kind: 'duplicate-left', instanceId: named }]);
-    },
-  );
-
-  test.each([
-    ['a tombstone of a removal before the import was finished', { status: 'removed' }],
-    ['a failed row', { status: 'failed' }],
-  ] as const)('a recheck of %s spares it', async (_what, over) => {
-    const {
-      ports,
-      clock: time,
-      deleted,
-      rowOf: rowIn,
-    } = await withRow({
-      ...over,
-      inDoubt: true,
-      checkAt: 1,
-      formers: [{ provisionId: 'earlier', name: 'Earlier', createdAt: 1 }],
-    });
-    await createReconciling(ports).reconcile({ deadlineAt: time.nowMs + 60_000 });
-    expect(rowIn()?.checkAt).toBeUndefined();
-    expect(deleted).toEqual([]);
-  });
-
-  test('a refused commit of an import deletes nothing', async () => {
-    const { ports, row, deleted, store } = await withRow({
-      status: 'provisioning',
-      v: 'import',
-      importing: {},
-      sendDeadline: 0,
-    });
-    const { cloudElements } = ports;
-    const { continueImport } = createImporting({
-      ...ports,
-      cloudElements: {
-        ...cloudElements,
-        read: async (...call) => ({ ...(await cloudElements.read(...call)), tags: [] }),
-      },
-      cipher: {
-        ...ports.cipher,
-        encrypt: async (token) => {
-          const current = await store.get(row);
-          if (current) await store.claim({ ...current, claimId: 'rival', status: 'deleting' }, current);
-          return new TextEncoder().encode(token);
-        },
-      },
-    });
-    const continued = await continueImport(row, ports.now() + 20_000);
-    expect(continued).toMatchObject({ kind: 'superseded', current: { status: 'deleting' } });
-    expect(deleted).toEqual([]);
-  });
-
-  test('only the removal of the active row that records it deletes it', async () => {
-    const { ports, key, deleted } = await withRow({ status: 'active', instanceId: named });
-    const { remove: removeIn } = createRemoving(ports);
-    const removal = { times: { own: ports.now() }, by: undefined };
-    expect(await removeIn(key, removal, { deadlineAt: ports.now() + 20_000 })).toMatchObject({
-      outcome: 'removed',
-    });
-    expect(deleted).toEqual([named]);
-  });
-
-  test('one module alone calls Cloud Elements to delete', () => {
-    const core = new URL('../../../functions/core/', import.meta.url);
-    const callers = readdirSync(core).filter((name) =>
-      /cloudElements\s*\.remove\(/.test(readFileSync(new URL(name, core), 'utf8')),
-    );
-    expect(callers).toEqual(['cleaning.ts']);
-  });
-});
-
 test('an import that continues another one counts from its own time', async () => {
   const tenantId = newTenant();
   const { id } = handMade();
@@ -637,14 +534,4 @@ test('an import that continues another one counts from its own time', async () =
   await importInstance(tenantId, id);
   const { requestedTimes: { own = 0 } = {} } = await servers.expectOneActiveInstance(tenantId);
   expect(own).toBeGreaterThan(Date.now() + 50_000);
-});
-
-test('a failed row that an import gives back is not published as a new failure', () => {
-  const fake = fakePorts();
-  const failed: InstanceRow = { ...fake.claimed(), status: 'failed', revision: 5 };
-  const lastError = { code: 'not-ours', detail: 'any', at: 9 };
-  const importing = { ...fake.claimed(), v: 'import', importing: { before: failed }, lastError } as const;
-  const changed = (after: InstanceRow) => resultOf({ before: importing, after }).outcome;
-  expect(changed({ ...failed, claimId: 'later' })).toBe('nothing-due');
-  expect(changed({ ...failed, provisionId: importing.provisionId })).toBe('InstanceFailed');
 });

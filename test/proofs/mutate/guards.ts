@@ -698,7 +698,7 @@ export const guards: readonly Guard[] = [
       "if (row.health?.reason === 'gone' && row.claimId === row.tenantId)",
     ],
   }),
-  ...guardsIn('functions/core/cleaning.ts', ['core/import.test'], {
+  ...guardsIn('functions/core/cleaning.ts', ['import-steps'], {
     'sparing an instance that an import has named': [
       'return id === row.importedId && !isRecorded;',
       'return false;',
@@ -725,14 +725,6 @@ export const guards: readonly Guard[] = [
     ],
   }),
   ...guardsIn('functions/core/lifecycle.ts', ['core/import.test'], {
-    'an unfinished import that is no create in doubt': [
-      'if (row.importing) return decideImport(row, row.importing, { origin, nowMs });',
-      '',
-    ],
-    'the import that is undone before it is begun again': [
-      "if (isEnding) return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };",
-      '',
-    ],
     'the time of an import that continues another': [
       "...requestedAt(row, { clock: 'own', at: by.nowMs }), checkAt: leased.leaseExpiresAt,",
       'checkAt: leased.leaseExpiresAt,',
@@ -740,12 +732,27 @@ export const guards: readonly Guard[] = [
     'the layout of an unfinished import': ["v: 'import',", 'v: 1,'],
     'the row that an import has replaced': ['importing: before ? { before } : {},', 'importing: {},'],
   }),
-  ...guardsIn('functions/core/unmark.ts', ['core/import.test'], {
-    'the quiescence before an import is forgotten': ['return quietMs <= 0', 'return quietMs < Infinity'],
+  ...guardsIn('functions/core/lifecycle.ts', ['import-steps'], {
+    'the import that is undone before it is begun again': [
+      "if (isEnding) return { kind: 'in-progress', retryAfterMs: Math.max(0, (row.checkAt ?? nowMs) - nowMs) };",
+      '',
+    ],
+    'the origin of an unfinished import': ['const isHere = row.origin === origin;', 'const isHere = true;'],
+  }),
+  ...guardsIn('functions/core/import.ts', ['import-steps'], {
+    'the send deadline of an import that is continued': [
+      'marked = { ...row, sendDeadline: untilMs };',
+      'marked = row;',
+    ],
+  }),
+  ...guardsIn('functions/core/unmark.ts', ['import-steps'], {
     'the deadline of taking markers off': [
       'const sending = { ...row, sendDeadline: Math.max(row.sendDeadline, deadlineAt) };',
       'const sending = row;',
     ],
+  }),
+  ...guardsIn('functions/core/unmark.ts', ['core/import.test'], {
+    'the quiescence before an import is forgotten': ['return quietMs <= 0', 'return quietMs < Infinity'],
     'taking markers off only where tags are shown': [
       "if (shown.kind === 'read' && !shown.tags) {",
       "if (shown.kind === 'read' && !shown.tags && isMarked) {",
@@ -776,10 +783,6 @@ export const guards: readonly Guard[] = [
       'if (instead && (await isHolding(instead, instanceId))) return taken;',
       '',
     ],
-    'the send deadline of an import that is continued': [
-      'marked = { ...row, sendDeadline: untilMs };',
-      'marked = row;',
-    ],
     'the unknown outcome of setting markers': ['isSent ||= isInconclusive;', ''],
     'the end of an import that was begun before': [
       'if (progress.isFinal) return end(progress.row, progress.error, deadlineAt);',
@@ -801,7 +804,7 @@ export const guards: readonly Guard[] = [
       'fault: shown.fault ?? (!repeatsSecret && false ?',
     ],
   }),
-  ...guardsIn('functions/model/result-events.ts', ['core/import.test'], {
+  ...guardsIn('functions/model/result-events.ts', ['import-steps'], {
     'a failure that an import gives back': [
       'if (before && before.provisionId !== after.provisionId) return false;',
       '',
