@@ -130,7 +130,10 @@ export type InstanceScope = {
    * @default every tenant
    */
   readonly tenantId?: string | undefined;
-  /** @default every element */
+  /**
+   * An element's key, such as `taxify`.
+   * @default every element
+   */
   readonly elementKey?: string | undefined;
 };
 
@@ -145,6 +148,7 @@ export class ElementOnboarding extends Construct {
   readonly table: dynamodb.Table;
   /** The given bus, or else a new one. */
   readonly bus: EventBus | IEventBus;
+  /** Each function, by its name in the trigger table: `functions['read-token']`. */
   readonly functions: Readonly<Record<FunctionName, IFunction>>;
   /** Has no value until an operator enters one: the credentials by which applications call elements. */
   readonly runtimeSecret: ISecret;

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod/mini';
 import { ElementOnboarding } from '../../../infra/element-onboarding.ts';
 import { matchesPattern } from '../../../infra/local/aws/event-bus.ts';
@@ -20,6 +20,8 @@ import { environment, isDeployed } from '../deployed/endpoint.ts';
 
 /** The control plane of the SaaS Builder Toolkit and this service on one bus, as a platform engineer writes it. */
 function template(): Template {
+  // Of the toolkit, not of this project.
+  vi.stubEnv('JSII_DEPRECATED', 'quiet');
   // Python for its functions comes in a container, which no test needs.
   const app = new App({ context: { 'aws:cdk:bundling-stacks': [] } });
   const stack = new Stack(app, 'Platform');
