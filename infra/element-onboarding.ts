@@ -154,6 +154,7 @@ export class ElementOnboarding extends Construct {
   readonly runtimeSecret: ISecret;
   /** A tenant's secret is named `<this>/<tenantId>/<elementKey>`. */
   readonly tenantSecretsPrefix: string;
+  readonly #stage: string;
 
   constructor(scope: Construct, id: string, props: ElementOnboardingProps) {
     super(scope, id);
@@ -167,7 +168,16 @@ export class ElementOnboarding extends Construct {
       reservedTokenReads,
     } = checkProps(props);
     const { alarmTopic, logRetention = RetentionDays.ONE_MONTH, code = bundledCode(this) } = props;
+    this.#stage = stage;
     const name = stackNameOf(stage);
+    const constructs = Stack.of(this).node.findAll();
+    if (
+      constructs.some((each) => each instanceof ElementOnboarding && each !== this && each.#stage === stage)
+    ) {
+      throw new Error(
+        `Two constructs of stage ${stage} are in one stack, and would have the same names: give each a stage.`,
+      );
+    }
     const isKept = props.removalPolicy
       ? props.removalPolicy === RemovalPolicy.RETAIN
       : !isDisposable({ stage });

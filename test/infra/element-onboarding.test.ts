@@ -67,6 +67,13 @@ describe('two constructs in one stack', () => {
     expect(Object.keys(template.findOutputs('*')).filter((id) => id.includes('ApiUrl'))).toHaveLength(2);
   });
 
+  test('a second construct of the same stage is refused', () => {
+    expect(() => onboarding({ stage: 'dev-one' }, new Stack(stack.node.root, 'Another'))).not.toThrow();
+    expect(() => onboarding({ stage: 'dev-one' }, stack, 'Again')).toThrow(
+      /stage dev-one .* give each a stage/,
+    );
+  });
+
   test('the saved queries of a construct read its own log groups alone', () => {
     for (const { Name, LogGroupNames } of properties('AWS::Logs::QueryDefinition', template)) {
       const prefix = String(Name).startsWith('element-onboarding-dev-one/') ? 'Taxify' : 'Avalara';
