@@ -32,6 +32,7 @@ type Described = { description: string };
 export type Response = Described & {
   headers: Record<string, { $ref: string } | (Described & { required: boolean; schema: JsonSchema })>;
   content?: Record<string, { schema: JsonSchema }>;
+  links?: Record<string, { operationId: string; parameters: Record<string, string> }>;
 };
 export type OperationObject = {
   operationId: string;
@@ -207,7 +208,7 @@ export function openApiDocument() {
 function operationObject({
   name,
   path,
-  operation: { tag, summary, description, body, query, responses, errors },
+  operation: { tag, summary, description, body, query, responses, errors, followedBy = [] },
 }: {
   name: string;
   path: string;
@@ -219,7 +220,7 @@ function operationObject({
   );
   const statuses = new Set([...Object.keys(gatewayResponsesOf(path)).map(Number), ...byStatus.keys()]);
   return {
-    operationId: name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
+    operationId: operationIdOf(name),
     tags: [tag],
     summary,
     ...(description && { description }),
@@ -229,7 +230,10 @@ function operationObject({
     }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(responses).map(([status, documented]) => [status, responseObject(documented)]),
+        Object.entries(responses).map(([status, documented]) => [
+          status,
+          { ...responseObject(documented), ...linksOf(path, followedBy) },
+        ]),
       ),
       ...Object.fromEntries(
         [...statuses].map((status) => [
@@ -239,6 +243,31 @@ function operationObject({
       ),
     },
   };
+}
+
+const operationIdOf = (name: string): string =>
+  name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** The element is in the path, or else in the response. */
+function linksOf(path: string, followedBy: readonly string[]): Pick<Response, 'links'> {
+  if (followedBy.length === 0) return {};
+  const values: Readonly<Record<string, string>> = {
+    tenantId: '$request.path.tenantId',
+    elementKey: path.includes('{elementKey}') ? '$request.path.elementKey' : '$response.body#/element/key',
+  };
+  const links = routes
+    .filter(({ name }) => followedBy.includes(name))
+    .map(({ name, http }) => {
+      const parameters = [...http.matchAll(/\{(\w+)\}/g)].map(([, parameter = '']) => [
+        parameter,
+        values[parameter] ?? '',
+      ]);
+      return [
+        operationIdOf(name),
+        { operationId: operationIdOf(name), parameters: Object.fromEntries(parameters) },
+      ];
+    });
+  return { links: Object.fromEntries(links) };
 }
 
 function parametersOf(path: string): OperationObject['parameters'] {

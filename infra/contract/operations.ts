@@ -43,6 +43,8 @@ export type Operation = {
   >;
   /** Beside those of every route. */
   readonly errors: readonly ErrorCode[];
+  /** Routes that may follow a success, for the same tenant and element. */
+  readonly followedBy?: readonly HttpFunctionName[];
 };
 
 /** Errors of every route: `httpHandler` reads path and body, whether or not the route has a body. */
@@ -94,6 +96,14 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'being-deleted',
       'not-saved',
       'instance-unusable',
+    ],
+    followedBy: [
+      'get-instance',
+      'list-instances',
+      'read-token',
+      'change-instance',
+      'check-instance',
+      'remove-instance',
     ],
   },
   'list-instances': {
@@ -150,6 +160,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'gone-at-cloud-elements',
       'update-outcome-unknown',
     ],
+    followedBy: ['get-instance', 'read-token', 'remove-instance'],
   },
   'remove-instance': {
     tag: 'instances',
@@ -161,6 +172,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       204: { means: 'The instance is gone, or has never existed' },
     },
     errors: ['busy', 'origin-changed'],
+    followedBy: ['get-instance', 'read-token', 'provision-instance'],
   },
   'import-instance': {
     tag: 'instances',
@@ -205,6 +217,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'Requires a separate permission. Reads the instance at Cloud Elements and pings the element with its token. `check` is the result of this check; `health` is what the checks so far add up to: two failed checks in a row make an instance unhealthy, one that succeeds makes it healthy, and a check that concludes nothing changes nothing.',
     responses: { 200: { means: 'The instance after the check', body: 'CheckedInstance' } },
     errors: ['not-found', 'not-active', 'busy', 'origin-changed'],
+    followedBy: ['get-instance'],
   },
 };
 

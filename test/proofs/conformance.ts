@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { commandLine, parseOptions, UsageError } from '../../infra/cli/command.ts';
 import { bad, bold, good, print } from '../../infra/cli/terminal.ts';
+import { installPythonPackage } from '../support/python-programs.ts';
 
 const parts = ['ministack', 'moto'] as const;
 type Part = (typeof parts)[number];
@@ -61,8 +61,6 @@ const emulators = {
   },
 } satisfies Record<Part, object>;
 
-/** The whole of it takes half a minute; installing depends on the network. */
-const installTimeoutMs = 5 * 60_000;
 const startTimeoutMs = 60_000;
 const testsTimeoutMs = 3 * 60_000;
 
@@ -80,7 +78,7 @@ try {
 async function conformsTo(part: Part): Promise<boolean> {
   const emulator = emulators[part];
   print(`\n${bold(emulator.is)} (${emulator.package})`);
-  const binaries = await install(part, emulator.package);
+  const binaries = await installPythonPackage(emulator.package, directory);
   const port = await freePort();
   const { program, args, env } = emulator.command(port);
   const endpoint = `http://127.0.0.1:${port}`;
@@ -103,16 +101,6 @@ async function conformsTo(part: Part): Promise<boolean> {
   const [exitCode]: unknown[] = await once(vitest, 'exit');
   print(exitCode === 0 ? good('conforms') : bad(`failed, or took more than ${testsTimeoutMs / 1_000} s`));
   return exitCode === 0;
-}
-
-/** Installs a package into an environment of its own, and returns the folder of its programs. */
-async function install(name: string, pythonPackage: string): Promise<string> {
-  const environment = join(directory, name);
-  const run = promisify(execFile);
-  const options = { cwd: directory, timeout: installTimeoutMs };
-  await run('python3', ['-m', 'venv', environment], options);
-  await run(join(environment, 'bin', 'pip'), ['install', '--quiet', pythonPackage], options);
-  return join(environment, 'bin');
 }
 
 /** Starts a server, and waits until it answers. */
