@@ -79,8 +79,14 @@ describe('a stack', () => {
     );
   }
 
+  /** Without what a scheduled check of health writes: one may run while the stack is upgraded. */
   const itemsByTenant = async () =>
-    Object.groupBy(await service.items(), (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`);
+    Object.groupBy(
+      (await service.items()).map(
+        ({ attemptId: _id, checkAt: _at, health: _health, healthCheckAt: _next, ...item }) => item,
+      ),
+      (item) => `${item['tenantId']?.S} ${item['elementKey']?.S}`,
+    );
 
   test(
     'a stack of the previous version is replaced by this version, and keeps its data',
