@@ -12,8 +12,9 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const { scripts } = z
   .object({ scripts: z.record(z.string(), z.string()) })
   .parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
-/** The programs of this project, by the script that runs them. */
+/** The programs of this project, by the script that runs them. npm itself runs `prepack`. */
 const programs = Object.entries(scripts).flatMap(([script, command]) => {
+  if (script === 'prepack') return [];
   const [program] = /\b(infra|test)\/\S+\.ts\b/.exec(command) ?? [];
   return program === undefined ? [] : [{ script, program }];
 });
