@@ -57,6 +57,7 @@ beforeAll(async () => {
   await service.putSecret(service.stack.platformSecretName, own);
 
   await successes();
+  await imports(own);
   await refusalsByCloudElements(own);
   await requestsThatAreWrong();
   await secretsThatAreWrong(own);
@@ -128,6 +129,27 @@ async function successes(): Promise<void> {
   const withSecret = newTenant();
   await service.putTenantSecret(withSecret, { 'api.key': plantKey('of a tenant’s secret') });
   await expectResponse('with secret', 201, service.post(withSecret, { element: { key: 'taxify' } }));
+}
+
+/** A team's own instances, whose names and tags are stored: unless a credential is in them. */
+async function imports({ userSecret }: PlatformSecrets): Promise<void> {
+  const handMade = (more: object = {}) =>
+    service.simulator.seed({
+      ...taxify(plantKey('of a hand-made instance')),
+      name: 'By hand',
+      tags: ['eu'],
+      ...more,
+    });
+  const { id } = handMade();
+  const tenantId = newTenant();
+  await expectResponse('imported', 201, service.importInstance(tenantId, id));
+  await expectResponse('imported again', 200, service.importInstance(tenantId, id));
+  const withSecret = handMade({ tags: [`secret ${userSecret}`] });
+  const withToken = handMade();
+  withToken.tags = [withToken.token];
+  for (const [what, leaking] of Object.entries({ withSecret, withToken })) {
+    await expectResponse(what, 409, service.importInstance(newTenant(), leaking.id), 'not-importable');
+  }
 }
 
 type Quoting = {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { markerTags } from '../../../functions/model/markers.ts';
+import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { createTrusting } from '../../../functions/core/trust.ts';
 import { settingsFromEvent } from '../../../functions/model/events.ts';
 import { notApplied } from '../../support/faults.ts';
 import { errorOf, keyOf, newTenant, openServers, taxify } from '../../support/real-servers.ts';
@@ -136,6 +138,19 @@ describe('an import', () => {
     const error = await errorOf(servers.update(keyOf(tenantId), { configuration: {} }));
     expect(error.code).toBe('configuration-unknown');
     expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'not-from-secret', retry: false });
+  });
+
+  test('once an operator vouches for it, a changed secret is sent to an imported instance', async () => {
+    const tenantId = newTenant();
+    const { id, token } = handMade();
+    servers.putTenantSecret(tenantId, '{"api.key": "stored-key"}');
+    await importInstance(tenantId, id);
+    const trust = createTrusting({ store: servers.store, catalog: builtInCatalog });
+    const lookedAtMs = Infinity;
+    expect(await trust(keyOf(tenantId), { lookedAtMs })).toMatchObject({ kind: 'trusted', was: 'unknown' });
+    expect(await servers.applySecret(tenantId)).toMatchObject({ outcome: 'updated' });
+    expect(upstream(id)).toMatchObject({ token, configuration: { 'api.key': 'stored-key' } });
+    expect((await importInstance(tenantId, id)).outcome).toBe('replayed');
   });
 
   test.each([

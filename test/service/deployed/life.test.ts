@@ -240,6 +240,19 @@ describe('a stack', () => {
       );
   });
 
+  test('an instance made by hand is imported with its token and its tags, and removed with the tenant', async () => {
+    const { id, token } = service.simulator.seed({ ...body, name: 'By hand', tags: ['by hand'] });
+    expect((await service.importInstance('imported', id)).status).toBe(201);
+    expect((await service.importInstance('imported', id)).status).toBe(200);
+    expect((await service.importInstance('another', id)).status).toBe(409);
+    const path = '/tenants/imported/instances/taxify';
+    expect((await service.get(`${path}/token`)).json).toMatchObject({ id, token });
+    expect(service.instancesOf('imported')).toMatchObject([{ id, name: 'By hand' }]);
+    expect(service.postsFor('imported')).toBe(0);
+    expect((await service.delete(path)).status).toBe(204);
+    expect(service.instancesOf('imported')).toEqual([]);
+  });
+
   test('a destroyed stack leaves nothing behind', async () => {
     await stop();
     const described = cloudFormation.send(new DescribeStacksCommand({ StackName: stack.stackName }));
