@@ -85,11 +85,40 @@ export function documentOfValidRequests(): unknown {
   };
 }
 
-/** Wider than the service: everything that it excludes is refused. */
-export const documentOfInvalidRequests = (): unknown =>
-  replaced({ ...openApiDocument(), ...unsigned }, (schema) =>
-    isPlainText(schema) ? without(schema, ['pattern', 'not']) : schema,
-  );
+/**
+ * Wider than the service: everything that it excludes is refused. By the examples a request is valid but for the one
+ * thing that it breaks, so that nothing else is the reason.
+ */
+export function documentOfInvalidRequests(): unknown {
+  const document = replaced({ ...openApiDocument(), ...unsigned }, (schema) => {
+    if (isElementKey(schema)) return { ...schema, examples: ['taxify'] };
+    return isPlainText(schema) ? { ...without(schema, ['pattern', 'not']), examples: ['Shop'] } : schema;
+  });
+  const { components, ...rest } = schemasSchema.parse(document);
+  const { InstanceRequest = {} } = components.schemas;
+  const properties = objectSchema.parse(InstanceRequest['properties']);
+  const entries = objectSchema.parse(properties['configuration']);
+  return {
+    ...rest,
+    components: {
+      ...components,
+      schemas: {
+        ...components.schemas,
+        InstanceRequest: {
+          ...InstanceRequest,
+          properties: {
+            ...properties,
+            configuration: {
+              ...entries,
+              properties: { 'api.key': objectSchema.parse(entries['additionalProperties']) },
+              examples: [{ 'api.key': 'any' }],
+            },
+          },
+        },
+      },
+    },
+  };
+}
 
 const without = (object: Json, names: readonly string[]): Json =>
   Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name)));

@@ -49,6 +49,10 @@ max-examples = ${examples}
 [warnings]
 fail-on = true
 
+[checks]
+# Not 409: an invalid request is refused before it is compared with the instance that exists.
+negative_data_rejection.expected-statuses = [400, 404, 413, 415]
+
 [phases.stateful]
 max-steps = 20
 link-calibration = false
@@ -68,8 +72,9 @@ try {
     checksOff: withoutChecks,
   });
   const invalid = await findsNothing(binaries, 'invalid', documentOfInvalidRequests(), {
-    options: ['--mode', 'negative', '--phases', 'coverage,fuzzing'],
-    // Requests that keep to a document that is wider than the service may be refused.
+    // Also requests that keep to the document, because otherwise the path is always invalid, too. As the document is
+    // wider than the service, these may be refused.
+    options: ['--mode', 'all', '--phases', 'coverage,fuzzing'],
     checksOff: [...withoutChecks, 'positive_data_acceptance'],
   });
   process.exitCode = valid && invalid ? 0 : 1;
