@@ -362,7 +362,7 @@ export const largeBounds: readonly Scenario[] = [
       R: [anyClock, reconcile, reconcile, reconcile],
     },
     budget: { fault: 3, crash: 2, delay: 1 },
-    doubts: { lateWrites: true, doubleCreates: true },
+    doubts: { lateWrites: true, lateDuplicates: true, doubleCreates: true, keptInstances: true },
   }),
   // Stamps are ahead, behind or late, among current requests; dead letters are put back.
   scenario('stamps', {
