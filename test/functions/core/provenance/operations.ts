@@ -7,6 +7,7 @@ import {
 } from '../../../../functions/model/instance.ts';
 import { momentOf } from '../../../../functions/model/instance.ts';
 import { momentsOf } from '../../../../functions/model/moments.ts';
+import { createImporting } from '../../../../functions/core/import.ts';
 import { createProvisioning } from '../../../../functions/core/provision.ts';
 import { createReconciling } from '../../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../../functions/core/remove.ts';
@@ -77,6 +78,15 @@ export function createOperations(world: World, random: Random, elementKey: keyof
       ? { dialect: 'native', eventId, sentAt }
       : { dialect: 'sbt-0.9', eventId, sentAt, registrationId: `registration of ${eventId}` };
   }
+
+  /** Of an instance that a caller has made by hand, with an address of its own. */
+  const importHandMade = () =>
+    world.invoke('the operator imports', async (ports, deadlineAt) => {
+      const address = elementKey === 'zendesk' ? 'subdomain' : 'base.url';
+      const instanceId = world.handMake(elementKey, chosen(callers, [...names, address]));
+      const { importInstance } = createImporting({ ...ports, importedIds: world.importedIds });
+      return (await importInstance({ ...key, instanceId }, { deadlineAt })).outcome;
+    });
 
   const trust = () =>
     world.invoke('the operator trusts', async (ports) => {
@@ -178,6 +188,7 @@ export function createOperations(world: World, random: Random, elementKey: keyof
     [1, 'event', () => provision('an event', allowed(), origin())],
     [1, 'event with own entries', () => provision('an event', own(), origin())],
     [4, 'trust', trust],
+    [2, 'import', importHandMade],
     [2, 'reconciler', reconcile],
     [1, 'removal', () => remove(random.chance(0.3) ? origin() : undefined)],
     [2, 'earlier version', forget],

@@ -82,6 +82,8 @@ const occasions: readonly [string, RegExp][] = [
   ['the secret is refused to what an earlier version has made', /configuration-unknown/],
   ['an operator vouches for an instance', /operator trusts: trusted/],
   ['an operator has to wait for an update of unknown outcome', /operator trusts: a request's update/],
+  ['an instance is imported', /operator imports: created/],
+  ['the secret is refused to an imported instance', /operator imports: created[\s\S]*configuration-unknown/],
   ['a function dies', /dies/],
   ['the list of addresses changes', /the list of sites/],
   ['the secret is sent beside an address', /merges.*site[\s\S]*PATCHes {"configuration":{}}: updated/],

@@ -227,8 +227,8 @@ export function createWorld(random: Random) {
         outside(invocation, 200, () => {
           const instance = instances.find(({ id }) => id === instanceId);
           if (!instance?.isAlive) return { kind: 'absent' };
-          const { elementKey, token, createdDate } = instance;
-          const facts = { elementKey, token, createdDate, valid: true, disabled: false };
+          const { elementKey, token, createdDate, tags } = instance;
+          const facts = { elementKey, token, createdDate, tags, valid: true, disabled: false };
           return { kind: 'read', owned: 'ours', instanceId, ...facts };
         }),
       lookUp: ({ elementKey, provisionId, instanceId, exceptId }) =>
@@ -347,6 +347,9 @@ export function createWorld(random: Random) {
     interruptWith: (operation: typeof interrupt) => {
       interrupt = operation;
     },
+    /** A caller makes an instance by hand, without this service. @returns its id */
+    handMake: (elementKey: string, configuration: Configuration): number =>
+      create({ tenantId: 'none', elementKey, name: 'By hand', tags: [], configuration }).id,
     /** From here on nothing fails, and nothing is interrupted. */
     calmDown: () => {
       isQuiet = true;
