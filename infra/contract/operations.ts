@@ -209,6 +209,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
       'being-deleted',
       'not-saved',
     ],
+    followedBy: ['get-instance', 'read-token', 'change-instance', 'check-instance', 'remove-instance'],
   },
   'check-instance': {
     tag: 'instances',

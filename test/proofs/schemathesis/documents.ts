@@ -43,8 +43,11 @@ const configuration = {
 const isElementKey = ({ pattern }: Json) => pattern === '^[a-z0-9][a-z0-9_-]*$';
 const isPlainText = ({ pattern }: Json) => typeof pattern === 'string' && pattern.includes(String.raw`\p{`);
 
-/** Narrower than the service: everything that it describes is accepted. */
-export function documentOfValidRequests(): unknown {
+/**
+ * Narrower than the service: everything that it describes is accepted.
+ * @param importable ids of instances that exist at Cloud Elements
+ */
+export function documentOfValidRequests({ importable }: { importable: readonly number[] }): unknown {
   const document = replaced({ ...openApiDocument(), ...unsigned }, (schema) => {
     if (isElementKey(schema)) return { enum: ['taxify', 'stripe'] };
     if (isPlainText(schema)) return text;
@@ -59,13 +62,17 @@ export function documentOfValidRequests(): unknown {
     return schema;
   });
   const { components, ...rest } = schemasSchema.parse(document);
-  const { InstanceRequest = {}, InstanceUpdate = {}, ...schemas } = components.schemas;
+  const { InstanceRequest = {}, InstanceUpdate = {}, ImportRequest = {}, ...schemas } = components.schemas;
   return {
     ...rest,
     components: {
       ...components,
       schemas: {
         ...schemas,
+        ImportRequest: {
+          ...ImportRequest,
+          properties: { ...objectSchema.parse(ImportRequest['properties']), id: { enum: importable } },
+        },
         InstanceRequest: {
           ...InstanceRequest,
           properties: { ...objectSchema.parse(InstanceRequest['properties']), configuration },

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { commandLine, parseOptions, wholeNumber } from '../../../infra/cli/command.ts';
 import { bad, bold, good, print } from '../../../infra/cli/terminal.ts';
-import { startLocalStack } from '../../../infra/local/stack.ts';
+import { startLocalStack, type LocalStack } from '../../../infra/local/stack.ts';
 import { installPythonPackage } from '../../support/python-programs.ts';
 import { documentOfInvalidRequests, documentOfValidRequests } from './documents.ts';
 
@@ -67,11 +67,16 @@ const directory = mkdtempSync(join(tmpdir(), 'element-onboarding-schemathesis-')
 try {
   writeFileSync(join(directory, 'schemathesis.toml'), settings);
   const binaries = await installPythonPackage('schemathesis==4.32.5', directory);
-  const valid = await findsNothing(binaries, 'valid', documentOfValidRequests(), {
-    options: ['--mode', 'positive'],
-    checksOff: withoutChecks,
-  });
-  const invalid = await findsNothing(binaries, 'invalid', documentOfInvalidRequests(), {
+  const valid = await findsNothing(
+    binaries,
+    'valid',
+    (stack) => documentOfValidRequests({ importable: instancesAt(stack) }),
+    {
+      options: ['--mode', 'positive'],
+      checksOff: withoutChecks,
+    },
+  );
+  const invalid = await findsNothing(binaries, 'invalid', documentOfInvalidRequests, {
     // Also requests that keep to the document, because otherwise the path is always invalid, too. As the document is
     // wider than the service, these may be refused.
     options: ['--mode', 'all', '--phases', 'coverage,fuzzing'],
@@ -82,16 +87,22 @@ try {
   rmSync(directory, { recursive: true, force: true });
 }
 
+/** Makes instances that no tenant has, and returns their ids. */
+function instancesAt({ simulator }: LocalStack): number[] {
+  const body = { element: { key: 'taxify' }, name: 'Shop', configuration: { 'api.key': 'any' } };
+  return Array.from({ length: 50 }, () => simulator.seed(body).id);
+}
+
 async function findsNothing(
   binaries: string,
   kind: 'valid' | 'invalid',
-  document: unknown,
+  documentFor: (stack: LocalStack) => unknown,
   { options, checksOff }: { options: string[]; checksOff: string[] },
 ): Promise<boolean> {
   print(`\n${bold(`Requests that are ${kind}`)}\n`);
   await using stack = await startLocalStack();
   const file = join(directory, `${kind}.json`);
-  writeFileSync(file, JSON.stringify(document));
+  writeFileSync(file, JSON.stringify(documentFor(stack)));
   const schemathesis = spawn(
     join(binaries, 'st'),
     [
