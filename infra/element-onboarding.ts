@@ -10,6 +10,7 @@ import { CfnSecret, type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import * as z from 'zod/mini';
 import { elementKeySchema, tenantIdSchema } from '../functions/model/instance.ts';
 import { tableShape } from '../functions/model/table.ts';
 import { type FunctionName, type Trigger, triggers } from '../functions/triggers.ts';
@@ -123,18 +124,18 @@ export type ElementOnboardingProps = {
   readonly code?: ((functionName: FunctionName) => Code) | undefined;
 };
 
-/** The instances of a grant. */
+/** The instances of a grant. A property that is given but `undefined` is refused: it would permit all by accident. */
 export type InstanceScope = {
   /**
    * A tenant's id, or a policy variable with the value of the caller's session tag: `${aws:PrincipalTag/tenantId}`.
    * @default every tenant
    */
-  readonly tenantId?: string | undefined;
+  readonly tenantId?: string;
   /**
    * An element's key, such as `taxify`.
    * @default every element
    */
-  readonly elementKey?: string | undefined;
+  readonly elementKey?: string;
 };
 
 /**
@@ -340,7 +341,7 @@ export class ElementOnboarding extends Construct {
 
   /** Permits writing the secrets of all tenants, and not reading them. */
   grantWriteTenantSecrets(grantee: iam.IGrantable): iam.Grant {
-    return iam.Grant.addToPrincipal({
+    return permit({
       grantee,
       actions: ['secretsmanager:CreateSecret', 'secretsmanager:PutSecretValue'],
       resourceArns: [this.#tenantSecretsArn()],
@@ -348,7 +349,7 @@ export class ElementOnboarding extends Construct {
   }
 
   #grantRoute(grantee: iam.IGrantable, http: string, instances: InstanceScope = {}): iam.Grant {
-    return iam.Grant.addToPrincipal({
+    return permit({
       grantee,
       actions: ['execute-api:Invoke'],
       resourceArns: [
@@ -363,7 +364,7 @@ export class ElementOnboarding extends Construct {
 
   /** A bus may be shared: other events are not permitted. */
   #grantEvent(grantee: iam.IGrantable, detailType: 'TenantOnboarded' | 'TenantOffboarded'): iam.Grant {
-    return iam.Grant.addToPrincipal({
+    return permit({
       grantee,
       actions: ['events:PutEvents'],
       resourceArns: [this.bus.eventBusArn],
@@ -480,19 +481,47 @@ const hasEveryFunction = (
  * Method and path of a route, as IAM names them: `GET /tenants/{tenantId}` → `GET/tenants/acme`.
  * @throws Error when a value could mean other instances, too
  */
-function methodAndPathOf(http: string, { tenantId, elementKey }: InstanceScope): string {
-  const isTenant =
-    tenantIdSchema.safeParse(tenantId).success ||
-    /^\$\{aws:PrincipalTag\/[\w.:=+@-]+\}$/.test(tenantId ?? '');
-  if (tenantId !== undefined && !isTenant)
-    throw new Error(`Expected tenantId to be a tenant's id or \${aws:PrincipalTag/…}, got ${tenantId}.`);
-  if (elementKey !== undefined && !elementKeySchema.safeParse(elementKey).success)
-    throw new Error(`Expected elementKey to be an element's key, got ${elementKey}.`);
+function methodAndPathOf(http: string, instances: InstanceScope): string {
+  const { data, error } = scopeSchema.safeParse(instances);
+  if (!data) throw new Error(error.issues.map(({ message }) => message).join(' '));
+  const { tenantId = '*', elementKey = '*' } = data;
   return http
     .replace(' ', '')
-    .replace('{tenantId}', () => tenantId ?? '*')
-    .replace('{elementKey}', () => elementKey ?? '*');
+    .replace('{tenantId}', () => tenantId)
+    .replace('{elementKey}', () => elementKey);
 }
+
+/**
+ * Adds a statement to the grantee's own policy: API and bus have none that could name it.
+ * @throws Error when the grantee has none either, as a service or an account
+ */
+function permit(options: iam.GrantOnPrincipalOptions): iam.Grant {
+  const grant = iam.Grant.addToPrincipal(options);
+  grant.assertSuccess();
+  return grant;
+}
+
+const tenantExpected =
+  "Expected tenantId to be a tenant's id or ${aws:PrincipalTag/…}; leave it out to permit every tenant.";
+const elementExpected = "Expected elementKey to be an element's key; leave it out to permit every element.";
+
+// Strict, and with `exactOptional`: a misspelled or undefined tenant would be a grant for every tenant.
+const scopeSchema = z.strictObject(
+  {
+    tenantId: z.exactOptional(
+      z.union(
+        [tenantIdSchema, z.string().check(z.regex(/^\$\{aws:PrincipalTag\/[\w.:=+@-]+\}$/))],
+        tenantExpected,
+      ),
+    ),
+    elementKey: z.exactOptional(
+      z
+        .string(elementExpected)
+        .check(z.refine((key) => elementKeySchema.safeParse(key).success, elementExpected)),
+    ),
+  },
+  'Expected the instances of a grant to be { tenantId, elementKey }, each of which may be left out.',
+);
 
 const enteringOf = (name: string): string =>
   'Run this, paste the JSON, end with Ctrl-D: ' +

@@ -1,7 +1,13 @@
 import { App, RemovalPolicy, Stack, Tags, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { EventBus } from 'aws-cdk-lib/aws-events';
-import { ManagedPolicy, PermissionsBoundary, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import {
+  AccountPrincipal,
+  ManagedPolicy,
+  PermissionsBoundary,
+  Role,
+  ServicePrincipal,
+} from 'aws-cdk-lib/aws-iam';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
@@ -286,6 +292,27 @@ describe('the grants', () => {
       );
     },
   );
+
+  test.each([
+    { tenant: 'acme' },
+    { tenantId: undefined },
+    { tenantId: 'acme', elementKey: undefined },
+    { tenantId: null },
+    ['acme'],
+  ])('grants refuse %o, which would permit more than it says', (instances) => {
+    const grant = (name: 'grantReadToken' | 'grantImport') => () =>
+      granted((construct, role) => construct[name](role, Object(instances)));
+    expect(grant('grantReadToken')).toThrow('Expected');
+    expect(grant('grantImport')).toThrow('Expected');
+  });
+
+  test.each([
+    ['a service', new ServicePrincipal('lambda.amazonaws.com')],
+    ['an account', new AccountPrincipal('444455556666')],
+  ])('grants refuse %s, which has no policy to add to', (_title, grantee) => {
+    for (const name of ['grantReadToken', 'grantOnboard', 'grantWriteTenantSecrets'] as const)
+      expect(() => onboarding().construct[name](grantee)).toThrow('could not be added');
+  });
 
   test.each(['*', 'Taxify', 'taxify/*', ''])('grantReadToken refuses the element %o', (elementKey) => {
     expect(() => granted((construct, role) => construct.grantReadToken(role, { elementKey }))).toThrow(
