@@ -1,4 +1,13 @@
-import { Annotations, ArnFormat, CfnOutput, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import {
+  Annotations,
+  ArnFormat,
+  CfnOutput,
+  RemovalPolicy,
+  Stack,
+  Token,
+  TokenComparison,
+  Validations,
+} from 'aws-cdk-lib';
 import type { HttpApi, ThrottleSettings } from 'aws-cdk-lib/aws-apigatewayv2';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus, type IEventBus } from 'aws-cdk-lib/aws-events';
@@ -179,6 +188,7 @@ export class ElementOnboarding extends Construct {
         `Two constructs of stage ${stage} are in one stack, and would have the same names: give each a stage.`,
       );
     }
+    if (props.eventBus) checkPlace(this, props.eventBus);
     const isKept = props.removalPolicy
       ? props.removalPolicy === RemovalPolicy.RETAIN
       : !isDisposable({ stage });
@@ -476,6 +486,23 @@ const rows = Object.keys(triggers)
 const hasEveryFunction = (
   functions: Readonly<Record<string, IFunction>>,
 ): functions is Readonly<Record<FunctionName, IFunction>> => rows.every(([name]) => functions[name]);
+
+/**
+ * Refuses a bus that is known to be elsewhere. A rule names its bus by name alone, so it would listen to the bus of that
+ * name here.
+ */
+function checkPlace(scope: Construct, { env }: EventBus | IEventBus): void {
+  const { account, region } = Stack.of(scope);
+  const isElsewhere = [
+    Token.compareStrings(env.account, account),
+    Token.compareStrings(env.region, region),
+  ].includes(TokenComparison.DIFFERENT);
+  if (isElsewhere) {
+    throw new Error(
+      `Expected eventBus to be in the stack's account and Region, ${account} and ${region}, got ${env.account} and ${env.region}.`,
+    );
+  }
+}
 
 /**
  * Method and path of a route, as IAM names them: `GET /tenants/{tenantId}` → `GET/tenants/acme`.

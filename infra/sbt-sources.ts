@@ -6,18 +6,23 @@ const expected =
   'Toolkit was given in place of its defaults, for example ' +
   'controlPlane=com.example.control,applicationPlane=com.example.application';
 
+const sourceExpected = 'expected an event source, such as com.example.control';
+
 /** EventBridge keeps the prefix `aws.` to itself. */
-const sourceSchema = z.string().check(
-  z.regex(/^[A-Za-z0-9._/-]{1,256}$/),
-  z.refine((source) => !source.toLowerCase().startsWith('aws.')),
+const sourceSchema = z.string(sourceExpected).check(
+  z.regex(/^[A-Za-z0-9._/-]{1,256}$/, sourceExpected),
+  z.refine((source) => !source.toLowerCase().startsWith('aws.'), sourceExpected),
 );
 
-export const sourcesSchema = z.strictObject({
-  /** In place of `controlPlaneEventSource` and `sbt.control.plane`: where requests come from. */
-  controlPlane: z.optional(sourceSchema),
-  /** In place of `applicationPlaneEventSource` and `sbt.application.plane`: where its rules expect results from. */
-  applicationPlane: z.optional(sourceSchema),
-});
+export const sourcesSchema = z.strictObject(
+  {
+    /** In place of `controlPlaneEventSource` and `sbt.control.plane`: where requests come from. */
+    controlPlane: z.optional(sourceSchema),
+    /** In place of `applicationPlaneEventSource` and `sbt.application.plane`: where its rules expect results from. */
+    applicationPlane: z.optional(sourceSchema),
+  },
+  'expected { controlPlane, applicationPlane } or one of the two',
+);
 
 /** Event sources of the toolkit that its user has set; one that is absent is the default of the request's dialect. */
 export type SbtSources = z.infer<typeof sourcesSchema>;

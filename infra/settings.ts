@@ -54,26 +54,52 @@ const settingsSchema = z.object({
   ...ofStage,
 });
 
-const whole = (unit: string) => `expected a whole number of ${unit}`;
+const memoryExpected = 'expected a whole number of MiB from 128 to 10240';
+const readsExpected = 'expected a whole number of executions, at least 1';
 
 const anyOfCdk = z.optional(z.unknown());
 
-/** The properties of the construct. Those that are objects of CDK are CDK's to check. */
+/** The compiler refuses others, but plain JavaScript has none: an ARN in place of a topic would leave alarms without it. */
+const objectOfCdk = (property: string, example: string) =>
+  z.optional(
+    z.custom(
+      (value) => typeof value === 'object' && value !== null && property in value,
+      `expected an object of CDK, such as ${example}`,
+    ),
+  );
+
+const limitExpected = 'expected rateLimit, burstLimit or both, each a number of requests';
+const limitSchema = z.optional(
+  z.strictObject(
+    {
+      rateLimit: z.optional(z.number(limitExpected)),
+      burstLimit: z.optional(z.int(limitExpected)),
+    },
+    limitExpected,
+  ),
+);
+const throttlingExpected = 'expected limits of read, write or rare';
+
+/** The properties of the construct. Of objects of CDK only the kind is checked. */
 const propsSchema = z.object({
   stage: settingsSchema.shape.stage,
   baseUrl: ofStage.baseUrl,
   runbookUrl: ofStage.runbookUrl,
   sbtSources: z.optional(sourcesSchema),
-  memorySize: z.optional(z.int(whole('MiB')).check(z.gte(128, whole('MiB')), z.lte(10_240, whole('MiB')))),
+  memorySize: z.optional(
+    z.int(memoryExpected).check(z.gte(128, memoryExpected), z.lte(10_240, memoryExpected)),
+  ),
   elements: ofStage.elements,
-  reservedTokenReads: z.optional(z.int(whole('executions')).check(z.gte(1, whole('executions, at least 1')))),
-  eventBus: anyOfCdk,
-  alarmTopic: anyOfCdk,
+  reservedTokenReads: z.optional(z.int(readsExpected).check(z.gte(1, readsExpected))),
+  eventBus: objectOfCdk('eventBusArn', "EventBus.fromEventBusArn(this, 'Bus', arn)"),
+  alarmTopic: objectOfCdk('topicArn', "Topic.fromTopicArn(this, 'Topic', arn)"),
   removalPolicy: z.optional(
     z.enum(['destroy', 'retain'], 'expected RemovalPolicy.DESTROY or RemovalPolicy.RETAIN'),
   ),
   logRetention: anyOfCdk,
-  throttling: anyOfCdk,
+  throttling: z.optional(
+    z.strictObject({ read: limitSchema, write: limitSchema, rare: limitSchema }, throttlingExpected),
+  ),
   code: anyOfCdk,
 });
 

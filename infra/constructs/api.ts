@@ -88,7 +88,9 @@ export class Api extends apigateway.HttpApi {
       // CloudFormation refuses settings of a route that does not exist yet.
       if (construct instanceof apigateway.CfnRoute) this.#stage.addResourceDependency(construct);
     }
-    const { rateLimit, burstLimit } = { ...defaultThrottling[limit], ...this.#throttling[limit] };
+    const defaults = defaultThrottling[limit];
+    const { rateLimit = defaults.rateLimit, burstLimit = defaults.burstLimit } =
+      this.#throttling[limit] ?? {};
     this.#routeSettings[http] = { ThrottlingRateLimit: rateLimit, ThrottlingBurstLimit: burstLimit };
   }
 }

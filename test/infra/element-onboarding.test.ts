@@ -159,7 +159,10 @@ describe('the properties of the construct', () => {
     const template = onboarding({
       memorySize: 1_024,
       logRetention: RetentionDays.ONE_YEAR,
-      throttling: { read: { rateLimit: 500, burstLimit: 900 }, write: { burstLimit: 20 } },
+      throttling: {
+        read: { rateLimit: 500, burstLimit: 900 },
+        write: Object({ rateLimit: undefined, burstLimit: 20 }),
+      },
       elements: { acme: { required: ['api.key'], addresses: { subdomain: 'dns-label' }, ping: false } },
       reservedTokenReads: 40,
     }).template();
@@ -233,6 +236,38 @@ describe('the properties of the construct', () => {
       'removalPolicy',
     ]);
     expect(lines.join()).not.toContain('hunter2');
+  });
+
+  test.each([
+    [
+      { alarmTopic: topicArn },
+      "alarmTopic: expected an object of CDK, such as Topic.fromTopicArn(this, 'Topic', arn)",
+    ],
+    [{ alarmTopic: null }, 'alarmTopic: expected an object of CDK'],
+    [
+      { eventBus: 'shared' },
+      "eventBus: expected an object of CDK, such as EventBus.fromEventBusArn(this, 'Bus', arn)",
+    ],
+    [{ throttling: { reads: {} } }, 'throttling: expected limits of read, write or rare'],
+    [{ throttling: { read: { rate: 7 } } }, 'throttling.read: expected rateLimit, burstLimit or both'],
+    [{ throttling: { read: { rateLimit: '7' } } }, 'throttling.read.rateLimit: expected'],
+    [{ sbtSources: 'controlPlane=x' }, 'sbtSources: expected { controlPlane, applicationPlane }'],
+    [{ sbtSources: { controlplane: 'x' } }, 'sbtSources: expected { controlPlane, applicationPlane }'],
+    [{ sbtSources: { controlPlane: 7 } }, 'sbtSources.controlPlane: expected an event source'],
+    [{ memorySize: 64 }, 'memorySize: expected a whole number of MiB from 128 to 10240'],
+  ])('plain JavaScript’s %j is refused with the expected value', (props, expected) => {
+    expect(refusalOf(Object(props))).toContain(expected);
+  });
+
+  test.each([
+    ['another account', 'arn:aws:events:eu-west-1:444455556666:event-bus/shared'],
+    ['another Region', 'arn:aws:events:us-east-1:111122223333:event-bus/shared'],
+  ])('a bus in %s is refused', (_title, arn) => {
+    const stack = new Stack(newApp(), 'Platform', { env });
+    const eventBus = EventBus.fromEventBusArn(stack, 'Shared', arn);
+    expect(() => onboarding({ eventBus }, stack)).toThrow('Expected eventBus to be in');
+    const anywhere = new Stack(newApp(), 'Platform');
+    expect(() => onboarding({ eventBus }, anywhere)).not.toThrow();
   });
 
   test('a misspelled property is refused with the nearest known one', () => {
