@@ -178,7 +178,7 @@ export const operations: Readonly<Record<HttpFunctionName, Operation>> = {
     tag: 'instances',
     summary: 'Import an instance that exists at Cloud Elements',
     description:
-      "Requires a separate permission. Takes over the instance with this id: nothing is created, and its id, its token and its tags stay; the tags of this service are added. The request may be repeated. The instance is deleted at Cloud Elements only by `DELETE` or off-boarding, once it is active. The tenant's secret is not sent to it until an operator vouches for its configuration.",
+      "Requires a separate permission. Takes over the instance with this id: nothing is created, and its id, its token and its tags stay; the tags of this service are added. The request may be repeated. The instance is deleted at Cloud Elements only by `DELETE` or offboarding, once it is active. The tenant's secret is not sent to it until an operator vouches for its configuration.",
     body: 'ImportRequest',
     responses: {
       200: { means: 'The tenant has this instance already', body: 'Instance' },

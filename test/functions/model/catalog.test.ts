@@ -105,7 +105,7 @@ test.each([
   ['eu\n', false],
   ['us', false],
   ['', false],
-])('of a list of texts, %j is accepted: %s', (value, accepted) => {
+])('a value %j of a list of texts is accepted: %s', (value, accepted) => {
   expect(isAccepted('region', value)).toBe(accepted);
 });
 
