@@ -226,7 +226,7 @@ describe.each([
         },
         expect.objectContaining({ id: second.id, elementKey: 'stripe' }),
       ]);
-      expect(await listed('nobody')).toEqual([]);
+      expect(await listed('another-stage')).toEqual([]);
     });
   });
 
@@ -266,24 +266,27 @@ describe.each([
     ['takes too long', { kind: 'unknown' }, { atOnce: false, later: false }],
   ];
 
-  test.each(outcomes)('a create that is "%s" ends so, and has that effect', async (trouble, told, effect) => {
-    const { requested, sought } = newcomer();
-    expect(await side.meeting(trouble).create(requested, timeoutOf(trouble))).toMatchObject(told);
-    expect(await found(sought)).toHaveLength(effect.atOnce ? 1 : 0);
-    await side.later();
-    expect(await found(sought)).toHaveLength(effect.later ? 1 : 0);
-  });
+  test.each(outcomes)(
+    'a create that is "%s" ends so, and has that effect',
+    async (trouble, expected, effect) => {
+      const { requested, sought } = newcomer();
+      expect(await side.meeting(trouble).create(requested, timeoutOf(trouble))).toMatchObject(expected);
+      expect(await found(sought)).toHaveLength(effect.atOnce ? 1 : 0);
+      await side.later();
+      expect(await found(sought)).toHaveLength(effect.later ? 1 : 0);
+    },
+  );
 
   test.each(outcomes)(
     'an update that is "%s" ends so, and has that effect',
-    async (trouble, told, effect) => {
+    async (trouble, expected, effect) => {
       const { requested, owned } = newcomer();
       const { id: instanceId } = await created(requested);
       const renamed = () => side.kept(instanceId)?.name === 'Renamed';
       const changes = { name: 'Renamed' };
       expect(
         await side.meeting(trouble).update({ ...owned, instanceId }, changes, timeoutOf(trouble)),
-      ).toMatchObject(told);
+      ).toMatchObject(expected);
       expect(renamed()).toBe(effect.atOnce);
       await side.later();
       expect(renamed()).toBe(effect.later);
@@ -295,12 +298,12 @@ describe.each([
   );
   test.each(removals)(
     'a removal that is "%s" ends so, and has that effect',
-    async (trouble, told, effect) => {
+    async (trouble, expected, effect) => {
       const { requested, owned } = newcomer();
       const { id: instanceId } = await created(requested);
       const isGone = () => side.kept(instanceId) === undefined;
       expect(await side.meeting(trouble).remove({ ...owned, instanceId }, timeoutOf(trouble))).toMatchObject(
-        told,
+        expected,
       );
       expect(isGone()).toBe(effect.atOnce);
       await side.later();
