@@ -106,8 +106,9 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     }
     // While an earlier update may still take effect, it may overwrite the secret's value.
     const isSure = meansTenantSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
-    // Only while no earlier update may overwrite them.
-    const isSet = changes.configuration !== undefined && (row.updateInDoubtUntil ?? 0) <= leasedAt;
+    // Only while no earlier update may overwrite them, and this one, sent twice, not a later one.
+    const isAlone = (row.updateInDoubtUntil ?? 0) <= leasedAt && outcome.isCertain;
+    const isSet = changes.configuration !== undefined && isAlone;
     const known = {
       ...ended,
       ...(isSure && { secretReadAt: readAt }),

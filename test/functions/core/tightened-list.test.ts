@@ -138,6 +138,19 @@ test('an address of unknown outcome counts as set, until a later update has sure
   expect(service.sent.at(-1)).toEqual(stored);
 });
 
+test('an address that was sent twice may still take effect over a later one', async () => {
+  const outcomes: UpdateOutcome[] = [{ kind: 'unknown', reason: 'no response' }];
+  const service = openService({ update: async () => outcomes.pop() ?? { kind: 'updated' } });
+  await service.post({ site: 'eu' });
+  await service.patch({ site: 'us' });
+  await service.patch({ site: 'eu' });
+  service.list('eu');
+  expect((await errorOf(service.patch({}))).code).toBe('configuration-from-request');
+  service.clock.nowMs = ((await service.row())?.updateInDoubtUntil ?? 0) + 1;
+  await service.patch({ site: 'eu' });
+  expect((await service.patch({})).valuesInDoubt).toBeUndefined();
+});
+
 test('an address whose update certainly had no effect leaves no doubt', async () => {
   const service = openService();
   await service.post({ site: 'eu' });

@@ -355,6 +355,10 @@ export const guards: readonly Guard[] = [
       'const endsAt = untilMs;',
     ],
     'the doubt about an update that is sent again': ['if (isInconclusive) isCertain = false;', ''],
+    'the doubt about an address that is sent again': [
+      '(row.updateInDoubtUntil ?? 0) <= leasedAt && outcome.isCertain;',
+      '(row.updateInDoubtUntil ?? 0) <= leasedAt;',
+    ],
     'the doubt about the previous update': [
       'valuesInDoubt } = outcome.isCertain\n      ? row',
       'valuesInDoubt } = outcome.isCertain\n      ? { ...row, updateInDoubtUntil: undefined }',
