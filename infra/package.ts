@@ -1,5 +1,5 @@
 /**
- * Builds the content of the npm package into `dist/`: the construct as one JavaScript file, its declarations, and the
+ * Builds the content of the npm package into `dist/`: the construct as one CommonJS file, its declarations, and the
  * bundles of the functions, with the licenses of what they include. So an app that uses it installs no other package for
  * it. `npm pack` runs this first.
  */
@@ -20,9 +20,12 @@ const [functions, { metafile: construct }] = await Promise.all([
   bundleFunctions(join(dist, 'infra/bundles')),
   build({
     entryPoints: [join(root, `${entry}.ts`)],
-    outfile: join(dist, `${entry}.js`),
+    outfile: join(dist, `${entry}.cjs`),
     bundle: true,
-    format: 'esm',
+    // CommonJS, as CDK itself: an ES module could not be loaded by Jest, which the apps of `cdk init` use.
+    format: 'cjs',
+    define: { 'import.meta.url': 'moduleUrl' },
+    banner: { js: "const moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
     platform: 'node',
     target: 'node20',
     // The app's own: two copies of CDK do not know each other's constructs.
@@ -48,7 +51,8 @@ try {
 function addDeclaration(file: string): void {
   const text = readFileSync(join(declarations, file), 'utf8');
   mkdirSync(dirname(join(dist, file)), { recursive: true });
-  writeFileSync(join(dist, file), text.replaceAll(/(from '\.[^']*)\.ts'/g, "$1.js'"));
+  const renamed = join(dist, file.replace('.d.ts', '.d.cts'));
+  writeFileSync(renamed, text.replaceAll(/(from '\.[^']*)\.ts'/g, "$1.cjs'"));
   for (const [, imported = ''] of text.matchAll(/from '(\.[^']*)\.ts'/g)) {
     addDeclaration(join(dirname(file), `${imported}.d.ts`));
   }

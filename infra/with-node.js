@@ -12,8 +12,9 @@ import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** @type {string} */
-const minimum = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node.replace('>=', '');
+/** Not `engines`, which is for apps that install the package. @type {string} */
+const required = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devEngines.runtime.version;
+const minimum = required.replace('>=', '');
 const packaged = join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
 
 const [command, ...args] = process.argv.slice(2);

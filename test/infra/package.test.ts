@@ -22,7 +22,7 @@ const templateSchema = z.object({
 
 const [inAnApp = '', withSbt = ''] = blocksOf(pageAt('infra/README.md'), 'ts');
 
-/** The page's app, and a second construct in it. As TypeScript compiles it, it is a CommonJS module, as most apps are. */
+/** The page's app, and a second construct in it. TypeScript compiles it to a CommonJS module, as most apps are. */
 const app = `
 import { Validations } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
@@ -70,9 +70,9 @@ describe('the package', () => {
         'README.md',
         'package.json',
         'dist/THIRD-PARTY-LICENSES',
-        'dist/functions/triggers.d.ts',
-        'dist/infra/element-onboarding.d.ts',
-        'dist/infra/element-onboarding.js',
+        'dist/functions/triggers.d.cts',
+        'dist/infra/element-onboarding.d.cts',
+        'dist/infra/element-onboarding.cjs',
         ...Object.keys(triggers).map((name) => `dist/infra/bundles/${name}/index.mjs`),
       ].toSorted(),
     );
@@ -110,10 +110,15 @@ describe('the package', () => {
       const strict = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
       await run('tsc', ['app.ts', 'sbt.ts', ...strict], { cwd: site });
       const out = join(site, 'cdk.out');
-      await run('node', ['app.js'], {
+      // As Jest, which `cdk init` sets up, and which cannot `require` an ES module.
+      await run('node', ['--no-experimental-require-module', 'app.js'], {
         cwd: site,
         env: { ...process.env, ...compileCache(), CDK_OUTDIR: out },
       });
+      const names =
+        "import { ElementOnboarding } from 'element-onboarding'; console.log(typeof ElementOnboarding)";
+      const asModule = await run('node', ['--input-type=module', '--eval', names], { cwd: site });
+      expect(asModule.stdout).toBe('function\n');
 
       const { Resources } = templateSchema.parse(
         JSON.parse(readFileSync(join(out, 'Platform.template.json'), 'utf8')),

@@ -14,12 +14,12 @@ const packagedNode = `node_modules/node-${process.platform}-${process.arch}/bin/
 /** A fake Node of version 99 that prints its command. */
 const packaged = '#!/bin/sh\nif [ "$1" = --version ]; then echo v99.0.0; else echo "packaged $*"; fi\n';
 
-/** A project whose `engines` requires the given Node, with these files. */
-function project(engines: string, files: Record<string, string> = {}): string {
+/** A project that is developed with the given Node, with these files. */
+function project(version: string, files: Record<string, string> = {}): string {
   const directory = mkdtempSync(join(tmpdir(), 'with-node-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
   cpSync(join(root, 'infra/with-node.js'), join(directory, 'infra/with-node.js'));
-  const manifest = JSON.stringify({ type: 'module', engines: { node: engines } });
+  const manifest = JSON.stringify({ type: 'module', devEngines: { runtime: { version } } });
   for (const [path, content] of Object.entries({ 'package.json': manifest, ...files })) {
     mkdirSync(dirname(join(directory, path)), { recursive: true });
     writeFileSync(join(directory, path), content);
