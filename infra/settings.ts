@@ -146,6 +146,13 @@ export function parseSettings(
   const { stage } = overrides;
   const entry = typeof stage === 'string' ? entryOf(stage, entries) : undefined;
   const parsed = settingsSchema.safeParse({ ...entry, ...overrides });
+  const stageWithoutEntry =
+    stages.success && !entry ? settingsSchema.shape.stage.safeParse(stage).data : undefined;
+  // Without an entry its base URL is missing, too: the entry is the fault to name.
+  const issues = parsed.error?.issues.filter(
+    ({ path: [key] }) =>
+      stageWithoutEntry === undefined || key !== 'baseUrl' || overrides['baseUrl'] !== undefined,
+  );
   const faults = [
     ...unknownKeys(
       Object.keys(overrides).filter((key) => !isOfCdk(key)),
@@ -157,8 +164,8 @@ export function parseSettings(
     ...(stages.error?.issues ?? []).map(
       ({ path, message }) => `${['stages', ...path].join('.')}: ${message}`,
     ),
-    ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
-    ...(parsed.success && !entry ? [withoutEntry(parsed.data.stage, Object.keys(entries))] : []),
+    ...(issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+    ...(stageWithoutEntry === undefined ? [] : [withoutEntry(stageWithoutEntry, Object.keys(entries))]),
   ];
   if (parsed.success && faults.length === 0) return { settings: parsed.data };
   return { complaint: complaintOf('Wrong context:', faults) };

@@ -221,12 +221,21 @@ describe('settings', () => {
     },
   );
 
-  test('a stage without an entry is refused with the known ones and the entry to add', () => {
-    expect(parseSettings({ stage: 'prd', baseUrl, stages: { dev: {}, prod: {} } })).toEqual({
-      complaint:
-        'Wrong context:\n  stage: "prd" has no entry in "stages" of cdk.json (there: dev, prod); add one with its ' +
-        'settings, for example "stages": {"prd": {"baseUrl": "https://api.cloud-elements.com"}}',
-    });
+  test.each([{}, { baseUrl }])(
+    'a stage without an entry is refused with the known ones and the entry to add: %o',
+    (given) => {
+      expect(parseSettings({ stage: 'prd', ...given, stages: { dev: {}, prod: {} } })).toEqual({
+        complaint:
+          'Wrong context:\n  stage: "prd" has no entry in "stages" of cdk.json (there: dev, prod); add one with its ' +
+          'settings, for example "stages": {"prd": {"baseUrl": "https://api.cloud-elements.com"}}',
+      });
+    },
+  );
+
+  test('a wrong override is named beside the missing entry of its stage', () => {
+    const { complaint } = Object(parseSettings({ stage: 'prd', baseUrl: 'x', stages: { prod: {} } }));
+    expect(complaint).toContain('  baseUrl: expected the origin');
+    expect(complaint).toContain('  stage: "prd" has no entry');
   });
 
   test('misspelled and wrong settings of every entry are named with their stage', () => {
