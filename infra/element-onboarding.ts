@@ -86,7 +86,7 @@ export type ElementOnboardingProps = {
    */
   readonly runbookUrl?: string | undefined;
   /**
-   * What becomes of table, key, secrets and logs when they leave the stack. `RETAIN` also protects the table from
+   * Whether table, key, secrets and logs are deleted or kept when they leave the stack. `RETAIN` also protects the table from
    * deletion.
    * @default `DESTROY` for the stages `dev` and `dev-…`, else `RETAIN`
    */
@@ -121,8 +121,8 @@ export type ElementOnboardingProps = {
    */
   readonly elements?: Readonly<Record<string, ElementEntries>> | undefined;
   /**
-   * Concurrent executions of the function that reads tokens. They are reserved: taken from the account's quota, so that
-   * no other function can keep applications from their tokens, and no more than these.
+   * Concurrent executions of the function that reads tokens: reserved for it, so other functions cannot use them up, and
+   * its limit.
    * @default none reserved
    */
   readonly reservedTokenReads?: number | undefined;
@@ -325,8 +325,8 @@ export class ElementOnboarding extends Construct {
   }
 
   /**
-   * Permits onboarding any tenant, over HTTP and by the event `TenantOnboarded`: whichever of the two the grantee uses.
-   * An event finds the tenant's key in its secret: see `grantWriteTenantSecrets`.
+   * Permits onboarding any tenant, over HTTP and by the event `TenantOnboarded`. An event finds the tenant's key in its
+   * secret: see `grantWriteTenantSecrets`.
    */
   grantOnboard(grantee: iam.IGrantable): iam.Grant {
     return this.#grantRoute(grantee, triggers['provision-instance'].http).combine(
@@ -342,7 +342,7 @@ export class ElementOnboarding extends Construct {
   }
 
   /**
-   * Permits giving an existing instance at Cloud Elements to a tenant, over HTTP. Who may do that can give a tenant's own
+   * Permits giving an existing instance at Cloud Elements to a tenant, over HTTP. The grantee can give one tenant's
    * hand-made instance, and its token, to another tenant: not for callers that act for one tenant.
    */
   grantImport(grantee: iam.IGrantable, instances: InstanceScope = {}): iam.Grant {

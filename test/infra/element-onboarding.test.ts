@@ -8,6 +8,7 @@ import {
   Role,
   ServicePrincipal,
 } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
@@ -16,6 +17,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import { describe, expect, test } from 'vitest';
 import { ElementOnboarding, type ElementOnboardingProps } from '../../infra/element-onboarding.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
+import { pageAt } from '../support/pages.ts';
 import { identitiesIn } from './earlier-template.ts';
 import earlier from './earlier-template.json' with { type: 'json' };
 import { allowancesIn, production, resources, rows } from './template.ts';
@@ -374,6 +376,21 @@ describe('the grants', () => {
       'secretsmanager:CreateSecret secretsmanager:PutSecretValue',
     ]);
     expect(statements[0]?.text).toContain(':secret:element-onboarding/dev/tenants/*');
+  });
+
+  test('the functions that the page names may decrypt tenants’ secrets under a key of the app', () => {
+    const { stack, construct, template } = onboarding();
+    const key = new Key(stack, 'TenantSecrets');
+    const [line = ''] = /^Tenants' secrets under a KMS key.*/m.exec(pageAt('infra/README.md')) ?? [];
+    const named = rows.map(([name]) => name).filter((name) => new RegExp(`['\`]${name}['\`]`).test(line));
+    const reading = rows.filter(([, { uses }]) => uses.secrets?.includes('tenants'));
+    expect(named).toEqual(reading.map(([name]) => name));
+    for (const [name, handler] of Object.entries(construct.functions))
+      if (named.includes(name)) key.grantDecrypt(handler);
+    const decrypting = allowancesIn(template().toJSON()).filter(
+      ({ Resource }) => JSON.stringify(Resource) === JSON.stringify([stack.resolve(key.keyArn)]),
+    );
+    expect(decrypting.map(({ Action }) => Action)).toEqual(named.map(() => ['kms:Decrypt']));
   });
 
   test('the runtime secret is readable by the application that may read it', () => {
