@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -16,6 +16,9 @@ export default function setup(project: TestProject): void {
   project.provide('bundles', directory);
   // Of the test files' workers and of the commands that they start: compiled once, and stripped of types once.
   process.env['NODE_COMPILE_CACHE'] = join(directory, 'compiled');
+  // Of everything that a test leaves behind: each App of CDK has an output directory, for instance.
+  process.env['TMPDIR'] = join(directory, 'temporary');
+  mkdirSync(process.env['TMPDIR']);
   // Not after the last test file: a worker writes what it has compiled when it ends.
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 }
