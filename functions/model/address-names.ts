@@ -24,7 +24,8 @@ export function decidesAddress(name: string): boolean {
 /** Words that may lead elsewhere, too, and are too common for the digests. */
 const furtherWords: ReadonlySet<string> = new Set(
   (
-    'api authority base cloud connection destination dns dsn forward fqdn ftp gateway href http ip jdbc link location ' +
+    'api authority base center cloud connection dc destination dns dsn env farm forward fqdn ftp gateway geo href http ip ' +
+    'jdbc link location namespace network node org pod project shard space stack team tld ' +
     'portal redirect relay route sftp smtp target via website wsdl www'
   ).split(' '),
 );

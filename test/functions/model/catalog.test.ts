@@ -190,6 +190,7 @@ test.each(
     base.url subdomain callback host site domain server endpoint instance event.notification.callback.url redirectUri
     baseurl instanceUrl host.port url.suffix server.type endpoint.version proxyhost company.name store_id sites aws.region
     wsdl api.base gateway target.system webhookSecretName link api.gateway2 login.url.path custom.siteaddress ip
+    dc org.name crm.pod team.space env shardId
   `),
 )('%s may steer a tenant’s credentials', (name) => {
   expect(maySteer(name)).toBe(true);
