@@ -118,7 +118,40 @@ describe('a look-up', () => {
     expect(await lookUp()).toMatchObject({ kind: 'unknown' });
   });
 
+  test('a look-up is inconclusive when neither the list nor the instance itself shows its token', async () => {
+    const { id, tags } = await create();
+    simulator.listShape = { token: 'absent' };
+    const body = { id, element: { key: 'taxify' }, tags };
+    simulator.fail({ on: 'GET /instances/{id}', ...notApplied(200, { body }) });
+    expect(await lookUp()).toMatchObject({
+      kind: 'unknown',
+      reason: expect.stringContaining('no token'),
+    });
+  });
+
   describe('for an instance that the row records', () => {
+    test.each([
+      ['cannot be read', { status: 500 }],
+      ['is shown as another', { status: 200, body: { id: 1, element: { key: 'taxify' } } }],
+    ])('a look-up is inconclusive when the recorded instance %s', async (_what, { status, ...over }) => {
+      const { id } = await create({ tags: [`tenant:${sought.tenantId}`, 'owner:tests'] });
+      simulator.fail({ on: 'GET /instances/{id}', times: 10, ...notApplied(status, over) });
+      expect(await lookUp({ instanceId: id })).toMatchObject({
+        kind: 'unknown',
+        reason: expect.stringContaining('cannot be read'),
+      });
+    });
+
+    test('a look-up is inconclusive when the recorded instance shows no token', async () => {
+      const { id, tags } = await create({ tags: [`tenant:${sought.tenantId}`, 'owner:tests'] });
+      const body = { id, element: { key: 'taxify' }, tags };
+      simulator.fail({ on: 'GET /instances/{id}', ...notApplied(200, { body }) });
+      expect(await lookUp({ instanceId: id })).toMatchObject({
+        kind: 'unknown',
+        reason: expect.stringContaining('no token'),
+      });
+    });
+
     test('a look-up reads the recorded instance by its id when the list lacks it', async () => {
       const instance = await create({ tags: [`tenant:${sought.tenantId}`, 'owner:tests'] });
       expect(await lookUp({ instanceId: instance.id })).toEqual({

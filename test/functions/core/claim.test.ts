@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { createProvisioning } from '../../../functions/core/provision.ts';
-import { activate, beginGeneration, claim, fail } from '../../../functions/core/lifecycle.ts';
+import { activate, beginGeneration, claim, continueImport, fail } from '../../../functions/core/lifecycle.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { judged, settingsOf } from '../../../functions/model/instance.ts';
+import { judged, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 import { fakePorts } from '../../support/fake-ports.ts';
 
@@ -58,7 +58,7 @@ test('the claim of a live row is refused for as long as its lease lasts', async 
   expect(fake.rowOf()).toEqual(row);
 });
 
-test('every claim is due when its lease ends, also the first one and that of a new generation', () => {
+test('every claim is due when its lease ends, also that of a new generation and of an import that continues', () => {
   const fake = fakePorts();
   const first = fake.claimed();
   const failed = fail(first, 0, refused, fake.clock.nowMs, timing);
@@ -69,8 +69,44 @@ test('every claim is due when its lease ends, also the first one and that of a n
     timing,
     activate(first, { instanceId: 7, token: new Uint8Array() }, 1, timing),
   );
-  for (const { checkAt, leaseExpiresAt } of [first, next, again]) {
+  const continued = continueImport(
+    { ...first, v: 'import', importedId: 7, importing: {}, leaseExpiresAt: 0, checkAt: undefined },
+    fake.claimant(),
+    timing,
+  );
+  for (const { checkAt, leaseExpiresAt } of [first, next, again, continued]) {
     expect(leaseExpiresAt).toBe(fake.clock.nowMs + timing.leaseMs);
     expect(checkAt).toBe(leaseExpiresAt);
   }
+});
+
+test('a first insert that takes effect late does not let a later try create an instance that its row cannot find', async () => {
+  const creates: (readonly string[])[] = [];
+  const fake = fakePorts({
+    create: async ({ tags }) => {
+      creates.push(tags);
+      return { kind: 'unknown', reason: 'no response' };
+    },
+  });
+  const inserts: InstanceRow[] = [];
+  const provision = createProvisioning({
+    ...fake.ports,
+    store: {
+      ...fake.store,
+      claim: async (next, asRead) => {
+        const [late] = inserts;
+        inserts.push(next);
+        // A rival's row, which is gone when it is read.
+        if (!late) return { won: false, current: undefined };
+        if (inserts.length === 2) await fake.store.claim(late);
+        return fake.store.claim(next, asRead);
+      },
+    },
+  });
+  const deadlineAt = fake.clock.nowMs + 29_000;
+  expect(await provision(settings, { deadlineAt, recordRefusal: false })).toMatchObject({
+    outcome: 'in-progress',
+  });
+  expect(fake.rowOf()).toEqual(inserts[0]);
+  expect(creates).toEqual([]);
 });

@@ -63,9 +63,9 @@ const found = (ids: number[]): LookUp => ({
 });
 
 /** Reconciles an active row in doubt with an earlier generation, an hour after it became active. */
-async function recheck(calls: Partial<CloudElements>) {
+async function recheck(calls: Partial<CloudElements>, former: { origin?: string } = {}) {
   const fake = fakePorts(calls);
-  const formers = [{ provisionId: 'earlier', name: 'Earlier', createdAt: 1 }];
+  const formers = [{ provisionId: 'earlier', name: 'Earlier', createdAt: 1, ...former }];
   const row = await fake.put(
     activate({ ...fake.claimed(), inDoubt: true, formers }, instance, fake.clock.nowMs, timing),
   );
@@ -115,6 +115,25 @@ describe('a recheck', () => {
     expect(row?.checkAt).toBe(nowMs + timing.reconcileAgainMs);
   });
 
+  test('a recheck with an earlier generation of another base URL is repeated, and does not look for it here', async () => {
+    const sought: string[] = [];
+    const { tally, row, nowMs } = await recheck(
+      {
+        lookUp: async ({ provisionId }) => {
+          sought.push(provisionId);
+          return found([]);
+        },
+      },
+      { origin: 'https://another.example' },
+    );
+    expect(tally).toEqual({ 'still-open': 1 });
+    expect(row).toMatchObject({
+      formers: [{ provisionId: 'earlier' }],
+      checkAt: nowMs + timing.reconcileAgainMs,
+    });
+    expect(sought).toEqual([row?.provisionId]);
+  });
+
   test.each<[string, Partial<CloudElements>]>([
     [
       'whose look-up is not certain',
@@ -125,6 +144,42 @@ describe('a recheck', () => {
     const { tally, row, nowMs } = await recheck(calls);
     expect(tally).toEqual({ checked: 1 });
     expect(row).toMatchObject({ checkAt: nowMs + timing.recheckMs, formers: [{ provisionId: 'earlier' }] });
+  });
+});
+
+describe('a row of another base URL', () => {
+  test.each<[string, (fake: ReturnType<typeof fakePorts>) => InstanceRow]>([
+    ['an unfinished claim', (fake) => fake.claimed()],
+    ['a removal', (fake) => ({ ...activeRow(fake), status: 'deleting' })],
+    ['an active instance in doubt', (fake) => activeRow(fake, { inDoubt: true })],
+  ])('the reconciler calls nothing for %s of another base URL, and leaves it open', async (_what, rowIn) => {
+    const called: string[] = [];
+    const fake = fakePorts({
+      lookUp: async () => {
+        called.push('lookUp');
+        return found([8]);
+      },
+      read: async () => {
+        called.push('read');
+        return { kind: 'absent' };
+      },
+      remove: async () => {
+        called.push('remove');
+        return { kind: 'removed' };
+      },
+    });
+    const row = await fake.put({ ...rowIn(fake), origin: 'https://another.example', checkAt: 1 });
+    fake.clock.nowMs = row.sendDeadline + 2 * timing.quiescenceMs;
+    const { tally } = await createReconciling(fake.ports).reconcile({
+      deadlineAt: fake.clock.nowMs + 60_000,
+    });
+    expect(tally).toEqual({ 'still-open': 1 });
+    expect(called).toEqual([]);
+    expect(fake.rowOf()).toMatchObject({
+      status: row.status,
+      leaseExpiresAt: 0,
+      checkAt: fake.clock.nowMs + timing.reconcileAgainMs,
+    });
   });
 });
 
