@@ -248,35 +248,60 @@ describe('a removal', () => {
   });
 });
 
+type Rivals = {
+  listedId?: number;
+  tags?: string[];
+  /** Another tenant's row, before this one. */
+  another?: Partial<InstanceRow>;
+  nextPage?: string;
+  /** Writes of others: after the rows were read, and while a token is encrypted. */
+  whileListed?: Partial<InstanceRow>;
+  whileEncrypted?: Partial<InstanceRow>;
+};
+
 /** Audits a Cloud Elements whose list shows instance 7 with the row's marker tags. */
-async function audit(over: Partial<InstanceRow>, listedId = 7) {
+async function audit(
+  over: Partial<InstanceRow>,
+  { listedId = 7, tags = ['tenant:acme', 'owner:tests'], another, nextPage, ...rivals }: Rivals = {},
+) {
   const fake = fakePorts({
-    list: async () => ({
-      kind: 'listed',
-      nextPage: undefined,
-      instances: [
-        {
-          id: listedId,
-          elementKey: 'taxify',
-          tags: ['tenant:acme', 'owner:tests'],
-          token: 'token-of-7',
-          valid: true,
-          disabled: false,
-        },
-      ],
-    }),
+    list: async () => {
+      if (whileListed) await fake.put({ ...row, ...whileListed });
+      return {
+        kind: 'listed',
+        nextPage,
+        instances: [
+          {
+            id: listedId,
+            elementKey: 'taxify',
+            tags,
+            token: 'token-of-7',
+            valid: true,
+            disabled: false,
+          },
+        ],
+      };
+    },
   });
+  const { whileListed, whileEncrypted } = rivals;
+  if (another) await fake.put({ ...activeRow(fake), tenantId: 'another', ...another });
   const row = await fake.put({ ...activeRow(fake), ...over });
   const progress = { get: async () => undefined, put: async () => {}, finish: async () => {} };
-  const result = await createAuditing({ ...fake.ports, progress })({
-    deadlineAt: fake.clock.nowMs + 600_000,
-  });
+  const encrypt = async (token: string) => {
+    if (whileEncrypted) await fake.put({ ...row, ...whileEncrypted });
+    return new TextEncoder().encode(token);
+  };
+  const result = await createAuditing({ ...fake.ports, progress, cipher: { ...fake.ports.cipher, encrypt } })(
+    {
+      deadlineAt: fake.clock.nowMs + 600_000,
+    },
+  );
   return { result, row, after: fake.rowOf() };
 }
 
 describe('an audit', () => {
   test('an instance beside a settled row is an orphan', async () => {
-    const { result } = await audit({ checkAt: undefined, leaseExpiresAt: 0 }, 8);
+    const { result } = await audit({ checkAt: undefined, leaseExpiresAt: 0 }, { listedId: 8 });
     expect(result).toMatchObject({ orphaned: 1, complete: true });
   });
 
@@ -287,7 +312,7 @@ describe('an audit', () => {
       { checkAt: undefined, leaseExpiresAt: Date.parse('2026-11-26T12:00:30Z') },
     ],
   ])('an instance beside a row %s is no orphan', async (_what, over) => {
-    expect((await audit(over, 8)).result).toMatchObject({ orphaned: 0, complete: true });
+    expect((await audit(over, { listedId: 8 })).result).toMatchObject({ orphaned: 0, complete: true });
   });
 
   test('a refilled token takes a new fencing token, so earlier readers must read the row again', async () => {
@@ -300,5 +325,47 @@ describe('an audit', () => {
   test('a row of another base URL is not counted as an instance of this one', async () => {
     const { result } = await audit({ origin: 'https://another.example', instanceId: 9 });
     expect(result).toMatchObject({ ours: 0, lost: 0 });
+  });
+
+  const leased = { leaseExpiresAt: Date.parse('2026-11-26T12:00:30Z') };
+
+  test.each<[string, Partial<InstanceRow>, Rivals]>([
+    ['is leased', leased, {}],
+    ['is leased meanwhile', {}, { whileListed: leased }],
+    ['records another instance meanwhile', {}, { whileListed: { instanceId: 8, provisionId: 'another' } }],
+    ['is being deleted meanwhile', {}, { whileListed: { status: 'deleting' } }],
+    ['is claimed by another meanwhile', {}, { whileEncrypted: { claimId: 'rival' } }],
+  ])('a missing token is not refilled in a row that %s', async (_what, over, rivals) => {
+    const { result, row, after } = await audit({ token: undefined, ...over }, rivals);
+    expect(result).toMatchObject({ refilled: 0 });
+    const { whileListed, whileEncrypted } = rivals;
+    expect(after).toEqual(
+      expect.objectContaining({ claimId: row.claimId, ...over, ...whileListed, ...whileEncrypted }),
+    );
+    expect(after).not.toHaveProperty('token');
+  });
+
+  test.each([
+    ['a leased row gets no check of health, and keeps its fencing token', leased, false],
+    ['a row without a check of health ahead gets one, and a new fencing token', { leaseExpiresAt: 0 }, true],
+  ])('%s', async (_title, over, isScheduled) => {
+    const { row, after } = await audit({ healthCheckAt: undefined, ...over });
+    expect(after?.healthCheckAt !== undefined).toBe(isScheduled);
+    expect(after?.claimId !== row.claimId).toBe(isScheduled);
+  });
+
+  test('an instance that shows another stage is no orphan of this one, although a row records it', async () => {
+    const { result } = await audit({}, { tags: ['tenant:other', 'owner:other'] });
+    expect(result).toMatchObject({ notOurs: 1, orphaned: 0 });
+  });
+
+  test('every row that records an instance is compared with it', async () => {
+    const { result } = await audit({}, { another: {} });
+    expect(result).toMatchObject({ ours: 2, theirs: 1, notOurs: 1, orphaned: 0, notListed: 0 });
+  });
+
+  test('a list that repeats a page says nothing about instances that it has not shown', async () => {
+    const { result } = await audit({ instanceId: 9 }, { nextPage: 'the same again' });
+    expect(result).toMatchObject({ complete: false, notListed: 0, readById: 0 });
   });
 });

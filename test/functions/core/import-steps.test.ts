@@ -61,7 +61,11 @@ describe('an instance that an import has named', () => {
     expect(deleted).toEqual([]);
   });
 
-  test('a refused commit of an import deletes nothing', async () => {
+  test.each([
+    ['a removal', { status: 'deleting' }],
+    ['an active row of another generation', { status: 'active', provisionId: 'another' }],
+    ['a claim of the same generation', {}],
+  ] as const)('a commit of an import that %s prevents deletes nothing', async (_what, rival) => {
     const { ports, row, deleted, store } = await withRow({
       status: 'provisioning',
       v: 'import',
@@ -79,13 +83,13 @@ describe('an instance that an import has named', () => {
         ...ports.cipher,
         encrypt: async (token) => {
           const current = await store.get(row);
-          if (current) await store.claim({ ...current, claimId: 'rival', status: 'deleting' }, current);
+          if (current) await store.claim({ ...current, claimId: 'rival', ...rival }, current);
           return new TextEncoder().encode(token);
         },
       },
     });
     const continued = await continueImport(row, ports.now() + 20_000);
-    expect(continued).toMatchObject({ kind: 'superseded', current: { status: 'deleting' } });
+    expect(continued).toMatchObject({ kind: 'superseded', current: { claimId: 'rival', ...rival } });
     expect(deleted).toEqual([]);
   });
 
