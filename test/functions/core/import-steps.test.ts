@@ -5,6 +5,8 @@ import { createImporting } from '../../../functions/core/import.ts';
 import { decide } from '../../../functions/core/lifecycle.ts';
 import { createReconciling } from '../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../functions/core/remove.ts';
+import type { CloudElements, ImportedIds, ReadOutcome } from '../../../functions/core/ports.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
 import { settingsOfImport, type InstanceRow } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { defaultTiming } from '../../../functions/model/timing.ts';
@@ -180,5 +182,146 @@ describe('the same import over an unfinished one', () => {
 
   test('an import of another instance is busy', () => {
     expect(decisionOver({ leaseExpiresAt: 0 }, 8)).toBe('busy-with-other-settings');
+  });
+});
+
+type Shown = Extract<ReadOutcome, { kind: 'read' }>;
+
+/** An unfinished import of instance 7, which shows no tags of its own unless `shown` says otherwise. */
+async function unfinished(
+  shown: Partial<Shown> | Exclude<ReadOutcome, Shown>,
+  { row: over, update }: { row?: Partial<InstanceRow>; update?: CloudElements['update'] } = {},
+) {
+  const sent: { tags?: readonly string[] | undefined }[] = [];
+  const fake = fakePorts();
+  const row = await fake.put({ ...fake.claimed(), v: 'import', importedId: 7, importing: {}, ...over });
+  const { cloudElements } = fake.ports;
+  const ports = {
+    ...fake.ports,
+    cloudElements: {
+      ...cloudElements,
+      read: async (...call: Parameters<CloudElements['read']>): Promise<ReadOutcome> => {
+        if ('kind' in shown && shown.kind && shown.kind !== 'read') return shown;
+        const read = await cloudElements.read(...call);
+        return read.kind === 'read' ? { ...read, tags: [], ...shown, kind: 'read' } : read;
+      },
+      update: async (...call: Parameters<CloudElements['update']>) => {
+        sent.push(call[1]);
+        return update ? update(...call) : cloudElements.update(...call);
+      },
+    },
+  };
+  const deadlineAt = fake.clock.nowMs + 20_000;
+  return {
+    ...fake,
+    ports,
+    row,
+    sent,
+    continueImport: () => createImporting(ports).continueImport(row, deadlineAt),
+    importInstance: (tenantId = 'acme') =>
+      createImporting(ports).importInstance(
+        { tenantId, elementKey: 'taxify', instanceId: 7 },
+        { deadlineAt },
+      ),
+  };
+}
+
+describe('an import', () => {
+  test('an import sends no PATCH for a row that another has claimed meanwhile', async () => {
+    const fake = await unfinished({}, { row: { sendDeadline: 0 } });
+    const importedIds: ImportedIds = {
+      ...fake.ports.importedIds,
+      recordedBy: async () => {
+        await fake.put({ ...fake.row, claimId: 'rival' });
+        return [];
+      },
+    };
+    const { continueImport } = createImporting({ ...fake.ports, importedIds });
+    expect(await continueImport(fake.row, fake.clock.nowMs + 20_000)).toMatchObject({
+      kind: 'superseded',
+      current: { claimId: 'rival' },
+    });
+    expect(fake.sent).toEqual([]);
+  });
+
+  test('an import that cannot be given back keeps its reservation', async () => {
+    const error = new OnboardingError('refused-by-cloud-elements', 'No.');
+    const { ports, clock, rowOf, key } = await unfinished(
+      {},
+      { row: { tenantId: 'another', importedId: 9 }, update: async () => ({ kind: 'refused', error }) },
+    );
+    const store = {
+      ...ports.store,
+      remove: () => Promise.reject(new OnboardingError('aws-unavailable', 'No answer.')),
+    };
+    const { importInstance } = createImporting({ ...ports, store });
+    const refused = importInstance({ ...key, instanceId: 7 }, { deadlineAt: clock.nowMs + 20_000 });
+    await expect(refused).rejects.toMatchObject({ code: expect.any(String) });
+    const { provisionId } = rowOf() ?? {};
+    expect(provisionId).toBeDefined();
+    const held = await ports.importedIds.hold(7, { tenantId: 'b', elementKey: 'taxify', provisionId: 'b' });
+    expect(held).toMatchObject({ held: false, by: { provisionId } });
+  });
+
+  test('a PATCH of unknown outcome leaves an import open, and due at once', async () => {
+    const { continueImport, rowOf, clock } = await unfinished(
+      {},
+      { update: async () => ({ kind: 'unknown', reason: 'no answer' }) },
+    );
+    expect(await continueImport()).toMatchObject({ kind: 'open', error: undefined });
+    expect(rowOf()).toMatchObject({ status: 'provisioning', leaseExpiresAt: 0, checkAt: clock.nowMs });
+  });
+
+  test('an import sets every marker on an instance that shows only some of them', async () => {
+    const { continueImport, sent, row } = await unfinished({ tags: ['tenant:acme', 'owner:tests', 'x'] });
+    expect(await continueImport()).toMatchObject({ kind: 'committed', row: { tags: ['x'] } });
+    expect(sent).toHaveLength(1);
+    expect(sent[0]?.tags).toEqual(
+      expect.arrayContaining(['x', 'tenant:acme', 'owner:tests', `provision:${row.provisionId}`]),
+    );
+  });
+
+  test('an import of an instance that shows no token yet stays open', async () => {
+    const { continueImport, sent } = await unfinished({ token: undefined });
+    expect(await continueImport()).toMatchObject({ kind: 'open' });
+    expect(sent).toEqual([]);
+  });
+
+  test('an instance of an earlier generation of the row cannot be imported', async () => {
+    const provisionId = '00000000-0000-4000-8000-000000000001';
+    const formers = [{ provisionId, name: 'Earlier', createdAt: 1 }];
+    const tags = ['tenant:acme', 'owner:tests', `provision:${provisionId}`];
+    const { continueImport, sent } = await unfinished({ tags }, { row: { formers } });
+    expect(await continueImport()).toMatchObject({ kind: 'ended' });
+    expect(sent).toEqual([]);
+  });
+
+  test.each<[string, Partial<InstanceRow>, string]>([
+    ['a tombstone that records the instance', { status: 'removed', instanceId: 7 }, 'of-another'],
+    ['a reservation of a generation that has ended', { importedId: 7 }, 'ended'],
+  ])('an import is not prevented by %s', async (_what, over, holder) => {
+    const { ports, claimed, put, importInstance } = await unfinished({}, { row: { tenantId: 'any' } });
+    const other = await put({ ...claimed(), tenantId: 'another', ...over });
+    await ports.importedIds.hold(7, { ...other, provisionId: holder });
+    expect(await importInstance()).toMatchObject({ outcome: 'created', row: { instanceId: 7 } });
+  });
+});
+
+describe('the end of an import', () => {
+  const ending = { importing: { isEnding: true }, sendDeadline: 1 };
+
+  test('an instance that cannot be read keeps the row of an import that ends', async () => {
+    const { continueImport, rowOf } = await unfinished(
+      { kind: 'unknown', reason: 'no answer' },
+      { row: ending },
+    );
+    expect(await continueImport()).toMatchObject({ kind: 'ended', isOver: false });
+    expect(rowOf()).toMatchObject({ status: 'provisioning', importing: { isEnding: true } });
+  });
+
+  test('an instance without markers frees the row of an import that ends', async () => {
+    const { continueImport, rowOf } = await unfinished({ tags: ['x'] }, { row: ending });
+    expect(await continueImport()).toMatchObject({ kind: 'ended', isOver: true });
+    expect(rowOf()).toBeUndefined();
   });
 });
