@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { activate, beginRemoval, markRemoved, rememberRemoval } from '../../../functions/core/lifecycle.ts';
-import type { CloudElements, LookUp } from '../../../functions/core/ports.ts';
+import type { CloudElements, InstanceStore, LookUp, ReadOutcome } from '../../../functions/core/ports.ts';
+import { createApplying } from '../../../functions/core/apply-secret.ts';
 import { createAuditing } from '../../../functions/core/audit.ts';
+import { createOffboarding } from '../../../functions/core/offboard.ts';
 import { createReconciling } from '../../../functions/core/reconcile.ts';
 import { createRemoving } from '../../../functions/core/remove.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
-import type { InstanceRow } from '../../../functions/model/instance.ts';
+import { tenantSecretName } from '../../../functions/model/configuration.ts';
+import { OnboardingError } from '../../../functions/model/errors.ts';
+import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 import { fakePorts } from '../../support/fake-ports.ts';
 
@@ -115,6 +119,23 @@ describe('a recheck', () => {
     expect(row?.checkAt).toBe(nowMs + timing.reconcileAgainMs);
   });
 
+  test.each(['current', 'earlier'])(
+    'a recheck never deletes the active instance, although a look-up of the %s generation shows it',
+    async (whose) => {
+      const deleted: unknown[] = [];
+      const { row } = await recheck({
+        lookUp: async ({ provisionId }) =>
+          found((provisionId === 'earlier') === (whose === 'earlier') ? [7, 8] : []),
+        remove: async ({ instanceId }) => {
+          deleted.push(instanceId);
+          return { kind: 'removed' };
+        },
+      });
+      expect(deleted).toEqual([8]);
+      expect(row).toMatchObject({ status: 'active', instanceId: 7 });
+    },
+  );
+
   test('a recheck with an earlier generation of another base URL is repeated, and does not look for it here', async () => {
     const sought: string[] = [];
     const { tally, row, nowMs } = await recheck(
@@ -138,6 +159,16 @@ describe('a recheck', () => {
     [
       'whose look-up is not certain',
       { lookUp: async () => ({ kind: 'found', instances: [], isCertain: false }) },
+    ],
+    [
+      'whose look-up of an earlier generation is not certain',
+      {
+        lookUp: async ({ provisionId }) => ({
+          kind: 'found',
+          instances: [],
+          isCertain: provisionId !== 'earlier',
+        }),
+      },
     ],
     ['whose own instance is gone', { read: async () => ({ kind: 'absent' }) }],
   ])('a recheck %s is repeated an hour later', async (_what, calls) => {
@@ -368,4 +399,269 @@ describe('an audit', () => {
     const { result } = await audit({ instanceId: 9 }, { nextPage: 'the same again' });
     expect(result).toMatchObject({ complete: false, notListed: 0, readById: 0 });
   });
+});
+
+describe('the reads of an audit by id', () => {
+  /** Audits rows of instances 1, 2, …, of which the list shows the first `listed`. */
+  async function auditRows(
+    count: number,
+    listed: number,
+    read: (instanceId: unknown, fake: ReturnType<typeof fakePorts>) => Promise<ReadOutcome>,
+  ) {
+    const puts: unknown[] = [];
+    const fake = fakePorts({
+      read: async ({ instanceId }) => read(instanceId, fake),
+      list: async () => ({
+        kind: 'listed',
+        nextPage: undefined,
+        instances: Array.from({ length: listed }, (_, i) => ({
+          id: i + 1,
+          elementKey: 'taxify',
+          tags: [`tenant:t${i + 1}`, 'owner:tests'],
+          token: 'any',
+          valid: true,
+          disabled: false,
+        })),
+      }),
+    });
+    for (let i = 1; i <= count; i++) await fake.put(activeRow(fake, { tenantId: `t${i}`, instanceId: i }));
+    const progress = {
+      get: async () => undefined,
+      put: async (after: unknown) => void puts.push(after),
+      finish: async () => {},
+    };
+    const result = await createAuditing({ ...fake.ports, progress })({
+      deadlineAt: fake.clock.nowMs + 600_000,
+    });
+    return { result, puts };
+  }
+
+  test('instances that are read without an answer are no sign that none is visible', async () => {
+    const { result } = await auditRows(2, 0, async () => ({ kind: 'unknown', reason: 'no response' }));
+    expect(result).toMatchObject({ readById: 2, lost: 0, notVisible: false, complete: false });
+  });
+
+  test('a row that changes meanwhile does not count among those that are not visible', async () => {
+    const { result } = await auditRows(3, 1, async (instanceId, fake) => {
+      if (instanceId === 2) await fake.put(activeRow(fake, { tenantId: 't2', instanceId: 9 }));
+      return { kind: 'absent' };
+    });
+    expect(result).toMatchObject({ notListed: 2, lost: 1, notVisible: false });
+  });
+
+  test('an instance that is read by its id is reported as invalid and disabled', async () => {
+    const { result, puts } = await auditRows(1, 0, async () => ({
+      kind: 'read',
+      owned: 'ours',
+      instanceId: 1,
+      elementKey: 'taxify',
+      token: 'any',
+      createdDate: undefined,
+      valid: false,
+      disabled: true,
+    }));
+    expect(result).toMatchObject({ readById: 1, invalid: 1, disabled: 1, complete: true });
+    // All were read, so the next audit begins at the first row.
+    expect(puts).toEqual([]);
+  });
+});
+
+describe('a row that the reconciler finds due', () => {
+  /** Reconciles one row whose due entry is shown once; Cloud Elements has `lookedUp`. */
+  async function reconcile(over: Partial<InstanceRow>, lookedUp: LookUp, rival?: Partial<InstanceRow>) {
+    const fake = fakePorts({
+      lookUp: async () => {
+        calls.push('lookUp');
+        const row = fake.rowOf();
+        if (row && rival) await fake.put({ ...row, ...rival });
+        return lookedUp;
+      },
+      read: async () => {
+        calls.push('read');
+        return { kind: 'absent' };
+      },
+    });
+    const calls: string[] = [];
+    const row = await fake.put({
+      ...fake.claimed(),
+      leaseExpiresAt: 0,
+      sendDeadline: 1,
+      checkAt: 1,
+      ...over,
+    });
+    const first = [{ ...fake.key, checkAt: 1, shown: '1' }];
+    const store = { ...fake.store, due: async () => ({ first, later: [] }), postpone: async () => {} };
+    const { tally } = await createReconciling({ ...fake.ports, store }).reconcile({
+      deadlineAt: fake.clock.nowMs + 60_000,
+    });
+    return { tally, calls, row, after: fake.rowOf() };
+  }
+
+  test.each<[string, Partial<InstanceRow>]>([
+    [
+      'an update works on',
+      { status: 'active', instanceId: 7, leaseExpiresAt: Date.parse('2026-11-26T12:00:30Z') },
+    ],
+    ['was moved to a later time', { checkAt: Date.parse('2026-11-26T12:00:30Z') }],
+    ['was settled', { status: 'active', instanceId: 7, checkAt: undefined }],
+  ])('a row that %s is left as it is, although the index shows it as due', async (_what, over) => {
+    const { tally, calls, row, after } = await reconcile(over, found([]));
+    expect(tally).toEqual({ skipped: 1 });
+    expect(calls).toEqual([]);
+    expect(after).toEqual(expect.objectContaining({ claimId: row.claimId, status: row.status }));
+  });
+
+  test.each<[string, LookUp]>([
+    ['nothing was created', found([])],
+    [
+      'its instance cannot be kept',
+      { kind: 'found', instances: [], unusable: [{ id: 8, reason: 'any' }], isCertain: true },
+    ],
+  ])('a row that another claims meanwhile does not count as failed when %s', async (_what, lookedUp) => {
+    const { tally, after } = await reconcile({}, lookedUp, { claimId: 'rival' });
+    expect(tally).toEqual({ skipped: 1 });
+    expect(after).toMatchObject({ status: 'provisioning', claimId: 'rival' });
+  });
+});
+
+describe('a changed secret', () => {
+  const arrivedAt = Date.parse('2026-11-26T12:00:00Z');
+
+  const prefix = 'tests/tenants';
+
+  async function apply(over: Partial<InstanceRow>) {
+    const calls: string[] = [];
+    const fake = fakePorts();
+    const row = await fake.put({ ...activeRow(fake), source: 'secret', ...over });
+    const applied = await createApplying({
+      ...fake.ports,
+      tenantSecretsPrefix: prefix,
+      update: async () => {
+        calls.push('update');
+        return { ...row, secretReadAt: fake.clock.nowMs };
+      },
+      provision: async () => {
+        calls.push('provision');
+        return { outcome: 'created', row };
+      },
+    })(
+      { ...fake.key, secretName: tenantSecretName(prefix, fake.key), arrivedAt },
+      { deadlineAt: fake.clock.nowMs + 29_000, deliveries: 1 },
+    );
+    return { applied, calls };
+  }
+
+  test('a secret that an update has read well after its message came is not sent again', async () => {
+    const { applied, calls } = await apply({ secretReadAt: arrivedAt + 5_001 });
+    expect(applied).toMatchObject({ outcome: 'up-to-date', retry: false });
+    expect(calls).toEqual([]);
+  });
+
+  test.each<[string, Partial<InstanceRow>]>([
+    ['was read within the skew of two clocks', { secretReadAt: arrivedAt + 5_000 }],
+    [
+      'an earlier update may still overwrite',
+      { secretReadAt: arrivedAt + 60_000, secretInDoubtUntil: arrivedAt + 60_000 },
+    ],
+  ])('a secret that %s is sent again', async (_what, over) => {
+    const { applied, calls } = await apply(over);
+    expect(applied).toMatchObject({ outcome: 'updated' });
+    expect(calls).toEqual(['update']);
+  });
+
+  test('a failed row that another claim works on is left, whatever its reason, and the message comes again', async () => {
+    const { applied, calls } = await apply({
+      status: 'failed',
+      leaseExpiresAt: arrivedAt + 30_000,
+      lastError: { code: 'instance-unusable', detail: 'any', at: 1 },
+    });
+    expect(applied).toMatchObject({ outcome: 'in-progress', retry: true });
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('an offboarding of a whole tenant', () => {
+  const sentAt = Date.parse('2026-11-26T12:00:00Z');
+  const by = { dialect: 'native', eventId: 'leaving', sentAt } as const;
+  const removal = { times: { event: sentAt }, by };
+
+  async function offboard(over: (fake: ReturnType<typeof fakePorts>) => Partial<InstanceStore>) {
+    const fake = fakePorts();
+    await fake.put(activeRow(fake));
+    const { offboard: offboardIn } = createOffboarding({
+      ...fake.ports,
+      store: { ...fake.store, ...over(fake) },
+    });
+    const outcome = offboardIn(
+      { tenantId: 'acme', elementKey: undefined, removal },
+      { deadlineAt: fake.clock.nowMs + 29_000 },
+    );
+    const tombstone = () => fake.store.get({ tenantId: 'acme', elementKey: wholeTenant });
+    return { fake, outcome, tombstone };
+  }
+
+  test('an offboarding ends with the removal of every instance', async () => {
+    const { outcome, tombstone, fake } = await offboard(() => ({}));
+    expect(await outcome).toBe('removed');
+    expect(await tombstone()).toMatchObject({ status: 'removed' });
+    expect(fake.rowOf()).toMatchObject({ status: 'removed' });
+  });
+
+  test('an offboarding stays open while a row of the tenant cannot be read', async () => {
+    const { outcome, tombstone } = await offboard((fake) => ({
+      list: async (tenantId) => ({
+        ...(await fake.store.list(tenantId)),
+        unreadable: [{ tenantId, elementKey: 'odd' }],
+      }),
+    }));
+    expect(await outcome).toBe('in-progress');
+    expect(await tombstone()).toMatchObject({ status: 'deleting', leaseExpiresAt: 0 });
+  });
+
+  test('an offboarding that cannot remove an instance fails, stays open, and is due soon', async () => {
+    const { outcome, tombstone, fake } = await offboard((ports) => ({
+      get: (key) =>
+        key.elementKey === wholeTenant
+          ? ports.store.get(key)
+          : Promise.reject(new OnboardingError('aws-unavailable', 'No answer.')),
+    }));
+    await expect(outcome).rejects.toMatchObject({ code: 'aws-unavailable' });
+    expect(await tombstone()).toMatchObject({
+      status: 'deleting',
+      checkAt: fake.clock.nowMs + timing.reconcileAgainMs,
+    });
+  });
+
+  test.each([false, true])(
+    'an offboarding lists instances only after its own tombstone is written (over one: %s)',
+    async (isOverOne) => {
+      const listed: (string | undefined)[] = [];
+      const { outcome, tombstone } = await offboard((fake) => {
+        let claims = 0;
+        return {
+          get: async (key) => {
+            if (isOverOne && key.elementKey === wholeTenant && claims === 0) {
+              const before = { ...fake.claimed(), elementKey: wholeTenant, status: 'removed' as const };
+              await fake.put({ ...before, removedTimes: { own: 1 } });
+            }
+            return fake.store.get(key);
+          },
+          claim: async (next, asRead) => {
+            claims += next.elementKey === wholeTenant ? 1 : 0;
+            if (claims === 1 && next.elementKey === wholeTenant) {
+              return { won: false, current: asRead };
+            }
+            return fake.store.claim(next, asRead);
+          },
+          list: async (tenantId) => {
+            listed.push((await fake.store.get({ tenantId, elementKey: wholeTenant }))?.status);
+            return fake.store.list(tenantId);
+          },
+        };
+      });
+      expect(await outcome).toBe('removed');
+      expect(listed).toEqual(['deleting']);
+      expect(await tombstone()).toMatchObject({ status: 'removed' });
+    },
+  );
 });

@@ -324,4 +324,63 @@ describe('the end of an import', () => {
     expect(await continueImport()).toMatchObject({ kind: 'ended', isOver: true });
     expect(rowOf()).toBeUndefined();
   });
+
+  const marked = (row: Partial<InstanceRow> = {}) => ({ row: { ...ending, provisionId: 'own', ...row } });
+  const shown = { tags: ['provision:own', 'x'] };
+
+  test('no PATCH takes markers off for a row that another has claimed meanwhile', async () => {
+    const { ports, put, row, sent, clock } = await unfinished(shown, marked());
+    const { cloudElements } = ports;
+    const { continueImport } = createImporting({
+      ...ports,
+      cloudElements: {
+        ...cloudElements,
+        read: async (...call) => {
+          await put({ ...row, claimId: 'rival' });
+          return cloudElements.read(...call);
+        },
+      },
+    });
+    expect(await continueImport(row, clock.nowMs + 20_000)).toMatchObject({ kind: 'ended', isOver: false });
+    expect(sent).toEqual([]);
+  });
+
+  test('a refused PATCH that takes markers off is named as the reason, and repeated soon', async () => {
+    const error = new OnboardingError('refused-by-cloud-elements', 'No.');
+    const { continueImport, observed, rowOf, clock } = await unfinished(shown, {
+      ...marked(),
+      update: async () => ({ kind: 'refused', error }),
+    });
+    await continueImport();
+    expect(observed).toContainEqual({
+      kind: 'left-open',
+      reason: expect.stringContaining('cannot be taken'),
+    });
+    expect(rowOf()?.checkAt).toBe(clock.nowMs + defaultTiming.reconcileAgainMs);
+  });
+
+  test('taking markers off does not shorten the time in which an earlier PATCH may take effect', async () => {
+    const later = Date.parse('2026-11-26T13:00:00Z');
+    const { continueImport, rowOf } = await unfinished(shown, marked({ sendDeadline: later }));
+    await continueImport();
+    expect(rowOf()?.sendDeadline).toBe(later);
+  });
+
+  test('a read that begins before the quiescence has passed does not free the row', async () => {
+    const { ports, row, rowOf, clock } = await unfinished({}, marked());
+    const { cloudElements } = ports;
+    const { continueImport } = createImporting({
+      ...ports,
+      cloudElements: {
+        ...cloudElements,
+        read: async (...call) => {
+          clock.nowMs += 2_000;
+          return cloudElements.read(...call);
+        },
+      },
+    });
+    clock.nowMs = row.sendDeadline + defaultTiming.quiescenceMs - 1_000;
+    expect(await continueImport(row, clock.nowMs + 20_000)).toMatchObject({ kind: 'ended', isOver: false });
+    expect(rowOf()).toMatchObject({ status: 'provisioning' });
+  });
 });
