@@ -116,9 +116,10 @@ test('a scheduled check whose row another has written meanwhile counts as skippe
   expect(fake.rowOf()).not.toHaveProperty('health');
 });
 
+const refused: Ping = async () => ({ status: 'unhealthy', reason: 'refused-by-vendor' });
+
 describe('a turn of health', () => {
   const unhealthy = { health: { status: 'unhealthy', since: 1, reason: 'refused-by-vendor' } } as const;
-  const refused: Ping = async () => ({ status: 'unhealthy', reason: 'refused-by-vendor' });
   const failedOnce = { health: { status: 'healthy', since: 1, failedAt: 2 } } as const;
 
   test.each<[string, Partial<InstanceRow>, Ping | undefined, string[]]>([
@@ -145,14 +146,14 @@ describe('a turn of health', () => {
   });
 });
 
-describe('an instance that Cloud Elements denies', () => {
-  const dueRow = (tenantId: string): DueInstance => ({
-    tenantId,
-    elementKey: 'taxify',
-    checkAt: 1,
-    shown: '1',
-  });
+const dueRow = (tenantId: string): DueInstance => ({
+  tenantId,
+  elementKey: 'taxify',
+  checkAt: 1,
+  shown: '1',
+});
 
+describe('an instance that Cloud Elements denies', () => {
   test('an instance without others is gone', async () => {
     const { check } = await withRow({}, { read: () => ({ kind: 'absent' }), due: [dueRow('acme')] });
     expect((await check()).finding).toEqual({ status: 'unhealthy', reason: 'gone' });

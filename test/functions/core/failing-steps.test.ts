@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { activate, beginRemoval, markRemoved, rememberRemoval } from '../../../functions/core/lifecycle.ts';
 import type { CloudElements, InstanceStore, LookUp, ReadOutcome } from '../../../functions/core/ports.ts';
@@ -67,12 +68,17 @@ const found = (ids: number[]): LookUp => ({
 });
 
 /** Reconciles an active row in doubt with an earlier generation, an hour after it became active. */
-async function recheck(calls: Partial<CloudElements>, former: { origin?: string } = {}) {
+async function recheck(
+  calls: Partial<CloudElements>,
+  former: { origin?: string } = {},
+  over: Partial<InstanceRow> = {},
+) {
   const fake = fakePorts(calls);
   const formers = [{ provisionId: 'earlier', name: 'Earlier', createdAt: 1, ...former }];
-  const row = await fake.put(
-    activate({ ...fake.claimed(), inDoubt: true, formers }, instance, fake.clock.nowMs, timing),
-  );
+  const row = await fake.put({
+    ...activate({ ...fake.claimed(), inDoubt: true, formers }, instance, fake.clock.nowMs, timing),
+    ...over,
+  });
   fake.clock.nowMs = row.checkAt ?? 0;
   const { tally } = await createReconciling(fake.ports).reconcile({
     deadlineAt: fake.clock.nowMs + 60_000,
@@ -118,6 +124,41 @@ describe('a recheck', () => {
     expect(row).toMatchObject({ status: 'active', formers: [{ provisionId: 'earlier' }] });
     expect(row?.checkAt).toBe(nowMs + timing.reconcileAgainMs);
   });
+
+  test('a recheck looks for an earlier generation by the name that it was created with', async () => {
+    const names: Record<string, string> = {};
+    const { row } = await recheck(
+      {
+        lookUp: async ({ provisionId, name }) => {
+          names[provisionId] = name;
+          return found([]);
+        },
+      },
+      {},
+      { name: 'Now', createdName: 'Then' },
+    );
+    expect(names).toEqual({ earlier: 'Earlier', [row?.provisionId ?? '']: 'Then' });
+  });
+
+  test.each(['failed', 'removed'] as const)(
+    'a recheck of a %s row deletes the instance that it only remembers',
+    async (status) => {
+      const deleted: unknown[] = [];
+      const { tally } = await recheck(
+        {
+          lookUp: async ({ provisionId }) => found(provisionId === 'earlier' ? [] : [7]),
+          remove: async ({ instanceId }) => {
+            deleted.push(instanceId);
+            return { kind: 'removed' };
+          },
+        },
+        {},
+        { status },
+      );
+      expect(tally).toEqual({ checked: 1 });
+      expect(deleted).toEqual([7]);
+    },
+  );
 
   test.each(['current', 'earlier'])(
     'a recheck never deletes the active instance, although a look-up of the %s generation shows it',
@@ -401,41 +442,41 @@ describe('an audit', () => {
   });
 });
 
-describe('the reads of an audit by id', () => {
-  /** Audits rows of instances 1, 2, …, of which the list shows the first `listed`. */
-  async function auditRows(
-    count: number,
-    listed: number,
-    read: (instanceId: unknown, fake: ReturnType<typeof fakePorts>) => Promise<ReadOutcome>,
-  ) {
-    const puts: unknown[] = [];
-    const fake = fakePorts({
-      read: async ({ instanceId }) => read(instanceId, fake),
-      list: async () => ({
-        kind: 'listed',
-        nextPage: undefined,
-        instances: Array.from({ length: listed }, (_, i) => ({
-          id: i + 1,
-          elementKey: 'taxify',
-          tags: [`tenant:t${i + 1}`, 'owner:tests'],
-          token: 'any',
-          valid: true,
-          disabled: false,
-        })),
-      }),
-    });
-    for (let i = 1; i <= count; i++) await fake.put(activeRow(fake, { tenantId: `t${i}`, instanceId: i }));
-    const progress = {
-      get: async () => undefined,
-      put: async (after: unknown) => void puts.push(after),
-      finish: async () => {},
-    };
-    const result = await createAuditing({ ...fake.ports, progress })({
-      deadlineAt: fake.clock.nowMs + 600_000,
-    });
-    return { result, puts };
-  }
+/** Audits rows of instances 1, 2, …, of which the list shows the first `listed`. */
+async function auditRows(
+  count: number,
+  listed: number,
+  read: (instanceId: unknown, fake: ReturnType<typeof fakePorts>) => Promise<ReadOutcome>,
+) {
+  const puts: unknown[] = [];
+  const fake = fakePorts({
+    read: async ({ instanceId }) => read(instanceId, fake),
+    list: async () => ({
+      kind: 'listed',
+      nextPage: undefined,
+      instances: Array.from({ length: listed }, (_, i) => ({
+        id: i + 1,
+        elementKey: 'taxify',
+        tags: [`tenant:t${i + 1}`, 'owner:tests'],
+        token: 'any',
+        valid: true,
+        disabled: false,
+      })),
+    }),
+  });
+  for (let i = 1; i <= count; i++) await fake.put(activeRow(fake, { tenantId: `t${i}`, instanceId: i }));
+  const progress = {
+    get: async () => undefined,
+    put: async (after: unknown) => void puts.push(after),
+    finish: async () => {},
+  };
+  const result = await createAuditing({ ...fake.ports, progress })({
+    deadlineAt: fake.clock.nowMs + 600_000,
+  });
+  return { result, puts };
+}
 
+describe('the reads of an audit by id', () => {
   test('instances that are read without an answer are no sign that none is visible', async () => {
     const { result } = await auditRows(2, 0, async () => ({ kind: 'unknown', reason: 'no response' }));
     expect(result).toMatchObject({ readById: 2, lost: 0, notVisible: false, complete: false });
@@ -466,37 +507,37 @@ describe('the reads of an audit by id', () => {
   });
 });
 
-describe('a row that the reconciler finds due', () => {
-  /** Reconciles one row whose due entry is shown once; Cloud Elements has `lookedUp`. */
-  async function reconcile(over: Partial<InstanceRow>, lookedUp: LookUp, rival?: Partial<InstanceRow>) {
-    const fake = fakePorts({
-      lookUp: async () => {
-        calls.push('lookUp');
-        const row = fake.rowOf();
-        if (row && rival) await fake.put({ ...row, ...rival });
-        return lookedUp;
-      },
-      read: async () => {
-        calls.push('read');
-        return { kind: 'absent' };
-      },
-    });
-    const calls: string[] = [];
-    const row = await fake.put({
-      ...fake.claimed(),
-      leaseExpiresAt: 0,
-      sendDeadline: 1,
-      checkAt: 1,
-      ...over,
-    });
-    const first = [{ ...fake.key, checkAt: 1, shown: '1' }];
-    const store = { ...fake.store, due: async () => ({ first, later: [] }), postpone: async () => {} };
-    const { tally } = await createReconciling({ ...fake.ports, store }).reconcile({
-      deadlineAt: fake.clock.nowMs + 60_000,
-    });
-    return { tally, calls, row, after: fake.rowOf() };
-  }
+/** Reconciles one row that the index shows as due; Cloud Elements has `lookedUp`. */
+async function reconcile(over: Partial<InstanceRow>, lookedUp: LookUp, rival?: Partial<InstanceRow>) {
+  const fake = fakePorts({
+    lookUp: async () => {
+      calls.push('lookUp');
+      const row = fake.rowOf();
+      if (row && rival) await fake.put({ ...row, ...rival });
+      return lookedUp;
+    },
+    read: async () => {
+      calls.push('read');
+      return { kind: 'absent' };
+    },
+  });
+  const calls: string[] = [];
+  const row = await fake.put({
+    ...fake.claimed(),
+    leaseExpiresAt: 0,
+    sendDeadline: 1,
+    checkAt: 1,
+    ...over,
+  });
+  const first = [{ ...fake.key, checkAt: 1, shown: '1' }];
+  const store = { ...fake.store, due: async () => ({ first, later: [] }), postpone: async () => {} };
+  const { tally } = await createReconciling({ ...fake.ports, store }).reconcile({
+    deadlineAt: fake.clock.nowMs + 60_000,
+  });
+  return { tally, calls, row, after: fake.rowOf() };
+}
 
+describe('a row that the reconciler finds due', () => {
   test.each<[string, Partial<InstanceRow>]>([
     [
       'an update works on',
@@ -522,6 +563,24 @@ describe('a row that the reconciler finds due', () => {
     expect(tally).toEqual({ skipped: 1 });
     expect(after).toMatchObject({ status: 'provisioning', claimId: 'rival' });
   });
+});
+
+const fails = (code: 'internal' | 'aws-unavailable') => Promise.reject(new OnboardingError(code, 'No.'));
+
+test('an unreadable row that cannot be moved does not end the run of the reconciler', async () => {
+  const fake = fakePorts();
+  await fake.put({ ...fake.claimed(), leaseExpiresAt: 0, sendDeadline: 1, checkAt: 1 });
+  const first = ['odd', 'acme'].map((tenantId) => ({ ...fake.key, tenantId, checkAt: 1, shown: '1' }));
+  const store: InstanceStore = {
+    ...fake.store,
+    due: async () => ({ first, later: [] }),
+    get: (key) => (key.tenantId === 'odd' ? fails('internal') : fake.store.get(key)),
+    postpone: () => fails('aws-unavailable'),
+  };
+  const { tally } = await createReconciling({ ...fake.ports, store }).reconcile({
+    deadlineAt: fake.clock.nowMs + 60_000,
+  });
+  expect(tally).toEqual({ unreadable: 1, failed: 1 });
 });
 
 describe('a changed secret', () => {
@@ -583,7 +642,7 @@ describe('a changed secret', () => {
 describe('an offboarding of a whole tenant', () => {
   const sentAt = Date.parse('2026-11-26T12:00:00Z');
   const by = { dialect: 'native', eventId: 'leaving', sentAt } as const;
-  const removal = { times: { event: sentAt }, by };
+  const ofTenant = { times: { event: sentAt }, by };
 
   async function offboard(over: (fake: ReturnType<typeof fakePorts>) => Partial<InstanceStore>) {
     const fake = fakePorts();
@@ -592,12 +651,14 @@ describe('an offboarding of a whole tenant', () => {
       ...fake.ports,
       store: { ...fake.store, ...over(fake) },
     });
-    const outcome = offboardIn(
-      { tenantId: 'acme', elementKey: undefined, removal },
-      { deadlineAt: fake.clock.nowMs + 29_000 },
-    );
+    const again = () =>
+      offboardIn(
+        { tenantId: 'acme', elementKey: undefined, removal: ofTenant },
+        { deadlineAt: fake.clock.nowMs + 29_000 },
+      );
+    const outcome = again();
     const tombstone = () => fake.store.get({ tenantId: 'acme', elementKey: wholeTenant });
-    return { fake, outcome, tombstone };
+    return { fake, outcome, again, tombstone };
   }
 
   test('an offboarding ends with the removal of every instance', async () => {
@@ -664,4 +725,54 @@ describe('an offboarding of a whole tenant', () => {
       expect(await tombstone()).toMatchObject({ status: 'removed' });
     },
   );
+
+  test('a redelivered offboarding is carried out again while an instance is left', async () => {
+    const { fake, outcome, again, tombstone } = await offboard(({ store }) => ({
+      list: async (tenantId) => ({
+        ...(await store.list(tenantId)),
+        unreadable: [{ tenantId, elementKey: 'odd' }],
+      }),
+    }));
+    expect(await outcome).toBe('in-progress');
+    fake.clock.nowMs += 60_000;
+    expect(await again()).toBe('in-progress');
+    expect(await tombstone()).toMatchObject({ status: 'deleting' });
+  });
+
+  test('a redelivered offboarding that is done leaves its tombstone as it is', async () => {
+    const { outcome, again, tombstone } = await offboard(() => ({}));
+    expect(await outcome).toBe('removed');
+    const before = await tombstone();
+    expect(await again()).toBe('already-gone');
+    expect(await tombstone()).toEqual(before);
+  });
+
+  test('an offboarding whose tombstone another removal has written meanwhile is not reported as done', async () => {
+    const { outcome, tombstone } = await offboard((fake) => ({
+      list: async (tenantId) => {
+        const row = await fake.store.get({ tenantId, elementKey: wholeTenant });
+        if (row) await fake.put({ ...row, claimId: 'rival' });
+        return fake.store.list(tenantId);
+      },
+    }));
+    expect(await outcome).toBe('in-progress');
+    expect(await tombstone()).toMatchObject({ status: 'deleting', claimId: 'rival' });
+  });
+
+  test('an offboarding that fails waits for the removals of the other instances', async () => {
+    const { fake, outcome } = await offboard(({ store }) => ({
+      list: async () => {
+        const { instances, unreadable } = await store.list('acme');
+        return { instances: instances.flatMap((each) => [{ ...each, elementKey: 'odd' }, each]), unreadable };
+      },
+      get: async (key) => {
+        if (key.elementKey === 'odd') throw new OnboardingError('aws-unavailable', 'No answer.');
+        // The other removal takes longer.
+        await setImmediate();
+        return store.get(key);
+      },
+    }));
+    await expect(outcome).rejects.toMatchObject({ code: 'aws-unavailable' });
+    expect(fake.rowOf()).toMatchObject({ status: 'removed' });
+  });
 });

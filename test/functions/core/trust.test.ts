@@ -75,6 +75,18 @@ describe('an operator vouches for the configuration at Cloud Elements', () => {
     },
   );
 
+  test('trust forgets values and updates that were in doubt before the operator looked', async () => {
+    const tenantId = await withOwnKey();
+    await rewrite(tenantId, {
+      updateInDoubtUntil: Date.now() - 1,
+      valuesInDoubt: { 'base.url': ['https://elsewhere.example'] },
+    });
+    expect(await trust(keyOf(tenantId), doIt)).toMatchObject({ kind: 'trusted' });
+    const row = await servers.rowOf(tenantId);
+    expect(row).not.toHaveProperty('valuesInDoubt');
+    expect(row).not.toHaveProperty('updateInDoubtUntil');
+  });
+
   test('a dry run of trust changes nothing and reports the same', async () => {
     const tenantId = await withOwnKey();
     const before = await servers.rowOf(tenantId);
