@@ -185,11 +185,12 @@ describe('the same import over an unfinished one', () => {
   });
 });
 
-type Shown = Extract<ReadOutcome, { kind: 'read' }>;
+type Read = Extract<ReadOutcome, { kind: 'read' }>;
+type Shown = Partial<Omit<Read, 'kind'>> | Exclude<ReadOutcome, Read>;
 
 /** An unfinished import of instance 7, which shows no tags of its own unless `shown` says otherwise. */
 async function unfinished(
-  shown: Partial<Shown> | Exclude<ReadOutcome, Shown>,
+  shown: Shown,
   { row: over, update }: { row?: Partial<InstanceRow>; update?: CloudElements['update'] } = {},
 ) {
   const sent: { tags?: readonly string[] | undefined }[] = [];
@@ -201,9 +202,9 @@ async function unfinished(
     cloudElements: {
       ...cloudElements,
       read: async (...call: Parameters<CloudElements['read']>): Promise<ReadOutcome> => {
-        if ('kind' in shown && shown.kind && shown.kind !== 'read') return shown;
+        if ('kind' in shown) return shown;
         const read = await cloudElements.read(...call);
-        return read.kind === 'read' ? { ...read, tags: [], ...shown, kind: 'read' } : read;
+        return read.kind === 'read' ? { ...read, tags: [], ...shown } : read;
       },
       update: async (...call: Parameters<CloudElements['update']>) => {
         sent.push(call[1]);
