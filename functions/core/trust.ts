@@ -1,7 +1,7 @@
 import { withDefaults } from './defaults.ts';
 import type { InstanceStore } from './ports.ts';
 import type { Catalog } from '../model/catalog.ts';
-import { notAllowedNow, requestEntriesOf } from '../model/configuration.ts';
+import { requestEntriesOf, toVouchFor } from '../model/configuration.ts';
 import type { InstanceKey, InstanceRow } from '../model/instance.ts';
 import { isLeased } from './lifecycle.ts';
 
@@ -9,7 +9,7 @@ import { isLeased } from './lifecycle.ts';
 export type Source = NonNullable<InstanceRow['source']> | 'unknown';
 
 export type Trusted =
-  /** `entries`: names outside the allow-list that requests have set, and the operator vouches for. */
+  /** `entries`: names that requests have set, outside the allow-list or to unknown values; the operator vouches for them. */
   | { kind: 'trusted' | 'would-be-trusted'; was: Source; entries: string[]; row: InstanceRow }
   /** The tenant's secret is sent to it already. */
   | { kind: 'unchanged'; was: Source }
@@ -38,7 +38,7 @@ export function createTrusting(ports: {
     const was = row.source ?? 'unknown';
     const reason = refusalOf(row, now(), lookedAtMs);
     if (reason) return { kind: 'refused', was, reason };
-    const entries = notAllowedNow(catalog, row);
+    const entries = toVouchFor(catalog, row);
     if (was === 'secret' && entries.length === 0) return { kind: 'unchanged', was };
     const trusted = vouchedFor(catalog, row, newId());
     if (lookedAtMs === undefined) return { kind: 'would-be-trusted', was, entries, row: trusted };
@@ -65,14 +65,14 @@ function refusalOf(row: InstanceRow, nowMs: number, lookedAtMs?: number): string
 
 /** Takes a new fencing token, so that earlier readers must read the row again. */
 function vouchedFor(catalog: Catalog, row: InstanceRow, claimId: string): InstanceRow {
-  const outside = new Set(notAllowedNow(catalog, row));
+  const vouched = new Set(toVouchFor(catalog, row));
   return {
     ...row,
     claimId,
     source: 'secret',
-    requestEntries: requestEntriesOf(row).filter((name) => !outside.has(name)),
+    requestEntries: requestEntriesOf(row).filter((name) => !vouched.has(name)),
     // The fingerprint stays: the same request is still a repeat.
-    allowListed: Object.fromEntries(Object.entries(row.allowListed).filter(([name]) => !outside.has(name))),
+    allowListed: Object.fromEntries(Object.entries(row.allowListed).filter(([name]) => !vouched.has(name))),
     valuesInDoubt: undefined,
     requestDigest: undefined,
     updateInDoubtUntil: undefined,

@@ -64,11 +64,24 @@ export function notAllowedNow(catalog: Catalog, row: Configured): string[] {
   const names = requestEntriesOf(row);
   const outside = new Set(outsideAllowList(catalog, elementKey, names));
   return names.filter((name) => {
-    const values = [allowListed[name], ...(valuesInDoubt[name] ?? [])].filter((value) => value !== undefined);
+    const values = [
+      ...(Object.hasOwn(allowListed, name) ? [allowListed[name]] : []),
+      ...doubtedValuesOf(valuesInDoubt, name),
+    ];
     return (
       outside.has(name) || values.some((value) => expectedOf(catalog, elementKey, name, value) !== undefined)
     );
   });
+}
+
+/**
+ * Those of the entries that requests have set which an operator has to vouch for: the ones above and, of an instance
+ * that got its configuration from requests, those whose values are not known, because the list has named them only since.
+ */
+export function toVouchFor(catalog: Catalog, row: Configured): string[] {
+  const notAllowed = new Set(notAllowedNow(catalog, row));
+  const isUnknown = (name: string) => row.source !== 'secret' && !Object.hasOwn(row.allowListed, name);
+  return requestEntriesOf(row).filter((name) => notAllowed.has(name) || isUnknown(name));
 }
 
 /**
@@ -289,6 +302,12 @@ export function withRequestEntries(
   return [...new Set([...(requestEntries ?? []), ...Object.keys(configuration)])].toSorted();
 }
 
+/** Own ones alone: an entry may be named `constructor`. */
+const doubtedValuesOf = (
+  valuesInDoubt: NonNullable<InstanceRow['valuesInDoubt']>,
+  name: string,
+): readonly string[] => (Object.hasOwn(valuesInDoubt, name) ? (valuesInDoubt[name] ?? []) : []);
+
 /** The values in doubt while an update with these allow-listed entries is under way. */
 export function withValuesInDoubt(
   { valuesInDoubt = {} }: Pick<InstanceRow, 'valuesInDoubt'>,
@@ -296,7 +315,7 @@ export function withValuesInDoubt(
 ): InstanceRow['valuesInDoubt'] {
   const added = Object.entries(sent).map(([name, value]) => [
     name,
-    [...new Set([...(valuesInDoubt[name] ?? []), value])],
+    [...new Set([...doubtedValuesOf(valuesInDoubt, name), value])],
   ]);
   return { ...valuesInDoubt, ...Object.fromEntries(added) };
 }

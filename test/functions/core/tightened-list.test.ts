@@ -5,6 +5,7 @@ import { createTrusting } from '../../../functions/core/trust.ts';
 import { createUpdating } from '../../../functions/core/update.ts';
 import { catalogWith } from '../../../functions/model/built-in-catalog.ts';
 import { tenantSecretName } from '../../../functions/model/configuration.ts';
+import type { Elements } from '../../../functions/model/elements.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { settingsOf, type Configuration } from '../../../functions/model/instance.ts';
 import type { CloudElements, UpdateOutcome } from '../../../functions/core/ports.ts';
@@ -80,6 +81,7 @@ function openService(calls: Partial<CloudElements> = {}) {
     trust,
     row: () => fake.store.get(key),
     list: (...sites: string[]) => void (catalog = withSites(...sites)),
+    use: (elements: Elements) => void (catalog = catalogWith(elements)),
     answerUpdatesWith: (outcome: UpdateOutcome) => void (updated = outcome),
     answerCreatesWith: (outcome: typeof created) => void (created = outcome),
   };
@@ -216,4 +218,31 @@ test('a redelivered event with an address that is no longer accepted is refused,
   service.list('eu');
   expect((await errorOf(service.event({ site: 'us' }, 'event-1'))).code).toBe('invalid-request');
   expect(service.sent).toHaveLength(1);
+});
+
+test('the operator vouches for an address that a request had set before the list named it', async () => {
+  const service = openService();
+  service.list();
+  await service.post({ 'api.key': 'own', site: 'elsewhere' });
+  service.list('eu', 'us');
+  expect(await service.trust()).toMatchObject({ was: 'request', entries: ['api.key', 'site'] });
+  expect(await service.row()).toMatchObject({ source: 'secret', requestEntries: [] });
+});
+
+test('an entry with the name of an inherited property is set, changed and judged as any other', async () => {
+  const service = openService();
+  service.use({ shop: { required: ['api.key'], allowed: { constructor: 'flag' } } });
+  await service.post({ constructor: true });
+  await service.patch({ constructor: false });
+  await service.patch({});
+  expect(service.sent).toEqual([{ ...stored, constructor: true }, { constructor: false }, stored]);
+  service.list();
+  expect((await errorOf(service.patch({}))).code).toBe('configuration-from-request');
+  expect(await service.trust()).toMatchObject({ kind: 'trusted', entries: ['constructor'] });
+
+  const ofRequests = openService();
+  const own: Configuration = { 'api.key': 'own', constructor: 'x' };
+  await ofRequests.post(own);
+  await ofRequests.patch(own);
+  expect((await errorOf(ofRequests.patch({}))).code).toBe('configuration-from-request');
 });
