@@ -21,6 +21,14 @@ export function decidesAddress(name: string): boolean {
   return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
 }
 
+/** Does the value name a whole host, and not a label before a vendor's domain? By any word of the name. */
+export const namesHost = (name: string): boolean =>
+  wordsOf(name).some((word) =>
+    /^(?!sub).*(?:host|hostname|domain|endpoint|server|address|callback|webhook|proxy|origin|gateway|ur[il]|ip|fqdn)$/.test(
+      word,
+    ),
+  );
+
 /** Words that may lead elsewhere, too, and are too common for the digests. */
 const furtherWords: ReadonlySet<string> = new Set(
   (

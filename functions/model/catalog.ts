@@ -1,3 +1,4 @@
+import { namesHost } from './address-names.ts';
 import { joinNamed } from './bounded-text.ts';
 import type { ElementForm, Elements } from './elements.ts';
 import { textOf, type EntryValue } from './entry-value.ts';
@@ -25,17 +26,22 @@ export function catalogOf(elements: Elements): Catalog {
         const forms = Object.entries({ ...allowed, ...addresses });
         return [
           key,
-          { required, defaults, ping, allowed: new Map(forms.map(([name, form]) => [name, formOf(form)])) },
+          {
+            required,
+            defaults,
+            ping,
+            allowed: new Map(forms.map(([name, form]) => [name, formOf(name, form)])),
+          },
         ];
       },
     ),
   );
 }
 
-function formOf(form: ElementForm): Form {
+function formOf(name: string, form: ElementForm): Form {
   if (form === 'flag') return matching(/^(true|false)$/, 'true or false');
   if (form === 'count') return matching(/^\d{1,6}$/, 'a whole number of at most 6 digits');
-  if (form === 'dns-label') return matching(dnsLabel, dnsLabelInWords);
+  if (form === 'dns-label') return namesHost(name) ? hostLabel : matching(dnsLabel, dnsLabelInWords);
   if ('oneOf' in form) return { accepts: (text) => form.oneOf.includes(text), expected: listed(form.oneOf) };
   return {
     accepts: (text) => form.origins.some((origin) => isPlainUrlAt(origin, text)),
@@ -56,6 +62,13 @@ const listed = (texts: readonly string[]): string => joinNamed(texts, ' or ');
  */
 const dnsLabel = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end';
+
+/** A number is a whole address where a host belongs: 134744072 and 0x08080808 are 8.8.8.8. */
+const hostLabel: Form = {
+  accepts: (text) =>
+    dnsLabel.test(text) && !/^\d+\.\d+\.\d+\.\d+$/.test(URL.parse(`https://${text}`)?.hostname ?? '0.0.0.0'),
+  expected: `${dnsLabelInWords}; no number, which a host's name cannot be`,
+};
 
 /** It is stored. */
 const maxUrlLength = 300;

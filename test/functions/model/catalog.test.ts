@@ -54,6 +54,29 @@ describe('an address that is one DNS label', () => {
   });
 });
 
+describe('an address that is the one label of a host', () => {
+  const names = words('host serverAddress api.domain proxy.host.name base.url');
+  const hosts = catalogWith({
+    [key]: { addresses: Object.fromEntries(names.map((name) => [name, 'dns-label' as const])) },
+  });
+  const isHost = (name: string, value: unknown) => expectedOf(hosts, key, name, value) === undefined;
+
+  test.each(names)('a number is no %s, because parsers read an IP address in it', (name) => {
+    for (const value of ['134744072', 134744072, '0x08080808', '0X8080808', '01002004010', '4294967295']) {
+      expect([value, isHost(name, value)]).toEqual([value, false]);
+    }
+    // Beyond 32 bits; some parsers cut it.
+    expect(isHost(name, '4429711368')).toBe(false);
+    for (const value of ['acme', 'acme-1', '1acme', 'xn--bcher-kva']) {
+      expect([value, isHost(name, value)]).toEqual([value, true]);
+    }
+  });
+
+  test('a number is a subdomain, which has the domain behind it', () => {
+    expect(isAccepted('subdomain', '134744072')).toBe(true);
+  });
+});
+
 describe('an address that is a URL', () => {
   test.each([
     'https://api.one.example',
