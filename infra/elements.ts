@@ -1,8 +1,10 @@
 import * as z from 'zod/mini';
 import { maySteer, namesCredential } from '../functions/model/address-names.ts';
 import { elementSchema, elementsSchema, type Elements } from '../functions/model/elements.ts';
+import { leavesOf, type EntryValue } from '../functions/model/entry-value.ts';
 import { isEntryName } from '../functions/model/entry-name.ts';
 import { elementKeySchema, tenantSecretSchema } from '../functions/model/instance.ts';
+import { parseJson } from '../functions/model/json.ts';
 import { isOrigin } from '../functions/model/origin.ts';
 import { plain } from './plain-text.ts';
 
@@ -81,7 +83,9 @@ function faultsOf({ required = [], allowed = {}, addresses = {}, defaults = {} }
     ...required
       .filter((name) => !isSecretsEntry(name))
       .map(() => ({ path: ['required'], message: `expected ${entryName}` })),
-    ...Object.keys(defaults).flatMap((name) => at(['defaults', name], faultOfDefault(name))),
+    ...Object.entries(defaults).flatMap(([name, value]) =>
+      at(['defaults', name], faultOfDefault(name, value)),
+    ),
     ...settable.flatMap(([list, name]) => at([list, name], faultOfSettable(list, name))),
     ...Object.keys(addresses)
       .filter((name) => Object.hasOwn(allowed, name))
@@ -105,12 +109,30 @@ const entryName = 'names of configuration entries such as "api.key"';
 /** The names that a tenant's secret may have. */
 const isSecretsEntry = (name: string): boolean => tenantSecretSchema.safeParse({ [name]: 'x' }).success;
 
-function faultOfDefault(name: string): string | undefined {
+const readableDefault =
+  'and a default can be read in the template and in the functions’ environment: put it into the tenants’ secrets';
+
+function faultOfDefault(name: string, value: EntryValue): string | undefined {
   if (!isSecretsEntry(name)) return `expected ${entryName}`;
-  return namesCredential(name)
-    ? 'names a credential, and a default can be read in the template and in the functions’ environment: put it into the ' +
-        'tenants’ secrets'
+  if (namesCredential(name)) return `names a credential, ${readableDefault}`;
+  return holdsCredential(value)
+    ? `holds a credential by a name in it or as part of a URL, ${readableDefault}`
     : undefined;
+}
+
+/** Inside of objects, of JSON in a text, and in the user info and the query of a URL. */
+function holdsCredential(value: unknown): boolean {
+  return leavesOf(value).some(({ names, leaf }) => {
+    if (names.some(namesCredential)) return true;
+    if (typeof leaf !== 'string') return false;
+    const read = parseJson(leaf);
+    if ('json' in read && typeof read.json === 'object') return holdsCredential(read.json);
+    const url = URL.parse(leaf);
+    return (
+      url !== null &&
+      (url.username !== '' || url.password !== '' || [...url.searchParams.keys()].some(namesCredential))
+    );
+  });
 }
 
 function faultOfSettable(list: 'allowed' | 'addresses', name: string): string | undefined {

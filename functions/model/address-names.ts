@@ -32,14 +32,20 @@ export const namesHost = (name: string): boolean =>
 /** Words that may lead elsewhere, too, and are too common for the digests. */
 const furtherWords: ReadonlySet<string> = new Set(
   (
-    'api authority base center cloud connection dc destination dns dsn env farm forward fqdn ftp gateway geo href http ip ' +
-    'jdbc link location namespace network node org pod project shard space stack team tld ' +
-    'portal redirect relay route sftp smtp target via website wsdl www'
+    'api authority base broker center centre cloud community connection country database db dc destination ' +
+    'dns dsn env farm forward fqdn ftp gateway geo href http hub idp ip issuer jdbc link location mail ' +
+    'marketplace namespace network node org organisation pod portal prefix project queue recipient redirect ' +
+    'relay remote root route sftp shard smtp space stack subscriber suffix target team tld topic vault via ' +
+    'website wsdl www'
   ).split(' '),
 );
 
+/** As in `companyid` and `storehash`. */
+const compound =
+  /^(account|bucket|cluster|company|instance|org|region|shop|site|store|team|tenant|workspace)(code|hash|id|key|name|no|number)$/;
+
 const partsOfWords =
-  /host|domain|endpoint|callback|webhook|server|address|proxy|redirect|^url|url$|^uri|uri$|site$/;
+  /host|domain|endpoint|callback|webhook|server|address|proxy|redirect|^url|url$|^uri|uri$|site$|path$|^wsdl/;
 
 /**
  * May the entry steer the credentials elsewhere? By any word of its name: for the deployer it is one line more to say so
@@ -47,7 +53,10 @@ const partsOfWords =
  */
 export const maySteer = (name: string): boolean =>
   decidesAddress(name) ||
-  wordsOf(name).some((word) => addressWords.has(word) || furtherWords.has(word) || partsOfWords.test(word));
+  wordsOf(name).some(
+    (word) =>
+      addressWords.has(word) || furtherWords.has(word) || partsOfWords.test(word) || compound.test(word),
+  );
 
 function wordsOf(name: string): string[] {
   return name
@@ -58,18 +67,13 @@ function wordsOf(name: string): string[] {
 }
 
 /** Does the name say that the value is a credential? A stored key is none of the entries that a request may set. */
-export const namesCredential = (name: string): boolean =>
-  /pass(word|wd|code|phrase)|^pwd$|secret|token|credential|private|signature|^pin$/.test(
-    wordsOf(name).join('.'),
-  ) ||
-  [
-    'key',
-    'apikey',
-    'accesskey',
-    'auth',
-    'authorization',
-    'certificate',
-    'login',
-    'user',
-    'username',
-  ].includes(wordsOf(name).at(-1) ?? '');
+export function namesCredential(name: string): boolean {
+  const words = wordsOf(name);
+  const joined = words.join('.');
+  return (
+    /pass(word|wd|code|phrase|key)|secret|token|credential|private|signature/.test(joined) ||
+    /connection\.?string|(access|auth|security)\.?code|key\.?(id|value)$|(login|user)\.name$/.test(joined) ||
+    words.some((word) => /^(bearer|cookie|jwt|keystore|otp|pass|pin|pw|pwd)$/.test(word)) ||
+    /^((access|api)?key|auth|authorization|certificate|login|user(name)?)$/.test(words.at(-1) ?? '')
+  );
+}

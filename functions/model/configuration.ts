@@ -79,9 +79,9 @@ export function notAllowedNow(catalog: Catalog, row: Configured): string[] {
  * that got its configuration from requests, those whose values are not known, because the list has named them only since.
  */
 export function toVouchFor(catalog: Catalog, row: Configured): string[] {
-  const notAllowed = new Set(notAllowedNow(catalog, row));
+  const outside = new Set(notAllowedNow(catalog, row));
   const isUnknown = (name: string) => row.source !== 'secret' && !Object.hasOwn(row.allowListed, name);
-  return requestEntriesOf(row).filter((name) => notAllowed.has(name) || isUnknown(name));
+  return requestEntriesOf(row).filter((name) => outside.has(name) || isUnknown(name));
 }
 
 /**

@@ -21,7 +21,11 @@ const valid = {
     required: ['api.key', 'base.url'],
     allowed: { 'pagination.max': 'count', language: { oneOf: ['de', 'en'] } },
     addresses: { 'base.url': { origins: ['https://api.one.example'] }, region: { oneOf: ['eu'] } },
-    defaults: { 'event.notification.enabled': false },
+    defaults: {
+      'event.notification.enabled': false,
+      'base.url': 'https://one.example/?page=2',
+      'event.poller.configuration': { accounts: { url: '/hubs/crm/accounts?where=x', idField: 'id' } },
+    },
     ping: false,
   },
 } as const;
@@ -74,6 +78,10 @@ describe('an entry that may steer credentials', () => {
     'instance',
     'proxy.host.name',
     'redirectUri',
+    'data.center',
+    'country',
+    'service.namespace',
+    'companyid',
   ])('%s is refused in the allow-list, with the line to write instead', (name) => {
     for (const form of ['flag', 'count', { oneOf: ['x'] }]) {
       expect(complaintOf({ shop: { allowed: { [name]: form } } })).toBe(
@@ -130,6 +138,26 @@ test.each([
     'a credential among the defaults',
     { defaults: { 'api.key': 'x' } },
     'defaults.api.key: names a credential, and a',
+  ],
+  [
+    'a credential inside of a default',
+    { defaults: { 'event.poller.configuration': { accounts: [{ password: 'x' }] } } },
+    'defaults.event.poller.configuration: holds a credential by a name in it',
+  ],
+  [
+    'a credential in the JSON of a default',
+    { defaults: { 'event.poller.configuration': '{"apiKey": "x"}' } },
+    'defaults.event.poller.configuration: holds a credential by a name in it',
+  ],
+  [
+    'user info in a default',
+    { defaults: { 'base.url': 'https://me@one.example' } },
+    'defaults.base.url: holds a credential by a name in it or as part of a URL',
+  ],
+  [
+    'a credential in the query of a default',
+    { defaults: { 'base.url': 'https://one.example/?access_token=x' } },
+    'defaults.base.url: holds a credential by a name in it or as part of a URL',
   ],
   [
     'a mask as a default',

@@ -231,7 +231,7 @@ test('the operator vouches for an address that a request had set before the list
 
 test('an entry with the name of an inherited property is set, changed and judged as any other', async () => {
   const service = openService();
-  service.use({ shop: { required: ['api.key'], allowed: { constructor: 'flag' } } });
+  service.use({ shop: { required: ['api.key'], allowed: { constructor: 'flag' as const } } });
   await service.post({ constructor: true });
   await service.patch({ constructor: false });
   await service.patch({});

@@ -214,6 +214,8 @@ test.each(
     baseurl instanceUrl host.port url.suffix server.type endpoint.version proxyhost company.name store_id sites aws.region
     wsdl api.base gateway target.system webhookSecretName link api.gateway2 login.url.path custom.siteaddress ip
     dc org.name crm.pod team.space env shardId
+    data.center dataCenter crm.dc country.code tld service.namespace pod organisation.id org companyid storehash wsdlpath
+    path.prefix topic recipient.list issuer remote.node
   `),
 )('%s may steer a tenant’s credentials', (name) => {
   expect(maySteer(name)).toBe(true);
@@ -228,11 +230,17 @@ test.each(
 });
 
 test.each(
-  words('api.key password userPassword oauth.api.secret access_token client.secret pin signature username'),
+  words(
+    'api.key password userPassword oauth.api.secret access_token client.secret pin signature username user.name loginName accessKeyId api.key.value smtp.pass pin.code ' +
+      'auth.code jwt connection.string',
+  ),
 )('%s names a credential', (name) => {
   expect(namesCredential(name)).toBe(true);
 });
 
-test.each(words('subdomain pagination.max keyword.list base.url'))('%s names no credential', (name) => {
-  expect(namesCredential(name)).toBe(false);
-});
+test.each(words('subdomain pagination.max keyword.list base.url shipping.code compass.mode'))(
+  '%s names no credential',
+  (name) => {
+    expect(namesCredential(name)).toBe(false);
+  },
+);
