@@ -133,7 +133,7 @@ export const guards: readonly Guard[] = [
       "if (search.kind === 'unknown' || instanceId !== -1) return search;",
     ],
   }),
-  ...guardsIn('functions/core/settle.ts', ['provision.test'], {
+  ...guardsIn('functions/core/settle.ts', ['core/settle.test', 'provision.test'], {
     'reading the commit before duplicates are removed': [
       'if (duplicates.length > 0 && (await isStored(row, kept.id))) {',
       'if (duplicates.length > 0) {',
