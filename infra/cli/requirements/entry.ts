@@ -7,7 +7,8 @@ import { isEntryName } from '../../../functions/model/entry-name.ts';
  * An entry as `GET /elements/{key}/configuration` shows it. The current list says `required`, an older form `mandatory`.
  */
 const entrySchema = z.object({
-  key: z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)),
+  // A key that does not look like the name of an entry may be a credential.
+  key: z.string().check(z.refine(isEntryName)),
   type: z.catch(z.optional(z.string()), undefined),
   required: z.nullish(z.boolean()),
   mandatory: z.nullish(z.boolean()),
@@ -35,8 +36,9 @@ export function requirementsIn(json: unknown): Requirements | undefined {
   const parsed = requirementsSchema.safeParse(json).data;
   if (!parsed) return undefined;
   const items = Array.isArray(parsed) ? parsed : parsed.configuration;
-  const entries = items.flatMap((item) => entrySchema.safeParse(item).data ?? []);
-  const unreadable = items.length - entries.length;
+  const read = items.flatMap((item) => entrySchema.safeParse(item).data ?? []);
+  const unreadable = items.length - read.length;
+  const entries = [...new Map(read.map((entry) => [entry.key, entry])).values()];
   const required = entries.filter(isRequired).map(({ key }) => key);
   const forms = entries.flatMap((entry) => {
     const form = formOf(entry);
@@ -63,18 +65,17 @@ const isReserved = ({ key }: Entry): boolean => /^(event|bulk|oauth)[._]/.test(k
 
 function formOf(entry: Entry): 'flag' | 'count' | undefined {
   const { key, type, defaultValue, hideFromConsole, internal } = entry;
-  const isSettable = !isCredential(entry) && !isReserved(entry) && !maySteer(key) && isEntryName(key);
+  const isSettable = !isCredential(entry) && !isReserved(entry) && !maySteer(key);
   if (!isSettable || hideFromConsole || internal) return undefined;
   if (type?.toUpperCase().startsWith('BOOLEAN')) return 'flag';
-  return /^\d{1,6}$/.test(String(defaultValue)) ? 'count' : undefined;
+  const isText = typeof defaultValue === 'string' || typeof defaultValue === 'number';
+  return isText && /^\d{1,6}$/.test(String(defaultValue)) ? 'count' : undefined;
 }
 
 function adviceOn(entries: readonly Entry[], unreadable: number): string[] {
   const open = entries.filter((entry) => isRequired(entry) && !isCredential(entry));
-  const addresses = open.filter(({ key }) => maySteer(key) && isEntryName(key));
-  const texts = open.filter(
-    (entry) => !maySteer(entry.key) && formOf(entry) === undefined && isEntryName(entry.key),
-  );
+  const addresses = open.filter(({ key }) => maySteer(key));
+  const texts = open.filter((entry) => !maySteer(entry.key) && formOf(entry) === undefined);
   return [
     ...addresses.map(
       ({ key }) =>

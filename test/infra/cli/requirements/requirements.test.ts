@@ -95,6 +95,27 @@ describe('the entry for cdk.json', () => {
     expect(JSON.stringify(found)).not.toContain('markup');
   });
 
+  test('a key that may be a credential is counted among these, and not repeated', () => {
+    const found = requirementsIn([entry('api.key'), entry('qzX7wvKj4hgFdp2mntB')]);
+    expect(found?.element).toEqual({ required: ['api.key'] });
+    expect(found?.advice).toContain("1 of Cloud Elements' entries could not be read and are left out.");
+    expect(JSON.stringify(found)).not.toContain('qzX7');
+  });
+
+  test('an entry that is shown twice is in the entry once', () => {
+    const twice = [entry('api.key'), entry('api.key'), entry('language'), entry('language')];
+    const found = requirementsIn(twice);
+    expect(found?.element).toEqual({ required: ['api.key', 'language'] });
+    expect(found?.advice).toHaveLength(2);
+  });
+
+  test.each([[{ toString: 1, valueOf: 1 }], [[5]], [{}]])(
+    'the default value %j is no count',
+    (defaultValue) => {
+      expect(requirementsIn([entry('page.limit', { required: false, defaultValue })])?.element).toEqual({});
+    },
+  );
+
   test.each([null, 'text', {}, { configuration: 'text' }, 7])('%j is no list of requirements', (json) => {
     expect(requirementsIn(json)).toBeUndefined();
   });
