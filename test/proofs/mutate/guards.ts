@@ -165,16 +165,20 @@ export const guards: readonly Guard[] = [
       '',
     ],
     'the list of now for a stored address': [
-      'const values = [allowListed[name],',
-      'const values = [undefined,',
+      '...(Object.hasOwn(allowListed, name) ? [allowListed[name]] : []),',
+      '',
     ],
-    'the list of now for an address in doubt': ['...(valuesInDoubt[name] ?? [])]', ']'],
+    'the list of now for an address in doubt': ['...doubtedValuesOf(valuesInDoubt, name),\n    ];', '];'],
+  }),
+  ...guardsIn('functions/model/configuration.ts', ['tightened-list.test'], {
+    'naming an unknown value that an operator vouches for': [' || isUnknown(name)', ''],
   }),
   ...guardsIn('functions/model/catalog.ts', ['catalog.test'], {
     'both ends of a DNS label': [
       '/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/',
       '/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?/',
     ],
+    'a number in place of a host': ['namesHost(name) ? hostLabel : ', ''],
     'the origin of an address': ['url?.origin === origin &&', 'url !== null &&'],
     'a plainly written address': ['(url.href === text || url.href === `${text}/`) &&', ''],
     'the letters of an address': ['/^https:\\/\\/[a-z0-9.:-]+(?:\\/[\\w.~-]+)*\\/?$/i.test(text)', 'true'],
@@ -184,6 +188,7 @@ export const guards: readonly Guard[] = [
       "if (list === 'addresses' || !maySteer(name)) return undefined;",
       'return undefined;',
     ],
+    'a credential inside of a default': ['return holdsCredential(value)\n', 'return false\n'],
   }),
   ...guardsIn('functions/core/remove.ts', ['remove.test'], {
     'the lease before a removal': [
