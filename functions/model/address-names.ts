@@ -29,15 +29,21 @@ export const namesHost = (name: string): boolean =>
     ),
   );
 
-/** Words that may lead elsewhere, too, and are too common for the digests. */
+/**
+ * Words that may lead elsewhere, too, and are too common for the digests. A flag such as `sandbox` chooses between two
+ * hosts, and one such as `use.ssl` who can read the credentials on their way.
+ */
 const furtherWords: ReadonlySet<string> = new Set(
   (
-    'api authority base broker center centre cloud community connection country database db dc destination ' +
-    'dns dsn env farm forward fqdn ftp gateway geo href http hub idp ip issuer jdbc link location mail ' +
-    'marketplace namespace network node org organisation pod portal prefix project queue recipient redirect ' +
-    'relay remote root route sftp shard smtp space stack subscriber suffix target team tld topic vault via ' +
+    'api authority base bcc broker cc center centre cloud community connection country database db dc ' +
+    'destination dns dsn email env farm forward fqdn ftp gateway geo href http hub idp insecure ip ' +
+    'issuer jdbc link location mail marketplace namespace network node org organisation plaintext pod portal ' +
+    'prefix prod production project protocol queue recipient redirect relay remote root route sandbox scheme ' +
+    'sftp shard smtp space ssl stack staging subscriber suffix target team tld tls topic trust vault via ' +
     'website wsdl www'
-  ).split(' '),
+  )
+    .split(' ')
+    .map(singular),
 );
 
 /** As in `companyid` and `storehash`. */
@@ -63,7 +69,12 @@ function wordsOf(name: string): string[] {
     .replaceAll(/([a-z\d])([A-Z])/g, '$1.$2')
     .toLowerCase()
     .split(/[._-]/)
-    .map((word) => word.replace(/\d+$/, '').replace(/(?<!s)s$/, ''));
+    .map((word) => singular(word.replace(/\d+$/, '')));
+}
+
+/** Of `dns` and `tls`, too, it takes the "s". */
+function singular(word: string): string {
+  return word.replace(/(?<!s)s$/, '');
 }
 
 /** Does the name say that the value is a credential? A stored key is none of the entries that a request may set. */

@@ -216,6 +216,7 @@ test.each(
     dc org.name crm.pod team.space env shardId
     data.center dataCenter crm.dc country.code tld service.namespace pod organisation.id org companyid storehash wsdlpath
     path.prefix topic recipient.list issuer remote.node
+    netsuite.sandbox is.production staging use.ssl tls.verify dns.name trustAll scheme protocol allow.insecure email bcc
   `),
 )('%s may steer a tenant’s credentials', (name) => {
   expect(maySteer(name)).toBe(true);
