@@ -60,6 +60,15 @@ test('elements of a stage are settings, and reach the functions that judge confi
   );
 });
 
+test.each([[null], [[]], ['api.key'], [5]])(
+  'an entry of an element that is %j is refused in words',
+  (entry) => {
+    expect(complaintOf({ shop: entry })).toBe(
+      '  elements.shop: expected an object with required, allowed, addresses, defaults or ping',
+    );
+  },
+);
+
 test.each([undefined, {}])('elements that are %j need no environment variable', (elements) => {
   expect(environmentOfElements(elements)).toBeUndefined();
 });
