@@ -50,10 +50,11 @@ export function namesAnother({ tags }: Shown, { tenantId, owner }: Owned): boole
 }
 
 /** The tags that are not markers of this service, in any stage. */
-export const withoutMarkers = (tags: readonly string[]): string[] =>
-  tags.filter((tag) => !markerPrefixes.some((each) => tag.startsWith(each)));
+export const withoutMarkers = (tags: readonly string[]): string[] => tags.filter((tag) => !isMarker(tag));
 
-const markerPrefixes = [tenantTagPrefix, provisionTagPrefix, ownerTagPrefix];
+/** A team's own tag may begin like that of a generation, which is always a UUID. */
+export const isMarker = (tag: string): boolean =>
+  tag.startsWith(tenantTagPrefix) || tag.startsWith(ownerTagPrefix) || generationOf(tag) !== undefined;
 
 /** Does it show an owner, this stage or another? */
 export const namesOwner = ({ tags }: Pick<Shown, 'tags'>): boolean =>
@@ -69,9 +70,13 @@ export function tenantIn({ tags }: Shown): string | undefined {
 
 /** The generation that an instance names, if it names exactly one: the random UUID of a claim. */
 export function generationIn({ tags }: Shown): string | undefined {
-  const [generation, ...others] = tags.filter((tag) => tag.startsWith(provisionTagPrefix));
-  const id = generation?.slice(provisionTagPrefix.length) ?? '';
-  return others.length === 0 && generationPattern.test(id) ? id : undefined;
+  const [generation, ...others] = tags.flatMap((tag) => generationOf(tag) ?? []);
+  return others.length === 0 ? generation : undefined;
+}
+
+function generationOf(tag: string): string | undefined {
+  const id = tag.startsWith(provisionTagPrefix) ? tag.slice(provisionTagPrefix.length) : '';
+  return generationPattern.test(id) ? id : undefined;
 }
 
 /** As `crypto.randomUUID` makes it. */

@@ -91,6 +91,16 @@ describe('an import', () => {
     expect(servers.observations).toContainEqual({ kind: 'imported', instanceId: id });
   });
 
+  test('a tag of the team that begins like a marker is kept', async () => {
+    const tenantId = newTenant();
+    const tags = ['eu', 'provision:blue'];
+    const { id } = handMade({ tags });
+    await importInstance(tenantId, id);
+    const row = await servers.expectOneActiveInstance(tenantId);
+    expect(tagsOf(id)).toEqual([...tags, ...markerTags(row, 'tests')]);
+    expect(row.tags).toEqual(tags);
+  });
+
   test('the same import again costs one call of DynamoDB, also after a PATCH of name and tags', async () => {
     const tenantId = newTenant();
     const { id } = handMade();
