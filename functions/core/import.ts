@@ -16,7 +16,14 @@ import { createRetrying, isUnreadable } from './retrying.ts';
 import { createUnmarking } from './unmark.ts';
 import { OnboardingError } from '../model/errors.ts';
 import { settingsOfImport, type InstanceKey, type InstanceRow } from '../model/instance.ts';
-import { generationIn, markerTags, namesAnother, withoutMarkers } from '../model/markers.ts';
+import {
+  generationIn,
+  isMarker,
+  markerTags,
+  namesAnother,
+  provisionTag,
+  withoutMarkers,
+} from '../model/markers.ts';
 
 export type ImportInstance = (
   named: InstanceKey & { instanceId: number },
@@ -152,9 +159,10 @@ export function createImporting(ports: ImportPorts): {
 
       let marked = row;
       if (!examined.isMarked) {
-        if (row.sendDeadline < untilMs) {
+        const importing = withEarlierMarkers(row, examined.importable);
+        if (row.sendDeadline < untilMs || importing !== row.importing) {
           // Written before it is sent, because it may take effect late.
-          marked = { ...row, sendDeadline: untilMs };
+          marked = { ...row, importing, sendDeadline: Math.max(row.sendDeadline, untilMs) };
           const written = await store.write(marked, row);
           if (!written.won) return { kind: 'superseded', current: written.current };
         }
@@ -334,6 +342,15 @@ export function createImporting(ports: ImportPorts): {
       }
     }
   }
+}
+
+/** The PATCH of tags replaces the markers that the instance has; they return if the import cannot be finished. */
+function withEarlierMarkers(row: InstanceRow, { tags }: Importable): InstanceRow['importing'] {
+  const { importing } = row;
+  // Markers beside this import's own are from its PATCH.
+  if (importing?.markers || tags.includes(provisionTag(row))) return importing;
+  const markers = tags.filter(isMarker);
+  return markers.length > 0 ? { ...importing, markers } : importing;
 }
 
 /** A later try may end otherwise. */

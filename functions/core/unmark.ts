@@ -39,7 +39,9 @@ export function createUnmarking(
     }
 
     const markers = new Set(markerTags(row, stage));
-    const tags = (shown.tags ?? []).filter((tag) => !markers.has(tag));
+    const others = (shown.tags ?? []).filter((tag) => !markers.has(tag));
+    const earlier = row.importing?.markers ?? [];
+    const tags = [...others, ...earlier.filter((tag) => !others.includes(tag))];
     // Written before it is sent, because it may take effect late, too.
     const sending = { ...row, sendDeadline: Math.max(row.sendDeadline, deadlineAt) };
     const written = await store.write(sending, row);

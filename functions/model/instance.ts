@@ -475,6 +475,8 @@ export const instanceRowSchema = z.extend(settledRowSchema, {
     z.object({
       /** The failed row or tombstone that the import has replaced, and that returns if it cannot be finished. */
       before: z.optional(settledRowSchema),
+      /** Markers that the instance had before, of an earlier instance of the tenant or set by hand. */
+      markers: z.optional(z.array(z.string())),
       /** It cannot be finished: its markers are taken off again. */
       isEnding: z.optional(z.boolean()),
     }),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { markerTags } from '../../../functions/model/markers.ts';
@@ -436,6 +437,24 @@ describe('an unfinished import', () => {
     expect(await rowOf(tenantId)).toMatchObject({ status: 'removed', v: 1 });
     expect((await servers.audit()).orphaned).toBe(0);
     await expectFree(id);
+  });
+
+  test.each([
+    ['its tenant', (tenantId: string) => [`tenant:${tenantId}`]],
+    [
+      'an earlier instance of its tenant',
+      (tenantId: string) => [`tenant:${tenantId}`, `provision:${randomUUID()}`, 'owner:tests'],
+    ],
+  ])('an instance with the markers of %s gets them back', async (_whose, markersFor) => {
+    const tenantId = newTenant();
+    const tags = ['eu', ...markersFor(tenantId)];
+    const { id } = handMade({ tags });
+    await killedImport(tenantId, id, { isMarked: true });
+    await remove(keyOf(tenantId));
+    clock.aheadMs = 30_000 + quietMs;
+    await reconcile();
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'removed' });
+    expect(tagsOf(id)).toEqual(tags);
   });
 
   test('markers that take effect late are taken off, too', async () => {

@@ -750,8 +750,8 @@ export const guards: readonly Guard[] = [
   }),
   ...guardsIn('functions/core/import.ts', ['import-steps'], {
     'the send deadline of an import that is continued': [
-      'marked = { ...row, sendDeadline: untilMs };',
-      'marked = row;',
+      'marked = { ...row, importing, sendDeadline: Math.max(row.sendDeadline, untilMs) };',
+      'marked = { ...row, importing };',
     ],
   }),
   ...guardsIn('functions/core/unmark.ts', ['import-steps'], {
@@ -768,6 +768,10 @@ export const guards: readonly Guard[] = [
     ],
   }),
   ...guardsIn('functions/core/import.ts', ['core/import.test'], {
+    'the markers that an instance had before its import': [
+      'return markers.length > 0 ? { ...importing, markers } : importing;',
+      'return importing;',
+    ],
     'the tags that an import must be shown': [
       'if (!tags) return notYet(refusals.tagsNotShown(row, instanceId));',
       'if (!tags) return { importable: { name, tags: [], token: token ?? name }, isMarked: false };',
