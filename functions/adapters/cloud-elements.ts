@@ -15,7 +15,14 @@ import type { Owned } from '../model/markers.ts';
 import { OnboardingError } from '../model/errors.ts';
 import type { Configuration } from '../model/instance.ts';
 import { loggableId, type InstanceId } from '../model/instance-id.ts';
-import { generationIn, ownerTag, namesAnother, ownershipOf, provisionTag } from '../model/markers.ts';
+import {
+  generationIn,
+  isMarker,
+  ownerTag,
+  namesAnother,
+  ownershipOf,
+  provisionTag,
+} from '../model/markers.ts';
 import { clockSkewMs } from '../model/timing.ts';
 import {
   describe,
@@ -80,7 +87,11 @@ type Shown = z.infer<typeof shownSchema> & { fault?: string | undefined };
 /** Read by its id. `repeatsSecret`: its name or a tag has a credential in it, which must not be stored. */
 type ShownById = Shown & { repeatsSecret: boolean };
 
-const updatedSchema = z.object({ id: z.union([z.number(), z.string()]) });
+const updatedSchema = z.object({
+  id: z.union([z.number(), z.string()]),
+  // In a form that cannot be read they say nothing.
+  tags: z.catch(z.nullish(z.array(z.union([z.string(), z.object({ name: z.string() })]))), undefined),
+});
 
 const elementOnlySchema = z.object({ element: z.object({ key: z.string() }) });
 
@@ -123,7 +134,13 @@ export function createCloudElements({
         { timeoutMs },
       );
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
-      if (String(successOf(result, updatedSchema)?.id) === String(instanceId)) return { kind: 'updated' };
+      const updated = successOf(result, updatedSchema);
+      if (String(updated?.id) === String(instanceId)) {
+        // Markup is taken out of tags; markers have none.
+        const missing = updated?.tags && changes.tags?.filter(isMarker).find((tag) => !hasTag(updated, tag));
+        if (missing === undefined) return { kind: 'updated' };
+        return { kind: 'unknown', reason: `the response does not show the tag ${missing}` };
+      }
       if (isAbsent(result)) return { kind: 'absent' };
       return failureOf(result, `change the ${elementKey} instance of tenant ${tenantId}`, now());
     },
@@ -542,7 +559,7 @@ function tagsOf({ tags }: Pick<Shown, 'tags'>): string[] {
 
 const markedOf = (shown: Shown) => ({ elementKey: shown.element.key, tags: tagsOf(shown) });
 
-const hasTag = (shown: Shown, tag: string): boolean => tagsOf(shown).includes(tag);
+const hasTag = (shown: Pick<Shown, 'tags'>, tag: string): boolean => tagsOf(shown).includes(tag);
 
 /** @param what the attempted action: "make the … instance of tenant …" */
 function failureOf(result: CallResult, what: string, nowMs: number): Failure {

@@ -391,6 +391,17 @@ describe('an unfinished import', () => {
     expect(await servers.expectOneActiveInstance(tenantId)).toMatchObject({ instanceId: id });
   });
 
+  test('a PATCH that is answered without the markers is no proof of them', async () => {
+    const tenantId = newTenant();
+    const { id, element, tags } = handMade();
+    withoutPatch(notApplied(200, { body: { id, element, tags } }));
+    expect((await importInstance(tenantId, id)).outcome).toBe('in-progress');
+    expect(await rowOf(tenantId)).toMatchObject({ status: 'provisioning', importedId: id });
+    servers.reset();
+    expect(await reconcile()).toEqual({ adopted: 1 });
+    await servers.expectOneActiveInstance(tenantId);
+  });
+
   test('while its lease runs, the same import again is in progress', async () => {
     const tenantId = newTenant();
     const { id } = handMade();
