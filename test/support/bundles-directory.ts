@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -16,9 +16,12 @@ export default function setup(project: TestProject): void {
   project.provide('bundles', directory);
   // Of the test files' workers and of the commands that they start: compiled once, and stripped of types once.
   process.env['NODE_COMPILE_CACHE'] = join(directory, 'compiled');
-  // Of everything that a test leaves behind: each App of CDK has an output directory, for instance.
-  process.env['TMPDIR'] = join(directory, 'temporary');
-  mkdirSync(process.env['TMPDIR']);
+  // Of everything that a test leaves behind: each App of CDK has an output directory, for instance. A short name, since
+  // the path of a socket, such as that of a browser, has at most 104 bytes.
+  const temporary = mkdtempSync(join(tmpdir(), 'tests-'));
+  process.env['TMPDIR'] = temporary;
   // Not after the last test file: a worker writes what it has compiled when it ends.
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  process.once('exit', () => {
+    for (const each of [directory, temporary]) rmSync(each, { recursive: true, force: true });
+  });
 }
