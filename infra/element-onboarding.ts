@@ -461,7 +461,7 @@ export class ElementOnboarding extends Construct {
     Validations.of(secret).acknowledge({
       id: 'AwsSolutions::AwsSolutions-SMG4',
       reason:
-        'A reset at Cloud Elements ends the old credentials at once, for whatever else uses them, and a reset whose ' +
+        'A reset at Cloud Elements ends the old credentials at once, for all their users, and a reset whose ' +
         'answer is lost locks everybody out: it is the operator who does it. The service fetches the new ones at the ' +
         'first refused call.',
     });
@@ -547,7 +547,7 @@ const scopeSchema = z.strictObject(
         .check(z.refine((key) => elementKeySchema.safeParse(key).success, elementExpected)),
     ),
   },
-  'Expected the instances of a grant to be { tenantId, elementKey }, each of which may be left out.',
+  'Expected the instances of a grant to be { tenantId, elementKey }, both optional.',
 );
 
 const enteringOf = (name: string): string =>

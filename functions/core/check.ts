@@ -14,7 +14,7 @@ export const checksAtOnce = 10;
 /** Checks of one run, once a minute: 144,000 a day, with two calls to Cloud Elements each, so 3.3 calls a second. */
 export const checksPerRun = 100;
 
-/** Rows that the reconciler has yet to settle, of which a run reads no more to see whether they are due for a check. */
+/** A run reads at most this many unsettled rows to see whether they are due for a check. */
 const mostUnsettled = 50;
 
 /** Other instances that are read to see whether the platform's user sees any. */

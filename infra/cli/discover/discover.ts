@@ -8,13 +8,8 @@ import { plain } from '../../plain-text.ts';
 import { commandLine } from '../command.ts';
 import { csvOf, tagsCell } from '../csv.ts';
 import { counted, number } from '../onboard/progress.ts';
-import {
-  onThisMachine,
-  outputsOf,
-  requestHandler,
-  TargetError,
-  type ClientSettings,
-} from '../onboard/target.ts';
+import { requestHandler, TargetError } from '../onboard/target.ts';
+import { platformOf } from '../platform.ts';
 import { bad } from '../terminal.ts';
 import { help, parseOptions, type Options } from './options.ts';
 import { discover, type FreeInstance } from './walk.ts';
@@ -35,10 +30,10 @@ process.exitCode = await main(chosen).catch((error: unknown) => {
 });
 
 async function main({ where }: Options): Promise<number> {
-  const { baseUrl, platformSecret, settings } = await targetOf(where);
+  const { baseUrl, secretId, settings } = await platformOf(where);
   const client = new SecretsManagerClient({ ...settings, requestHandler, maxAttempts: 8 });
   try {
-    const credentials = createPlatformCredentials({ client, secretId: platformSecret });
+    const credentials = createPlatformCredentials({ client, secretId });
     const used = await credentials.get();
     let isRefused = false;
     const call = createCloudElementsCaller({
@@ -54,7 +49,7 @@ async function main({ where }: Options): Promise<number> {
       onProgress: showProgress,
     });
     hideProgress();
-    if (isRefused && gaps.length > 0) gaps.push(`correct the platform secret ${platformSecret}`);
+    if (isRefused && gaps.length > 0) gaps.push(`correct the platform secret ${secretId}`);
     if (total === 0 && gaps.length > 0) {
       return refuse(`The list of instances at ${baseUrl} could not be read: ${gaps.join('; ')}.`);
     }
@@ -73,20 +68,6 @@ async function main({ where }: Options): Promise<number> {
   } finally {
     client.destroy();
   }
-}
-
-type Target = { baseUrl: string; platformSecret: string; settings: ClientSettings };
-
-async function targetOf(where: Options['where']): Promise<Target> {
-  if ('localPort' in where) {
-    return {
-      baseUrl: `http://127.0.0.1:${where.localPort + 3}`,
-      platformSecret: 'element-onboarding/platform',
-      settings: onThisMachine(where.localPort + 1),
-    };
-  }
-  const output = await outputsOf(where.stage);
-  return { baseUrl: output('CloudElementsUrl'), platformSecret: output('PlatformSecretName'), settings: {} };
 }
 
 /** `tenantId` is left to the reader. A name or tag that repeats a credential is cut, however it came there. */

@@ -182,8 +182,8 @@ async function finish(
 function printFaults(file: string, faults: readonly { line: number; fault: string }[]): void {
   const rows = Map.groupBy(faults, ({ fault }) => fault);
   const crowded = [...rows].filter(([, same]) => same.length > mostOfOneFault);
-  const told = new Set(crowded.map(([fault]) => fault));
-  for (const { line, fault } of faults.filter((each) => !told.has(each.fault))) {
+  const crowdedFaults = new Set(crowded.map(([fault]) => fault));
+  for (const { line, fault } of faults.filter((each) => !crowdedFaults.has(each.fault))) {
     process.stderr.write(`${plain(`${file}:${line}: ${fault}`)}\n`);
   }
   for (const [fault, same] of crowded) {

@@ -8,12 +8,11 @@ import {
 import { createPlatformCredentials } from '../../../functions/adapters/secrets.ts';
 import { builtInElements } from '../../../functions/model/built-in-elements.ts';
 import type { Elements } from '../../../functions/model/elements.ts';
-import { isOrigin } from '../../../functions/model/origin.ts';
 import { environmentOfElements } from '../../elements.ts';
 import { plain } from '../../plain-text.ts';
-import { CdkJsonError, readStageEntry } from '../../stage-entry.ts';
-import { commandLine, UsageError } from '../command.ts';
-import { onThisMachine, outputsOf, requestHandler, TargetError } from '../onboard/target.ts';
+import { commandLine } from '../command.ts';
+import { requestHandler, TargetError } from '../onboard/target.ts';
+import { platformOf } from '../platform.ts';
 import { bad } from '../terminal.ts';
 import { requirementsIn } from './entry.ts';
 import { help, parseOptions, type Options } from './options.ts';
@@ -25,13 +24,13 @@ const timeoutMs = 20_000;
 const chosen = commandLine(help, (args) => parseOptions(args, process.env));
 
 process.exitCode = await main(chosen).catch((error: unknown) => {
-  if (error instanceof UsageError || error instanceof CdkJsonError) return refuse(error.message, 2);
   if (error instanceof TargetError) return refuse(error.message, 3);
   throw error;
 });
 
 async function main({ elementKey, where }: Options): Promise<number> {
-  const { client, secretId, baseUrl } = await platformOf(where);
+  const { baseUrl, secretId, settings } = await platformOf(where);
+  const client = new SecretsManagerClient({ ...settings, requestHandler });
   const call = createCloudElementsCaller({
     baseUrl,
     credentials: createPlatformCredentials({ client, secretId }),
@@ -65,27 +64,6 @@ function faultOf(elements: Elements): string | undefined {
     if (error instanceof TypeError) return error.message;
     throw error;
   }
-}
-
-type Platform = { client: SecretsManagerClient; secretId: string; baseUrl: string };
-
-async function platformOf(where: Options['where']): Promise<Platform> {
-  if ('localPort' in where) {
-    // The ports and names of `npm start`.
-    const { localPort } = where;
-    return {
-      client: new SecretsManagerClient({ ...onThisMachine(localPort + 1), requestHandler }),
-      secretId: 'element-onboarding/platform',
-      baseUrl: `http://127.0.0.1:${localPort + 3}`,
-    };
-  }
-  const { stage, baseUrl = readStageEntry(stage).baseUrl } = where;
-  if (baseUrl === undefined || !isOrigin(baseUrl)) {
-    throw new UsageError(`Expected --base-url, because stage ${stage} has none in cdk.json.`);
-  }
-  const output = await outputsOf(stage);
-  const secretId = output('PlatformSecretName');
-  return { client: new SecretsManagerClient({ requestHandler }), secretId, baseUrl };
 }
 
 function refuse(message: string, exitStatus: number): number {

@@ -159,7 +159,7 @@ describe('an instance that Cloud Elements denies', () => {
     expect((await check()).finding).toEqual({ status: 'unhealthy', reason: 'gone' });
   });
 
-  test('an instance is not called gone while others exist of which none could be read', async () => {
+  test('an instance is not called gone while others exist and none of them could be read', async () => {
     const others = Array.from({ length: 11 }, (_, i) => dueRow(`deleted-${i}`));
     const { check } = await withRow({}, { read: () => ({ kind: 'absent' }), due: others });
     expect((await check()).finding).toEqual({ status: 'unknown', reason: 'not-visible' });

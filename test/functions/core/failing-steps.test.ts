@@ -442,7 +442,7 @@ describe('an audit', () => {
   });
 });
 
-/** Audits rows of instances 1, 2, …, of which the list shows the first `listed`. */
+/** Audits rows of instances 1, 2, …; the list shows the first `listed` of them. */
 async function auditRows(
   count: number,
   listed: number,
@@ -628,7 +628,7 @@ describe('a changed secret', () => {
     expect(calls).toEqual(['update']);
   });
 
-  test('a failed row that another claim works on is left, whatever its reason, and the message comes again', async () => {
+  test('a failed row that another claim works on is left for any reason of its failure, and the message comes again', async () => {
     const { applied, calls } = await apply({
       status: 'failed',
       leaseExpiresAt: arrivedAt + 30_000,

@@ -40,7 +40,7 @@ test('an empty list is complete', async () => {
   expect(await find()).toEqual({ free: [], silent: 0, total: 0, gaps: [] });
 });
 
-test('every instance without an owner is found, over all pages, whatever its element and its other tags', async () => {
+test('every instance without an owner of any element and with any other tags is found, over all pages', async () => {
   const free = Array.from({ length: 250 }, (_, index) => seed(index % 2 ? [] : ['eu', 'tenant:old']));
   seed(['owner:prod', 'tenant:acme']);
   seed(['eu', 'owner:dev']);

@@ -173,7 +173,7 @@ const imported = (tenantId: string, instanceId: number, elementKey = 'taxify') =
 });
 
 describe('rows that import an instance', () => {
-  test('a row with an instanceId is an import, whatever the list says of the instance', async () => {
+  test('a row with an instanceId is an import, and the other columns about the instance are ignored', async () => {
     const csv =
       'tenantId,elementKey,instanceId,name,tags,createdDate\r\n' +
       'acme,freshdeskv2,1000001,<b>Shop</b>,owner:me;<x>,2019-01-01T00:00:00Z\r\n' +

@@ -135,10 +135,7 @@ test.each([
   ],
   [['stripe'], 'Expected one of --stage <stage> and --local.'],
   [['stripe', '--stage', 'prod', '--local'], 'Expected one of --stage <stage> and --local.'],
-  [
-    ['stripe', '--stage', 'prod', '--base-url', 'http://api.example'],
-    'Expected --base-url with --stage, and the origin of Cloud Elements in it.',
-  ],
+  [['stripe', '--stage', 'prod', '--base-url', 'https://api.example'], "Unknown option '--base-url'"],
 ])('the command line %j is refused', (args, message) => {
   expect(() => parseOptions(args, {})).toThrow(message);
 });
