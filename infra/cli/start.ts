@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { commandLine, parseOptions } from './command.ts';
 import { sbtSourcesSchema } from '../sbt-sources.ts';
-import { CdkJsonError, localStage, readStageEntry } from '../stage-entry.ts';
+import { CdkJsonError, localStage, readElements } from '../stage-elements.ts';
 import { printLogLine } from './log-line.ts';
 import { startLocalStackWithPage } from '../local/page/page.ts';
 import { accent, bold, dim, print } from './terminal.ts';
@@ -68,7 +68,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 /** Those of the development stage. */
 function elementsOfStage() {
   try {
-    return readStageEntry(localStage).elements;
+    return readElements(localStage);
   } catch (error) {
     if (!(error instanceof CdkJsonError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -9,7 +9,7 @@ import {
   type FailedRow,
 } from './failed-rows.ts';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
-import { catalogFor, CdkJsonError } from '../../stage-entry.ts';
+import { catalogFor, CdkJsonError } from '../../stage-elements.ts';
 import {
   importsIn,
   isBad,

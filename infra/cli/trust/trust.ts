@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { InstanceKey } from '../../../functions/model/instance.ts';
-import { catalogFor, CdkJsonError } from '../../stage-entry.ts';
+import { catalogFor, CdkJsonError } from '../../stage-elements.ts';
 import { createTrusting, type Trusted } from '../../../functions/core/trust.ts';
 import { commandLine } from '../command.ts';
 import { bad, bold, dim, print } from '../terminal.ts';

@@ -12,10 +12,7 @@ export class CdkJsonError extends Error {
   override readonly name = 'CdkJsonError';
 }
 
-const entrySchema = z.object({
-  baseUrl: z.optional(z.string()),
-  elements: z.optional(checkedElementsSchema),
-});
+const entrySchema = z.object({ elements: z.optional(checkedElementsSchema) });
 const cdkJsonSchema = z.object({
   context: z.optional(z.object({ stages: z.optional(z.record(z.string(), z.unknown())) })),
 });
@@ -23,21 +20,18 @@ const cdkJsonSchema = z.object({
 /** The stage whose entry the local stack has, too. */
 export const localStage = 'dev';
 
-type StageEntry = { baseUrl: string | undefined; elements: Elements };
-
 /**
- * Reads what commands need of a stage's entry in `cdk.json`, in the working directory. A directory without the file, or a
- * stage without an entry, has neither: then the stage was deployed from elsewhere.
+ * Reads the elements of a stage's entry in `cdk.json`, in the working directory. A directory without the file, or a
+ * stage without an entry, has none: then the stage was deployed from elsewhere.
  * @throws CdkJsonError
  */
-export function readStageEntry(stage: string, directory = process.cwd()): StageEntry {
+export function readElements(stage: string, directory = process.cwd()): Elements {
   const file = join(directory, 'cdk.json');
   const { context } = parse(cdkJsonSchema, contentOf(file), file, []);
   const stages = context?.stages ?? {};
   const name = !Object.hasOwn(stages, stage) && isDisposable({ stage }) ? 'dev' : stage;
   const entry = Object.hasOwn(stages, name) ? stages[name] : {};
-  const { baseUrl, elements = {} } = parse(entrySchema, entry, file, ['stages', name]);
-  return { baseUrl, elements };
+  return parse(entrySchema, entry, file, ['stages', name]).elements ?? {};
 }
 
 /**
@@ -49,7 +43,7 @@ export function catalogFor(
   where: { stage: string } | { localPort: number } | { tableName: string },
 ): Catalog {
   if ('tableName' in where) return builtInCatalog;
-  return catalogWith(readStageEntry('stage' in where ? where.stage : localStage).elements);
+  return catalogWith(readElements('stage' in where ? where.stage : localStage));
 }
 
 function contentOf(file: string): unknown {
