@@ -1,12 +1,14 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
   mutate: ['functions/{core,model,adapters,runtime}/**/*.ts'],
   testRunner: 'vitest',
-  plugins: ['@stryker-mutator/vitest-runner'],
+  plugins: ['@stryker-mutator/vitest-runner', fileURLToPath(new URL('type-checker.ts', import.meta.url))],
+  checkers: ['types'],
   vitest: { configFile: 'test/proofs/mutate/vitest.config.js', related: false },
   // Stryker rewrites a tsconfig.json by TypeScript's JavaScript API, which TypeScript 7 does not have.
   tsconfigFile: 'none',

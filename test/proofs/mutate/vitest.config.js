@@ -7,7 +7,7 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    include: process.env.TEST_FILES?.split(' ') ?? ['test/functions/*/**/*.test.ts'],
+    include: process.env['TEST_FILES']?.split(' ') ?? ['test/functions/*/**/*.test.ts'],
     isolate: false,
     testTimeout: 30_000,
   },

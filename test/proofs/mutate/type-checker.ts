@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CheckStatus, type Checker, type CheckResult } from '@stryker-mutator/api/check';
+import type { Mutant, Position } from '@stryker-mutator/api/core';
+import { declareClassPlugin, PluginKind } from '@stryker-mutator/api/plugin';
+import { API, DiagnosticCategory } from 'typescript/unstable/sync';
+
+const project = resolve('test/proofs/mutate/tsconfig.json');
+
+/**
+ * Sets mutants aside that do not compile: they need no test. Stryker's own checker needs the JavaScript API of
+ * TypeScript 6, which 7 does not have.
+ */
+class TypeChecker implements Checker {
+  static inject = [] as const;
+  /** The file with the mutant in it: its text by its absolute path. */
+  readonly #mutated = new Map<string, string>();
+  readonly #compiler = new API({ fs: { readFile: (path) => this.#mutated.get(path) } });
+
+  async init() {
+    const errors = this.#errors([]);
+    if (errors.length > 0) throw new Error(`The code does not compile:\n${errors.join('\n')}`);
+  }
+
+  async group(mutants: Mutant[]) {
+    return mutants.map(({ id }) => [id]);
+  }
+
+  async check(mutants: Mutant[]) {
+    return Object.fromEntries(mutants.map((mutant) => [mutant.id, this.#checkOne(mutant)]));
+  }
+
+  dispose() {
+    this.#compiler.close();
+  }
+
+  #checkOne(mutant: Mutant): CheckResult {
+    const path = resolve(mutant.fileName);
+    const changed = [...new Set([...this.#mutated.keys(), path])];
+    this.#mutated.clear();
+    this.#mutated.set(path, withMutant(readFileSync(path, 'utf8'), mutant));
+    const errors = this.#errors(changed);
+    return errors.length === 0
+      ? { status: CheckStatus.Passed }
+      : { status: CheckStatus.CompileError, reason: errors.join('\n') };
+  }
+
+  #errors(changed: string[]): readonly string[] {
+    const snapshot = this.#compiler.updateSnapshot({ openProject: project, fileChanges: { changed } });
+    try {
+      return snapshot
+        .getProjects()
+        .flatMap(({ program }) => [...program.getSyntacticDiagnostics(), ...program.getSemanticDiagnostics()])
+        .filter(({ category }) => category === DiagnosticCategory.Error)
+        .map(({ fileName, text }) => `${fileName}: ${text}`);
+    } finally {
+      snapshot.dispose();
+    }
+  }
+}
+
+function withMutant(source: string, { location, replacement }: Mutant): string {
+  const lines = source.split('\n');
+  const offset = ({ line, column }: Position) =>
+    lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0) + column;
+  return `${source.slice(0, offset(location.start))}${replacement}${source.slice(offset(location.end))}`;
+}
+
+export const strykerPlugins = [declareClassPlugin(PluginKind.Checker, 'types', TypeChecker)];
