@@ -32,7 +32,7 @@ const own = ['deployed/life.test', 'deployed/redrive.test'];
 const shared = [
   'http-api.test',
   'onboarding-events.test',
-  'result-events.test',
+  'service/results.test',
   'bus-of-others.test',
   'sbt/sbt.test',
 ];
