@@ -97,6 +97,7 @@ const typeNames: Partial<Record<string, string>> = {
   record: 'an object',
   array: 'a list',
   string: 'text',
+  nonoptional: 'a value',
 };
 
 function valueAt(input: unknown, path: Path): unknown {
