@@ -78,6 +78,25 @@ function rowOf(over: Partial<InstanceRow> = {}, settings = sameRequest): Instanc
   return { ...claim(by, 'generation', timing), leaseExpiresAt: 0, checkAt: undefined, ...over };
 }
 
+const activeRow = (over: Partial<InstanceRow> = {}, settings?: InstanceSettings) =>
+  rowOf({ status: 'active', instanceId: 7, ...over }, settings);
+const failedRow = (over: Partial<InstanceRow> = {}) => rowOf({ status: 'failed', ...over });
+const removedRow = (over: Partial<InstanceRow> = {}) => rowOf({ status: 'removed', ...over });
+
+const newGeneration = (formers: Former[]): Decision => ({
+  kind: 'take-over',
+  earlier: 'removed',
+  mayCreate: true,
+  formers,
+});
+const isOutdated = (isRepeat: boolean): Decision => ({ kind: 'outdated', isRepeat });
+
+const byListOfNow = (requested: ReturnType<typeof settingsOf>) => judged(builtInCatalog, requested);
+
+const noticeNumber = (index: number) =>
+  ({ outcome: 'refused', eventId: `event-${index}`, at: index }) as const;
+const removalNumber = (index: number) => ({ times: { event: index }, by: eventOf(`leaving-${index}`) });
+
 const formerOf = (index: number): Former => ({
   provisionId: `former-${index}`,
   name: 'Former',
@@ -105,115 +124,113 @@ const conflict: Decision = { kind: 'settings-conflict' };
 const busy: Decision = { kind: 'busy-with-other-settings' };
 
 describe('a claim on an active row', () => {
-  const active = (over: Partial<InstanceRow> = {}, settings?: InstanceSettings) =>
-    rowOf({ status: 'active', instanceId: 7, ...over }, settings);
   const bySecret = settingsBy({});
   const notice = { outcome: 'refused', eventId: 'refused-before', at: nowMs } as const;
 
   decisionsAre([
-    ['the same request is a repeat', active(), sameRequest, replay],
+    ['the same request is a repeat', activeRow(), sameRequest, replay],
     [
       'the same request is a repeat while a lease lasts, too',
-      active({ leaseExpiresAt: nowMs + 1 }),
+      activeRow({ leaseExpiresAt: nowMs + 1 }),
       sameRequest,
       replay,
     ],
-    ['a request with another name is a conflict', active(), otherRequest, conflict],
-    ['a request from another source is a conflict', active(), bySecret, conflict],
+    ['a request with another name is a conflict', activeRow(), otherRequest, conflict],
+    ['a request from another source is a conflict', activeRow(), bySecret, conflict],
     [
       'a request that sets other entries is a conflict',
-      active(),
+      activeRow(),
       settingsBy({ configuration: { 'api.key': 'k', 'partner.key': 'p' } }),
       conflict,
     ],
     [
       'a row without a source is repeated by a request of either source',
-      active({ source: undefined, requestDigest: undefined }),
+      activeRow({ source: undefined, requestDigest: undefined }),
       sameRequest,
       replay,
     ],
     [
       'a request with another name is a conflict with a row without a source, too',
-      active({ source: undefined, requestDigest: undefined }),
+      activeRow({ source: undefined, requestDigest: undefined }),
       otherRequest,
       conflict,
     ],
     [
       'a fingerprint of a version that did not normalize names is compared by what it was made of',
-      active({ fingerprint: 'of an earlier version' }),
+      activeRow({ fingerprint: 'of an earlier version' }),
       sameRequest,
       replay,
     ],
     [
       'another name is a conflict with the fingerprint of an earlier version, too',
-      active({ fingerprint: 'of an earlier version' }),
+      activeRow({ fingerprint: 'of an earlier version' }),
       otherRequest,
       conflict,
     ],
     [
       'an event whose result the row has had is a repeat, whatever it wants',
-      active({ requestedBy: eventOf('known') }, bySecret),
+      activeRow({ requestedBy: eventOf('known') }, bySecret),
       otherEvent(eventOf('known')),
       replay,
     ],
     [
       'an event whose refusal the row has recorded is a repeat',
-      active({ notices: [{ ...notice, eventId: 'another' }, notice] }, bySecret),
+      activeRow({ notices: [{ ...notice, eventId: 'another' }, notice] }, bySecret),
       otherEvent(eventOf('refused-before')),
       replay,
     ],
     [
       'another event with other settings is a conflict',
-      active({ requestedBy: eventOf('known'), notices: [notice] }, bySecret),
+      activeRow({ requestedBy: eventOf('known'), notices: [notice] }, bySecret),
       otherEvent(eventOf('unknown')),
       conflict,
     ],
     [
       'an event of the toolkit accepts an instance from the secret, whatever its settings',
-      active({}, bySecret),
+      activeRow({}, bySecret),
       otherEvent(toolkitEvent('r')),
       replay,
     ],
     [
       'an event of the toolkit accepts an instance of unknown source',
-      active({ source: undefined }),
+      activeRow({ source: undefined }),
       otherEvent(toolkitEvent('r')),
       replay,
     ],
     [
       'an event of the toolkit does not accept an instance that a request has configured',
-      active(),
+      activeRow(),
       otherEvent(toolkitEvent('r')),
       conflict,
     ],
     [
       'an event of the toolkit accepts any instance of its own registration',
-      active({ registration: { dialect: 'sbt-0.9', registrationId: 'r' } }),
+      activeRow({ registration: { dialect: 'sbt-0.9', registrationId: 'r' } }),
       otherEvent(toolkitEvent('r')),
       replay,
     ],
     [
       'an event of the toolkit does not accept the instance of another registration',
-      active({ registration: { dialect: 'sbt-0.9', registrationId: 'another' } }),
+      activeRow({ registration: { dialect: 'sbt-0.9', registrationId: 'another' } }),
       otherEvent(toolkitEvent('r')),
       conflict,
     ],
     [
       'an event of the toolkit does not accept an instance because an earlier one came by its registration',
-      active({ registration: { dialect: 'sbt-0.9', registrationId: 'r', isOfFormer: true } }),
+      activeRow({ registration: { dialect: 'sbt-0.9', registrationId: 'r', isOfFormer: true } }),
       otherEvent(toolkitEvent('r')),
       conflict,
     ],
     [
       'an import of the instance that the row records is a repeat',
-      active(),
+      activeRow(),
       settingsOfImport(key, 7),
       replay,
     ],
-    ['an import of another instance is a conflict', active(), settingsOfImport(key, 8), conflict],
+    ['an import of another instance is a conflict', activeRow(), settingsOfImport(key, 8), conflict],
     [
       'a request is a conflict with an imported instance of the same name and tags',
-      active({ importedId: 7 }, { ...settingsOfImport(key, 7), name: sameRequest.name }),
+      activeRow({ importedId: 7 }, { ...settingsOfImport(key, 7), name: sameRequest.name }),
       sameRequest,
       conflict,
     ],
@@ -223,28 +240,32 @@ describe('a claim on an active row', () => {
     const then = catalogWith({ taxify: { allowed: {} } });
     const requested = (over: object = {}) =>
       settingsOf(key, { configuration: { 'api.key': 'k', 'pagination.max': '5', ...over } });
-    const row = active({}, judged(then, requested()));
-    const isNow = (settings: ReturnType<typeof settingsOf>) => judged(builtInCatalog, settings);
+    const row = activeRow({}, judged(then, requested()));
 
     decisionsAre([
-      ['a repeat of its request is judged by the list of then', row, isNow(requested()), replay],
-      ['a request with another name is a conflict', row, isNow({ ...requested(), name: 'Other' }), conflict],
+      ['a repeat of its request is judged by the list of then', row, byListOfNow(requested()), replay],
+      [
+        'a request with another name is a conflict',
+        row,
+        byListOfNow({ ...requested(), name: 'Other' }),
+        conflict,
+      ],
       [
         'a request that sets one entry more is a conflict',
         row,
-        isNow(requested({ 'partner.key': 'p' })),
+        byListOfNow(requested({ 'partner.key': 'p' })),
         conflict,
       ],
       [
         'a request for an instance from the secret is a conflict with what a request has set',
-        active({}, judged(then, settingsOf(key, { configuration: { 'pagination.max': '5' } }))),
-        isNow(settingsOf(key, { configuration: { 'pagination.max': '5' } })),
+        activeRow({}, judged(then, settingsOf(key, { configuration: { 'pagination.max': '5' } }))),
+        byListOfNow(settingsOf(key, { configuration: { 'pagination.max': '5' } })),
         conflict,
       ],
       [
         'a request that brings its credentials is a conflict with an instance from the secret',
-        active({ source: 'secret' }, judged(then, requested())),
-        isNow(requested()),
+        activeRow({ source: 'secret' }, judged(then, requested())),
+        byListOfNow(requested()),
         conflict,
       ],
     ]);
@@ -334,32 +355,31 @@ describe('a claim on an unfinished import', () => {
 });
 
 describe('a claim on a failed row', () => {
-  const failed = (over: Partial<InstanceRow> = {}) => rowOf({ status: 'failed', ...over });
   const inDoubt = (over: Partial<InstanceRow> = {}) =>
-    failed({ inDoubt: true, sendDeadline: nowMs - timing.quiescenceMs, ...over });
+    failedRow({ inDoubt: true, sendDeadline: nowMs - timing.quiescenceMs, ...over });
 
   decisionsAre([
     [
       'the same request takes it over in its generation',
-      failed(),
+      failedRow(),
       sameRequest,
       { kind: 'take-over', earlier: 'nothing', mayCreate: true },
     ],
     [
       'a request with other settings begins a generation of its own',
-      failed(),
+      failedRow(),
       otherRequest,
       { kind: 'take-over', earlier: 'nothing', mayCreate: true, formers: [] },
     ],
     [
       'a request begins a generation of its own where the source of the failed one is not known',
-      failed({ source: undefined }),
+      failedRow({ source: undefined }),
       sameRequest,
       { kind: 'take-over', earlier: 'nothing', mayCreate: true, formers: [] },
     ],
     [
       'it is in progress while it is leased',
-      failed({ leaseExpiresAt: nowMs + 3 }),
+      failedRow({ leaseExpiresAt: nowMs + 3 }),
       sameRequest,
       { kind: 'in-progress', retryAfterMs: 3 },
     ],
@@ -432,14 +452,6 @@ describe('a claim on a failed row', () => {
 });
 
 describe('a claim on a row that is being removed, or a tombstone', () => {
-  const removed = (over: Partial<InstanceRow> = {}) => rowOf({ status: 'removed', ...over });
-  const newGeneration = (formers: Former[]): Decision => ({
-    kind: 'take-over',
-    earlier: 'removed',
-    mayCreate: true,
-    formers,
-  });
-  const isOutdated = (isRepeat: boolean): Decision => ({ kind: 'outdated', isRepeat });
   /** The removal came a second after the event was sent. */
   const removedTimes = { event: nowMs + 1_000 };
 
@@ -450,34 +462,34 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
       sameRequest,
       { kind: 'being-deleted' },
     ],
-    ['a request begins a new generation', removed(), sameRequest, newGeneration([])],
+    ['a request begins a new generation', removedRow(), sameRequest, newGeneration([])],
     [
       'a generation that was removed in doubt is remembered',
-      removed({ inDoubt: true, checkAt: nowMs + 1 }),
+      removedRow({ inDoubt: true, checkAt: nowMs + 1 }),
       sameRequest,
       newGeneration([asFormer]),
     ],
     [
       'a generation that was rechecked since is forgotten',
-      removed({ inDoubt: true, checkAt: undefined }),
+      removedRow({ inDoubt: true, checkAt: undefined }),
       sameRequest,
       newGeneration([]),
     ],
     [
       'a generation that was never in doubt is forgotten, although earlier ones are remembered',
-      removed({ formers: [formerOf(0)], checkAt: nowMs + 1 }),
+      removedRow({ formers: [formerOf(0)], checkAt: nowMs + 1 }),
       sameRequest,
       newGeneration([formerOf(0)]),
     ],
     [
       'with ten earlier generations a request waits, and the tombstone is not its response',
-      removed({ inDoubt: true, formers: formersUpTo(10), checkAt: nowMs + 1 }),
+      removedRow({ inDoubt: true, formers: formersUpTo(10), checkAt: nowMs + 1 }),
       sameRequest,
       { kind: 'being-deleted' },
     ],
     [
       'an event from before the removal is outdated',
-      removed({ removedTimes }),
+      removedRow({ removedTimes }),
       otherEvent(eventOf('late')),
       isOutdated(false),
     ],
@@ -489,43 +501,43 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
     ],
     [
       'an event of two seconds after the removal is not outdated',
-      removed({ removedTimes }),
+      removedRow({ removedTimes }),
       otherEvent(eventOf('new', { sentAt: nowMs + 3_000 })),
       newGeneration([]),
     ],
     [
       'a request over HTTP is made after any removal',
-      removed({ removedTimes }),
+      removedRow({ removedTimes }),
       sameRequest,
       newGeneration([]),
     ],
     [
       'an outdated event whose result was published before is a repeat',
-      removed({ removedTimes, requestedBy: eventOf('known'), revision: nowMs - hour }),
+      removedRow({ removedTimes, requestedBy: eventOf('known'), revision: nowMs - hour }),
       otherEvent(eventOf('known')),
       isOutdated(true),
     ],
     [
       'an outdated event without a result in this generation is no repeat',
-      removed({ removedTimes, requestedBy: eventOf('known'), revision: nowMs - hour - 1 }),
+      removedRow({ removedTimes, requestedBy: eventOf('known'), revision: nowMs - hour - 1 }),
       otherEvent(eventOf('known')),
       isOutdated(false),
     ],
     [
       'an outdated event without any result is no repeat',
-      removed({ removedTimes, requestedBy: eventOf('known') }),
+      removedRow({ removedTimes, requestedBy: eventOf('known') }),
       otherEvent(eventOf('known')),
       isOutdated(false),
     ],
     [
       'an outdated event is a repeat on a row of an earlier version, which does not record its results',
-      removed({ removedTimes, requestedBy: eventOf('known'), requestedTimes: undefined }),
+      removedRow({ removedTimes, requestedBy: eventOf('known'), requestedTimes: undefined }),
       otherEvent(eventOf('known')),
       isOutdated(true),
     ],
     [
       'an outdated event of the registration that the instance came by is a repeat',
-      removed({
+      removedRow({
         removedTimes,
         registration: { dialect: 'sbt-0.9', registrationId: 'r' },
         revision: nowMs,
@@ -535,7 +547,7 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
     ],
     [
       'an outdated event that the row does not know is no repeat, although the row has had a result',
-      removed({ removedTimes, requestedBy: eventOf('known'), revision: nowMs }),
+      removedRow({ removedTimes, requestedBy: eventOf('known'), revision: nowMs }),
       otherEvent(eventOf('unknown')),
       isOutdated(false),
     ],
@@ -835,9 +847,9 @@ describe('a claim that has come to an end', () => {
 
 /** A row that failed for one event, and its claim by the same event's redelivery, all within one millisecond. */
 function failedAndTaken(): { failed: InstanceRow; taken: InstanceRow } {
-  const by = (claimId: string) => claimantOf(settingsBy({}, eventOf('event-1')), { claimId });
-  const failed = fail(claim(by('a'), 'p', timing), 0, refused, nowMs, timing);
-  return { failed, taken: takeOver(failed, by('b'), true, timing) };
+  const by = claimantOf(settingsBy({}, eventOf('event-1')));
+  const failed = fail(claim({ ...by, claimId: 'a' }, 'p', timing), 0, refused, nowMs, timing);
+  return { failed, taken: takeOver(failed, { ...by, claimId: 'b' }, true, timing) };
 }
 
 const typesOf = (before: InstanceRow | undefined, after: InstanceRow) =>
@@ -879,10 +891,8 @@ describe('an active row', () => {
   });
 
   test('a row keeps its latest ten notices', () => {
-    const noticeOf = (index: number) =>
-      ({ outcome: 'refused', eventId: `event-${index}`, at: index }) as const;
     let row = active;
-    for (let index = 1; index <= 12; index++) row = withNotice(row, noticeOf(index), `claim-${index}`);
+    for (let index = 1; index <= 12; index++) row = withNotice(row, noticeNumber(index), `claim-${index}`);
     expect(row.notices?.map(({ eventId }) => eventId)).toEqual(
       Array.from({ length: 10 }, (_each, index) => `event-${index + 3}`),
     );
@@ -980,10 +990,9 @@ describe('a removal', () => {
   );
 
   test('a row remembers its latest ten removals, each once', () => {
-    const removedBy = (index: number) => ({ times: { event: index }, by: eventOf(`leaving-${index}`) });
     const idsAfter = (indexes: number[]) =>
       indexes.reduce(
-        (row, index) => beginRemoval(row, removedBy(index), by, timing),
+        (row, index) => beginRemoval(row, removalNumber(index), by, timing),
         rowOf({ status: 'active' }),
       ).removalIds;
     expect(idsAfter([1, 2, 1])).toEqual(['leaving-2', 'leaving-1']);
