@@ -1,8 +1,9 @@
 import type { DynamoDBRecord } from 'aws-lambda';
 import { startAwsEndpoint } from '../../infra/local/aws/aws-endpoint.ts';
 import { region } from '../../infra/local/aws/aws-protocol.ts';
+import { createDeadLetterCounts } from '../../infra/local/aws/dead-letter-counts.ts';
 import { startDynamoDb } from '../../infra/local/aws/dynamodb.ts';
-import { createEventBus } from '../../infra/local/aws/event-bus.ts';
+import { createEventBus, type EventEnvelope } from '../../infra/local/aws/event-bus.ts';
 import { createKms } from '../../infra/local/aws/kms.ts';
 import { createSecretsManager } from '../../infra/local/aws/secrets-manager.ts';
 import { startCloudElements, type PlatformSecrets } from '../../infra/local/cloud-elements/simulator.ts';
@@ -16,22 +17,37 @@ export async function startLocalServers({
   name,
   tableName,
   platformSecrets,
+  ports = { aws: 0, dynamodb: 0 },
   onChange = () => {},
+  onEvent = () => {},
 }: {
   name: string;
   tableName: string;
   platformSecrets: PlatformSecrets;
+  ports?: { aws: number; dynamodb: number };
   onChange?: (record: DynamoDBRecord) => void;
+  onEvent?: (event: EventEnvelope) => void;
 }) {
   const simulator = await startCloudElements(platformSecrets);
   const faults = createFaults();
-  const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard, onChange });
+  const dynamoDb = await startDynamoDb({
+    tableName,
+    port: ports.dynamodb,
+    guard: faults.guard,
+    onChange,
+  });
   const secretsManager = createSecretsManager();
   const kms = createKms();
-  const bus = createEventBus({ name, onEvent: () => {} });
+  const bus = createEventBus({ name, onEvent });
   const aws = await startAwsEndpoint({
+    port: ports.aws,
     guard: faults.guard,
-    operations: { ...secretsManager.operations, ...kms.operations, ...bus.operations },
+    operations: {
+      ...secretsManager.operations,
+      ...kms.operations,
+      ...bus.operations,
+      ...createDeadLetterCounts(() => 0),
+    },
   });
   const platformSecretId = `${name}/platform`;
   secretsManager.put(platformSecretId, JSON.stringify(platformSecrets));

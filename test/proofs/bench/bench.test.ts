@@ -14,7 +14,7 @@ const progress: string[] = [];
 /** A tiny run, which shows only that the benchmark works. */
 beforeAll(async () => {
   figures = await runBenchmark({
-    only: ['cold', 'warm', 'bulk', 'scheduled'],
+    only: ['cold', 'warm', 'bulk', 'scheduled', 'scale'],
     effort: {
       rounds: 1,
       warmCalls: 6,
@@ -22,6 +22,7 @@ beforeAll(async () => {
       growth: [20, 60],
       audit: { instances: 401, latencyMs: 5 },
       reconciler: { due: 30, latenciesMs: [5] },
+      scale: { tenants: [50], latencyMs: 5, due: 40, restMinutes: 30, sweeps: 2, rate: 1_000 },
     },
     // As CDK builds them, `contenders.test.ts` has them.
     buildFunctions: async (directory) => {

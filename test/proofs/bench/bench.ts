@@ -5,9 +5,10 @@ import { reportOf } from './report.ts';
 
 const help = `npm run bench -- [options]    our functions, as CDK builds them, beside a peer of the same purpose
 
-  --quick         fewer runs: a minute instead of two, for rough figures only
+  --quick         fewer runs, for rough figures only: a minute instead of two; scale without 100,000 tenants
   --only <parts>  of ${parts.join(', ')}; several with commas between (${usualParts.join(',')})
   --rounds <n>    fresh processes of each contender (21)
+  --tenants <n>   tenants of scale; several numbers with commas between (1000,10000,100000)
   --json          the figures as JSON`;
 
 const { only, effort, json } = commandLine(help, (args) => {
@@ -17,6 +18,7 @@ const { only, effort, json } = commandLine(help, (args) => {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', default: usualParts.join(',') },
       rounds: { type: 'string' },
+      tenants: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   });
@@ -32,7 +34,11 @@ const { only, effort, json } = commandLine(help, (args) => {
     values.rounds === undefined
       ? chosen.rounds
       : wholeNumber('rounds', values.rounds, { from: 1, to: 9_999 });
-  return { only: chosenParts, effort: { ...chosen, rounds }, json: values.json };
+  const tenants = values.tenants
+    ?.split(',')
+    .map((number) => wholeNumber('tenants', number, { from: 1, to: 1_000_000 }));
+  const scale = { ...chosen.scale, ...(tenants && { tenants }) };
+  return { only: chosenParts, effort: { ...chosen, rounds, scale }, json: values.json };
 });
 const startedAt = performance.now();
 

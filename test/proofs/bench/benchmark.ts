@@ -1,13 +1,14 @@
 import { availableParallelism, cpus } from 'node:os';
 import { measureGrowth, measureThroughput, type Growth, type Throughput } from './bulk.ts';
 import { measureAudit, measureReconciler, type ScheduledRun } from './scheduled.ts';
+import { measureScale, type ScaleEffort, type ScaleFigures } from './scale/scale.ts';
 import { measureCold, type ColdFigures } from './cold.ts';
 import { measureWarm, type WarmFigures } from './warm.ts';
 import { openWorkshop } from './workshop.ts';
 
-export const parts = ['cold', 'warm', 'bulk', 'scheduled'] as const;
+export const parts = ['cold', 'warm', 'bulk', 'scheduled', 'scale'] as const;
 
-/** The audit alone takes minutes: it is measured only when asked for. */
+/** The others take minutes: they are measured only when asked for. */
 export const usualParts: readonly Part[] = ['cold', 'warm', 'bulk'];
 export type Part = (typeof parts)[number];
 
@@ -21,7 +22,10 @@ export type Effort = {
   audit: { instances: number; latencyMs: number };
   /** One run of the reconciler; undefined means no response. */
   reconciler: { due: number; latenciesMs: readonly (number | undefined)[] };
+  scale: ScaleEffort;
 };
+
+const scale = { latencyMs: 300, due: 10_000, restMinutes: 60, sweeps: 3, rate: 1_000 };
 
 /** On two idle cores a full run takes some two minutes, a quick one less than one. */
 export const efforts = {
@@ -35,6 +39,7 @@ export const efforts = {
     growth: [100, 1_000, 5_000, 10_000],
     audit: { instances: 100_000, latencyMs: 300 },
     reconciler: { due: 2_000, latenciesMs: [300, undefined] },
+    scale: { ...scale, tenants: [1_000, 10_000, 100_000] },
   },
   quick: {
     rounds: 3,
@@ -46,6 +51,7 @@ export const efforts = {
     growth: [100, 1_000],
     audit: { instances: 2_000, latencyMs: 300 },
     reconciler: { due: 200, latenciesMs: [300] },
+    scale: { ...scale, tenants: [1_000, 10_000] },
   },
 } satisfies Record<string, Effort>;
 
@@ -55,6 +61,7 @@ export type Figures = {
   warm?: WarmFigures[];
   bulk?: { throughput: Throughput[]; growth: Growth };
   scheduled?: ScheduledRun[];
+  scale?: ScaleFigures[];
 };
 
 /** Measures the given parts, one after the other, on servers of its own. */
@@ -114,6 +121,12 @@ export async function runBenchmark({
     const onSeeded = (done: number, of: number) => onProgress('instances', done, of);
     runs.push(await measureAudit(workshop, { ...audit, onSeeded }));
     figures.scheduled = runs;
+  }
+  if (only.includes('scale')) {
+    figures.scale = [];
+    for (const tenants of effort.scale.tenants) {
+      figures.scale.push(await measureScale(workshop, tenants, effort.scale, onProgress));
+    }
   }
   return figures;
 }

@@ -120,7 +120,7 @@ async function contendersOn(site: OpenSite, workshop: Workshop, rounds: number):
     ours('read-token', () => readTokenEvent('known')),
     ours('get-instance', () => getEvent('known')),
     ours('list-instances', () => listEvent('known')),
-    ours('list-all-instances', listAllEvent),
+    ours('list-all-instances', () => listAllEvent()),
     ours('change-instance', () => changeEvent('known')),
     ours('remove-instance', (round) => removeEvent(`remove-${round}`)),
     ours('import-instance', (round) => importEvent(`import-${round}`, handMade(site))),

@@ -75,7 +75,11 @@ export const provisionEvent = (tenantId: string) =>
     { element: { key: 'taxify' }, name: 'Bench', tags: ['eu'], configuration: { 'api.key': 'any' } },
   );
 export const listEvent = (tenantId: string) => httpEvent(`GET ${tenantRoute}`, { tenantId });
-export const listAllEvent = () => httpEvent('GET /instances', {});
+export const listAllEvent = (query: Record<string, string> = {}) => ({
+  ...httpEvent('GET /instances', {}),
+  rawQueryString: new URLSearchParams(query).toString(),
+  queryStringParameters: query,
+});
 export const getEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}`, pathOf(tenantId));
 export const readTokenEvent = (tenantId: string) => httpEvent(`GET ${instanceRoute}/token`, pathOf(tenantId));
 export const changeEvent = (tenantId: string) =>
@@ -94,7 +98,7 @@ export function secretEvent(tenantId: string): SQSEvent {
     'detail-type': 'Secret Label Updated',
     source: 'aws.secretsmanager',
     time: new Date().toISOString(),
-    detail: { name: `bench/tenants/${tenantId}/taxify`, labelUpdated: 'AWSCURRENT', versionId: randomUUID() },
+    detail: { name: `element-onboarding/tenants/${tenantId}/taxify`, labelUpdated: 'AWSCURRENT', versionId: randomUUID() },
   });
   return { Records: Records.map((record) => ({ ...record, body })) };
 }

@@ -88,10 +88,13 @@ async function startEnvironment(warmFile: string, { file, environment }: Subject
   await message();
 
   return {
-    /** Runs the events one after the other. */
-    async run(events: readonly unknown[]): Promise<WarmRun> {
+    /**
+     * Runs the events one after the other.
+     * @param aheadMs how far the clock of the process is ahead of real time
+     */
+    async run(events: readonly unknown[], aheadMs = 0): Promise<WarmRun> {
       const answered = message();
-      child.send(events);
+      child.send({ events, aheadMs });
       const run = warmSchema.parse(await answered);
       for (const response of run.responses) assertGood(response, file);
       return run;

@@ -2,11 +2,12 @@ import { bold, dim } from '../../../infra/cli/terminal.ts';
 import type { Figures } from './benchmark.ts';
 import type { Growth, Throughput } from './bulk.ts';
 import type { ColdFigures } from './cold.ts';
+import type { ScaleFigures } from './scale/scale.ts';
 import type { ScheduledRun } from './scheduled.ts';
 import type { WarmFigures } from './warm.ts';
 
 /** The figures in columns. */
-export function reportOf({ machine, cold, warm, bulk, scheduled }: Figures): string {
+export function reportOf({ machine, cold, warm, bulk, scheduled, scale }: Figures): string {
   const { node, processor, cores } = machine;
   return [
     dim(`Node ${node}, ${processor}, ${cores} cores. Shares hold elsewhere too, times do not.`),
@@ -14,6 +15,7 @@ export function reportOf({ machine, cold, warm, bulk, scheduled }: Figures): str
     ...(warm ? [warmTable(warm)] : []),
     ...(bulk ? [throughputTable(bulk.throughput), growthTable(bulk.growth), requestTable(bulk.growth)] : []),
     ...(scheduled ? [scheduledTable(scheduled)] : []),
+    ...(scale ? [scaleTable(scale), indexTable(scale)] : []),
   ].join('\n\n');
 }
 
@@ -98,6 +100,65 @@ const scheduledTable = (runs: readonly ScheduledRun[]): string =>
       `  ${callsIn(calls)}`,
     ]),
   );
+
+/** One column for each number of tenants. */
+function scaleTable(of: readonly ScaleFigures[]): string {
+  const lines: [string, (figures: ScaleFigures) => string][] = [
+    ['audit', ({ audit }) => `${seconds(audit.seconds)}, ${megabytes(audit.peakBytes)}`],
+    ['  pages of Cloud Elements', ({ audit }) => count(audit.pages)],
+    ['  complete', ({ audit }) => yesOrNo(audit.isComplete)],
+    ['list, a page of 1,000', ({ list }) => `${milliseconds(list.msPerPage)}, ${megabytes(list.peakBytes)}`],
+    ['  complete', ({ list }) => `${yesOrNo(list.isComplete)}, ${count(list.pages)} pages`],
+    ['npm run status', ({ status }) => `${seconds(status.seconds)}, ${megabytes(status.peakBytes)}`],
+    ['  complete', ({ status }) => yesOrNo(status.isComplete)],
+    [
+      'checks of health, a run',
+      ({ sweep }) =>
+        `${sweep.checksPerRun.toFixed(0)} in ${seconds(sweep.seconds)}, ${megabytes(sweep.peakBytes)}`,
+    ],
+    [
+      '  tenants of the most in a day',
+      ({ sweep, tenants }) => `${count(tenants)} of ${count(sweep.checksPerDay)}`,
+    ],
+    ['after six hours of outage, overdue', ({ outage }) => count(outage.due)],
+    [
+      '  none overdue after',
+      ({ outage }) => `${seconds(outage.secondsUntilNone)}, ${megabytes(outage.peakBytes)}`,
+    ],
+    ['  a fresh claim settled after', ({ outage }) => seconds(outage.secondsUntilFresh)],
+    ...(['check', 'send', 'repeat'] as const).map(
+      (part): [string, (figures: ScaleFigures) => string] => [
+        `npm run onboard, ${onboardings[part]}`,
+        ({ bulk }) => `${seconds(bulk[part].seconds)}, ${megabytes(bulk[part].peakBytes)}`,
+      ],
+    ),
+    ['read units per tenant and day', ({ rest }) => rest.perTenantAndDay.readUnits.toFixed(2)],
+    ['write units per tenant and day', ({ rest }) => rest.perTenantAndDay.writeUnits.toFixed(2)],
+  ];
+  return table(
+    'With more and more tenants',
+    ['', ...of.map(({ tenants }) => count(tenants))],
+    lines.map(([what, show]) => [what, ...of.map((figures) => show(figures))]),
+  );
+}
+
+const onboardings = { check: '--check', send: 'all sent and followed', repeat: 'all active' };
+
+const indexTable = (of: readonly ScaleFigures[]): string =>
+  table(
+    'DynamoDB: counted at rest, and writes to the index in the fullest second after the outage',
+    ['tenants', 'minutes', 'checks', 'item', '  calls, index writes; after the outage'],
+    of.map(({ tenants, rest, outage }) => [
+      count(tenants),
+      count(rest.minutes),
+      count(rest.checks),
+      `${count(rest.itemBytes)} B`,
+      `  ${callsIn(rest.calls)}; ${callsIn(rest.indexWrites)}; ${callsIn(outage.indexWritesPerSecond)}`,
+    ]),
+  );
+
+const yesOrNo = (is: boolean): string => (is ? 'yes' : 'no');
+const seconds = (of: number): string => `${of.toFixed(of < 10 ? 1 : 0)} s`;
 
 const callsIn = (calls: Record<string, number>): string =>
   Object.entries(calls)

@@ -4,7 +4,6 @@ import { activate, claim } from '../../../functions/core/lifecycle.ts';
 import { markerTags } from '../../../functions/model/markers.ts';
 import { defaultTiming } from '../../../functions/model/timing.ts';
 import { scheduledEvent } from './events.ts';
-import { countEach } from './statistics.ts';
 import type { OpenSite, Workshop } from './workshop.ts';
 
 /** One run of a scheduled function, with the amount of work. */
@@ -99,9 +98,5 @@ async function measured(
   site.requests.length = 0;
   site.simulator.latencyMs = latencyMs;
   const { latenciesMs, peakBytes } = await environment.run([scheduledEvent()]);
-  const calls = [
-    ...site.requests.map((target) => target.replace(/^.*\./, '')),
-    ...site.simulator.requests.map(({ operation }) => operation ?? 'unknown'),
-  ];
-  return { what, seconds: (latenciesMs[0] ?? 0) / 1_000, peakBytes, calls: countEach(calls) };
+  return { what, seconds: (latenciesMs[0] ?? 0) / 1_000, peakBytes, calls: site.callsSoFar() };
 }

@@ -1,31 +1,56 @@
 import { BatchWriteItemCommand, DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import type { DynamoDBRecord } from 'aws-lambda';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { type FunctionName, triggers } from '../../../functions/triggers.ts';
 import { environmentFor } from '../../../infra/environment.ts';
 import { timeoutMsOf } from '../../../infra/constructs/function-timeout.ts';
 import { region } from '../../../infra/local/aws/aws-protocol.ts';
+import type { EventEnvelope } from '../../../infra/local/aws/event-bus.ts';
 import { startLocalServers } from '../../support/local-servers.ts';
 import { createTable } from '../../support/table.ts';
+import { countEach } from './statistics.ts';
 import { toStored } from '../../../functions/model/table.ts';
+
+/** Of bus, table and secrets: those of `npm start`, where the commands look. */
+const name = 'element-onboarding';
+
+/** The first of three in a row that are free now. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const servers = [port, port + 1, port + 2].map((each) => createServer().listen(each, '127.0.0.1'));
+    const listening = await Promise.allSettled(servers.map((server) => once(server, 'listening')));
+    for (const server of servers) server.close();
+    if (listening.every(({ status }) => status === 'fulfilled')) return port;
+  }
+}
 
 export type Site = Awaited<ReturnType<typeof startSite>>;
 
 /** The servers for all measured programs, on free ports, in the benchmark's own process and so not measured. */
 export async function startSite() {
+  const port = await freePort();
   const platformSecrets = {
     userSecret: 'bench-user-secret',
     organizationSecret: 'bench-organization-secret',
   };
   let lastResult: DynamoDBRecord | undefined;
+  const watcher: { onChange?: (record: DynamoDBRecord) => void; onEvent?: (event: EventEnvelope) => void } =
+    {};
   const servers = await startLocalServers({
-    name: 'bench',
-    tableName: 'instances',
+    name,
+    tableName: name,
     platformSecrets,
+    ports: { aws: port + 1, dynamodb: port + 2 },
     onChange: (record) => {
       if (record.dynamodb?.NewImage?.['status']?.S === 'active') lastResult = record;
+      watcher.onChange?.(record);
     },
+    onEvent: (event) => watcher.onEvent?.(event),
   });
   const { simulator, putSecret, platformSecretId, tokenKeyId, awsSettings, dynamoDbSettings } = servers;
   const { requests } = servers.faults;
@@ -34,10 +59,10 @@ export async function startSite() {
   await createTable(client, 'peer-idempotency', ['id']);
 
   const resources = {
-    tableName: 'instances',
-    busName: 'bench',
+    tableName: name,
+    busName: name,
     platformSecretId,
-    tenantSecretsPrefix: 'bench',
+    tenantSecretsPrefix: name,
     tokenKeyId,
     cloudElementsBaseUrl: simulator.url,
     stage: 'bench',
@@ -66,6 +91,12 @@ export async function startSite() {
 
   return {
     simulator,
+    /** For commands: the one before the ports of the AWS services and DynamoDB, as with `npm start`. */
+    port,
+    dynamoDb: client,
+    tableName: resources.tableName,
+    /** Called with each write to the table and each event on the bus. */
+    watcher,
     /** Requests to AWS services, as `x-amz-target` names them. */
     requests,
     environmentOf: (name: FunctionName) => ({
@@ -82,7 +113,7 @@ export async function startSite() {
     },
     bareEnvironment: lambdaEnvironment('bare'),
 
-    putTenantSecret: (tenantId: string) => putSecret(`bench/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
+    putTenantSecret: (tenantId: string) => putSecret(`${name}/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
 
     /** Makes the row due for the recheck that follows an hour after a create of unknown outcome. */
     async makeDue(tenantId: string): Promise<void> {
@@ -109,6 +140,13 @@ export async function startSite() {
 
     /** The last write that made an instance active, as a record of the table's stream. */
     lastResult: () => lastResult,
+
+    /** Requests to AWS services and to Cloud Elements, counted by their operation. */
+    callsSoFar: () =>
+      countEach([
+        ...requests.map((target) => target.replace(/^.*\./, '')),
+        ...simulator.requests.map(({ operation }) => operation ?? 'unknown'),
+      ]),
 
     /** Resets the counts of requests; stored data stays. */
     forgetRequests(): void {

@@ -49,6 +49,7 @@ export async function openWorkshop(buildFunctions: (directory: string) => Promis
     return {
       ...createProcesses({ coldFile, warmFile }),
       fileOf,
+      directory,
       /** Opens empty servers, with the environments of all measured programs. */
       async openSite() {
         const site = await startSite();

@@ -1,11 +1,22 @@
-/** A warm execution environment: runs the events it gets one after the other, and reports their cost. */
+/**
+ * A warm execution environment: runs the events it gets one after the other, and reports their cost. Its clock can be put
+ * forward, so that a run an hour later needs no hour.
+ */
 import { cpuMs, invoke, loadHandler, peakBytes } from './invocation.ts';
+
+type Message = { events: unknown[]; aheadMs: number };
+
+const realTime = Date.now.bind(Date);
+let aheadMs = 0;
+// Before the bundle is loaded, which may keep the function.
+Date.now = () => realTime() + aheadMs;
 
 const [, , bundleUrl = ''] = process.argv;
 const handler = await loadHandler(bundleUrl);
 
 process.once('disconnect', () => process.exit());
-process.on('message', (events: unknown[]) => {
+process.on('message', ({ events, ...clock }: Message) => {
+  ({ aheadMs } = clock);
   void run(events).then((report) => process.send?.(report));
 });
 process.send?.('ready');
