@@ -16,6 +16,18 @@ const writeSchema = z.object({
   ExpressionAttributeValues: z.optional(itemSchema),
   ReturnValuesOnConditionCheckFailure: z.optional(z.string()),
 });
+/** The requests of a table, each one put or delete. */
+const batchSchema = z.object({
+  RequestItems: z.record(
+    z.string(),
+    z.array(
+      z.union([
+        z.object({ PutRequest: z.object({ Item: itemSchema }) }),
+        z.object({ DeleteRequest: z.object({ Key: itemSchema }) }),
+      ]),
+    ),
+  ),
+});
 const refusalSchema = z.looseObject({
   __type: z.templateLiteral([z.string(), '#ConditionalCheckFailedException']),
 });
@@ -25,8 +37,8 @@ type Item = z.infer<typeof itemSchema>;
 /**
  * Adds to the embedded DynamoDB what it lacks: the table's stream, the item before and after each write; and the item
  * that a refused conditional write returns if `ReturnValuesOnConditionCheckFailure` requests it. Wraps the
- * database from its start on and records every successful PutItem and DeleteItem, in the order of the responses, and
- * every UpdateItem that only sets attributes; other kinds of write are not recorded.
+ * database from its start on and records every successful PutItem, DeleteItem and BatchWriteItem, in the order of the
+ * responses, and every UpdateItem that only sets attributes; other kinds of write are not recorded.
  */
 export function recordChanges({
   tableName,
@@ -91,11 +103,16 @@ export function recordChanges({
   return (listener: RequestListener): RequestListener =>
     (request, response) => {
       const [, operation] = String(request.headers['x-amz-target']).split('.');
-      if (operation === 'PutItem' || operation === 'UpdateItem' || operation === 'DeleteItem') {
+      const isBatch = operation === 'BatchWriteItem';
+      if (isBatch || operation === 'PutItem' || operation === 'UpdateItem' || operation === 'DeleteItem') {
         const body: Buffer[] = [];
         request.on('data', (chunk: Buffer) => body.push(chunk));
         const end = response.end.bind(response);
         response.end = (result?: unknown) => {
+          if (isBatch && response.statusCode === 200) {
+            for (const write of writesIn(Buffer.concat(body).toString(), tableName)) record(write);
+          }
+          if (isBatch) return end(result);
           const isOfTable = response.statusCode === 200 || response.statusCode === 400;
           const write = isOfTable ? writeIn(Buffer.concat(body).toString()) : undefined;
           if (write?.TableName !== tableName) return end(result);
@@ -122,6 +139,15 @@ function writeIn(body: string): Write | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The writes of a batch, all of which the embedded database has carried out. */
+function writesIn(body: string, TableName: string): Write[] {
+  const { RequestItems } = batchSchema.parse(JSON.parse(body));
+  return (RequestItems[TableName] ?? []).map((request) => ({
+    TableName,
+    ...('PutRequest' in request ? request.PutRequest : request.DeleteRequest),
+  }));
 }
 
 /** The attributes that an update of the form `SET name = :value, …` sets; undefined for any other form. */

@@ -1,4 +1,5 @@
 import {
+  BatchWriteItemCommand,
   DeleteItemCommand,
   DynamoDBClient,
   PutItemCommand,
@@ -75,6 +76,26 @@ describe('the changes of the embedded DynamoDB', () => {
       OldImage: before,
       NewImage: { ...before, checkAt: { N: '1' }, unsettled: { S: 'later' } },
     });
+  });
+
+  test('a batch gives one change for each of its writes', async () => {
+    await put('t-old', 'active');
+    await client.send(
+      new BatchWriteItemCommand({
+        RequestItems: {
+          [TableName]: [
+            { PutRequest: { Item: { ...keyOf('t-new'), status: { S: 'active' } } } },
+            { DeleteRequest: { Key: keyOf('t-old') } },
+          ],
+        },
+      }),
+    );
+    expect(records.slice(1)).toMatchObject([
+      { eventName: 'INSERT', dynamodb: { Keys: keyOf('t-new'), NewImage: { status: { S: 'active' } } } },
+      { eventName: 'REMOVE', dynamodb: { Keys: keyOf('t-old'), OldImage: { status: { S: 'active' } } } },
+    ]);
+    await put('t-new', 'failed');
+    expect(records.at(-1)?.dynamodb?.OldImage).toMatchObject({ status: { S: 'active' } });
   });
 
   test('a write that is refused, changes nothing or removes nothing gives no change', async () => {
