@@ -4,7 +4,7 @@ import { OnboardingError } from '../model/errors.ts';
 import type { InstanceId } from '../model/instance-id.ts';
 import { decompressed, parseBody } from './response-body.ts';
 import { createConnector } from './connect.ts';
-import { hasFormOfRequestId, relay, relayRequestId, repeats, type Relaying } from './relay.ts';
+import { hasFormOfRequestId, relay, relayRequestId, repeatsAny, type Relaying } from './relay.ts';
 import type { PlatformCredentials } from './secrets.ts';
 
 /** The path below every edition's origin; only the origin differs between regions and brands. */
@@ -360,7 +360,7 @@ function responseOf(
         : undefined,
     requestId: relayRequestId(agreedOn(ids), relaying),
     isTooLarge: status === 413 || (status === 429 && namesSize.test(message ?? '')),
-    repeatsSecret: (value) => repeats(value, relaying.secrets ?? []),
+    repeatsSecret: repeatsAny(relaying.secrets ?? []),
   };
 }
 

@@ -217,7 +217,7 @@ export function createInstanceStore({
     let next: Record<string, AttributeValue> | undefined;
     do {
       const page: ScanCommandOutput = await callAws('Scan of all instances', () =>
-        client.send(new ScanCommand({ TableName: tableName, ExclusiveStartKey: next })),
+        client.send(new ScanCommand({ TableName: tableName, ExclusiveStartKey: next, Limit: rowsPerScan })),
       );
       for (const item of page.Items ?? []) {
         yield { ...keySchema.parse(item), row: ifReadable(() => rowOf(item)) };
@@ -245,6 +245,9 @@ function inIndex(row: InstanceRow) {
   }
   return { unsettled: awaitsFirstLook(row) ? partitions.first : partitions.later };
 }
+
+/** A page of 1 MB, the most that DynamoDB sends, takes many times its size in memory while it is parsed. */
+const rowsPerScan = 200;
 
 /** Keys are always text, even in an item with odd attributes. */
 const textSchema = z.pipe(

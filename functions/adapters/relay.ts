@@ -75,12 +75,21 @@ const telltaleCharacters = 8;
  * Is the text one of the values, or does it have one within it, or the other way round? Also in hexadecimal digits, in
  * Base64 and backwards, in any letter case and with any punctuation in between.
  */
-export function repeats(text: string, secrets: readonly unknown[]): boolean {
-  const said = formsOf(text);
-  return secrets.flatMap(textsIn).some((secret) => {
-    if (text === secret || text === backwards(secret)) return true;
-    return formsOf(secret).some((form) => said.some((each) => isWithin(each, form) || isWithin(form, each)));
-  });
+export const repeats = (text: string, secrets: readonly unknown[]): boolean => repeatsAny(secrets)(text);
+
+/** The same for many texts, a page of instances for example: the forms of the values are made once, with the first. */
+export function repeatsAny(secrets: readonly unknown[]): (text: string) => boolean {
+  let known: { secret: string; forms: string[] }[] | undefined;
+  return (text) => {
+    known ??= secrets.flatMap(textsIn).map((secret) => ({ secret, forms: formsOf(secret) }));
+    const said = formsOf(text);
+    return known.some(
+      ({ secret, forms }) =>
+        text === secret ||
+        text === backwards(secret) ||
+        forms.some((form) => said.some((each) => isWithin(each, form) || isWithin(form, each))),
+    );
+  };
 }
 
 const isWithin = (part: string, whole: string): boolean =>

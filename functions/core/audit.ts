@@ -13,6 +13,7 @@ import {
 } from '../model/instance.ts';
 import { lastAuditKey } from '../model/last-audit.ts';
 import { isLeased } from './lifecycle.ts';
+import { createRecordedInstances, type Recorded, type RecordedInstances } from './recorded-instances.ts';
 import { generationIn, ownershipOf, showsOwner, tenantIn } from '../model/markers.ts';
 import { healthEveryMs } from '../model/timing.ts';
 
@@ -41,17 +42,6 @@ export type Audit = {
   notVisible: boolean;
   /** False when time ran out, or a list or a read broke off: then the figures cover only a part. */
   complete: boolean;
-};
-
-/** The part of an active row that is kept in memory: little, because there may be very many. */
-type Recorded = InstanceKey & {
-  instanceId: number;
-  /** By which a later write is noticed. */
-  fence: number;
-  hasToken: boolean;
-  isSeen: boolean;
-  /** Another row that records the same instance. */
-  twin: Recorded | undefined;
 };
 
 type Run = { result: Audit; endsAt: number };
@@ -125,9 +115,8 @@ export function createAuditing(
   }
 
   /** The active rows, by their instance; undefined when the time does not suffice. */
-  async function readRows(run: Run): Promise<Map<InstanceId, Recorded> | undefined> {
-    const recorded = new Map<InstanceId, Recorded>();
-    const elementKeys = new Map<string, string>();
+  async function readRows(run: Run): Promise<RecordedInstances | undefined> {
+    const recorded = createRecordedInstances();
     const unchecked: InstanceRow[] = [];
     for await (const { row, ...key } of store.all()) {
       if (now() > run.endsAt) return undefined;
@@ -140,18 +129,7 @@ export function createAuditing(
       const { status, instanceId } = row;
       if (status !== 'active' || instanceId === undefined || row.origin !== origin) continue;
       run.result.ours += 1;
-      // One text for all rows of an element.
-      const elementKey = elementKeys.get(key.elementKey) ?? key.elementKey;
-      elementKeys.set(elementKey, elementKey);
-      recorded.set(instanceId, {
-        tenantId: key.tenantId,
-        elementKey,
-        instanceId,
-        fence: fenceOf(row),
-        hasToken: row.token !== undefined,
-        isSeen: false,
-        twin: recorded.get(instanceId),
-      });
+      recorded.add({ ...key, instanceId, fence: fenceOf(row), hasToken: row.token !== undefined });
       if (row.healthCheckAt === undefined) unchecked.push(row);
       if (unchecked.length === writesAtOnce) await scheduleChecks(run, unchecked.splice(0));
     }
@@ -173,7 +151,7 @@ export function createAuditing(
   }
 
   /** @returns whether all of the list was seen */
-  async function walkList(run: Run, recorded: Map<InstanceId, Recorded>): Promise<boolean> {
+  async function walkList(run: Run, recorded: RecordedInstances): Promise<boolean> {
     const others = new Set<InstanceId>();
     let start: ListWalk | undefined;
     for (let walks = 0; walks < mostWalks; walks++) {
@@ -187,7 +165,7 @@ export function createAuditing(
   /** @param others instances without a row that a page has shown already: the list shifts while it is walked through */
   async function walkOnce(
     run: Run,
-    recorded: Map<InstanceId, Recorded>,
+    recorded: RecordedInstances,
     others: Set<InstanceId>,
     start: ListWalk | undefined,
   ): Promise<'whole' | 'broken-off' | { walk: ListWalk | undefined }> {
@@ -199,9 +177,15 @@ export function createAuditing(
       if (list.kind === 'unknown') return 'broken-off';
       if (list.kind === 'refused') return { walk: list.walk };
       ({ walk } = list);
-      const news = list.instances.filter(({ id }) => !(recorded.get(id)?.isSeen ?? others.has(id)));
-      for (const { id } of news) if (!recorded.has(id)) others.add(id);
-      await Promise.all(news.map((instance) => compare(run, instance, rowsOf(recorded, instance.id))));
+      const news = list.instances.flatMap((instance) => {
+        const { id } = instance;
+        const places = recorded.placesOf(id);
+        if (others.has(id) || places.some((place) => recorded.isSeen(place))) return [];
+        if (places.length === 0) others.add(id);
+        for (const place of places) recorded.see(place);
+        return [{ instance, rows: places.map((place) => recorded.get(place)) }];
+      });
+      await Promise.all(news.map(({ instance, rows }) => compare(run, instance, rows)));
       page = list.nextPage;
       if (page === undefined) return 'whole';
       if (pages.has(page)) return 'broken-off';
@@ -227,7 +211,6 @@ export function createAuditing(
     run.result.theirs += 1;
     let isOwned = false;
     for (const row of rows) {
-      row.isSeen = true;
       const owned = ownershipOf(instance, { ...row, owner: stage });
       isOwned ||= owned !== 'not-ours';
       await classify(run, row, owned, instance.token);
@@ -305,17 +288,16 @@ export function createAuditing(
     );
   }
 
-  async function readNotListed(run: Run, recorded: Map<InstanceId, Recorded>): Promise<void> {
+  async function readNotListed(run: Run, recorded: RecordedInstances): Promise<void> {
     const { result, endsAt } = run;
-    const left = [...recorded.keys()].flatMap((id) => rowsOf(recorded, id)).filter(({ isSeen }) => !isSeen);
-    result.notListed = left.length;
-    if (left.length === 0) return;
+    result.notListed = recorded.countUnseen();
+    if (result.notListed === 0) return;
     const before = await progress.get();
-    const queue = inTurn(left, before?.after);
+    const queue = recorded.unseen(before?.after);
     const denied: Recorded[] = [];
     const tally = { visible: 0, denied: 0, changed: 0, unknown: 0 };
     const isMostlyUnseen = () =>
-      2 * (result.ours - left.length + tally.visible) < result.ours - tally.changed;
+      2 * (result.ours - queue.length + tally.visible) < result.ours - tally.changed;
     let last: Recorded | undefined;
     while (result.readById < queue.length) {
       if (result.readById >= visibilitySample && 2 * tally.visible < result.readById && isMostlyUnseen())
@@ -324,7 +306,9 @@ export function createAuditing(
         result.complete = false;
         break;
       }
-      const chunk = queue.slice(result.readById, result.readById + readsAtOnce);
+      const chunk = queue
+        .slice(result.readById, result.readById + readsAtOnce)
+        .map((place) => recorded.get(place));
       const found = await Promise.all(chunk.map((row) => readOne(run, row)));
       for (const [index, outcome] of found.entries()) {
         tally[outcome] += 1;
@@ -375,12 +359,6 @@ export function createAuditing(
   }
 }
 
-function rowsOf(recorded: Map<InstanceId, Recorded>, instanceId: InstanceId): Recorded[] {
-  const rows: Recorded[] = [];
-  for (let row = recorded.get(instanceId); row; row = row.twin) rows.push(row);
-  return rows;
-}
-
 const isUnchanged = (recorded: Recorded, row: InstanceRow): boolean =>
   row.status === 'active' && row.instanceId === recorded.instanceId && fenceOf(row) === recorded.fence;
 
@@ -418,17 +396,3 @@ const unknownKey = 'not known';
 
 const isKey = ({ tenantId, elementKey }: InstanceKey): boolean =>
   tenantId !== unknownKey && elementKey !== unknownKey;
-
-/** In order of their keys, beginning after the one at which the audit before stopped. */
-function inTurn(rows: readonly Recorded[], after: InstanceKey | undefined): Recorded[] {
-  const sorted = rows.toSorted(compareKeys);
-  if (!after) return sorted;
-  const start = sorted.findIndex((row) => compareKeys(row, after) > 0);
-  return start < 0 ? sorted : [...sorted.slice(start), ...sorted.slice(0, start)];
-}
-
-function compareKeys(a: InstanceKey, b: InstanceKey): number {
-  return compareText(a.tenantId, b.tenantId) || compareText(a.elementKey, b.elementKey);
-}
-
-const compareText = (a: string, b: string): number => Number(a > b) - Number(a < b);

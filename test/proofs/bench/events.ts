@@ -98,7 +98,11 @@ export function secretEvent(tenantId: string): SQSEvent {
     'detail-type': 'Secret Label Updated',
     source: 'aws.secretsmanager',
     time: new Date().toISOString(),
-    detail: { name: `element-onboarding/tenants/${tenantId}/taxify`, labelUpdated: 'AWSCURRENT', versionId: randomUUID() },
+    detail: {
+      name: `element-onboarding/tenants/${tenantId}/taxify`,
+      labelUpdated: 'AWSCURRENT',
+      versionId: randomUUID(),
+    },
   });
   return { Records: Records.map((record) => ({ ...record, body })) };
 }

@@ -126,12 +126,10 @@ function scaleTable(of: readonly ScaleFigures[]): string {
       ({ outage }) => `${seconds(outage.secondsUntilNone)}, ${megabytes(outage.peakBytes)}`,
     ],
     ['  a fresh claim settled after', ({ outage }) => seconds(outage.secondsUntilFresh)],
-    ...(['check', 'send', 'repeat'] as const).map(
-      (part): [string, (figures: ScaleFigures) => string] => [
-        `npm run onboard, ${onboardings[part]}`,
-        ({ bulk }) => `${seconds(bulk[part].seconds)}, ${megabytes(bulk[part].peakBytes)}`,
-      ],
-    ),
+    ...(['check', 'send', 'repeat'] as const).map((part): [string, (figures: ScaleFigures) => string] => [
+      `npm run onboard, ${onboardings[part]}`,
+      ({ bulk }) => `${seconds(bulk[part].seconds)}, ${megabytes(bulk[part].peakBytes)}`,
+    ]),
     ['read units per tenant and day', ({ rest }) => rest.perTenantAndDay.readUnits.toFixed(2)],
     ['write units per tenant and day', ({ rest }) => rest.perTenantAndDay.writeUnits.toFixed(2)],
   ];

@@ -113,7 +113,8 @@ export async function startSite() {
     },
     bareEnvironment: lambdaEnvironment('bare'),
 
-    putTenantSecret: (tenantId: string) => putSecret(`${name}/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
+    putTenantSecret: (tenantId: string) =>
+      putSecret(`${name}/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
 
     /** Makes the row due for the recheck that follows an hour after a create of unknown outcome. */
     async makeDue(tenantId: string): Promise<void> {

@@ -13,7 +13,11 @@ const meter = new URL('../measured/command.ts', import.meta.url).href;
  * Runs a command as `npm run` does, on the servers of the site.
  * @param program below `infra/cli/`
  */
-export async function runCommand(site: OpenSite, program: string, args: readonly string[]): Promise<CommandRun> {
+export async function runCommand(
+  site: OpenSite,
+  program: string,
+  args: readonly string[],
+): Promise<CommandRun> {
   const file = fileURLToPath(new URL(`../../../../infra/cli/${program}`, import.meta.url));
   const startedAt = performance.now();
   const child = spawn(

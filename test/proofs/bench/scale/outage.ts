@@ -38,7 +38,12 @@ const mostRuns = 60;
 export async function measureOutage(
   workshop: Workshop,
   { site, clock }: { site: OpenSite; clock: Clock },
-  { seeding, due, latencyMs, outageMs }: { seeding: Seeding; due: number; latencyMs: number; outageMs: number },
+  {
+    seeding,
+    due,
+    latencyMs,
+    outageMs,
+  }: { seeding: Seeding; due: number; latencyMs: number; outageMs: number },
 ): Promise<Outage> {
   const beganAt = clock.now() - outageMs;
   const rows = Array.from({ length: due }, (_, index) => {

@@ -26,7 +26,13 @@ export type ScaleEffort = {
 
 export type ScaleFigures = {
   tenants: number;
-  audit: { seconds: number; peakBytes: number; pages: number; isComplete: boolean; calls: Record<string, number> };
+  audit: {
+    seconds: number;
+    peakBytes: number;
+    pages: number;
+    isComplete: boolean;
+    calls: Record<string, number>;
+  };
   list: { pages: number; msPerPage: number; peakBytes: number; isComplete: boolean };
   status: { seconds: number; peakBytes: number; isComplete: boolean };
   rest: Rest;
@@ -102,7 +108,11 @@ async function seedActive(
 
 const auditSchema = z.object({ complete: z.boolean(), ours: z.number() });
 
-async function measureAudit(workshop: Workshop, site: OpenSite, latencyMs: number): Promise<ScaleFigures['audit']> {
+async function measureAudit(
+  workshop: Workshop,
+  site: OpenSite,
+  latencyMs: number,
+): Promise<ScaleFigures['audit']> {
   await using environment = await workshop.startWarm(site.ours('audit-instances'));
   site.forgetRequests();
   site.simulator.latencyMs = latencyMs;
@@ -122,7 +132,11 @@ const pageSchema = z.object({ body: z.string() });
 const listSchema = z.object({ instances: z.array(z.unknown()), nextCursor: z.optional(z.string()) });
 
 /** All pages, of the largest size. */
-async function measureList(workshop: Workshop, site: OpenSite, tenants: number): Promise<ScaleFigures['list']> {
+async function measureList(
+  workshop: Workshop,
+  site: OpenSite,
+  tenants: number,
+): Promise<ScaleFigures['list']> {
   await using environment = await workshop.startWarm(site.ours('list-all-instances'));
   let cursor: string | undefined;
   let instances = 0;
@@ -161,7 +175,10 @@ async function measureBulk(
   const newTenants = Array.from({ length: tenants }, (_, index) => `new-${tenantIdOf(index)}`);
   for (const tenantId of newTenants) site.putTenantSecret(tenantId);
   const file = join(workshop.directory, `manifest-${tenants}.csv`);
-  await writeFile(file, `tenantId,tags\n${newTenants.map((tenantId) => `${tenantId},${tagOfAll}\n`).join('')}`);
+  await writeFile(
+    file,
+    `tenantId,tags\n${newTenants.map((tenantId) => `${tenantId},${tagOfAll}\n`).join('')}`,
+  );
 
   const check = await runCommand(site, 'onboard/onboard.ts', [file, '--check']);
   const onboarding = onboardIn(site, seeding);

@@ -1,5 +1,10 @@
 import { builtInCatalog } from '../../../../functions/model/built-in-catalog.ts';
-import { judged, settingsOf, type EventOrigin, type InstanceRow } from '../../../../functions/model/instance.ts';
+import {
+  judged,
+  settingsOf,
+  type EventOrigin,
+  type InstanceRow,
+} from '../../../../functions/model/instance.ts';
 import { activate, claim, leaveInDoubt } from '../../../../functions/core/lifecycle.ts';
 import { neverSeen } from '../../../../functions/core/refusals.ts';
 import { markerTags } from '../../../../functions/model/markers.ts';
@@ -44,7 +49,12 @@ export function createSeeding(site: OpenSite) {
     /** Active and checked; its next check of health is at `healthCheckAt`. */
     active(
       tenantId: string,
-      { instanceId, nowMs, healthCheckAt = nowMs, requestedBy }: {
+      {
+        instanceId,
+        nowMs,
+        healthCheckAt = nowMs,
+        requestedBy,
+      }: {
         instanceId?: number;
         nowMs: number;
         healthCheckAt?: number;
