@@ -51,7 +51,11 @@ export const replacements: readonly Replacement[] = [
     // profiles and processes.
     name: 'the chain of credential providers',
     filter: /^@aws-sdk\/credential-provider-node$/,
-    contents: () => "export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';",
+    contents: () => `
+      import { fromEnv } from '@aws-sdk/credential-provider-env';
+      import { memoize } from '@smithy/core/config';
+      export const defaultProvider = (settings) => memoize(fromEnv(settings));
+    `,
   },
   {
     // No service in use streams events. The mere possibility of an import makes esbuild also keep all of the checksums,
@@ -67,10 +71,25 @@ export const replacements: readonly Replacement[] = [
     contents: () => 'export const isReadableStream = () => false, isBlob = () => false;',
   },
   {
+    // Without a logger it does nothing, but first copies every request and response without what is secret.
+    name: 'logging in the SDK',
+    filter: /\/loggerMiddleware$/,
+    contents: () => `
+      export const loggerMiddleware = undefined, loggerMiddlewareOptions = undefined;
+      export const getLoggerPlugin = () => ({ applyToStack: () => {} });
+    `,
+  },
+  {
     // The DynamoDB client creates it for endpoint discovery, which is off.
     name: 'a cache for discovered endpoints',
     filter: /^@aws-sdk\/endpoint-cache$/,
     contents: () => 'export class EndpointCache {}',
+  },
+  {
+    // `functions/adapters/aws-http.ts` takes its place in every client.
+    name: 'the HTTP handler of the SDK',
+    filter: /^@smithy\/node-http-handler$/,
+    contents: () => 'export const NodeHttpHandler = { create: (own) => own }, streamCollector = undefined;',
   },
   {
     // Its index also loads fetch, pools, proxies, caches, WebSocket and more.

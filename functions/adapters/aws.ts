@@ -1,21 +1,16 @@
 import { cutToBytes } from '../model/bounded-text.ts';
 import { OnboardingError } from '../model/errors.ts';
+import { createAwsHttp } from './aws-http.ts';
 
 /**
  * Of every AWS client. The SDK has no limits of its own, and an invocation that hangs in a call is a claim that hangs.
- * Regional calls answer in milliseconds; an attempt that fails is repeated twice. `requestTimeout` ends with the
- * answer's head, `socketTimeout` bounds the silence after it. `cacheMiddleware`: no command's steps are put together
- * anew for each call; nothing changes them in between.
+ * Regional calls answer in milliseconds; an attempt that fails is repeated twice. `cacheMiddleware`: no command's steps
+ * are put together anew for each call; nothing changes them in between. All clients share `requestHandler`.
  */
 export const clientOptions = {
   maxAttempts: 3,
   cacheMiddleware: true,
-  requestHandler: {
-    connectionTimeout: 1_000,
-    requestTimeout: 1_500,
-    throwOnRequestTimeout: true,
-    socketTimeout: 1_500,
-  },
+  requestHandler: createAwsHttp({ connectMs: 1_000, responseMs: 1_500 }),
 };
 
 /**

@@ -1,0 +1,178 @@
+import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { once } from 'node:events';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { createAwsHttp } from '../../../functions/adapters/aws-http.ts';
+import { closeServer, listenOnLoopback } from '../../../infra/local/loopback.ts';
+
+const body = '{"SecretList":[{"Name":"größer"}]}';
+function answer(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(body);
+}
+
+/** Answers each request by the next of these functions, and all further ones at once. */
+let answers: ((response: ServerResponse, socket: Socket) => void)[];
+const sockets: Socket[] = [];
+let requests = 0;
+beforeEach(() => {
+  answers = [];
+  sockets.length = 0;
+  requests = 0;
+});
+
+/** Too long for a test to wait for. */
+const noLimitMs = 60_000;
+
+async function openClient(limits: { connectMs?: number; responseMs?: number } = {}) {
+  const server = createServer((request: IncomingMessage, response) => {
+    requests += 1;
+    request.resume();
+    (answers.shift() ?? answer)(response, request.socket);
+  });
+  server.on('connection', (socket: Socket) => sockets.push(socket));
+  return clientOf(await listenOnLoopback(server, 0), { ...limits, close: () => closeServer(server) });
+}
+
+function clientOf(
+  endpoint: string,
+  {
+    connectMs = noLimitMs,
+    responseMs = noLimitMs,
+    close,
+  }: { connectMs?: number; responseMs?: number; close: () => Promise<unknown> },
+) {
+  const client = new SecretsManagerClient({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'tests', secretAccessKey: 'tests' },
+    maxAttempts: 3,
+    requestHandler: createAwsHttp({ connectMs, responseMs }),
+  });
+  onTestFinished(async () => {
+    client.destroy();
+    await close();
+  });
+  return () => client.send(new ListSecretsCommand({}));
+}
+
+const nothing = () => {};
+const names = { SecretList: [{ Name: 'größer' }] };
+
+test('a response in several parts is read as a whole', async () => {
+  const list = await openClient();
+  const bytes = Buffer.from(body);
+  // In the middle of a letter.
+  const middle = bytes.indexOf('ö') + 1;
+  answers = [
+    (response) => {
+      response.writeHead(200).write(bytes.subarray(0, middle));
+      setTimeout(() => response.end(bytes.subarray(middle)), 50);
+    },
+  ];
+  expect(await list()).toMatchObject(names);
+});
+
+test('a connection is used again', async () => {
+  const list = await openClient();
+  for (let call = 0; call < 3; call += 1) expect(await list()).toMatchObject(names);
+  expect(sockets).toHaveLength(1);
+});
+
+test('a request without a response in time is sent again, three times in all', async () => {
+  const list = await openClient({ responseMs: 100 });
+  answers = [nothing, nothing];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(3);
+  answers = [nothing, nothing, nothing];
+  await expect(list()).rejects.toMatchObject({
+    name: 'TimeoutError',
+    message: 'no response within 100 ms',
+    $metadata: { attempts: 3 },
+  });
+});
+
+test('a response that stops in the middle is a timeout, and the request is sent again', async () => {
+  const list = await openClient({ responseMs: 100 });
+  const stop = (response: ServerResponse) => void response.writeHead(200).write(body.slice(0, 5));
+  answers = [stop];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(2);
+});
+
+test('a response may take longer than the timeout as long as it goes on', async () => {
+  const list = await openClient({ responseMs: 200 });
+  const parts = body.match(/.{1,5}/gs) ?? [];
+  answers = [
+    (response) => {
+      response.writeHead(200);
+      parts.forEach((part, index) => setTimeout(() => response.write(part), index * 80));
+      setTimeout(() => response.end(), parts.length * 80);
+    },
+  ];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(1);
+});
+
+test('a request whose connection is reset before, or in, the response is sent again', async () => {
+  const list = await openClient();
+  answers = [
+    (_, socket) => socket.resetAndDestroy(),
+    (response, socket) => {
+      response.writeHead(200).write('{');
+      setTimeout(() => socket.resetAndDestroy(), 20);
+    },
+  ];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(3);
+});
+
+test('idle connections that died together in a freeze fail one attempt, not one each', async () => {
+  const list = await openClient();
+  await Promise.all(Array.from({ length: 5 }, list));
+  expect(sockets).toHaveLength(5);
+  // They end at the next byte: until then the client takes them for alive, as those of a frozen process.
+  const dead = new Set(sockets);
+  for (const socket of dead) socket.removeAllListeners('data').on('data', () => socket.resetAndDestroy());
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(6);
+  expect(sockets).toHaveLength(6);
+});
+
+test('a slow response over a new connection is no failed connection', async () => {
+  const list = await openClient({ connectMs: 50 });
+  answers = [(response) => void setTimeout(() => answer(response), 200)];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(1);
+});
+
+test('a connection that is not accepted is a timeout of its own', async () => {
+  // Accepts nothing, and its queue is soon full: the kernel then drops further attempts.
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+     const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port);
+       setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0);
+     });`,
+    { eval: true },
+  );
+  const [port]: unknown[] = await once(worker, 'message');
+  const list = clientOf(`http://127.0.0.1:${String(port)}`, {
+    connectMs: 100,
+    close: () => worker.terminate(),
+  });
+  // Some wait in the queue; the first that fails is one that does not.
+  await expect(Promise.all(Array.from({ length: 6 }, list))).rejects.toMatchObject({
+    name: 'TimeoutError',
+    message: 'no connection within 100 ms',
+  });
+});
+
+test('a refused connection is named by its code', async () => {
+  const server = createServer();
+  const endpoint = await listenOnLoopback(server, 0);
+  await closeServer(server);
+  const list = clientOf(endpoint, { close: async () => {} });
+  await expect(list()).rejects.toMatchObject({ code: 'ECONNREFUSED', $metadata: { attempts: 3 } });
+});
