@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CheckStatus, type Checker, type CheckResult } from '@stryker-mutator/api/check';
 import type { Mutant, Position } from '@stryker-mutator/api/core';
@@ -13,9 +13,16 @@ const project = resolve('test/proofs/mutate/tsconfig.json');
  */
 class TypeChecker implements Checker {
   static inject = [] as const;
-  /** The file with the mutant in it: its text by its absolute path. */
-  readonly #mutated = new Map<string, string>();
-  readonly #compiler = new API({ fs: { readFile: (path) => this.#mutated.get(path) } });
+  /** Texts by absolute path, as they were when the run began: the files may be edited while it lasts. */
+  readonly #originals = new Map(
+    globSync('functions/**/*.ts').map((file) => [resolve(file), readFileSync(file, 'utf8')]),
+  );
+  #mutated: { path: string; text: string } | undefined;
+  readonly #compiler = new API({
+    fs: {
+      readFile: (path) => (path === this.#mutated?.path ? this.#mutated.text : this.#originals.get(path)),
+    },
+  });
 
   async init() {
     const errors = this.#errors([]);
@@ -36,10 +43,9 @@ class TypeChecker implements Checker {
 
   #checkOne(mutant: Mutant): CheckResult {
     const path = resolve(mutant.fileName);
-    const changed = [...new Set([...this.#mutated.keys(), path])];
-    this.#mutated.clear();
-    this.#mutated.set(path, withMutant(readFileSync(path, 'utf8'), mutant));
-    const errors = this.#errors(changed);
+    const before = this.#mutated?.path ?? path;
+    this.#mutated = { path, text: withMutant(this.#originals.get(path) ?? '', mutant) };
+    const errors = this.#errors([before, path]);
     return errors.length === 0
       ? { status: CheckStatus.Passed }
       : { status: CheckStatus.CompileError, reason: errors.join('\n') };
