@@ -125,12 +125,11 @@ describe('the time of an event', () => {
   });
 });
 
+const faultsOf = (event: unknown, read: (event: unknown, arrivedAt: number) => unknown = settingsFromEvent) =>
+  refusalOf(() => read(event, arrivedAt)).facts.problems;
+
 describe('an event that is refused', () => {
   const detail = { tenantId: 'acme' };
-  const faultsOf = (
-    event: unknown,
-    read: (event: unknown, arrivedAt: number) => unknown = settingsFromEvent,
-  ) => refusalOf(() => read(event, arrivedAt)).facts.problems;
 
   test.each([
     ['no event', null, [{ pointer: '#', detail: 'expected an object' }]],

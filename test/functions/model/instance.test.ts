@@ -491,8 +491,9 @@ describe('a stored row', () => {
   });
 });
 
+const requested = (configuration: RequestedSettings['configuration']) => settingsOf(key, { configuration });
+
 describe('a repeat of a request, judged by the list of its row', () => {
-  const requested = (configuration: RequestedSettings['configuration']) => settingsOf(key, { configuration });
   const configuration = { 'api.key': 'k', 'base.url': 'https://one.example', 'pagination.max': 5 };
   const then = judged(builtInCatalog, requested(configuration));
   const written = { ...row, ...then, tags: [...then.tags] };

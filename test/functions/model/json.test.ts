@@ -5,7 +5,8 @@ import { problemsOf } from '../../../functions/model/validation.ts';
 
 function valueOf(text: string): unknown {
   const read = parseJson(text);
-  return 'json' in read ? read.json : expect.fail(read.fault);
+  if ('json' in read) return read.json;
+  throw new Error(read.fault);
 }
 
 function faultOf(text: string): string | undefined {

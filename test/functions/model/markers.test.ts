@@ -54,7 +54,7 @@ describe('the owner of an instance', () => {
     [['eu', 'owner:dev'], true, false],
     [['owner', 'downer:prod', 'tenant:prod'], false, false],
     [[], false, false],
-  ])('of the tags %j an owner is named: %s; and it is this stage: %s', (tags, isNamed, isThisStage) => {
+  ])('the tags %j name an owner: %s; this stage: %s', (tags, isNamed, isThisStage) => {
     expect([namesOwner({ tags }), showsOwner(shown(...tags), 'prod')]).toEqual([isNamed, isThisStage]);
   });
 });

@@ -73,11 +73,11 @@ describe('the toolkit’s request that a tenant came by', () => {
 
   test.each([
     ['the first one that is recorded', { registration, requestedBy }, registration],
-    ['that of the request', { requestedBy }, { dialect: 'sbt-0.9', registrationId: 'second' }],
+    ['the one of the request', { requestedBy }, { dialect: 'sbt-0.9', registrationId: 'second' }],
     ['none without an event', {}, undefined],
     ['none with a native event', { requestedBy: { ...requestedBy, dialect: 'native' as const } }, undefined],
     ['none without its id', { requestedBy: { ...requestedBy, registrationId: undefined } }, undefined],
-  ])('it is %s', (_what, fields, expected) => {
+  ])('the registration is %s', (_what, fields, expected) => {
     expect(registrationOf(fields)).toEqual(expected);
   });
 });
