@@ -16,7 +16,7 @@ const addressWords: ReadonlySet<string> = new Set(
 export function decidesAddress(name: string): boolean {
   const words = wordsOf(name);
   // `account.name` and `site.id` are that of the word before.
-  if (words.length > 1 && /^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
+  if (/^(name|id)$/.test(words.at(-1) ?? '')) words.pop();
   const last = words.at(-1) ?? '';
   return addressWords.has(last) || /(url|uri|host|domain|endpoint|address)$/.test(last);
 }

@@ -63,10 +63,12 @@ const listed = (texts: readonly string[]): string => joinNamed(texts, ' or ');
 const dnsLabel = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end';
 
-/** A number is a whole address where a host belongs: 134744072 and 0x08080808 are 8.8.8.8. */
+/**
+ * A number is a whole address where a host belongs: 134744072 and 0x08080808 are 8.8.8.8. A label has no dot, so a host
+ * that the parser makes of it has one only then.
+ */
 const hostLabel: Form = {
-  accepts: (text) =>
-    dnsLabel.test(text) && !/^\d+\.\d+\.\d+\.\d+$/.test(URL.parse(`https://${text}`)?.hostname ?? '0.0.0.0'),
+  accepts: (text) => dnsLabel.test(text) && URL.parse(`https://${text}`)?.hostname.includes('.') === false,
   expected: `${dnsLabelInWords}; no number, which a host's name cannot be`,
 };
 

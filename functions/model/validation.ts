@@ -73,7 +73,7 @@ function describe(issue: Issue, input: unknown): Fault[] {
   }
   const isTypeOnly = issue.code === 'invalid_type' && issue.message === unworded;
   const expected = `expected ${isTypeOnly ? (typeNames[issue.expected] ?? issue.expected) : issue.message}`;
-  const missing = issue.code === 'invalid_type' && valueAt(input, issue.path) === undefined;
+  const missing = valueAt(input, issue.path) === undefined;
   return [{ path: issue.path, detail: missing ? `is missing: ${expected}` : expected }];
 }
 

@@ -2,7 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { maySteer, namesCredential } from '../../../functions/model/address-names.ts';
 import { builtInElements } from '../../../functions/model/built-in-elements.ts';
 import { builtInCatalog, catalogWith } from '../../../functions/model/built-in-catalog.ts';
-import { allowedKeys, expectedOf, hasNoPing, requiredKeys } from '../../../functions/model/catalog.ts';
+import {
+  allowedKeys,
+  defaultsOf,
+  expectedOf,
+  hasNoPing,
+  isAllowListed,
+  requiredKeys,
+} from '../../../functions/model/catalog.ts';
 import { elementsFrom, elementsSchema, type Elements } from '../../../functions/model/elements.ts';
 import { isElementKey, isEntryName } from '../../../functions/model/entry-name.ts';
 import { elements as simulated } from '../../../infra/local/cloud-elements/catalog.ts';
@@ -75,6 +82,11 @@ describe('an address that is the one label of a host', () => {
   test('a number is a subdomain, which has the domain behind it', () => {
     expect(isAccepted('subdomain', '134744072')).toBe(true);
   });
+
+  test('a number is no host under a name that only begins like that of one', () => {
+    const shipping = catalogWith({ [key]: { addresses: { shipping: 'dns-label' } } });
+    expect(expectedOf(shipping, key, 'shipping', '134744072')).toBeUndefined();
+  });
 });
 
 describe('an address that is a URL', () => {
@@ -84,6 +96,7 @@ describe('an address that is a URL', () => {
     'https://api.one.example/v2/Orders',
     'https://api.one.example/api/v2/',
     'https://api.two.example:8443/x',
+    `https://api.one.example/${'a'.repeat(276)}`,
   ])('%s at a listed origin is accepted', (value) => {
     expect(isAccepted('base.url', value)).toBe(true);
   });
@@ -115,7 +128,7 @@ describe('an address that is a URL', () => {
     ['a trailing dot', 'https://api.one.example./'],
     ['a blank host', 'https://'],
     ['a list', ['https://api.one.example']],
-    ['more than 300 characters', `https://api.one.example/${'a'.repeat(300)}`],
+    ['301 characters', `https://api.one.example/${'a'.repeat(277)}`],
   ])('a URL with %s is refused', (_what, value) => {
     expect(isAccepted('base.url', value)).toBe(false);
   });
@@ -132,9 +145,12 @@ test.each([
   expect(isAccepted('region', value)).toBe(accepted);
 });
 
-test.each(['toString', 'constructor', '__proto__'])(
+test.each(['zendesk', 'toString', 'constructor', '__proto__'])(
   '%s is neither an element nor an allowed entry',
   (name) => {
+    expect(defaultsOf(catalog, name)).toEqual({});
+    expect(expectedOf(catalog, name, 'x', 'y')).toBeUndefined();
+    expect(isAllowListed(catalog, name, 'x', 'y')).toBe(false);
     expect([requiredKeys(catalog, name), allowedKeys(catalog, name), hasNoPing(catalog, name)]).toEqual([
       [],
       [],
@@ -216,7 +232,7 @@ test.each(
     dc org.name crm.pod team.space env shardId
     data.center dataCenter crm.dc country.code tld service.namespace pod organisation.id org companyid storehash wsdlpath
     path.prefix topic recipient.list issuer remote.node
-    netsuite.sandbox is.production staging use.ssl tls.verify dns.name trustAll scheme protocol allow.insecure email bcc
+    www netsuite.sandbox is.production staging use.ssl tls.verify dns.name trustAll scheme protocol allow.insecure email bcc
   `),
 )('%s may steer a tenant’s credentials', (name) => {
   expect(maySteer(name)).toBe(true);
@@ -224,7 +240,7 @@ test.each(
 
 test.each(
   words(
-    'pagination.max filter.response.nulls document.tagging refresh_interval sender language event.enabled',
+    'pagination.max filter.response.nulls document.tagging refresh_interval sender language event.enabled workshopname shopkeeper curling during sitemap pathway xwsdl',
   ),
 )('%s steers nothing', (name) => {
   expect(maySteer(name)).toBe(false);
@@ -233,15 +249,17 @@ test.each(
 test.each(
   words(
     'api.key password userPassword oauth.api.secret access_token client.secret pin signature username user.name loginName accessKeyId api.key.value smtp.pass pin.code ' +
-      'auth.code jwt connection.string',
+      'auth.code jwt connection.string connectionstring authcode access.code securitycode keyid key.value oauth.user certificate',
   ),
 )('%s names a credential', (name) => {
   expect(namesCredential(name)).toBe(true);
 });
 
-test.each(words('subdomain pagination.max keyword.list base.url shipping.code compass.mode'))(
-  '%s names no credential',
-  (name) => {
-    expect(namesCredential(name)).toBe(false);
-  },
-);
+test.each(
+  words(
+    'subdomain pagination.max keyword.list search.keyword base.url shipping.code compass.mode passive.mode key.value.type ' +
+      'user.name.format tenant.turkey user.list ',
+  ),
+)('%s names no credential', (name) => {
+  expect(namesCredential(name)).toBe(false);
+});

@@ -261,6 +261,7 @@ test.each(
     base.url event.notification.callback.url oauth.callback.url subdomain host hostname host.name
     site.address server company.domain endpoint aws.region instanceUrl baseurl redirect_uri
     oauth.token.url login.url auth.endpoint proxy.address account.name accountId base.path sites2
+    my.account.name s3Bucket s3host2 site10 aws.zone slack.workspace
   `),
 )('%s decides an address', (name) => {
   expect(decidesAddress(name)).toBe(true);
@@ -269,7 +270,7 @@ test.each(
 test.each(
   words(`
     api.key server.key server.apikey host.passcode site.user user.name id instance.token security
-    pagination.max username
+    pagination.max username name account.userid account.namespace account.idle site.user.id
   `),
 )('%s decides no address', (name) => {
   expect(decidesAddress(name)).toBe(false);

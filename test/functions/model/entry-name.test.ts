@@ -16,7 +16,16 @@ const foreign = words(`
     tenant_id elementKey apiKey api-key API.key baseURL oAuthToken providerData Name x
   `);
 
-test.each([...printed, ...foreign])('%s looks like a name', (name) => {
+const longest = 'internationalization';
+/** Names at the limits of what a name may have: six words, three digits, 64 characters. */
+const largest = [
+  'one.two.three.four.five.six',
+  'page12.size3',
+  longest,
+  `${longest}.${longest}.${longest}.a`,
+];
+
+test.each([...printed, ...foreign, ...largest])('%s looks like a name', (name) => {
   expect(isEntryName(name)).toBe(true);
 });
 
@@ -26,6 +35,9 @@ test.each([
   'apikey\u0301',
   'api.key\n',
   `${'abcdefgh.'.repeat(5)}${'a'.repeat(20)}`,
+  `${longest}.${longest}.${longest}.ab`,
+  'page12.size34',
+  `api.${longest}s`,
   ...words(`
     . api..key .key key. api/key ключ ａｐｉ.key 5f2b8c1d9e3a4b6c abc1def2ghi3
     sk_live_4eC39HqLyjWDarjtT1zdp7dc AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY
@@ -62,6 +74,18 @@ test.each(
   `),
 )('%s looks like the key of an element', (key) => {
   expect(isElementKey(key)).toBe(true);
+});
+
+test.each([
+  ['eight digits', 'a12345678', true],
+  ['nine digits', 'a123456789', false],
+  ['four turns', 'a1b2c', true],
+  ['five turns', 'a1b2c3', false],
+  ['two pairs of letters that no word has', 'aaa', true],
+  ['three pairs of letters that no word has', 'aaaa', false],
+  ['digits alone', '365', true],
+])('a text with %s, %s, looks like the key of an element: %s', (_what, text, isKey) => {
+  expect(isElementKey(text)).toBe(isKey);
 });
 
 test('random keys do not look like the key of an element', () => {

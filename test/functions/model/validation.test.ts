@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import * as z from 'zod/mini';
+import { parseJson } from '../../../functions/model/json.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { parseOrRefuse, pointerTo } from '../../../functions/model/validation.ts';
+import { parseOrRefuse, pointerTo, sentenceOf } from '../../../functions/model/validation.ts';
 
 const schema = z.strictObject({
   element: z.optional(z.strictObject({ key: z.string() })),
@@ -93,4 +94,69 @@ test('the message counts a single problem', () => {
   expect(refusalOf({ name: 'x' }).message).toBe(
     'One thing is wrong with the body; each is named in "errors".',
   );
+});
+
+test('twenty problems are all named', () => {
+  const error = refusalOf({ tags: Array.from({ length: 20 }, () => 1) });
+  expect(error.code).toBe('invalid-request');
+  expect(error.message).toBe('20 things are wrong with the body; each is named in "errors".');
+});
+
+test('an input without a fault is returned as the schema reads it', () => {
+  expect(parseOrRefuse(schema, { tags: ['a'] }, 'the body')).toEqual({ tags: ['a'] });
+});
+
+test('a fault in a name is reported at its parent, however deep', () => {
+  const deep = z.object({
+    a: z.object({ b: z.record(z.string().check(z.regex(/^[a-z]+$/, 'a name')), z.any()) }),
+  });
+  const faultsIn = (text: string) => {
+    const read = parseJson(text);
+    try {
+      parseOrRefuse(deep, 'json' in read ? read.json : undefined, 'the body');
+    } catch (error) {
+      if (error instanceof OnboardingError) return error.facts.problems;
+    }
+    return [];
+  };
+  expect(faultsIn('{"a":{"b":{"X":1}}}')).toEqual([{ pointer: '#/a/b', detail: 'expected a name' }]);
+  expect(faultsIn('{"a":{"b":{"x":1,"x":2}}}')).toEqual([
+    { pointer: '#/a/b/x', detail: 'expected each name only once' },
+  ]);
+  expect(faultsIn('{"a":{"b":1.10}}')).toEqual([
+    { pointer: '#/a/b', detail: expect.stringMatching(/^expected a number as JSON carries it exactly/) },
+  ]);
+});
+
+test('a kind of value is named in words, and a missing one is said to be missing', () => {
+  const kinds = z.object({
+    an: z.object({}),
+    some: z.record(z.string(), z.string()),
+    list: z.array(z.string()),
+    name: z.string(),
+    count: z.number(),
+    one: z.literal('x'),
+  });
+  const problems = (input: object) => {
+    try {
+      parseOrRefuse(kinds, input, 'the body');
+    } catch (error) {
+      if (error instanceof OnboardingError) return error.facts.problems?.map(({ detail }) => detail);
+    }
+    return [];
+  };
+  const expected = ['an object', 'an object', 'a list', 'text', 'number'];
+  const wrong = { an: 1, some: 1, list: 1, name: 1, count: 'x', one: 1 };
+  expect(problems(wrong)?.slice(0, 5)).toEqual(expected.map((kind) => `expected ${kind}`));
+  expect(problems({})?.slice(0, 5)).toEqual(expected.map((kind) => `is missing: expected ${kind}`));
+  expect(problems({})?.[5]).toMatch(/^is missing: /);
+  expect(JSON.stringify([problems(wrong), problems({})])).not.toContain('undefined');
+});
+
+test('faults are joined to one sentence, each with its place, if it has one', () => {
+  const faults = [
+    { path: [], detail: 'is odd' },
+    { path: ['a', 0], detail: 'is wrong' },
+  ];
+  expect(sentenceOf(faults, (path) => path.join('/'))).toBe('is odd; a/0 is wrong');
 });
