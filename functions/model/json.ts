@@ -73,7 +73,7 @@ const hints: readonly [RegExp, string][] = [
 
 /** Where something begins that is no part of JSON. For some faults V8 gives no position. */
 function firstStrangerIn(text: string): number {
-  const lexeme = /\s+|"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*|true|false|null|[{}[\],:]/y;
+  const lexeme = /\s|"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*|true|false|null|[{}[\],:]/y;
   let end = 0;
   while (lexeme.test(text)) end = lexeme.lastIndex;
   return end;

@@ -3,26 +3,28 @@ import { errorCodes, OnboardingError } from '../../../functions/model/errors.ts'
 import { codes } from '../../../functions/model/responses.ts';
 
 describe('the codes of errors', () => {
-  const errors = codes.map((code) => new OnboardingError(code, 'message'));
+  const errors = () => codes.map((code) => new OnboardingError(code, 'message'));
 
   test('each code has an HTTP status and a title of its own', () => {
-    const titles = errors.map(({ title }) => title);
+    const titles = errors().map(({ title }) => title);
     expect(titles.filter((title) => !/^[A-Z][^.]+$/.test(title))).toEqual([]);
     expect(new Set(titles).size).toBe(Object.keys(errorCodes).length);
-    expect(errors.filter(({ status }) => status < 400 || status > 504)).toEqual([]);
+    expect(errors().filter(({ status }) => status < 400 || status > 504)).toEqual([]);
   });
 
   test('the same request may succeed later after every server error but an unusable instance, and no wrong request', () => {
     const final = (from: number, to: number) =>
-      errors
+      errors()
         .filter(({ status, retryable }) => status >= from && status < to && !retryable)
         .map(({ code }) => code);
     expect(final(500, 600)).toEqual(['instance-unusable']);
-    expect(errors.filter(({ status, retryable }) => status < 500 && status !== 409 && retryable)).toEqual([]);
+    expect(errors().filter(({ status, retryable }) => status < 500 && status !== 409 && retryable)).toEqual(
+      [],
+    );
   });
 
   test('a conflict passes by itself only where another process holds the instance, or Cloud Elements may think again', () => {
-    const passing = errors
+    const passing = errors()
       .filter(({ status, retryable }) => status === 409 && retryable)
       .map(({ code }) => code);
     expect(passing.toSorted()).toEqual([

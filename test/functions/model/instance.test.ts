@@ -4,6 +4,7 @@ import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import {
   configurationSchema,
   elementKeySchema,
+  auditPartition,
   exactNumber,
   fingerprintOf,
   importRequestSchema,
@@ -20,6 +21,7 @@ import {
   tenantIdSchema,
   tenantOnboardedSchema,
   tenantSecretSchema,
+  wholeTenant,
   type InstanceRow,
   type RequestedSettings,
 } from '../../../functions/model/instance.ts';
@@ -274,7 +276,7 @@ describe('the detail of an onboarding', () => {
 describe('the options of a request', () => {
   test.each<[string, object, object | undefined]>([
     ['a request without any', {}, undefined],
-    ['fields that are no options', settingsOf(key, { name: 'x' }), undefined],
+    ['fields that are no options', { name: 'x' }, undefined],
     ['one that is false', { eventsEnabled: false }, { eventsEnabled: false }],
     [
       'all of them',
@@ -465,6 +467,11 @@ describe('a stored row', () => {
     expect(instanceRowSchema.safeParse({ ...row, source }).success).toBe(true);
   });
 
+  test.each(words('native sbt-0.5 sbt-0.9'))('a row that an event of %s has requested is read', (dialect) => {
+    const requestedBy = { dialect, eventId: 'e', sentAt: 0 };
+    expect(instanceRowSchema.safeParse({ ...row, requestedBy }).success).toBe(true);
+  });
+
   test.each(words('provisioning active failed deleting removed'))('a row that is %s is read', (status) => {
     expect(instanceRowSchema.safeParse({ ...row, status }).success).toBe(true);
   });
@@ -495,29 +502,36 @@ const requested = (configuration: RequestedSettings['configuration']) => setting
 
 describe('a repeat of a request, judged by the list of its row', () => {
   const configuration = { 'api.key': 'k', 'base.url': 'https://one.example', 'pagination.max': 5 };
-  const then = judged(builtInCatalog, requested(configuration));
-  const written = { ...row, ...then, tags: [...then.tags] };
+  const then = () => judged(builtInCatalog, requested(configuration));
+  const written = () => ({ ...row, ...then(), tags: [] });
 
   test('a repeat is the same request as its row', () => {
-    const { fingerprint, requestDigest } = then;
-    expect(judgedAsThen(written, requested(configuration))).toEqual({ fingerprint, requestDigest });
+    const { fingerprint, requestDigest } = then();
+    expect(judgedAsThen(written(), requested(configuration))).toEqual({ fingerprint, requestDigest });
   });
 
   test('a repeat is the same request although an entry has been added to the list since', () => {
-    const before = { ...written, allowListed: {} };
+    const before = { ...written(), allowListed: {} };
     const judgedThen = judgedAsThen(before, requested(configuration));
-    expect(judgedThen.fingerprint).toBe(fingerprintOf({ ...then, allowListed: {} }));
-    expect(judgedThen.requestDigest).not.toBe(then.requestDigest);
+    expect(judgedThen.fingerprint).toBe(fingerprintOf({ ...then(), allowListed: {} }));
+    expect(judgedThen.requestDigest).not.toBe(then().requestDigest);
   });
 
   test('another stored value or another address is another request', () => {
-    expect(judgedAsThen(written, requested({ ...configuration, 'pagination.max': 6 })).fingerprint).not.toBe(
-      then.fingerprint,
-    );
     expect(
-      judgedAsThen(written, requested({ ...configuration, 'base.url': 'https://two.example' })).requestDigest,
-    ).not.toBe(then.requestDigest);
+      judgedAsThen(written(), requested({ ...configuration, 'pagination.max': 6 })).fingerprint,
+    ).not.toBe(then().fingerprint);
+    expect(
+      judgedAsThen(written(), requested({ ...configuration, 'base.url': 'https://two.example' }))
+        .requestDigest,
+    ).not.toBe(then().requestDigest);
   });
+});
+
+test('the keys of items beside the rows are those of earlier versions, and no tenant or element has them', () => {
+  expect([auditPartition, wholeTenant]).toEqual(['*audit', '*']);
+  expect(tenantIdSchema.safeParse(auditPartition).success).toBe(false);
+  expect(elementKeySchema.safeParse(wholeTenant).success).toBe(false);
 });
 
 test.each([

@@ -90,6 +90,15 @@ describe('JSON with a trap', () => {
     },
   );
 
+  test('__proto__ among names that may be any is refused, although a record leaves it out', () => {
+    const { error } = z
+      .record(z.string().check(z.regex(/^[a-z]+$/)), z.any())
+      .safeParse(valueOf('{"a":1,"__proto__":{}}'));
+    expect(error && problemsOf(error, {})).toEqual([
+      { path: ['__proto__'], detail: 'expected another name than __proto__' },
+    ]);
+  });
+
   test('names of the same text in two objects are no name twice', () => {
     expect(faultsIn('{"name":{"a":1},"in":{"name":2},"list":[{"name":1},{"name":1}]}')).toEqual([]);
   });
@@ -112,6 +121,8 @@ describe('text that is no JSON', () => {
     ['{"a":1}}', 'JSON; it breaks at line 1, column 8'],
     ['{\n  "a": 1,\n  b: 2\n}', 'JSON; it breaks at line 3, column 3'],
     ['{"a":1,}', 'JSON; it breaks at line 1, column 8'],
+    ['{"ab\\"cd": [-12.5e+3, 71],  "" : null, x: 1}', 'JSON; it breaks at line 1, column 40'],
+    ['{"“a”": 1, b: \'x\'}', 'JSON; it breaks at line 1, column 12'],
     ['{\n "a": “x”}', 'JSON; it breaks at line 2, column 7: use straight quotes (") in place of curly ones'],
     ['{«a»: 1}', 'JSON; it breaks at line 1, column 2: use straight quotes (") in place of curly ones'],
     ["{'a': 1}", 'JSON; it breaks at line 1, column 2: names and text are put in double quotes (")'],

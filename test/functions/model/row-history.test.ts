@@ -11,7 +11,7 @@ import {
 import { fakePorts } from '../../support/fake-ports.ts';
 
 const native = (sentAt: number): EventOrigin => ({ dialect: 'native', eventId: `e-${sentAt}`, sentAt });
-const row: InstanceRow = { ...fakePorts().claimed(), requestedTimes: undefined, updatedAt: 100 };
+const row = (): InstanceRow => ({ ...fakePorts().claimed(), requestedTimes: undefined, updatedAt: 100 });
 
 describe('the times of a row of an earlier version', () => {
   test.each<[string, Partial<InstanceRow>, object]>([
@@ -21,7 +21,7 @@ describe('the times of a row of an earlier version', () => {
     ['ours, if it is not that of the event', { requestedBy: native(80) }, { own: 90 }],
     ['ours, without an event', {}, { own: 90 }],
   ])('the time of the request is %s', (_what, fields, times) => {
-    expect(requestedTimesOf({ ...row, requestedAt: 90, ...fields })).toEqual(times);
+    expect(requestedTimesOf({ ...row(), requestedAt: 90, ...fields })).toEqual(times);
   });
 
   test.each<[string, Partial<InstanceRow>, object]>([
@@ -29,12 +29,12 @@ describe('the times of a row of an earlier version', () => {
     ['ours, without an event', { removedAt: 90 }, { own: 90 }],
     ['the event’s, if it is that of the event', { removedAt: 90, requestedBy: native(90) }, { event: 90 }],
   ])('the time of the removal is %s', (_what, fields, times) => {
-    expect(removedTimesOf({ ...row, ...fields })).toEqual(times);
+    expect(removedTimesOf({ ...row(), ...fields })).toEqual(times);
   });
 
   test('a row of this version has its times by each clock', () => {
     const [requestedTimes, removedTimes] = [{ event: 1, own: 2 }, { queue: 3 }];
-    const now = { ...row, requestedAt: 90, removedAt: 91, requestedTimes, removedTimes };
+    const now = { ...row(), requestedAt: 90, removedAt: 91, requestedTimes, removedTimes };
     expect([requestedTimesOf(now), removedTimesOf(now)]).toEqual([requestedTimes, removedTimes]);
     expect(removedTimesOf({ ...now, removedTimes: {} })).toEqual({});
   });
@@ -60,7 +60,7 @@ describe('the event that requested a removal', () => {
     ['none of a removal over HTTP', { status: 'removed', removedTimes: { own: 1 }, requestedBy }, undefined],
     ['none of an earlier version’s removal over HTTP', { status: 'removed' }, undefined],
   ])('the event is %s', (_what, fields, by) => {
-    const removed = { ...row, requestedBy: undefined, ...fields };
+    const removed = { ...row(), requestedBy: undefined, ...fields };
     expect(removedByOf(removed)).toEqual(by);
     expect(removalIdsOf(removed)).toEqual(by === undefined ? [] : [by.eventId]);
     expect(removalIdsOf({ ...removed, removalIds: ['a', 'b'] })).toEqual(['a', 'b']);
@@ -91,5 +91,5 @@ test.each([
   ['failed', undefined, false],
   ['removed', undefined, false],
 ] as const)('a row that is %s, last looked at %s, awaits its first look: %s', (status, lookedAt, awaits) => {
-  expect(awaitsFirstLook({ ...row, status, lookedAt })).toBe(awaits);
+  expect(awaitsFirstLook({ ...row(), status, lookedAt })).toBe(awaits);
 });

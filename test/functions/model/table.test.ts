@@ -2,8 +2,6 @@ import { describe, expect, test } from 'vitest';
 import { fromStored, storedName, toStored } from '../../../functions/model/table.ts';
 import { fakePorts } from '../../support/fake-ports.ts';
 
-const row = fakePorts().claimed();
-
 describe('the attributes of a row in the table', () => {
   /** As the version that first wrote such rows names them. */
   const storedNames = {
@@ -24,6 +22,7 @@ describe('the attributes of a row in the table', () => {
   });
 
   test('a row is read as it was stored', () => {
+    const row = fakePorts().claimed();
     expect(fromStored(toStored(row))).toEqual(row);
     expect(toStored(row)).not.toHaveProperty('claimId');
   });
