@@ -75,7 +75,8 @@ export function generationIn({ tags }: Shown): string | undefined {
 }
 
 function generationOf(tag: string): string | undefined {
-  const id = tag.startsWith(provisionTagPrefix) ? tag.slice(provisionTagPrefix.length) : '';
+  if (!tag.startsWith(provisionTagPrefix)) return undefined;
+  const id = tag.slice(provisionTagPrefix.length);
   return generationPattern.test(id) ? id : undefined;
 }
 

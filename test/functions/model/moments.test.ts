@@ -9,6 +9,9 @@ import {
   latest,
   latestAt,
   latestOfAll,
+  momentsOf,
+  momentsSchema,
+  timeSchema,
   type Moment,
 } from '../../../functions/model/moments.ts';
 import { momentOf } from '../../../functions/model/instance.ts';
@@ -88,4 +91,20 @@ test('request times are kept per clock and only move forward', () => {
   expect(latestAt({ event: 5, own: 7 })).toBe(7);
   expect(latestAt({ event: 5 })).toBe(5);
   expect(latestAt({})).toBeUndefined();
+});
+
+test('a single moment is the only one', () => {
+  expect(momentsOf(queue(5))).toEqual({ queue: 5 });
+});
+
+test('a moment by each clock is read as it was stored', () => {
+  const moments = { event: 1, queue: 2, own: 3 };
+  expect(momentsSchema.parse(moments)).toEqual(moments);
+  expect(momentsSchema.parse({})).toEqual({});
+  expect(momentsSchema.safeParse({ own: 'now' }).success).toBe(false);
+});
+
+test('a time is one that a date can have', () => {
+  for (const at of [-8.64e15, 0, 8.64e15]) expect(timeSchema.parse(at)).toBe(at);
+  for (const at of [-8.64e15 - 1, 8.64e15 + 1, 0.5]) expect(timeSchema.safeParse(at).success).toBe(false);
 });
