@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { errorCodes, OnboardingError } from '../../../functions/model/errors.ts';
 import { codes } from '../../../functions/model/responses.ts';
 
-describe('the codes of errors', () => {
-  const errors = () => codes.map((code) => new OnboardingError(code, 'message'));
+const errors = () => codes.map((code) => new OnboardingError(code, 'message'));
 
+describe('the codes of errors', () => {
   test('each code has an HTTP status and a title of its own', () => {
     const titles = errors().map(({ title }) => title);
     expect(titles.filter((title) => !/^[A-Z][^.]+$/.test(title))).toEqual([]);

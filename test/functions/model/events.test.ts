@@ -176,6 +176,10 @@ describe('an event that is refused', () => {
   });
 
   test('an offboarding of another detail-type is refused', () => {
+    const wrong = () => offboardingFromEvent(eventOf('TenantOnboarded', detail), arrivedAt);
+    for (const act of [wrong, () => settingsFromEvent(null, arrivedAt)]) {
+      expect(refusalOf(act).message).toMatch(/^One thing is wrong with the event; /);
+    }
     expect(faultsOf(eventOf('TenantOnboarded', detail), offboardingFromEvent)).toEqual([
       {
         pointer: '#/detail-type',

@@ -14,13 +14,14 @@ test('each metric has a unit of CloudWatch, and at most one dimension of its own
   }
 });
 
+const namesBy = (dimension: string) =>
+  Object.entries(metrics).flatMap(([name, metric]) =>
+    'by' in metric && metric.by === dimension ? [name] : [],
+  );
+
 test('outcomes are counted by function, and calls of Cloud Elements are measured by operation', () => {
-  const by = (dimension: string) =>
-    Object.entries(metrics).flatMap(([name, metric]) =>
-      'by' in metric && metric.by === dimension ? [name] : [],
-    );
-  expect(by('function')).toEqual(['Succeeded', 'Pending', 'Refused', 'Failed']);
-  expect(by('operation')).toEqual(['UpstreamLatency']);
+  expect(namesBy('function')).toEqual(['Succeeded', 'Pending', 'Refused', 'Failed']);
+  expect(namesBy('operation')).toEqual(['UpstreamLatency']);
 });
 
 test('the metrics have a namespace that is not one of AWS, and the service’s name', () => {
@@ -30,7 +31,7 @@ test('the metrics have a namespace that is not one of AWS, and the service’s n
 
 test('an operation of Cloud Elements is a method and a path', () => {
   const methods = upstreamOperations.map(
-    (operation) => /^([A-Z]+) \/[a-z]+(\/\{id\})?$/.exec(operation)?.[1],
+    (operation) => /^([A-Z]+) \/[a-z]+(\/\{id\})?$/.exec(operation)?.[1] ?? operation,
   );
-  expect(methods.toSorted()).toEqual(['DELETE', 'GET', 'GET', 'GET', 'PATCH', 'POST']);
+  expect(new Set(methods)).toEqual(new Set(['DELETE', 'GET', 'PATCH', 'POST']));
 });
