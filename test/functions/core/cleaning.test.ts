@@ -26,17 +26,22 @@ async function cleaning(
   return { ...fake, ...createCleaning(fake.ports), row, calls };
 }
 
+const ofRow = ({ tenantId, elementKey, provisionId, createdAt }: InstanceRow) => ({
+  tenantId,
+  elementKey,
+  provisionId,
+  createdAt,
+  owner: 'tests',
+});
+
+const deleteOf = (instanceId: number, timeoutMs: number) => [
+  { tenantId: 'acme', elementKey: 'taxify', instanceId },
+  { timeoutMs },
+];
+
 const instanceOf = (id: number) => ({ id, token: `token-of-${id}` });
 
 describe('a look-up', () => {
-  const ofRow = ({ tenantId, elementKey, provisionId, createdAt }: InstanceRow) => ({
-    tenantId,
-    elementKey,
-    provisionId,
-    createdAt,
-    owner: 'tests',
-  });
-
   test('a look-up seeks the generation of the row by its name, and the recorded instance by its id', async () => {
     const { lookUp, row, calls } = await cleaning({ instanceId: 7 });
     expect(await lookUp(row)).toEqual({ kind: 'found', instances: [], isCertain: true });
@@ -88,11 +93,6 @@ describe('a look-up', () => {
 });
 
 describe('a delete at Cloud Elements', () => {
-  const deleteOf = (instanceId: number, timeoutMs: number) => [
-    { tenantId: 'acme', elementKey: 'taxify', instanceId },
-    { timeoutMs },
-  ];
-
   test.each([
     [20_000, timing.lookUpTimeoutMs],
     [timing.lookUpTimeoutMs, timing.lookUpTimeoutMs - 500],
@@ -178,6 +178,12 @@ test.each([
   },
 );
 
+function failingWith(error: Error) {
+  return async () => {
+    throw error;
+  };
+}
+
 describe('the end of a claim', () => {
   test('a claim ends with the next state of its row, or without a row', async () => {
     const { endClaim, row, rowOf } = await cleaning();
@@ -198,10 +204,8 @@ describe('the end of a claim', () => {
 
   test('a claim whose end cannot be written is left to its lease; a bug is thrown', async () => {
     const { ports, row, observed } = await cleaning();
-    const endingWith = (error: Error) => {
-      const write = () => Promise.reject(error);
-      return createCleaning({ ...ports, store: { ...ports.store, write } }).endClaim(row, row);
-    };
+    const endingWith = (error: Error) =>
+      createCleaning({ ...ports, store: { ...ports.store, write: failingWith(error) } }).endClaim(row, row);
     expect(await endingWith(new OnboardingError('aws-unavailable', 'No answer.'))).toBe(false);
     expect(observed).toEqual([{ kind: 'claim-left', reason: 'No answer.' }]);
     await expect(endingWith(new TypeError('a bug'))).rejects.toThrow('a bug');

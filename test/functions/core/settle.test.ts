@@ -154,6 +154,14 @@ function settling(found: LookUp[] = [], calls: Partial<CloudElements> = {}) {
   return { ...fake, lookUps, deleted, startedAt };
 }
 
+async function noAnswer(): Promise<never> {
+  throw new OnboardingError('aws-unavailable', 'No answer.');
+}
+
+async function bug(): Promise<never> {
+  throw new TypeError('a bug');
+}
+
 describe('a create of unknown outcome', () => {
   const unknown = {
     kind: 'unknown',
@@ -223,25 +231,25 @@ describe('a create of unknown outcome', () => {
   });
 });
 
+const unusableOf = (id: number | undefined): UnusableInstance => ({ id, reason: 'without a token' });
+
+async function settleUnusable(
+  unusable: UnusableInstance[],
+  {
+    instances = [],
+    calls,
+    over,
+  }: { instances?: ElementInstance[]; calls?: Partial<CloudElements>; over?: Partial<InstanceRow> } = {},
+) {
+  const fake = settling([], calls);
+  const row = await fake.put({ ...fake.claimed(), ...over });
+  const { settleFound } = createSettling(fake.ports);
+  const found = { kind: 'found', instances, unusable, isCertain: true } as const;
+  const settled = await settleFound(row, { ...found, instances: [...instances] }, row.leaseExpiresAt);
+  return { ...fake, settled, row };
+}
+
 describe('an instance that cannot be kept', () => {
-  const unusableOf = (id: number | undefined): UnusableInstance => ({ id, reason: 'without a token' });
-
-  async function settleUnusable(
-    unusable: UnusableInstance[],
-    {
-      instances = [],
-      calls,
-      over,
-    }: { instances?: ElementInstance[]; calls?: Partial<CloudElements>; over?: Partial<InstanceRow> } = {},
-  ) {
-    const fake = settling([], calls);
-    const row = await fake.put({ ...fake.claimed(), ...over });
-    const { settleFound } = createSettling(fake.ports);
-    const found = { kind: 'found', instances, unusable, isCertain: true } as const;
-    const settled = await settleFound(row, { ...found, instances: [...instances] }, row.leaseExpiresAt);
-    return { ...fake, settled, row };
-  }
-
   test('an instance that cannot be kept is deleted, and its claim fails and is rechecked', async () => {
     const { settled, deleted, rowOf, row, startedAt } = await settleUnusable([unusableOf(7), unusableOf(8)]);
     const detail = expect.stringContaining('It was deleted.');
@@ -319,19 +327,19 @@ describe('an instance that cannot be kept', () => {
   });
 });
 
-describe('duplicates of an adopted instance', () => {
-  async function adoptWith(store: Partial<InstanceStore>) {
-    const fake = settling();
-    const row = await fake.put(fake.claimed());
-    const { settleFound } = createSettling({ ...fake.ports, store: { ...fake.ports.store, ...store } });
-    const found = { kind: 'found', instances: [at(7), at(8)], isCertain: true } as const;
-    return {
-      ...fake,
-      row,
-      adopt: settleFound(row, { ...found, instances: [...found.instances] }, row.leaseExpiresAt),
-    };
-  }
+async function adoptWith(store: Partial<InstanceStore>) {
+  const fake = settling();
+  const row = await fake.put(fake.claimed());
+  const { settleFound } = createSettling({ ...fake.ports, store: { ...fake.ports.store, ...store } });
+  const found = { kind: 'found', instances: [at(7), at(8)], isCertain: true } as const;
+  return {
+    ...fake,
+    row,
+    adopt: settleFound(row, { ...found, instances: [...found.instances] }, row.leaseExpiresAt),
+  };
+}
 
+describe('duplicates of an adopted instance', () => {
   test.each<[string, (row: InstanceRow) => InstanceRow | undefined]>([
     ['another instance', (row) => ({ ...row, status: 'active', instanceId: 8 })],
     ['no active row', (row) => ({ ...row, status: 'deleting', instanceId: 7 })],
@@ -343,12 +351,11 @@ describe('duplicates of an adopted instance', () => {
   });
 
   test('duplicates are left if the commit cannot be read back; a bug is thrown', async () => {
-    const failing = (error: Error) => adoptWith({ get: () => Promise.reject(error) });
-    const { adopt, deleted, observed } = await failing(new OnboardingError('aws-unavailable', 'No answer.'));
+    const { adopt, deleted, observed } = await adoptWith({ get: noAnswer });
     expect(await adopt).toMatchObject({ kind: 'committed', row: { instanceId: 7 } });
     expect(deleted).toEqual([]);
     expect(observed).toEqual([{ kind: 'adopted', instanceId: 7 }]);
-    const { adopt: adoptWithBug } = await failing(new TypeError('a bug'));
+    const { adopt: adoptWithBug } = await adoptWith({ get: bug });
     await expect(adoptWithBug).rejects.toThrow('a bug');
   });
 
@@ -371,13 +378,14 @@ describe('a commit that fails', () => {
     async (step) => {
       const fake = settling();
       const row = await fake.put(fake.claimed());
-      const fail = () => Promise.reject(new OnboardingError('aws-unavailable', 'No answer.'));
       const { store, cipher } = fake.ports;
       let writes = 0;
-      const write: InstanceStore['write'] = (...call) => (++writes === 1 ? fail() : store.write(...call));
+      const write: InstanceStore['write'] = (...call) => (++writes === 1 ? noAnswer() : store.write(...call));
       const { commit } = createSettling({
         ...fake.ports,
-        ...(step === 'encrypt' ? { cipher: { ...cipher, encrypt: fail } } : { store: { ...store, write } }),
+        ...(step === 'encrypt'
+          ? { cipher: { ...cipher, encrypt: noAnswer } }
+          : { store: { ...store, write } }),
       });
       await expect(commit(row, at(7), row.leaseExpiresAt)).rejects.toMatchObject({
         code: 'not-saved',
@@ -399,8 +407,7 @@ describe('a commit that fails', () => {
   test('a commit that meets a bug writes nothing', async () => {
     const fake = settling();
     const row = await fake.put(fake.claimed());
-    const encrypt = () => Promise.reject(new TypeError('a bug'));
-    const { commit } = createSettling({ ...fake.ports, cipher: { ...fake.ports.cipher, encrypt } });
+    const { commit } = createSettling({ ...fake.ports, cipher: { ...fake.ports.cipher, encrypt: bug } });
     await expect(commit(row, at(7), row.leaseExpiresAt)).rejects.toThrow('a bug');
     expect(fake.rowOf()).toEqual(row);
   });
