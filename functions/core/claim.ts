@@ -271,7 +271,7 @@ export function createClaiming(
   async function recordedConflict(row: InstanceRow, by: Requester): Promise<OnboardingError> {
     const conflict = refusals.settingsConflict(row);
     const { requestedBy } = by.settings;
-    if (!requestedBy || lifecycle.isAnswered(row, requestedBy)) return conflict;
+    if (!requestedBy) return conflict;
     const notice: Notice = {
       outcome: 'refused',
       eventId: requestedBy.eventId,

@@ -541,10 +541,7 @@ export const guards: readonly Guard[] = [
       : await claimRow(by, deadlineAt);
     if ('outcome' in claimed || !isRemoved) return claimed;`,
     ],
-    'the notice of a conflict': [
-      'if (!requestedBy || lifecycle.isAnswered(row, requestedBy)) return conflict;',
-      'if (conflict) return conflict;',
-    ],
+    'the notice of a conflict': ['if (!requestedBy) return conflict;', 'if (conflict) return conflict;'],
     'acknowledging only a refusal that is recordFailure': [
       'return isRecorded || !mustBeRecorded || error.retryable ? error : refusals.notRecorded(row, error);',
       'return error;',
