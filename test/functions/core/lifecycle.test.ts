@@ -125,6 +125,7 @@ const busy: Decision = { kind: 'busy-with-other-settings' };
 
 describe('a claim on an active row', () => {
   const bySecret = settingsBy({});
+  const withEntry = settingsBy({ configuration: { 'pagination.max': '5' } });
   const notice = { outcome: 'refused', eventId: 'refused-before', at: nowMs } as const;
 
   decisionsAre([
@@ -142,6 +143,18 @@ describe('a claim on an active row', () => {
       activeRow(),
       settingsBy({ configuration: { 'api.key': 'k', 'partner.key': 'p' } }),
       conflict,
+    ],
+    [
+      'a request that brings its credentials is a conflict with an instance from the secret',
+      activeRow({ source: 'secret' }),
+      sameRequest,
+      conflict,
+    ],
+    [
+      'a request is a repeat, although an operator has vouched for its entries since, and the row forgot them',
+      activeRow({ allowListed: {} }, withEntry),
+      withEntry,
+      replay,
     ],
     [
       'a row without a source is repeated by a request of either source',
@@ -554,6 +567,36 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
   ]);
 });
 
+test('a claim keeps the settings of its request, and is exclusive until its lease ends', () => {
+  const requested = { name: 'Own', tags: ['a', 'b'], eventsEnabled: true };
+  const settings = settingsBy({ ...withKey, ...requested }, toolkitEvent('r'));
+  const { fingerprint, source, requestEntries, requestDigest } = settings;
+  expect(claim(claimantOf(settings), 'generation', timing)).toMatchObject({
+    ...key,
+    v: 1,
+    status: 'provisioning',
+    provisionId: 'generation',
+    claimId: 'later',
+    leaseExpiresAt: nowMs + timing.leaseMs,
+    sendDeadline: nowMs + 20_000,
+    inDoubt: false,
+    origin,
+    name: 'Own',
+    tags: ['a', 'b'],
+    options: { eventsEnabled: true },
+    allowListed: {},
+    fingerprint,
+    source,
+    requestEntries,
+    requestedBy: toolkitEvent('r'),
+    createdAt: nowMs,
+    updatedAt: nowMs,
+  });
+  expect(requestDigest).toBeUndefined();
+  const { source: ofRequest, requestDigest: digest } = claim(claimantOf(sameRequest), 'generation', timing);
+  expect({ source: ofRequest, digest }).toEqual({ source: 'request', digest: sameRequest.requestDigest });
+});
+
 describe('the history that a claim keeps', () => {
   const history = {
     notices: [{ outcome: 'refused', eventId: 'refused-before', at: 1 }],
@@ -929,6 +972,7 @@ describe('a removal', () => {
       lookedAt: 1,
     });
     const begun = beginRemoval(active, removal, by, timing);
+    expect(begun.removingTimes).toEqual(removal.times);
     expect(begun).toMatchObject({
       status: 'deleting',
       instanceId: 7,
@@ -948,6 +992,21 @@ describe('a removal', () => {
 
   test('a removal of an unfinished claim is in doubt, because its create may take effect', () => {
     expect(beginRemoval(rowOf(), removal, by, timing).inDoubt).toBe(true);
+  });
+
+  test('a removal of an instance that was requested after an earlier removal has times of its own', () => {
+    const active = rowOf({
+      status: 'active',
+      removedTimes: { own: 4 },
+      removingTimes: { own: 4 },
+      removingSince: 4,
+    });
+    const begun = beginRemoval(active, removal, by, timing);
+    expect(begun.removingTimes).toEqual(removal.times);
+    expect(begun).toMatchObject({
+      removedTimes: { own: 4, ...removal.times },
+      removingSince: nowMs,
+    });
   });
 
   test('a removal joins the one under way: its times are added, and it began with the first', () => {

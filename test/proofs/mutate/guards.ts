@@ -315,11 +315,11 @@ export const guards: readonly Guard[] = [
       'const isUnknown = false;',
     ],
     'a generation of its own after other settings': [
-      "const needsNewGeneration = row.status === 'failed' && (row.source === undefined || !sameSettings);",
-      "const needsNewGeneration = row.status === 'failed' && row.source === undefined;",
+      'const needsNewGeneration = row.source === undefined || !sameSettings;',
+      'const needsNewGeneration = row.source === undefined;',
     ],
     'a generation of its own after an unknown source': [
-      '(row.source === undefined || !sameSettings);',
+      'row.source === undefined || !sameSettings;',
       '!sameSettings;',
     ],
   }),
