@@ -89,7 +89,7 @@ export function createSettling(
     row: InstanceRow,
     found: readonly [ElementInstance, ...ElementInstance[]],
     deadlineAt: number,
-    unusable: readonly UnusableInstance[] = [],
+    unusable: readonly UnusableInstance[],
   ): Promise<Settled> {
     const kept = found.reduce((a, b) => (preference(row, a, b) <= 0 ? a : b));
     const settled = await commit(row, kept, deadlineAt);

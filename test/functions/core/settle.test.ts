@@ -55,6 +55,12 @@ describe('of several instances of a claim', () => {
       9,
     ],
     [
+      'the recorded one is kept, although an older one is shown after it',
+      [at(2, '2026-11-26T12:00:05Z'), at(1, '2026-11-26T12:00:01Z')],
+      { instanceId: 2 },
+      2,
+    ],
+    [
       'the recorded one is kept, although another is older',
       [at(1, '2026-11-26T12:00:01Z'), at(2, '2026-11-26T12:00:05Z')],
       { instanceId: 2 },
@@ -357,6 +363,18 @@ describe('duplicates of an adopted instance', () => {
     expect(observed).toEqual([{ kind: 'adopted', instanceId: 7 }]);
     const { adopt: adoptWithBug } = await adoptWith({ get: bug });
     await expect(adoptWithBug).rejects.toThrow('a bug');
+  });
+
+  test('the commit of a single instance is not read back', async () => {
+    const fake = settling();
+    const row = await fake.put(fake.claimed());
+    const { settleFound } = createSettling({ ...fake.ports, store: { ...fake.ports.store, get: bug } });
+    const settled = settleFound(
+      row,
+      { kind: 'found', instances: [at(7)], isCertain: true },
+      row.leaseExpiresAt,
+    );
+    expect(await settled).toMatchObject({ kind: 'committed' });
   });
 
   test('duplicates are left, and nothing is adopted, if another claim has the row', async () => {
