@@ -5,7 +5,7 @@ import { OnboardingError } from '../../../functions/model/errors.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 import { fakePorts } from '../../support/fake-ports.ts';
 
-const error = new OnboardingError('cloud-elements-rate-limited', 'Cloud Elements is rate limiting requests.');
+const error = new OnboardingError('cloud-elements-busy', 'Cloud Elements is rate limiting requests.');
 const notDone: CreateOutcome = { kind: 'not-done', error, retryAfterMs: 0 };
 const created: CreateOutcome = { kind: 'created', instance: { id: 7, token: 'token-of-7' } };
 
@@ -49,7 +49,7 @@ describe('a create that had no effect', () => {
     expect(outcome).toEqual({ kind: 'not-done', error });
     expect(times).toEqual([0, 200, 600, 1_400, 3_000]);
     expect(observed).toEqual(
-      Array.from({ length: 4 }, () => ({ kind: 'create-retried', reason: 'cloud-elements-rate-limited' })),
+      Array.from({ length: 4 }, () => ({ kind: 'create-retried', reason: 'cloud-elements-busy' })),
     );
   });
 

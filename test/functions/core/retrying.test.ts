@@ -45,7 +45,7 @@ describe('a call that fails', () => {
   });
 
   test('a call that fails is made again no earlier than its error allows', async () => {
-    const limited = new OnboardingError('cloud-elements-rate-limited', 'Later.', { retryAfterMs: 900 });
+    const limited = new OnboardingError('cloud-elements-busy', 'Later.', { retryAfterMs: 900 });
     const { result, times } = await call([{ error: limited, isRetryable: true }]);
     expect(result).toEqual({ outcome: 1 });
     expect(times).toEqual([0, 900]);
