@@ -190,17 +190,11 @@ export function instanceUnusable(
   );
 }
 
-export const deletionPending = (row: InstanceRow, reason: string): OnboardingError =>
+/** Without a reason: rows show the title alone of an error whose status is 500 or more. */
+export const deletionPending = (row: InstanceRow): OnboardingError =>
   new OnboardingError(
     'deletion-pending',
-    `${nameAtStart(row)} is not removed yet: ${reason}. The reconciler tries again.`,
-  );
-
-export const instanceLeft = (row: InstanceRow, reason: string): OnboardingError =>
-  new OnboardingError(
-    'deletion-pending',
-    `Instance ${row.instanceId} (${row.elementKey}) of tenant ${row.tenantId} is not removed yet (${reason}). The ` +
-      'reconciler tries again.',
+    `${nameAtStart(row)} is not removed yet. The reconciler tries again.`,
   );
 
 export const tenantDeletionPending = ({ tenantId }: InstanceRow): OnboardingError =>

@@ -17,7 +17,7 @@ import type { Removal } from '../model/events.ts';
 import { areRemovalsCarriedOut, areRemovalsOutdated, isLater } from '../model/moments.ts';
 import { createCleaning, idsOf, reasonOf } from './cleaning.ts';
 import { createUnmarking } from './unmark.ts';
-import { busy, changesTooOften, deletionPending, instanceLeft, notOurs, otherOrigin } from './refusals.ts';
+import { busy, changesTooOften, deletionPending, notOurs, otherOrigin } from './refusals.ts';
 
 export type Removed =
   | { outcome: 'removed' | 'already-gone' }
@@ -143,19 +143,12 @@ export function createRemoving(
       // The recorded instance is deleted by now; the list may still show it for a while.
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, deadlineAt - timing.commitReserveMs - now());
       const found = await lookUp({ ...row, instanceId: undefined }, { timeoutMs, besides: row.instanceId });
-      if (!found)
-        return pause(
-          row,
-          timing.reconcileAgainMs,
-          deletionPending(row, 'its instances at Cloud Elements cannot be looked up'),
-        );
+      if (!found) return pause(row, timing.reconcileAgainMs);
       const removed = await Promise.all(idsOf(found).map((id) => removeInstance(row, id, deadlineAt)));
-      if (!removed.every(Boolean)) {
-        return pause(row, timing.reconcileAgainMs, deletionPending(row, 'Cloud Elements did not remove it'));
-      }
+      if (!removed.every(Boolean)) return pause(row, timing.reconcileAgainMs);
     }
     const quietMs = row.inDoubt ? row.sendDeadline + timing.quiescenceMs - lookedAt : 0;
-    if (quietMs > 0) return pause(row, quietMs, deletionPending(row, 'a create may still take effect'));
+    if (quietMs > 0) return pause(row, quietMs);
     return bury(row);
   }
 
@@ -163,7 +156,7 @@ export function createRemoving(
   async function finishImport(row: InstanceRow, deadlineAt: number): Promise<Finished> {
     const unmarked = await unmark(row, deadlineAt);
     if (unmarked.kind === 'clean') return bury(row);
-    return pause(unmarked.row, unmarked.delayMs, deletionPending(row, unmarked.reason));
+    return pause(unmarked.row, unmarked.delayMs);
   }
 
   async function bury(row: InstanceRow): Promise<Finished> {
@@ -182,7 +175,7 @@ export function createRemoving(
     if (found.kind === 'absent') return { kind: 'removed' };
     if (found.kind === 'unknown') {
       observe({ kind: 'instance-left', instanceId, reason: found.reason }, row);
-      return { kind: 'left', error: instanceLeft(row, found.reason) };
+      return { kind: 'left', error: deletionPending(row) };
     }
     if (found.owned === 'not-ours') {
       observe({ kind: 'not-ours', instanceId }, row);
@@ -193,12 +186,12 @@ export function createRemoving(
       observe({ kind: 'instance-removed', instanceId }, row);
       return { kind: 'removed' };
     }
-    const error = outcome.kind === 'unknown' ? instanceLeft(row, outcome.reason) : outcome.error;
+    const error = outcome.kind === 'unknown' ? deletionPending(row) : outcome.error;
     observe({ kind: 'instance-left', instanceId, reason: reasonOf(outcome) }, row);
     return { kind: 'left', error };
   }
 
-  async function pause(row: InstanceRow, delayMs: number, reason: OnboardingError): Promise<Finished> {
+  async function pause(row: InstanceRow, delayMs: number, reason = deletionPending(row)): Promise<Finished> {
     const paused = withError(release(row, now() + delayMs), reason, now());
     await endClaim(row, paused);
     return { outcome: 'in-progress', retryAfterMs: Math.min(delayMs, timing.reconcileAgainMs) };
