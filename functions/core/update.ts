@@ -223,7 +223,6 @@ function withUpdate(
   { name, tags, configuration, ...others }: Changes,
   nowMs: number,
 ): InstanceRow {
-  const options = optionsOf({ ...row.options, ...optionsOf(others) });
   const updated = {
     ...release(row, row.checkAt),
     name: name ?? row.name,
@@ -233,7 +232,7 @@ function withUpdate(
       allowListed: { ...row.allowListed, ...allowListedOf(catalog, row.elementKey, configuration) },
       requestDigest: updatedDigest(catalog, row, configuration),
     }),
-    ...(options && { options }),
+    options: optionsOf({ ...row.options, ...optionsOf(others) }),
     health: row.health && unconfirmed(row.health),
     healthCheckAt: nowMs,
     changedAt: Math.max((row.changedAt ?? 0) + 1, nowMs),
