@@ -65,11 +65,21 @@ class TypeChecker implements Checker {
   }
 }
 
-function withMutant(source: string, { location, replacement }: Mutant): string {
+/**
+ * A constant condition is checked as a boolean that is not known: the compiler forgets in a branch that is never reached
+ * what it knows about variables, so that a guard without which the code compiles would be set aside.
+ */
+const asChecked = ({ mutatorName, replacement }: Mutant): string =>
+  mutatorName === 'ConditionalExpression' && (replacement === 'true' || replacement === 'false')
+    ? `(${replacement} as boolean)`
+    : replacement;
+
+function withMutant(source: string, mutant: Mutant): string {
+  const { location } = mutant;
   const lines = source.split('\n');
   const offset = ({ line, column }: Position) =>
     lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0) + column;
-  return `${source.slice(0, offset(location.start))}${replacement}${source.slice(offset(location.end))}`;
+  return `${source.slice(0, offset(location.start))}${asChecked(mutant)}${source.slice(offset(location.end))}`;
 }
 
 export const strykerPlugins = [declareClassPlugin(PluginKind.Checker, 'types', TypeChecker)];
