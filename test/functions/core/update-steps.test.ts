@@ -121,7 +121,7 @@ describe('an update that is refused before anything is called', () => {
     ['an active row without an id', 'not-active', { instanceId: undefined }, {}],
     ['a row that a request works on', 'busy', { leaseExpiresAt: noon + 1 }, { retryAfterMs: 1 }],
     ['a row of another base URL', 'origin-changed', { origin: 'https://another.example' }, {}],
-  ])('%s: %s', async (_what, code, over, facts) => {
+  ])('an update of %s is refused: %s', async (_what, code, over, facts) => {
     const { fake, update, sent, timeouts } = updating();
     await fake.put(activeRow(fake, over));
     await expect(update({ name: 'Store' })).rejects.toMatchObject({ code, facts });
@@ -138,7 +138,7 @@ describe('an update that is refused before anything is called', () => {
     [{ id: 8 }, [id]],
     [{ element: { key: 'stripe' } }, [element]],
     [{ id: 8, element: { key: 'stripe' } }, [id, element]],
-  ])('a body that names another instance: %o', async (named, problems) => {
+  ])('an update whose body names another instance is refused: %o', async (named, problems) => {
     const { fake, update, sent, timeouts } = updating();
     await fake.put(activeRow(fake));
     await expect(update({ name: 'Store', ...named })).rejects.toMatchObject({
@@ -163,7 +163,7 @@ describe('the instance that an update reads first', () => {
     ['without markers, whose tags change', shown('unmarked'), 'markers-not-shown', { tags: [] }],
     ['without markers, whose name changes', shown('unmarked'), undefined, { name: 'Store' }],
     ['with its markers', shown('ours'), undefined, { tags: ['us'] }],
-  ])('an instance %s', async (_what, read, code, changes) => {
+  ])('an update of an instance %s', async (_what, read, code, changes) => {
     const { fake, update, sent } = updating({ reads: [read] });
     const row = await fake.put(activeRow(fake));
     const outcome = await update(changes).catch((error: unknown) => error);
@@ -181,7 +181,7 @@ describe('the instance that an update reads first', () => {
     ["with a proxy's response", unreadable, 'cloud-elements-unreadable', 5, 3_000],
     ['with a rate limit', busy, 'cloud-elements-busy', 5, 12_000],
     ['that is refused', refused, 'platform-credentials-refused', 1, 0],
-  ])('a read %s', async (_what, error, code, tries, waitedMs) => {
+  ])('a read before an update %s', async (_what, error, code, tries, waitedMs) => {
     const { fake, update, sent, timeouts } = updating({ reads: [{ ...unknown, ...(error && { error }) }] });
     await fake.put(activeRow(fake));
     await expect(update({ name: 'Store' })).rejects.toMatchObject({ code });
@@ -306,7 +306,7 @@ describe('the body of an update', () => {
       { eventsEnabled: false, cachingEnabled: true },
       { eventsEnabled: false, cachingEnabled: true },
     ],
-  ])('%o sends %o', async (changes, body) => {
+  ])('an update with %o sends %o', async (changes, body) => {
     const { fake, update, sent } = updating();
     await fake.put(activeRow(fake));
     await update(changes);
@@ -567,7 +567,7 @@ describe('the row after an update', () => {
         leaseExpiresAt: 0,
       },
     ],
-  ])('after %s', async (_what, changes, over, expected) => {
+  ])('the row after an update with %s', async (_what, changes, over, expected) => {
     const { fake, update } = updating();
     await fake.put(activeRow(fake, over));
     const row = await update(changes);
