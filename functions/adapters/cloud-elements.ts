@@ -136,8 +136,10 @@ export function createCloudElements({
       // Anything but the instance, a proxy's "accepted" for one, leaves open whether it has taken effect.
       const updated = successOf(result, updatedSchema);
       if (String(updated?.id) === String(instanceId)) {
-        // Markup is taken out of tags; markers have none.
-        const missing = updated?.tags && changes.tags?.filter(isMarker).find((tag) => !hasTag(updated, tag));
+        // Markup is taken out of tags; markers have none. Tags that are not shown say nothing.
+        const missing = updated?.tags
+          ? changes.tags?.filter(isMarker).find((tag) => !hasTag(updated, tag))
+          : undefined;
         if (missing === undefined) return { kind: 'updated' };
         return { kind: 'unknown', reason: `the response does not show the tag ${missing}` };
       }

@@ -6,8 +6,6 @@ import {
   PutItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { afterAll, describe, expect, test } from 'vitest';
-import { createAuditProgress } from '../../../functions/adapters/audit-progress.ts';
-import { readLastAudit } from '../../../infra/cli/status/rows.ts';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
 import type { Stored } from '../../../functions/core/ports.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
@@ -423,34 +421,3 @@ test('rows that an earlier version has put into the index are due', async () => 
 function keyOf({ tenantId, elementKey }: Pick<InstanceRow, 'tenantId' | 'elementKey'>) {
   return { tenantId: { S: tenantId }, elementKey: { S: elementKey } };
 }
-
-test('an audit’s progress is written only over the version that was read', async () => {
-  const progress = createAuditProgress({ client, tableName });
-  const [first, second, third] = [newTenant(), newTenant(), newTenant()].map((tenantId) => ({
-    tenantId,
-    elementKey: 'taxify',
-  }));
-  if (!first || !second || !third) throw new Error('three tenants');
-  expect(await progress.get()).toBeUndefined();
-  await progress.put(first, undefined);
-  await progress.put(second, undefined);
-  const read = await progress.get();
-  expect(read).toEqual({ version: 1, after: first });
-  await progress.put(second, read);
-  await progress.put(third, read);
-  expect(await progress.get()).toEqual({ version: 2, after: second });
-});
-
-const audit = (startedAt: number) => ({
-  startedAt,
-  endedAt: 100,
-  result: { lost: startedAt, complete: true },
-});
-
-test('the result of an audit is kept unless an audit that started later has ended', async () => {
-  const progress = createAuditProgress({ client, tableName });
-  for (const startedAt of [2, 1, 3, 3]) await progress.finish(audit(startedAt));
-  expect(await readLastAudit(client, tableName)).toEqual(audit(3));
-  await progress.finish(audit(2));
-  expect(await readLastAudit(client, tableName)).toEqual(audit(3));
-});
