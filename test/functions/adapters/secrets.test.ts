@@ -1,5 +1,5 @@
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { clientOptions } from '../../../functions/adapters/aws.ts';
 import { createPlatformCredentials, createTenantSecrets } from '../../../functions/adapters/secrets.ts';
 import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
@@ -154,5 +154,168 @@ describe('a tenant’s secret', () => {
     };
     response = () => ({ SecretString: JSON.stringify(configuration) });
     expect(await readTenantSecret()).toEqual({ name: 'tests/tenants/acme/taxify', configuration });
+  });
+});
+
+const holding = (value: unknown) => () => ({ SecretString: JSON.stringify(value) });
+
+describe('the fault of a secret', () => {
+  const form = 'Put {"userSecret": "...", "organizationSecret": "..."} into it.';
+  const ascii = 'expected a secret of ASCII characters without white space and commas';
+
+  test.each<[string, () => object, string]>([
+    ['with no value at all', () => ({}), 'has no value yet'],
+    [
+      'without its entries',
+      holding({}),
+      `#/userSecret is missing: expected text; #/organizationSecret is missing: expected text`,
+    ],
+    ...['hush hush', 'hush,', 'hüsh', '', ' hush', 'hush\n', '\u007f'].map(
+      (userSecret): [string, () => object, string] => [
+        `with ${JSON.stringify(userSecret)} for a secret`,
+        holding({ userSecret, organizationSecret: '!~+-' }),
+        `#/userSecret ${ascii}`,
+      ],
+    ),
+  ])('a platform secret %s is described whole, with the remedy', async (_what, said, fault) => {
+    response = said;
+    expect((await errorOf(readPlatformSecret())).message).toBe(
+      `The platform secret platform ${fault}. ${form}`,
+    );
+  });
+
+  test('a platform secret of any printable characters but commas is used as it is', async () => {
+    const credentials = { userSecret: '!"#$%&\'()*+-./:;<=>?@[]^_`{|}~', organizationSecret: '!' };
+    response = holding({ ...credentials, more: 'ignored' });
+    expect(await readPlatformSecret()).toEqual(credentials);
+  });
+
+  test.each<[string, () => object, string]>([
+    ['that is a list', holding(['hush']), 'expected an object'],
+    [
+      'with many faults',
+      holding(Object.fromEntries(Array.from('abcdefghijklmnopqrst', (letter) => [`${letter}.key`, '']))),
+      '#/a.key expected text that is not blank',
+    ],
+  ])('a tenant’s secret %s is described with the remedy, however long', async (_what, said, fault) => {
+    response = said;
+    const { message } = await errorOf(readTenantSecret());
+    expect(message).toContain(`The secret tests/tenants/acme/taxify ${fault}`);
+    expect(message).toMatch(
+      /\. Put a JSON object of configuration entries into it, such as \{"api.key": "..."\}\.$/,
+    );
+    expect(Buffer.byteLength(message)).toBeLessThan(750);
+  });
+
+  test('a tenant’s secret that cannot be read as text is described whole', async () => {
+    response = () => ({ SecretBinary: 'c2VjcmV0' });
+    expect((await errorOf(readTenantSecret())).message).toBe(
+      'The secret tests/tenants/acme/taxify holds binary data in place of text.',
+    );
+  });
+
+  test('a refusal is told apart in any letter case', async () => {
+    response = refused('ResourceNotFoundException', 'no Secret Value');
+    expect(await readTenantSecret()).toMatchObject({ absence: 'has no value yet' });
+    response = refused('AccessDeniedException', 'no access to kms');
+    expect((await errorOf(readTenantSecret())).message).toContain(
+      'cannot be decrypted: its KMS key is disabled, or does not permit this function to decrypt',
+    );
+  });
+
+  test('an outage names the secret that it was about', async () => {
+    response = outage;
+    expect((await errorOf(readTenantSecret())).message).toBe(
+      'Reading the secret tests/tenants/acme/taxify failed; whether it took effect is not known.',
+    );
+    expect((await errorOf(readPlatformSecret())).message).toContain('Reading the secret platform failed');
+  });
+});
+
+const version = (number: number) => ({ userSecret: `user-${number}`, organizationSecret: 'organization' });
+
+describe('the cached platform secret', () => {
+  let reads = 0;
+  /** The version in Secrets Manager. */
+  let current = 1;
+  let nowMs = 0;
+  beforeEach(() => {
+    reads = 0;
+    current = 1;
+    nowMs = 0;
+    response = () => {
+      reads += 1;
+      return { SecretString: JSON.stringify(version(current)) };
+    };
+  });
+  const open = () => createPlatformCredentials({ client, secretId: 'platform', now: () => nowMs });
+
+  test('the platform secret is read once for five minutes', async () => {
+    const { get } = open();
+    const [first, second] = await Promise.all([get(), get()]);
+    expect(first).toEqual(version(1));
+    expect(second).toBe(first);
+    nowMs = 5 * 60_000 - 1;
+    expect(await get()).toBe(first);
+    expect(reads).toBe(1);
+    nowMs += 1;
+    current = 2;
+    expect(await get()).toEqual(version(2));
+    expect(reads).toBe(2);
+  });
+
+  test('a platform secret that could not be read is read again', async () => {
+    const { get } = open();
+    const reading = response;
+    response = outage;
+    await errorOf(get());
+    response = reading;
+    expect(await get()).toEqual(version(1));
+  });
+
+  test('a refused platform secret is read again, and is the same object if it has not changed', async () => {
+    const { get, renew } = open();
+    const first = await get();
+    expect(await renew(first)).toBe(first);
+    expect(reads).toBe(2);
+    current = 2;
+    const second = await renew(await get());
+    expect(second).toEqual(version(2));
+    expect(await get()).toBe(second);
+    expect(reads).toBe(3);
+  });
+
+  test.each([{ userSecret: 'other' }, { organizationSecret: 'other' }])(
+    'a platform secret with another part is a newer one: %j',
+    async (part) => {
+      const { get, renew } = open();
+      const first = await get();
+      response = () => ({ SecretString: JSON.stringify({ ...version(1), ...part }) });
+      expect(await renew(first)).toEqual({ ...version(1), ...part });
+    },
+  );
+
+  test('requests that are refused together read the platform secret once more', async () => {
+    const { get, renew } = open();
+    const first = await get();
+    current = 2;
+    const renewed = await Promise.all([renew(first), renew(first), renew(first)]);
+    expect(renewed).toEqual([version(2), version(2), version(2)]);
+    expect(reads).toBe(2);
+    expect(await renew(first)).toBe(await get());
+    expect(reads).toBe(2);
+  });
+
+  test('a read that fails after a newer one has begun does not forget the newer one', async () => {
+    const { get } = open();
+    const reading = response;
+    const responses = [refused('DecryptionFailure', 'any')];
+    response = () => (responses.shift() ?? reading)();
+    const first = errorOf(get());
+    nowMs = 5 * 60_000;
+    expect(await get()).toEqual(version(1));
+    await first;
+    expect(await get()).toEqual(version(1));
+    expect(reads).toBe(1);
   });
 });
