@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
-import { relay, relayRequestId } from '../../../functions/adapters/relay.ts';
+import { relay, relayRequestId, repeats } from '../../../functions/adapters/relay.ts';
 import { relayedWords } from '../../../functions/adapters/relayed-words.ts';
 import { allowedKeys, requiredKeys } from '../../../functions/model/catalog.ts';
 
@@ -135,6 +135,38 @@ describe('relayed messages', () => {
     expect(relay('8f3a 77b1', {})).toBeUndefined();
   });
 
+  test.each([
+    ['two opening marks', `(("key" found`, '… found'],
+    ['an opening and two closing marks', `("key") found`, `("key") found`],
+    ['a full stop at its end', 'invalid key.', 'invalid key'],
+    ['a full stop within', 'invalid key. Not found.', 'invalid key. Not found'],
+    ['withheld words at its end', 'invalid x1 x2.', 'invalid …'],
+    ['withheld words at both ends', 'x1 invalid x2', '… invalid …'],
+    ['an apostrophe', "It doesn't exist", "It doesn't exist"],
+    ['joined words', 'user/organization:re-send_token', '…'],
+    [
+      'joined listed words',
+      'user/organization secret_key id:token a,b',
+      'user/organization secret_key id:token …',
+    ],
+    ['a listed word beside a name', 'taxify.key taxify-xyz', 'taxify.key …'],
+    ['white space around', '  invalid \t key  ', 'invalid key'],
+  ])('a message with %s is relayed as it may be', (_what, said, relayed) => {
+    expect(relay(said, { names })).toBe(relayed === '…' ? undefined : relayed);
+  });
+
+  test('a message of 2,000 characters is read whole, one more cuts its last word', () => {
+    const filled = `${'x'.repeat(1_996)} key`;
+    expect(relay(filled, {})).toBe('… key');
+    expect(relay(`${filled}s`, {})).toBeUndefined();
+  });
+
+  test('a relayed message has at most 300 characters, of whole words', () => {
+    const relayed = relay('keys '.repeat(61), {});
+    expect(relayed).toBe(`${'keys '.repeat(60)}…`);
+    expect(relay('keys '.repeat(60), {})).toBe('keys '.repeat(60).trim());
+  });
+
   test('a long message is cut, and so is its last word', () => {
     const relayed = relay('invalid key '.repeat(10_000), {});
     expect(relayed?.length).toBeLessThanOrEqual(302);
@@ -161,6 +193,22 @@ describe('credentials made of listed words', () => {
     ['two lines in an object', { login: 'up\nload' }, 'Invalid upload', 'Invalid …'],
     ['a name in an object that is none', { Xq7RoleZt: { url: 'b' } }, 'Invalid role', 'Invalid …'],
   ])('a credential is withheld: %s', (_what, secret, said, relayed) => {
+    expect(relay(said, { names, secrets: [secret] })).toBe(relayed);
+  });
+
+  test.each([
+    ['three letters of a credential in a row', 'xbad', 'The bad key', 'The bad key'],
+    ['four letters of a credential in a row', 'xkeys', 'The keys', 'The …'],
+    ['three letters over two words', 'xaon', 'Set a on key', 'Set a on key'],
+    ['four letters over two words', 'xisat', 'It is at once', 'It … once'],
+    ['five letters over two words', 'xgetat', 'Get at it', '… it'],
+    ['letters over a withheld word', 'xgetat', 'Get 7 at it', 'Get … at it'],
+    ['letters over a name', 'xgetat', 'Get taxify at it', '… taxify … it'],
+    ['an apostrophe', 'xcantx', "You can't", 'You …'],
+    ['one letter that is all of the credential', 'A', 'Provide a key', 'Provide … key'],
+    ['one letter among others', 'a-7-x', 'Provide a key', 'Provide a key'],
+    ['two letters among others', 'is-7-x', 'It is a key', 'It … a key'],
+  ])('a message with %s is relayed as it may be', (_what, secret, said, relayed) => {
     expect(relay(said, { names, secrets: [secret] })).toBe(relayed);
   });
 
@@ -342,6 +390,74 @@ describe('request ids', () => {
     const key = '58b46b1be4b0e5a9b7d19c49';
     expect(relayRequestId(key.toUpperCase(), { secrets: [`key-${key}`] })).toBeUndefined();
     expect(relayRequestId(key, { secrets: ['other'] })).toBe(key);
+  });
+});
+
+const backwards = (text: string) => text.split('').toReversed().join('');
+
+describe('a text that repeats a credential', () => {
+  const secret = 'pX7!Kd-92/value+token';
+  const hexKey = '58168435e3b9959a929eb04b6218b9a2';
+
+  test.each<[string, string, unknown, boolean]>([
+    ['as it is', secret, secret, true],
+    ['backwards', backwards(secret), secret, true],
+    ['with text around it', `a ${secret} z`, secret, true],
+    ['backwards with text around it', `a ${backwards(secret)} z`, secret, true],
+    ['in part, of eight letters and digits', '7Kd92val', secret, true],
+    ['in part, backwards', backwards('7Kd92val'), secret, true],
+    ['in part, of seven letters and digits', '7Kd92va', secret, false],
+    ['in another letter case', secret.toUpperCase(), secret, true],
+    ['without punctuation', secret.replaceAll(/[^\w]/g, ''), secret, true],
+    ['with other punctuation', secret.replaceAll(/[^\w]/g, ' '), secret, true],
+    ['in hexadecimal digits', hex(secret), secret, true],
+    [
+      'in hexadecimal digits, in capitals and groups',
+      hex(secret).toUpperCase().replaceAll(/(..)/g, '$1:'),
+      secret,
+      true,
+    ],
+    ['in Base64', base64(secret), secret, true],
+    [
+      'as the bytes of its hexadecimal digits, in Base64',
+      Buffer.from(hexKey, 'hex').toString('base64'),
+      hexKey,
+      true,
+    ],
+    [
+      'as hexadecimal digits of what it has in Base64',
+      hexKey,
+      Buffer.from(hexKey, 'hex').toString('base64'),
+      true,
+    ],
+    ['in full width', 'ｐＸ７ｖａｌｕｅｔｏｋｅｎ', 'pX7valuetoken', true],
+    ['of letters with accents', 'válúétókéñ', 'valuetoken', true],
+    ['of another script', 'ключ-доступа', 'ключдоступа', true],
+    ['that is short, as it is', 'k-1', 'k-1', true],
+    ['that is short, backwards', '1-k', 'k-1', true],
+    ['that is short, with text around it', 'a k-1 z', 'k-1', false],
+    ['of punctuation alone', '!!!!!!!!', '!!!!!!!!', true],
+    ['of other punctuation alone', '????????', '!!!!!!!!', false],
+    ['that is a number', '12345678', 12_345_678, true],
+    ['that is a truth value', 'true', true, true],
+    ['that is null', 'null', null, true],
+    ['in an object', `a ${secret}`, { login: ['x', { key: secret }] }, true],
+    ['as the name of a field', 'a-name-of-a-field', { 'a-name-of-a-field': 'x' }, false],
+    ['that is another', 'something else altogether', secret, false],
+    ['that is empty', 'something else altogether', '', false],
+  ])('a credential is recognized in a text %s', (_how, text, value, isRepeated) => {
+    expect(repeats(text, ['another credential', value])).toBe(isRepeated);
+  });
+
+  test('no text repeats no credential', () => {
+    expect(repeats('', [])).toBe(false);
+    expect(repeats(secret, [])).toBe(false);
+  });
+
+  test('an odd number of hexadecimal digits has no bytes', () => {
+    // The bytes would be those of the digits without the last one.
+    const odd = `${hexKey}1`;
+    expect(repeats(Buffer.from(hexKey, 'hex').toString('base64'), [odd])).toBe(false);
   });
 });
 
