@@ -28,18 +28,16 @@ export function createUnmarking(
     const quietMs = row.sendDeadline + timing.quiescenceMs - now();
     const shown = await read({ ...row, instanceId }, { timeoutMs: timeoutBefore(deadlineAt) });
     if (shown.kind === 'unknown') return pending(row, timing.reconcileAgainMs, shown.reason);
-    const isMarked = shown.kind === 'read' && (shown.tags?.includes(provisionTag(row)) ?? false);
-    if (shown.kind === 'read' && !shown.tags) {
-      return pending(row, timing.reconcileAgainMs, `instance ${instanceId} shows no tags`);
-    }
-    if (!isMarked) {
+    const shownTags = shown.kind === 'read' ? shown.tags : [];
+    if (!shownTags) return pending(row, timing.reconcileAgainMs, `instance ${instanceId} shows no tags`);
+    if (!shownTags.includes(provisionTag(row))) {
       return quietMs <= 0
         ? { kind: 'clean' }
         : pending(row, quietMs, `tags of instance ${instanceId} may still take effect`);
     }
 
     const markers = new Set(markerTags(row, stage));
-    const others = (shown.tags ?? []).filter((tag) => !markers.has(tag));
+    const others = shownTags.filter((tag) => !markers.has(tag));
     const earlier = row.importing?.markers ?? [];
     const tags = [...others, ...earlier.filter((tag) => !others.includes(tag))];
     // Written before it is sent, because it may take effect late, too.

@@ -81,6 +81,13 @@ describe('a look-up', () => {
     });
   });
 
+  test('a look-up keeps an instance whose id must not be used, also for a row without an import', async () => {
+    const unusable = [{ id: undefined, reason: 'without an id' }];
+    const found: LookUp = { kind: 'found', instances: [], unusable, isCertain: true };
+    const { lookUp, row } = await cleaning({}, { found });
+    expect(await lookUp(row)).toEqual(found);
+  });
+
   test('every id of a look-up is that of an instance, usable or not; unknown ids are left out', () => {
     const instances = [instanceOf(7)];
     const unusable = [

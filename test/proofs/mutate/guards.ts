@@ -760,8 +760,8 @@ export const guards: readonly Guard[] = [
   ...guardsIn('functions/core/unmark.ts', ['core/import.test'], {
     'the quiescence before an import is forgotten': ['return quietMs <= 0', 'return quietMs < Infinity'],
     'taking markers off only where tags are shown': [
-      "if (shown.kind === 'read' && !shown.tags) {",
-      "if (shown.kind === 'read' && !shown.tags && isMarked) {",
+      'if (!shownTags) return pending(row, timing.reconcileAgainMs, `instance ${instanceId} shows no tags`);',
+      'if (!shownTags) return quietMs <= 0 ? { kind: `clean` } : pending(row, quietMs, `no tags`);',
     ],
   }),
   ...guardsIn('functions/core/import.ts', ['core/import.test'], {
