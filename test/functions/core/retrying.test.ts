@@ -33,9 +33,16 @@ describe('a call that fails', () => {
 
   test('a call that fails is made five times at most, and its last error returned', async () => {
     const last = new OnboardingError('cloud-elements-unreadable', 'Not JSON.');
-    const { result, times } = await call([failed, failed, failed, failed, { ...failed, error: last }]);
+    const { result, times, endedAt } = await call([
+      failed,
+      failed,
+      failed,
+      failed,
+      { ...failed, error: last },
+    ]);
     expect(result).toEqual({ error: last });
     expect(times).toHaveLength(5);
+    expect(endedAt).toBe(times.at(-1));
   });
 
   test('a call that fails is made once if a repeat would fail, too', async () => {
