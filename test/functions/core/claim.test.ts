@@ -324,14 +324,18 @@ describe('a claim over a failed row in doubt', () => {
     ['the same settings', {}, 'generation'],
     ['other settings', { name: 'Other' }, expect.stringMatching(/^id-/)],
   ])(
-    'its instances are deleted while it is still failed, and then it is claimed with %s',
+    'a failed row in doubt is cleaned while it is still failed, and then claimed with %s',
     async (_which, wanted, provisionId) => {
       const { held, row, deleted, during, rowOf, clock, observed } = await claimOver([7, 8], wanted);
       expect(await held).toMatchObject({ earlier: 'nothing', mayCreate: true, row: { provisionId } });
       expect(during).toMatchObject([{ status: 'failed', leaseExpiresAt: clock.nowMs + timing.leaseMs }]);
       expect(deleted).toEqual([7, 8]);
       expect(await held).toMatchObject({ before: during[0] ?? row });
-      expect(rowOf()).toMatchObject({ status: 'provisioning', provisionId });
+      expect(rowOf()).toMatchObject({
+        status: 'provisioning',
+        provisionId,
+        sendDeadline: clock.nowMs + 25_000,
+      });
       expect(observed.at(-1)).toEqual({ kind: 'taken-over', from: 'failed' });
     },
   );
