@@ -113,8 +113,9 @@ type DecisionCase = [
   claimantOrigin?: string,
 ];
 
-function decisionsAre(cases: DecisionCase[]) {
-  test.each(cases)('%s', (_title, row, settings, decision, claimantOrigin = origin) => {
+/** `name`: the row's, at the beginning of each title. */
+function decisionsAre(name: string, cases: DecisionCase[]) {
+  test.each(cases)(`${name}: %s`, (_title, row, settings, decision, claimantOrigin = origin) => {
     expect(decide(row, { settings, origin: claimantOrigin, nowMs }, timing)).toEqual(decision);
   });
 }
@@ -128,7 +129,7 @@ describe('a claim on an active row', () => {
   const withEntry = settingsBy({ configuration: { 'pagination.max': '5' } });
   const notice = { outcome: 'refused', eventId: 'refused-before', at: nowMs } as const;
 
-  decisionsAre([
+  decisionsAre('an active row', [
     ['the same request is a repeat', activeRow(), sameRequest, replay],
     [
       'the same request is a repeat while a lease lasts, too',
@@ -249,13 +250,13 @@ describe('a claim on an active row', () => {
     ],
   ]);
 
-  describe('of a time when the allow-list was shorter', () => {
+  describe('a claim on an active row of a time with a shorter allow-list', () => {
     const then = catalogWith({ taxify: { allowed: {} } });
     const requested = (over: object = {}) =>
       settingsOf(key, { configuration: { 'api.key': 'k', 'pagination.max': '5', ...over } });
     const row = activeRow({}, judged(then, requested()));
 
-    decisionsAre([
+    decisionsAre('an active row of a time with a shorter allow-list', [
       ['a repeat of its request is judged by the list of then', row, byListOfNow(requested()), replay],
       [
         'a request with another name is a conflict',
@@ -287,7 +288,7 @@ describe('a claim on an active row', () => {
 
 describe('a claim on a row that is being provisioned', () => {
   const quietAt = nowMs - timing.quiescenceMs;
-  decisionsAre([
+  decisionsAre('a row that is being provisioned', [
     ['a request with other settings is busy, also after the lease', rowOf(), otherRequest, busy],
     [
       'the same request is in progress until the end of the lease',
@@ -323,7 +324,7 @@ describe('a claim on an unfinished import', () => {
   const ending = (over: Partial<InstanceRow>) => importing({ importing: { isEnding: true }, ...over });
   const same = settingsOfImport(key, 7);
 
-  decisionsAre([
+  decisionsAre('an unfinished import', [
     [
       'the same import continues it, and creates nothing',
       importing(),
@@ -371,7 +372,7 @@ describe('a claim on a failed row', () => {
   const inDoubt = (over: Partial<InstanceRow> = {}) =>
     failedRow({ inDoubt: true, sendDeadline: nowMs - timing.quiescenceMs, ...over });
 
-  decisionsAre([
+  decisionsAre('a failed row', [
     [
       'the same request takes it over in its generation',
       failedRow(),
@@ -391,31 +392,31 @@ describe('a claim on a failed row', () => {
       { kind: 'take-over', earlier: 'nothing', mayCreate: true, formers: [] },
     ],
     [
-      'it is in progress while it is leased',
+      'a request is in progress during its lease',
       failedRow({ leaseExpiresAt: nowMs + 3 }),
       sameRequest,
       { kind: 'in-progress', retryAfterMs: 3 },
     ],
     [
-      'one in doubt waits for the quiescence',
+      'a request waits for the quiescence if it is in doubt',
       inDoubt({ sendDeadline: nowMs - timing.quiescenceMs + 1 }),
       sameRequest,
       { kind: 'in-progress', retryAfterMs: 1 },
     ],
     [
-      'one in doubt is cleaned, and then taken over by the same request',
+      'the same request takes it over once it is cleaned, if it is in doubt',
       inDoubt(),
       sameRequest,
       { kind: 'take-over', earlier: 'to-remove', mayCreate: true },
     ],
     [
-      'one in doubt is cleaned for other settings, and remembered as an earlier generation',
+      'a request with other settings remembers it as an earlier generation, if it is in doubt',
       inDoubt(),
       otherRequest,
       { kind: 'take-over', earlier: 'to-remove', mayCreate: true, formers: [asFormer] },
     ],
     [
-      'one in doubt of another base URL is not taken over',
+      'a request does not take over one in doubt of another base URL',
       inDoubt(),
       sameRequest,
       { kind: 'origin-changed' },
@@ -444,19 +445,19 @@ describe('a claim on a failed row', () => {
       },
     ],
     [
-      'with ten earlier generations a request waits for their recheck',
+      'a request waits for the recheck of ten earlier generations',
       inDoubt({ formers: formersUpTo(10), checkAt: nowMs + 11 }),
       otherRequest,
       { kind: 'in-progress', retryAfterMs: 11 },
     ],
     [
-      'with ten earlier generations and an overdue recheck a request may come at once',
+      'a request may come at once if the recheck of ten earlier generations is overdue',
       inDoubt({ formers: formersUpTo(10), checkAt: nowMs - 11 }),
       otherRequest,
       { kind: 'in-progress', retryAfterMs: 0 },
     ],
     [
-      'with ten earlier generations and no recheck a request may come at once',
+      'a request may come at once if ten earlier generations have no recheck',
       inDoubt({ formers: formersUpTo(10) }),
       otherRequest,
       { kind: 'in-progress', retryAfterMs: 0 },
@@ -468,7 +469,7 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
   /** The removal came a second after the event was sent. */
   const removedTimes = { event: nowMs + 1_000 };
 
-  decisionsAre([
+  decisionsAre('a removal or a tombstone', [
     [
       'the same request waits for the removal',
       rowOf({ status: 'deleting' }),
@@ -495,7 +496,7 @@ describe('a claim on a row that is being removed, or a tombstone', () => {
       newGeneration([formerOf(0)]),
     ],
     [
-      'with ten earlier generations a request waits, and the tombstone is not its response',
+      'a request waits for the recheck of ten earlier generations, and the tombstone is not its response',
       removedRow({ inDoubt: true, formers: formersUpTo(10), checkAt: nowMs + 1 }),
       sameRequest,
       { kind: 'being-deleted' },

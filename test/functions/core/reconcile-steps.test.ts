@@ -141,7 +141,7 @@ describe('a row that is due', () => {
   test.each([
     [60_000, timing.lookUpTimeoutMs],
     [timing.commitReserveMs + 1_000, 1_000],
-  ])('with %i ms left a look-up and a read may take %i ms', async (leftMs, timeoutMs) => {
+  ])('a run with %i ms left gives a look-up and a read %i ms', async (leftMs, timeoutMs) => {
     const { asked } = await settle({ row: active, leftMs });
     expect(asked).toEqual([
       ['read', 7, timeoutMs],
@@ -566,7 +566,7 @@ describe('a run of the reconciler', () => {
   test.each([
     [14_000, ['a0']],
     [13_999, []],
-  ])('with %i ms left a run begins the rows %j', async (leftMs, expected) => {
+  ])('a run with %i ms left begins the rows %j', async (leftMs, expected) => {
     const { ended, read } = await run({ first: ['a0'] }, { leftMs });
     await ended;
     expect(read).toEqual(expected);
@@ -580,7 +580,7 @@ describe('a run of the reconciler', () => {
     [0, 6, 4, 'b0 b1 b2 b3'],
     [5, 5, 3, 'a0 a1 b0'],
   ])(
-    'of %i rows for their first check and %i others, the first batch of %i is %s',
+    'a run with %i rows for their first check and %i others begins, %i at once, with %s',
     async (first, later, batchSize, batch) => {
       const index = { first: numbered('a', first), later: numbered('b', later) };
       const { ended, read } = await run(index, { batchSize });
