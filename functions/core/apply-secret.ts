@@ -49,7 +49,7 @@ const done = (outcome: AppliedSecret['outcome']): Outcome => ({ outcome, retry: 
 const again = (outcome: AppliedSecret['outcome']): Outcome => ({ outcome, retry: true });
 
 /** Failures that another value of the secret may mend. */
-const mendedBySecret = new Set<string>([
+const mendedBySecret = new Set<string | undefined>([
   'missing-configuration',
   'tenant-credentials-unusable',
   'refused-by-cloud-elements',
@@ -171,7 +171,7 @@ export function createApplying({
   /** Provisions with the row's settings, for its requester. The stored entries are judged by today's allow-list. */
   async function retry(row: InstanceRow, deadlineAt: number): Promise<Outcome> {
     if (isLeased(row, now())) return again('in-progress');
-    if (!mendedBySecret.has(row.lastError?.code ?? '')) return done('nothing-to-update');
+    if (!mendedBySecret.has(row.lastError?.code)) return done('nothing-to-update');
     if (notAllowedNow(catalog, row).length > 0) return done('not-from-secret');
     const { outcome } = await provision(settingsOfRow(row), {
       deadlineAt,

@@ -108,11 +108,10 @@ export function createUpdating(ports: Omit<Ports, 'cipher'>): Update {
     const isSure = meansTenantSecret(changes.configuration) && !isSecretInDoubt(row, leasedAt);
     // Only while no earlier update may overwrite them, and this one, sent twice, not a later one.
     const isAlone = (row.updateInDoubtUntil ?? 0) <= leasedAt && outcome.isCertain;
-    const isSet = changes.configuration !== undefined && isAlone;
     const known = {
       ...ended,
       ...(isSure && { secretReadAt: readAt }),
-      ...(isSet && { valuesInDoubt: withoutValuesInDoubt(row, changes.configuration ?? {}) }),
+      ...(isAlone && { valuesInDoubt: withoutValuesInDoubt(row, changes.configuration ?? {}) }),
     };
     const updated = withUpdate(catalog, known, changes, now());
     const written = await store.write(updated, leased);

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createApplying, type AppliedSecret } from '../../../functions/core/apply-secret.ts';
 import type { Provision } from '../../../functions/core/provision.ts';
 import type { Update } from '../../../functions/core/update.ts';
@@ -279,7 +279,7 @@ describe('messages about one secret', () => {
 
   test('messages of one invocation are one update, and those of another one are not', async () => {
     const { apply, ends } = await held();
-    const results = [apply(one), apply(one), apply(other)];
+    const results = [apply(one), apply({ ...one, arrivedAt: noon + 1 }), apply(other)];
     await setImmediate();
     expect(ends).toHaveLength(2);
     for (const end of ends) end();
@@ -318,12 +318,14 @@ describe('messages about one secret', () => {
     ['not later', noon, 'up-to-date', 0],
     ['later', noon + 1, 'updated', 1],
   ])('a message that came %s than one that needs nothing', async (_when, arrivedAt, outcome, updates) => {
-    const { apply, ends } = await held({ secretReadAt: noon + 5_001 });
+    const { fake, apply, ends } = await held({ secretReadAt: noon + 5_001 });
+    const reads = vi.spyOn(fake.ports.store, 'get');
     const first = apply(one);
     const second = apply({ ...one, arrivedAt });
     await setImmediate();
     expect(ends).toHaveLength(updates);
     for (const end of ends) end();
     expect(await Promise.all([first, second])).toMatchObject([{ outcome: 'up-to-date' }, { outcome }]);
+    expect(reads).toHaveBeenCalledTimes(1 + updates);
   });
 });

@@ -143,6 +143,7 @@ describe('an update that is refused before anything is called', () => {
     await fake.put(activeRow(fake));
     await expect(update({ name: 'Store', ...named })).rejects.toMatchObject({
       code: 'invalid-request',
+      message: expect.stringContaining(' wrong with the request; '),
       facts: { problems },
     });
     expect([sent, timeouts]).toEqual([[], []]);
