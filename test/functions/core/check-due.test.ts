@@ -56,7 +56,7 @@ function checking({
   ping?: Ping;
   storeOf?: (store: Store, fake: Fake) => Partial<Store>;
 } = {}) {
-  const reads: unknown[] = [];
+  const reads: object[] = [];
   const pings: Parameters<Ping>[] = [];
   const fake = fakePorts({
     read: async (of, options) => {
