@@ -37,6 +37,7 @@ export type EnvironmentName = keyof z.infer<typeof environmentSchema>;
 export function parseEnvironment<T>(schema: z.ZodMiniType<T>, environment: NodeJS.ProcessEnv): T {
   const parsed = schema.safeParse(environment);
   if (parsed.success) return parsed.data;
-  const faults = sentenceOf(faultsOf(parsed.error, environment), (path) => path.join('.'));
+  // A variable is no object: its path is its name.
+  const faults = sentenceOf(faultsOf(parsed.error, environment), String);
   throw new TypeError(`Wrong environment: ${faults}`);
 }

@@ -29,7 +29,7 @@ describe('the times of a row of an earlier version', () => {
     ['ours, without an event', { removedAt: 90 }, { own: 90 }],
     ['the event’s, if it is that of the event', { removedAt: 90, requestedBy: native(90) }, { event: 90 }],
   ])('the time of the removal is %s', (_what, fields, times) => {
-    expect(removedTimesOf({ ...row(), ...fields })).toEqual(times);
+    expect(removedTimesOf({ ...row(), ...fields })).toStrictEqual(times);
   });
 
   test('a row of this version has its times by each clock', () => {

@@ -39,6 +39,6 @@ describe('the time at which a row is looked at next', () => {
       unsettled: 'health',
       name: 'x',
     });
-    expect(fromStored({ name: 'x' })).toEqual({ name: 'x' });
+    expect(fromStored({ name: 'x' })).toStrictEqual({ name: 'x' });
   });
 });
