@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { cutToBytes, joinNamed } from '../../../functions/model/bounded-text.ts';
-import { OnboardingError } from '../../../functions/model/errors.ts';
 
 test('a bounded text within the limit is unchanged', () => {
   expect(cutToBytes('käse', 5)).toBe('käse');
@@ -37,14 +36,4 @@ test('a list of more than twenty names the first twenty and counts the rest', ()
   const items = Array.from({ length: 23 }, (_, index) => `item ${index + 1}`);
   expect(joinNamed(items.slice(0, 2), ', ')).toBe('item 1, item 2');
   expect(joinNamed(items, ', ')).toMatch(/item 19, item 20, and 3 more$/);
-});
-
-test('an error keeps 1,000 bytes of its message, twenty problems and twenty missing entries', () => {
-  const problems = Array.from({ length: 5_000 }, () => ({ pointer: '#', detail: 'wrong' }));
-  const missing = Array.from({ length: 5_000 }, () => 'configuration.api.key');
-  const error = new OnboardingError('invalid-request', 'é'.repeat(100_000), { problems, missing });
-  expect(Buffer.byteLength(error.message)).toBeLessThanOrEqual(1_000);
-  expect(error.publicDetail).toMatch(/é…$/);
-  expect(error.facts.problems).toHaveLength(20);
-  expect(error.facts.missing).toHaveLength(20);
 });

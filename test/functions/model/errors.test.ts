@@ -76,4 +76,14 @@ describe('an error', () => {
     const lists = { problems: [{ pointer: '#', detail: 'x' }], missing: ['configuration.a'] };
     expect(new OnboardingError('busy', 'm', { ...facts, ...lists }).facts).toEqual({ ...facts, ...lists });
   });
+
+  test('an error keeps 1,000 bytes of its message, twenty problems and twenty missing entries', () => {
+    const problems = Array.from({ length: 5_000 }, () => ({ pointer: '#', detail: 'wrong' }));
+    const missing = Array.from({ length: 5_000 }, () => 'configuration.api.key');
+    const error = new OnboardingError('invalid-request', 'é'.repeat(100_000), { problems, missing });
+    expect(Buffer.byteLength(error.message)).toBeLessThanOrEqual(1_000);
+    expect(error.publicDetail).toMatch(/é…$/);
+    expect(error.facts.problems).toHaveLength(20);
+    expect(error.facts.missing).toHaveLength(20);
+  });
 });
