@@ -12,41 +12,65 @@ export const quoteFault =
 
 const cellsSchema = z.array(z.string());
 
+/** Lines that are parsed together, unless one record has more: only their rows are in memory. */
+const linesAtOnce = 1_000;
+
 /**
- * Returns the header and the rows, without empty ones: spreadsheets end a file with rows of only commas. A row that
- * cannot be read counts as one line, and the next row is looked for on the line after it.
+ * The header and the rows, without empty ones: spreadsheets end a file with rows of only commas. A row that cannot be
+ * read counts as one line, and the next row is looked for on the line after it.
  */
-export function csvRowsOf(text: string): CsvRow[] {
+export function* csvRows(text: string): Generator<CsvRow> {
   const lines = text.split('\n');
-  const rows: CsvRow[] = [];
   let from = 0;
+  let count = linesAtOnce;
   while (from < lines.length) {
-    const before = from;
-    let end = before;
-    try {
-      parseCsv(lines.slice(from).join('\n'), {
-        bom: true,
-        trim: true,
-        skip_empty_lines: true,
-        relax_column_count: true,
-        on_record: (record, { lines: linesRead }) => {
-          const cells = cellsSchema.parse(record);
-          end = before + linesRead;
-          const line = end - cells.join('').split('\n').length + 1;
-          if (cells.some((cell) => cell !== '')) rows.push({ line, lastLine: end, cells });
-          return null;
-        },
-      });
-      return rows;
-    } catch (error) {
-      if (!(error instanceof CsvError)) throw error;
-      const broken = lines.findIndex((line, index) => index >= end && line.trim() !== '');
-      if (broken === -1) return rows;
-      rows.push({ line: broken + 1 });
+    const { rows, end, fault } = parseLines(lines, from, count);
+    yield* rows;
+    if (!fault) {
+      from += count;
+      count = Math.min(2 * count, linesAtOnce);
+    } else if (fault.code === 'CSV_QUOTE_NOT_CLOSED' && from + count < lines.length) {
+      // A record goes on after these lines.
+      if (end === from) count *= 2;
+      from = end;
+    } else {
+      let broken = end;
+      while (broken < lines.length && lines[broken]?.trim() === '') broken += 1;
+      if (broken === lines.length) return;
+      yield { line: broken + 1 };
       from = broken + 1;
+      // The next lines may be broken, too: parsing a thousand for each of them would take minutes.
+      count = 1;
     }
   }
-  return rows;
+}
+
+export const csvRowsOf = (text: string): CsvRow[] => [...csvRows(text)];
+
+/** `end`: the line after the last record that could be read. */
+function parseLines(lines: readonly string[], from: number, count: number) {
+  const rows: CsvRow[] = [];
+  let end = from;
+  const isRest = from + count >= lines.length;
+  try {
+    parseCsv(lines.slice(from, from + count).join('\n') + (isRest ? '' : '\n'), {
+      bom: from === 0,
+      trim: true,
+      skip_empty_lines: true,
+      relax_column_count: true,
+      on_record: (record, { lines: linesRead }) => {
+        const cells = cellsSchema.parse(record);
+        end = from + linesRead;
+        const line = end - cells.join('').split('\n').length + 1;
+        if (cells.some((cell) => cell !== '')) rows.push({ line, lastLine: end, cells });
+        return null;
+      },
+    });
+    return { rows, end };
+  } catch (fault) {
+    if (!(fault instanceof CsvError)) throw fault;
+    return { rows, end, fault };
+  }
 }
 
 /** Names the separator if the first line shows another than ",", as some locales of spreadsheets write. */

@@ -25,7 +25,7 @@ import {
   isFailureColumn,
 } from './copied-row.ts';
 import { withoutFormulaGuard } from '../csv.ts';
-import { csvRowsOf, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
+import { csvRows, quoteFault, separatorFaultOf, type CsvRow } from './csv-rows.ts';
 
 /** An instance to be created, by an event. */
 export type EventRequest = InstanceKey & {
@@ -81,7 +81,8 @@ export async function readManifest(file: string, catalog: Catalog): Promise<Mani
   });
   const text = textOf(file, bytes);
   const { columns, records } = format === 'csv' ? readCsv(file, text, catalog) : readJsonLines(text, catalog);
-  const rows = records.map((record) => checkedRow(record, format, catalog));
+  // One record at a time: all of them together would take twice the memory.
+  const rows = Array.from(records, (record) => checkedRow(record, format, catalog));
   if (rows.length === 0) throw new ManifestError(`${file} has no rows.`);
   return { format, columns, rows: withoutDoubles(rows) };
 }
@@ -93,22 +94,22 @@ export const isGood = (row: Row): row is GoodRow => 'request' in row;
 export const isBad = (row: Row): row is BadRow => 'faults' in row;
 
 /**
- * `given` is the row as in the manifest, `copied` its copy for the file of failed rows if it is bad, `detail` the detail
- * of its event. All are empty for a row that cannot be read.
+ * `given` is the row as in the manifest, `copied` makes its copy for the file of failed rows if it is bad, `detail` is the
+ * detail of its event. All are empty for a row that cannot be read.
  */
 type Draft = {
   line: number;
   /** Only for a row that takes several lines. */
   lastLine?: number;
   given: Record<string, unknown>;
-  copied: Record<string, unknown>;
+  copied: () => Record<string, unknown>;
   detail: unknown;
   faults: string[];
 };
 const unreadable = (line: number, fault: string): Draft => ({
   line,
   given: {},
-  copied: {},
+  copied: () => ({}),
   detail: undefined,
   faults: [fault],
 });
@@ -141,10 +142,13 @@ const knownColumns = new Set<string>([
   ...failureColumns,
 ]);
 
-function readCsv(file: string, text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
+type Records = { columns: string[]; records: Iterable<Draft> };
+
+function readCsv(file: string, text: string, catalog: Catalog): Records {
   const separatorFault = separatorFaultOf(text);
   if (separatorFault !== undefined) throw new ManifestError(`${file}:1: ${separatorFault}.`);
-  const [header, ...rest] = withoutBanner(csvRowsOf(text));
+  const rows = withoutBanner(csvRows(text));
+  const header = rows.next().value;
   if (header && !header.cells) throw new ManifestError(`${file}:${header.line}: ${quoteFault}.`);
   const columns = header?.cells ?? [];
   const faults = columns.flatMap((column, index) => {
@@ -168,13 +172,16 @@ function readCsv(file: string, text: string, catalog: Catalog): { columns: strin
   if (faults.length > 0) {
     throw new ManifestError(faults.map((fault) => `${file}:${header?.line ?? 1}: ${fault}`).join('\n'));
   }
-  return { columns, records: rest.map((row) => recordOf(row, columns, catalog)) };
+  return { columns, records: mapped(rows, (row) => [recordOf(row, columns, catalog)]) };
 }
 
 /** `npm run discover > found.csv`, without `-s`, begins with two lines of npm's own; JSON Lines do, too. */
-function withoutBanner(rows: readonly CsvRow[]): readonly CsvRow[] {
-  const header = rows.findIndex((row) => !isOfNpm(row));
-  return header < 0 ? [] : rows.slice(header);
+function* withoutBanner(rows: Iterable<CsvRow>): Generator<CsvRow, undefined> {
+  let isBanner = true;
+  for (const row of rows) {
+    isBanner &&= isOfNpm(row);
+    if (!isBanner) yield row;
+  }
 }
 
 /** A spreadsheet adds the commas. */
@@ -210,15 +217,15 @@ function recordOf(row: CsvRow, columns: readonly string[], catalog: Catalog): Dr
     ...(tags && { tags: tags.split(';').map((tag) => tag.trim()) }),
     ...(configuration.length > 0 && { configuration: Object.fromEntries(configuration) }),
   };
-  return { line, ...span, given, copied: copiedCells(given, catalog), detail, faults: [] };
+  return { line, ...span, given, copied: () => copiedCells(given, catalog), detail, faults: [] };
 }
 
 const objectSchema = z.record(z.string(), z.unknown());
 
-function readJsonLines(text: string, catalog: Catalog): { columns: string[]; records: Draft[] } {
+function readJsonLines(text: string, catalog: Catalog): Records {
   const lines = text.split('\n');
   const begin = lines.findIndex((source) => source.trim() !== '' && !source.startsWith('> '));
-  const records = lines.flatMap((source, index): Draft[] => {
+  const records = mapped(lines, (source, index) => {
     if (source.trim() === '' || index < begin) return [];
     const line = index + 1;
     const read = parseJson(source);
@@ -227,9 +234,15 @@ function readJsonLines(text: string, catalog: Catalog): { columns: string[]; rec
     if (!object) return [unreadable(line, 'is not a JSON object')];
     const given = Object.fromEntries(Object.entries(object).filter(([key]) => !isFailureColumn(key)));
     const detail = Object.fromEntries(Object.entries(given).filter(([key]) => !isInformational(key)));
-    return [{ line, given, copied: copiedFields(given, catalog), detail, faults: [] }];
+    return [{ line, given, copied: () => copiedFields(given, catalog), detail, faults: [] }];
   });
   return { columns: [], records };
+}
+
+/** Lazily, as an iterator's own helpers do, which the code's target does not have. */
+function* mapped<From, To>(items: Iterable<From>, map: (item: From, index: number) => To[]): Generator<To> {
+  let index = 0;
+  for (const item of items) yield* map(item, index++);
 }
 
 const isInformational = (name: string): boolean => informational.some((each) => each === name);
@@ -274,7 +287,7 @@ function checkedRow(
 ): Row {
   const span =
     lastLine === undefined ? [] : [`goes on to line ${lastLine}: if it should not, a quote is not closed`];
-  const bad = (faults: string[]): Row => ({ line, given: copied, faults: [...faults, ...span] });
+  const bad = (faults: string[]): Row => ({ line, given: copied(), faults: [...faults, ...span] });
   if (before.length > 0) return bad(before);
   if (namesInstance(detail)) {
     const read = readImport(detail, format);
@@ -355,28 +368,47 @@ const maxOthersNamed = 3;
  */
 function withoutDoubles(rows: readonly Row[]): Row[] {
   const good = rows.filter(isGood);
-  const byKey = Map.groupBy(good, ({ request }) => `${request.tenantId}/${request.elementKey}`);
-  const byId = Map.groupBy(good, ({ request }) => (isImport(request) ? request.instanceId : undefined));
+  const byKey = doublesBy(good, ({ request }) => `${request.tenantId}/${request.elementKey}`);
+  const byId = doublesBy(good, ({ request }) => (isImport(request) ? request.instanceId : undefined));
   return rows.map((row) => {
     if (!isGood(row)) return row;
     const { request } = row;
     const { tenantId, elementKey } = request;
     const faults: string[] = [];
-    const same = byKey.get(`${tenantId}/${elementKey}`) ?? [];
-    if (same.length > 1) {
-      const isMixed = same.some((each) => isImport(each.request) !== isImport(request));
-      const asked = isImport(request) ? 'imports' : isMixed ? 'creates' : 'requests';
-      const others = isMixed ? 'which is also requested in' : 'and so';
+    const same = byKey.get(`${tenantId}/${elementKey}`);
+    if (same) {
+      const asked = isImport(request) ? 'imports' : same.isMixed ? 'creates' : 'requests';
+      const others = same.isMixed ? 'which is also requested in' : 'and so';
       faults.push(
-        `${asked} ${elementKey} for tenant ${tenantId}, ${others} ${linesBeside(row, same, isMixed)}`,
+        `${asked} ${elementKey} for tenant ${tenantId}, ${others} ${linesBeside(row, same.rows, same.isMixed)}`,
       );
     }
-    const imported = isImport(request) ? (byId.get(request.instanceId) ?? []) : [];
-    if (isImport(request) && imported.length > 1) {
-      faults.push(`imports instance ${request.instanceId}, and so ${linesBeside(row, imported, false)}`);
+    const imported = isImport(request) ? byId.get(request.instanceId) : undefined;
+    if (isImport(request) && imported) {
+      faults.push(`imports instance ${request.instanceId}, and so ${linesBeside(row, imported.rows, false)}`);
     }
     return faults.length === 0 ? row : { line: row.line, given: row.given, faults };
   });
+}
+
+/** Groups of more than one row, which are few. `isMixed`: of imports and others. */
+function doublesBy<Key>(rows: readonly GoodRow[], keyOf: (row: GoodRow) => Key | undefined) {
+  const once = new Set<Key>();
+  const doubled = new Set<Key>();
+  for (const row of rows) {
+    const key = keyOf(row);
+    if (key !== undefined && once.size === once.add(key).size) doubled.add(key);
+  }
+  const ofDoubled = rows.filter((row) => {
+    const key = keyOf(row);
+    return key !== undefined && doubled.has(key);
+  });
+  return new Map(
+    [...Map.groupBy(ofDoubled, (row) => keyOf(row))].map(([key, same]) => {
+      const kinds = new Set(same.map(({ request }) => isImport(request)));
+      return [key, { rows: same, isMixed: kinds.size > 1 }];
+    }),
+  );
 }
 
 /** `do lines 3, 4, 5 and 7 more`; without a verb: `lines …`. */

@@ -14,6 +14,8 @@ const slowestLookMs = 15_000;
 const tickMs = 100;
 /** Rows read per tick: at most some thousand a second. */
 const looksPerTick = 200;
+/** Rows compared with the table before the next are read, so that not all of it is in memory. */
+const comparedAtOnce = 1_000;
 
 type Tracked = EventRow | ImportRow;
 type EventRow = {
@@ -68,6 +70,8 @@ export function createRun(
     .filter(isImport)
     .map((request): ImportRow => ({ request, standing: { phase: 'unsent' } }));
   const rows: readonly Tracked[] = [...events, ...imports];
+  /** Rows that are sent and have not ended: few, also of a long manifest. */
+  const open = new Set<EventRow>();
 
   return { compare, work, counts, ends };
 
@@ -76,17 +80,21 @@ export function createRun(
    * @throws RunStopped when the table cannot be read; resolves early when `signal` aborts
    */
   async function compare(): Promise<void> {
-    const unread = new Map(rows.map((row) => [row.request, row]));
-    while (unread.size > 0 && !signal.aborted) {
-      for (const [request, state] of await statesOf([...unread.keys()])) {
-        const row = unread.get(request);
-        unread.delete(request);
-        if (!row) continue;
-        if ('failedBefore' in row) row.failedBefore = failedAt(state);
-        const end = endWithoutSending(request, state);
-        if (end) row.standing = { phase: 'ended', end };
+    for (let start = 0; start < rows.length; start += comparedAtOnce) {
+      const unread = new Map(
+        rows.slice(start, start + comparedAtOnce).map((row) => [row.request, row] as const),
+      );
+      while (unread.size > 0 && !signal.aborted) {
+        for (const [request, state] of await statesOf([...unread.keys()])) {
+          const row = unread.get(request);
+          unread.delete(request);
+          if (!row) continue;
+          if ('failedBefore' in row) row.failedBefore = failedAt(state);
+          const end = endWithoutSending(request, state);
+          if (end) row.standing = { phase: 'ended', end };
+        }
+        if (unread.size > 0) await rest(1_000, signal);
       }
-      if (unread.size > 0) await rest(1_000, signal);
     }
   }
 
@@ -94,7 +102,8 @@ export function createRun(
   async function work(): Promise<void> {
     const failure = new AbortController();
     const stop = AbortSignal.any([signal, failure.signal]);
-    const parts = [sendAll(stop), follow(stop), importRest(stop)].map((part) =>
+    const sending = sendAll(stop);
+    const parts = [sending, follow(sending, stop), importRest(stop)].map((part) =>
       part.catch((error: unknown) => {
         // The other parts end in an orderly way, too.
         failure.abort();
@@ -110,12 +119,14 @@ export function createRun(
     const batchSize = Math.max(1, Math.min(maxEntries, Math.floor(rate)));
     const unsent = events.filter(isUnsent);
     let nextAt = Date.now();
-    while (unsent.length > 0 && !stop.aborted) {
+    for (let sent = 0; sent < unsent.length && !stop.aborted;) {
+      const next = unsent.slice(sent, sent + batchSize);
       const { length } = firstBatch(
-        unsent.slice(0, batchSize).map(({ request }) => request),
+        next.map(({ request }) => request),
         batchSize,
       );
-      await send(unsent.splice(0, length), stop);
+      await send(next.slice(0, length), stop);
+      sent += length;
       nextAt = Math.max(nextAt, Date.now() - 1_000) + (length / rate) * 1_000;
       await rest(nextAt - Date.now(), stop);
     }
@@ -132,6 +143,7 @@ export function createRun(
         if ('eventId' in response) {
           row.standing = { phase: 'sent', eventId: response.eventId, sinceMs: Date.now() };
           row.nextLookMs = Date.now() + firstLookMs;
+          open.add(row);
           return false;
         }
         if (response.isPassing && delayMs !== undefined) return true;
@@ -163,11 +175,15 @@ export function createRun(
     if (stoppedBy !== undefined) throw new RunStopped(stoppedBy);
   }
 
-  async function follow(stop: AbortSignal): Promise<void> {
+  async function follow(sending: Promise<void>, stop: AbortSignal): Promise<void> {
+    let isSending = true;
+    const noMore = () => {
+      isSending = false;
+    };
+    sending.then(noMore, noMore);
     while (!stop.aborted) {
-      const open = events.filter(({ standing }) => standing.phase === 'sent');
-      if (open.length === 0 && !events.some(isUnsent)) return;
-      const due = open
+      if (open.size === 0 && !isSending) return;
+      const due = [...open]
         .filter(({ nextLookMs }) => nextLookMs <= Date.now())
         .toSorted((a, b) => a.nextLookMs - b.nextLookMs)
         .slice(0, looksPerTick);
@@ -180,7 +196,10 @@ export function createRun(
         const end =
           endOf({ request, eventId: standing.eventId, failedBefore }, state) ??
           (waitedMs >= timeoutMs ? endOfWaiting(state, waitedMs) : undefined);
-        if (end) row.standing = { phase: 'ended', end };
+        if (end) {
+          row.standing = { phase: 'ended', end };
+          open.delete(row);
+        }
         row.lookDelayMs = Math.min(row.lookDelayMs * 2, slowestLookMs);
         row.nextLookMs = Date.now() + Math.min(row.lookDelayMs, timeoutMs - waitedMs);
       }

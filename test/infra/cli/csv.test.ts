@@ -52,3 +52,38 @@ test('each tag of a cell is safe where ";" separates columns', () => {
   expect(tagsCell([])).toBe('');
   expect(csvOf([[tagsCell(['=a', '=b', 'c'])]])).toBe("'=a;'=b;c\n");
 });
+
+test('records over many lines are read wherever they are in a long file', () => {
+  const lines = (count: number, from: number) =>
+    Array.from({ length: count }, (_, index) => `${from + index},x\n`).join('');
+  const long = (count: number) => `"${'a\n'.repeat(count)}b",y\n`;
+  // Rows are parsed a thousand lines at a time: one record ends after these, one has more lines itself.
+  const rows = csvRowsOf(lines(995, 1) + long(10) + lines(500, 1_007) + long(3_000) + lines(2, 4_508));
+  expect(rows).toHaveLength(995 + 1 + 500 + 1 + 2);
+  for (const { line, cells = [] } of rows) if (cells[1] === 'x') expect(cells[0]).toBe(String(line));
+  expect(
+    rows.filter(({ cells }) => cells?.[1] === 'y').map(({ line, lastLine }) => [line, lastLine]),
+  ).toEqual([
+    [996, 1_006],
+    [1_507, 4_507],
+  ]);
+});
+
+test('a broken quote in every line of a long file costs no more per line than in a short one', () => {
+  const cpuMsOf = (count: number): number => {
+    const text = 'acme,5" nail\n'.repeat(count);
+    const before = process.cpuUsage();
+    expect(csvRowsOf(text).at(-1)).toEqual({ line: count });
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  };
+  cpuMsOf(500);
+  // Eight times as many lines: with the rest of the file parsed for each of them it would be 64 times the work.
+  expect(cpuMsOf(16_000) / cpuMsOf(2_000)).toBeLessThan(24);
+});
+
+test('a long file whose last quote is not closed has its rows before that, and after it', () => {
+  const rows = csvRowsOf(`${'a,b\n'.repeat(2_500)}c,"d\n${'e,f\n'.repeat(2_500)}`);
+  expect(rows.filter(({ cells }) => cells?.length === 2)).toHaveLength(5_000);
+  expect(rows.filter(({ cells }) => !cells)).toEqual([{ line: 2_501 }]);
+});

@@ -7,6 +7,9 @@ import type { OpenSite } from '../workshop.ts';
 
 export type CommandRun = { seconds: number; peakBytes: number; stdout: string };
 
+/** As `infra/with-node.js` has them. */
+const flags = ['--max-semi-space-size=16'];
+
 const meter = new URL('../measured/command.ts', import.meta.url).href;
 
 /**
@@ -20,14 +23,10 @@ export async function runCommand(
 ): Promise<CommandRun> {
   const file = fileURLToPath(new URL(`../../../../infra/cli/${program}`, import.meta.url));
   const startedAt = performance.now();
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--import', meter, file, ...args, '--local'],
-    {
-      env: { PATH: process.env['PATH'], PORT: String(site.port) },
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    },
-  );
+  const child = spawn(process.execPath, [...flags, '--import', meter, file, ...args, '--local'], {
+    env: { PATH: process.env['PATH'], PORT: String(site.port) },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
   const closed = once(child, 'close');
   const [stdout = '', stderr = '', peak = ''] = await Promise.all(
     [child.stdout, child.stderr, child.stdio[3]].map(async (stream) =>
