@@ -1,7 +1,12 @@
 import { build } from 'esbuild';
-import { expect, test, vi } from 'vitest';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import * as z from 'zod/mini';
 import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
+import { closeServer, listenOnLoopback } from '../../infra/local/loopback.ts';
 
 test('every replacement applies, and a bundle imports nothing beside itself', async () => {
   const { metafile, outputFiles } = await build({
@@ -45,4 +50,65 @@ test('a bundle has the same bytes with any exports of the Node that builds it', 
   });
   expect(await bundle()).toEqual(here);
   another.mockRestore();
+});
+
+const callSchema = z.object({ call: z.custom<() => Promise<void>>((value) => typeof value === 'function') });
+
+/** One call of a bundled client per call of the result; its requests' headers are collected. */
+async function bundledClient() {
+  const headers: IncomingHttpHeaders[] = [];
+  const server = createServer((request, response) => {
+    headers.push(request.headers);
+    request.resume();
+    response.end('{"TableNames":[]}');
+  });
+  vi.stubEnv('AWS_ENDPOINT_URL_DYNAMODB', await listenOnLoopback(server, 0));
+  vi.stubEnv('AWS_REGION', 'us-east-1');
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'first');
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'tests');
+  vi.stubEnv('AWS_EXECUTION_ENV', 'AWS_Lambda_nodejs24.x');
+  const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
+  onTestFinished(async () => {
+    vi.unstubAllEnvs();
+    await closeServer(server);
+    await rm(directory, { recursive: true });
+  });
+  const outfile = join(directory, 'index.mjs');
+  const contents = `
+    import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
+    import { clientOptions } from './adapters/aws.ts';
+    const client = new DynamoDBClient(clientOptions);
+    export const call = () => client.send(new ListTablesCommand({}));
+  `;
+  const stdin = { contents, resolveDir: dirname(sourceOf('get-instance')), loader: 'ts' } as const;
+  await build({ ...bundleOptions, stdin, outfile });
+  return { headers, ...callSchema.parse(await import(outfile)) };
+}
+
+test('a bundled client names the SDK, its version and Lambda in one header', async () => {
+  const { call, headers } = await bundledClient();
+  await call();
+  expect(headers[0]?.['user-agent']).toMatch(
+    /^aws-sdk-js\/3\.\d+\.\d+ ua\/2\.1 os\/\S+ lang\/js md\/nodejs\/\S+ .*exec-env\/AWS_Lambda_nodejs24\.x$/,
+  );
+  expect(headers[0]).not.toHaveProperty('x-amz-user-agent');
+});
+
+test('a bundled client takes endpoint, region and credentials from the environment, once', async () => {
+  const { call, headers } = await bundledClient();
+  await call();
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'second');
+  vi.stubEnv('AWS_REGION', 'eu-central-1');
+  await call();
+  expect(headers.map(({ authorization }) => authorization?.match(/Credential=\S+/)?.[0])).toEqual([
+    expect.stringMatching(/^Credential=first\/\d+\/us-east-1\/dynamodb\/aws4_request,$/),
+    expect.stringMatching(/^Credential=first\/\d+\/us-east-1\/dynamodb\/aws4_request,$/),
+  ]);
+});
+
+test('a bundled client without a region says so', async () => {
+  const { call } = await bundledClient();
+  vi.stubEnv('AWS_REGION', undefined);
+  vi.stubEnv('AWS_DEFAULT_REGION', undefined);
+  await expect(call()).rejects.toThrow('Region is missing');
 });
