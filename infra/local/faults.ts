@@ -11,13 +11,22 @@ export type InjectedFault =
   | { reset: true }
   /** A function is called after the request took effect, before the connection ends. */
   | { loseResponse: true | (() => void) }
-  | { stallMidBody: true };
+  /** A function is called after the request took effect. */
+  | { stallMidBody: true | (() => void) };
 
 /** A fault for the next `times` (default 1) requests with this `x-amz-target`. */
 export type Fault = InjectedFault & { target: string; times?: number };
 
-/** Called for every request without a pending `fail`. `signer`: the access key, which is the function's name. */
-export type FaultFor = (request: { target: string; signer: string | undefined }) => InjectedFault | undefined;
+/** Called for every request without a pending `fail`. */
+export type FaultFor = (request: AwsRequest) => InjectedFault | undefined;
+
+type AwsRequest = {
+  target: string;
+  /** The access key, which is the function's name. */
+  signer: string | undefined;
+  /** The same for all attempts of the SDK at one request. */
+  callId: string;
+};
 
 const none: FaultFor = () => undefined;
 
@@ -27,10 +36,10 @@ export function createFaults() {
   const pending: { fault: Fault; timesLeft: number }[] = [];
   let faultFor = none;
 
-  function take(target: string, signer: string | undefined): InjectedFault | undefined {
-    const index = pending.findIndex(({ fault }) => fault.target === target);
+  function take(request: AwsRequest): InjectedFault | undefined {
+    const index = pending.findIndex(({ fault }) => fault.target === request.target);
     const entry = pending[index];
-    if (!entry) return faultFor({ target, signer });
+    if (!entry) return faultFor(request);
     entry.timesLeft -= 1;
     if (entry.timesLeft <= 0) pending.splice(index, 1);
     return entry.fault;
@@ -49,7 +58,8 @@ export function createFaults() {
     return (request, response) => {
       const target = String(request.headers['x-amz-target']);
       requests.push(target);
-      const fault = take(target, signerOf(request.headers));
+      const callId = String(request.headers['amz-sdk-invocation-id']);
+      const fault = take({ target, signer: signerOf(request.headers), callId });
       if (!fault) {
         listener(request, response);
       } else if ('type' in fault) {
@@ -69,8 +79,10 @@ export function createFaults() {
         listener(request, response);
       } else {
         // The head announces the whole body, but no byte of it follows.
+        const { stallMidBody } = fault;
         response.end = () => {
           response.flushHeaders();
+          if (stallMidBody !== true) stallMidBody();
           return response;
         };
         listener(request, response);
