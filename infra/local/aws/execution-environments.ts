@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -101,7 +101,8 @@ export function createExecutionEnvironments<Name extends string>({
     const directory = join(temporaryDirectory, name);
     mkdirSync(directory, { recursive: true });
     await bundle(name, directory);
-    return join(directory, 'index.mjs');
+    // Stacks whose bundles are links to the same files share the compile cache beside these.
+    return realpathSync(join(directory, 'index.mjs'));
   }
 
   function warmEnvironment(name: Name, bundleFile: string): ExecutionEnvironment {

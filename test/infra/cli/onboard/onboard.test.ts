@@ -79,8 +79,6 @@ function onboarding(content: string | readonly string[], ending = 'csv') {
         ...compileCache(),
         ...stack.environment,
         AWS_ACCESS_KEY_ID: id,
-        // Commands after the first start in a third of the time.
-        NODE_COMPILE_CACHE: join(directory, 'compiled'),
         ...environment,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
