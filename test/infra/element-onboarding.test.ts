@@ -1,4 +1,4 @@
-import { App, RemovalPolicy, Stack, Tags, Validations } from 'aws-cdk-lib';
+import { RemovalPolicy, Stack, Tags, Validations } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import {
@@ -11,7 +11,6 @@ import {
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { describe, expect, test } from 'vitest';
@@ -20,14 +19,13 @@ import { OnboardingStack } from '../../infra/stack.ts';
 import { pageAt } from '../support/pages.ts';
 import { identitiesIn } from './earlier-template.ts';
 import earlier from './earlier-template.json' with { type: 'json' };
+import { newApp } from './new-app.ts';
 import { allowancesIn, production, resources, rows } from './template.ts';
 
 const baseUrl = 'https://api.cloud-elements.com';
 const inline = (name: string): Code => Code.fromInline(name);
 const topicArn = 'arn:aws:sns:eu-west-1:111122223333:alarms';
 const env = { account: '111122223333', region: 'eu-west-1' };
-
-const newApp = (): App => new App({ context: recommendedFlags });
 
 /** An app's stack with the construct in it. */
 function onboarding(
@@ -49,7 +47,12 @@ test('an upgrade replaces and removes no resource of the version before, and ren
 
 test('the stack of a stage takes the properties of any stack', () => {
   const settings = { stage: 'dev', baseUrl };
-  const stack = new OnboardingStack(newApp(), { settings, code: inline, env, tags: { team: 'platform' } });
+  const stack = new OnboardingStack(newApp({ isValidated: true }), {
+    settings,
+    code: inline,
+    env,
+    tags: { team: 'platform' },
+  });
   expect(stack).toMatchObject({ ...env, stackName: 'element-onboarding-dev' });
   expect(stack.tags.tagValues()).toEqual({ team: 'platform' });
   expect(stack.templateOptions.description).toContain(baseUrl);
@@ -96,7 +99,7 @@ test.each([
   ['in a stack without an environment', {}],
   ['in a stack with an environment', { env }],
 ])('cdk-nag finds nothing %s', (_title, props) => {
-  const app = newApp();
+  const app = newApp({ isValidated: true });
   const stack = new Stack(app, 'Platform', props);
   onboarding({ stage: 'one', alarmTopic: Topic.fromTopicArn(stack, 'Topic', topicArn) }, stack);
   const eventBus = EventBus.fromEventBusName(stack, 'Others', 'others');
@@ -109,7 +112,9 @@ test.each([
 describe('a bus of others', () => {
   const busArn = 'arn:aws:events:eu-west-1:111122223333:event-bus/sbt/control-plane';
   const settings = { stage: 'dev', baseUrl, eventBusArn: busArn };
-  const template = Template.fromStack(new OnboardingStack(newApp(), { settings, code: inline }));
+  const template = Template.fromStack(
+    new OnboardingStack(newApp({ isValidated: true }), { settings, code: inline }),
+  );
 
   test('a given bus gets the rules, and is otherwise left alone', () => {
     const onTheBus = properties('AWS::Events::Rule', template).filter((rule) => rule.EventBusName);
@@ -158,7 +163,7 @@ test('a permissions boundary applies to every role', () => {
 
 describe('the properties of the construct', () => {
   test('memory, log retention, limits of routes, elements and reserved token reads are as given', () => {
-    const template = onboarding({
+    const given: Partial<ElementOnboardingProps> = {
       memorySize: 1_024,
       logRetention: RetentionDays.ONE_YEAR,
       throttling: {
@@ -167,7 +172,8 @@ describe('the properties of the construct', () => {
       },
       elements: { acme: { required: ['api.key'], addresses: { subdomain: 'dns-label' }, ping: false } },
       reservedTokenReads: 40,
-    }).template();
+    };
+    const template = onboarding(given, new Stack(newApp({ isValidated: true }), 'Platform')).template();
     const functions = properties('AWS::Lambda::Function', template);
     expect(new Set(functions.map(({ MemorySize }) => MemorySize))).toEqual(new Set([1_024]));
     const reserved = functions.filter((each) => each.ReservedConcurrentExecutions !== undefined);
@@ -195,7 +201,7 @@ describe('the properties of the construct', () => {
     ['prod', RemovalPolicy.DESTROY, /^Delete$/, false],
   ] as const)('data of stage %s with the removal policy %s is kept or deleted as given', (...row) => {
     const [stage, removalPolicy, expected, isProtected] = row;
-    const stack = new Stack(newApp(), 'Platform');
+    const stack = new Stack(newApp({ isValidated: true }), 'Platform');
     const alarmTopic = Topic.fromTopicArn(stack, 'Topic', topicArn);
     const template = onboarding({ stage, removalPolicy, alarmTopic }, stack).template();
     for (const type of ['DynamoDB::Table', 'KMS::Key', 'SecretsManager::Secret', 'Logs::LogGroup']) {

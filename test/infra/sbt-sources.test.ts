@@ -1,4 +1,3 @@
-import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { randomUUID } from 'node:crypto';
@@ -6,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withSbtSource } from '../../infra/sbt-sources.ts';
 import { parseSettings } from '../../infra/settings.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
+import { newApp } from './new-app.ts';
 import { eventOf, startService, type Service } from '../support/running-service.ts';
 
 const base = { stage: 'dev', baseUrl: 'https://api.cloud-elements.com' };
@@ -45,7 +45,7 @@ describe('the setting sbtSources', () => {
 
 describe('a deployment with both sources set', () => {
   const settings = { ...base, sbtSources: both };
-  const stack = new OnboardingStack(new App(), { settings, code: (name) => Code.fromInline(name) });
+  const stack = new OnboardingStack(newApp(), { settings, code: (name) => Code.fromInline(name) });
   const template = Template.fromStack(stack);
 
   test('takes the toolkit’s requests of both dialects from its control plane alone, other events from any source', () => {

@@ -1,8 +1,7 @@
-import { App, Aws, Duration, Validations } from 'aws-cdk-lib';
+import { Aws, Duration, Validations } from 'aws-cdk-lib';
 import { Annotations, Match, type Template } from 'aws-cdk-lib/assertions';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { Code } from 'aws-cdk-lib/aws-lambda';
-import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { readdirSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
@@ -13,6 +12,7 @@ import type { EnvironmentName } from '../../functions/model/environment.ts';
 import { type FunctionName, triggers } from '../../functions/triggers.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
 import { everyPage } from '../support/pages.ts';
+import { newApp } from './new-app.ts';
 import {
   allowancesIn,
   allowancesOf,
@@ -580,7 +580,7 @@ describe('the stack', () => {
     ['prod', { alarmTopicArn: 'arn:aws:sns:eu-west-1:123456789012:alarms' }, 0],
   ])('stage %s with %j has %i warnings that its alarms notify no one', (stage, more, count) => {
     const settings = { stage, baseUrl: 'https://api.cloud-elements.com', ...more };
-    const made = new OnboardingStack(new App({ context: recommendedFlags }), {
+    const made = new OnboardingStack(newApp(), {
       settings,
       code: (name) => Code.fromInline(name),
     });
@@ -596,7 +596,7 @@ describe('the stack', () => {
   test.each(['dev', 'prod'])(
     'cdk-nag has no findings for %s but those acknowledged, with reasons',
     (stage) => {
-      const app = new App({ context: recommendedFlags });
+      const app = newApp();
       const alarmTopicArn = 'arn:aws:sns:eu-west-1:123456789012:alarms';
       const settings = { stage, baseUrl: 'https://api.cloud-elements.com', alarmTopicArn };
       const { node: tree } = new OnboardingStack(app, { settings, code: (name) => Code.fromInline(name) });

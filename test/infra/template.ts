@@ -1,11 +1,11 @@
-import { App, Aws } from 'aws-cdk-lib';
+import { Aws } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
-import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import * as z from 'zod/mini';
 import { type Trigger, triggers } from '../../functions/triggers.ts';
 import type { Settings } from '../../infra/settings.ts';
 import { OnboardingStack } from '../../infra/stack.ts';
+import { newApp } from './new-app.ts';
 
 /** The templates of two stages, and functions that find resources in them. */
 
@@ -17,7 +17,7 @@ function synthesise(
   stage: string,
   more: Partial<Settings> = {},
 ): { stack: OnboardingStack; template: Template } {
-  const stack = new OnboardingStack(new App({ context: recommendedFlags }), {
+  const stack = new OnboardingStack(newApp(), {
     settings: { stage, baseUrl: 'https://api.cloud-elements.com', ...more },
     // The code of a function is its name, which identifies it in the template.
     code: (name) => Code.fromInline(name),

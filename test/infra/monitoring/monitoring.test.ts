@@ -1,7 +1,5 @@
-import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
-import recommendedFlags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { metricNamespace, metrics, metricService } from '../../../functions/model/metric-names.ts';
@@ -22,6 +20,7 @@ import {
   streamRows,
   template,
 } from '../template.ts';
+import { newApp } from '../new-app.ts';
 import { words } from '../../support/words.ts';
 
 const alarms = resources('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties);
@@ -245,7 +244,7 @@ describe('the alarms', () => {
 });
 
 function alarmsWith(more: Partial<Settings>) {
-  const told = new OnboardingStack(new App({ context: recommendedFlags }), {
+  const told = new OnboardingStack(newApp(), {
     settings: { stage: 'dev', baseUrl: 'https://api.cloud-elements.com', ...more },
     code: (name) => Code.fromInline(name),
   });
