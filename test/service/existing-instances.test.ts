@@ -13,7 +13,7 @@ import { blocksOf, pageAt, root } from '../support/pages.ts';
 /** A team connected its tenants by hand, adopts this service, and leaves it: the commands that it runs. */
 
 /** `EXISTING_INSTANCES=500` takes half a minute. */
-const count = Number(process.env['EXISTING_INSTANCES'] ?? 60);
+const count = Number(process.env['EXISTING_INSTANCES'] ?? 25);
 
 let site: Awaited<ReturnType<typeof startWithOperator>>;
 let directory: string;
