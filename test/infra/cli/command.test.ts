@@ -57,7 +57,6 @@ describe.concurrent('a command', patience, () => {
     ['test/proofs/explorer/explore.ts', ['--only', 'nope'], 'Expected --only to be one of '],
     ['test/proofs/explorer/explore.ts', ['--replay', 'nope:x'], 'Expected --replay to begin with the name'],
     ['test/proofs/explorer/explore.ts', ['--count', '0'], 'Expected --count to be a whole number from 1 to'],
-    ['test/proofs/mutate/mutate.ts', ['nope'], 'No guard has "nope" in its name.'],
     ['infra/cli/contract.ts', ['nope'], 'Expected "api" (the default), "events" or "client", got "nope".'],
   ])('the command %s %j prints one line', async (program, args, message) => {
     const { status, stdout, stderr } = await runProgram(program, ...args);

@@ -8,8 +8,8 @@ import { largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
 import type { Scenario } from './schedule.ts';
 
 /**
- * All of it takes most of a minute of processor time: `npm run mutate` and CI ask for that. Otherwise the scenarios of
- * many schedules, and of long ones, are sampled.
+ * All of it takes most of a minute of processor time: CI asks for that. Otherwise the scenarios of many schedules, and
+ * of long ones, are sampled.
  */
 const isWhole = process.env['EXPLORE_ALL'] === '1';
 const samples = isWhole ? 500 : 50;
@@ -57,7 +57,7 @@ const isLong = (name: string): boolean => name === 'secret-late' || name === 're
 const isExplored = ({ name }: Scenario): boolean =>
   isWhole || ((schedulesOf[name] ?? 0) <= 300 && !isLong(name));
 
-/** Schedules that once broke a promise; `npm run mutate` breaks the code so that they do again. */
+/** Schedules that once broke a promise. */
 const onceBroken = [
   ['a removal missed that the row had been requested again', 'reordered:01'],
   ['the time of an onboarding was not kept', 'reordered:'],

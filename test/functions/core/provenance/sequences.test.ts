@@ -3,7 +3,7 @@ import { seededRandom } from '../../../support/seeded-random.ts';
 import { createOperations } from './operations.ts';
 import { addressed, createWorld } from './world.ts';
 
-/** `npm run mutate` and CI ask for all of them. */
+/** CI asks for all of them. */
 const sequences = process.env['EXPLORE_ALL'] === '1' ? 10_000 : 2_000;
 const length = 16;
 
