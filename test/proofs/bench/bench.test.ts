@@ -99,6 +99,33 @@ test('a run of the audit is one walk through table and list and one write, and o
   expect(audit?.peakBytes).toBeLessThan(200_000_000);
 });
 
+test('what grows with the number of tenants is measured on one table, and all of it is complete', () => {
+  const [scale] = figures.scale ?? [];
+  expect(scale).toMatchObject({
+    tenants: 50,
+    audit: { pages: 1, isComplete: true },
+    list: { pages: 1, isComplete: true },
+    status: { isComplete: true },
+    outage: { due: 40, calls: { 'GET /instances': 40 + (scale?.outage.freshClaims ?? 0) } },
+  });
+  // A new claim is due when its lease has ended, and the reconciler runs every minute.
+  expect(scale?.outage.secondsUntilFresh).toBeLessThan(180);
+  expect(scale?.outage.secondsUntilFresh).toBeGreaterThan(34);
+  for (const calls of [scale?.rest.calls, scale?.sweep.calls, scale?.outage.calls]) {
+    expect(calls).not.toHaveProperty('Scan');
+  }
+});
+
+test('at rest a tenant costs a check of health a day, which is one read, one write and two writes to the index', () => {
+  const { rest, sweep } = figures.scale?.[0] ?? {};
+  // Half an hour of the checks of fifty tenants.
+  expect(rest?.checks).toBeGreaterThanOrEqual(1);
+  const checks = rest?.checks ?? 0;
+  expect(rest?.calls).toMatchObject({ GetItem: checks, PutItem: checks, 'GET /instances/{id}': checks });
+  expect(rest?.indexWrites).toEqual({ health: 2 * checks });
+  expect(sweep?.calls['GET /ping']).toBe((sweep?.checksPerRun ?? 0) * (sweep?.runs ?? 0));
+});
+
 test('figures are printed as a table and as JSON', () => {
   expect(progress).toContain('tenants 60/60');
   expect(reportOf(figures)).toContain('provision-instance');
