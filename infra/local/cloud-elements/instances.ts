@@ -96,16 +96,20 @@ export function createInstances({
   function list({ query, userId }: Call): SimulatedResponse {
     const tags = listing.ignoreTagFilter ? [] : query.getAll('tags[]');
     const searchText = query.get('searchText') ?? '';
-    const matching = listed(userId).filter(
+    const isListed = listedFor(userId);
+    // Tags first: they leave few of very many.
+    const matching = instances.filter(
       (instance) =>
         tags.every((tag) => instance.tags.includes(tag)) &&
+        isListed(instance) &&
         (instance.name.includes(searchText) || instance.element.key.includes(searchText)),
     );
     return listResponse(matching, query, query.get('hydrate') !== 'false');
   }
 
   function listOfElement(element: ElementDefinition, { query, userId }: Call): SimulatedResponse {
-    const matching = listed(userId).filter((instance) => instance.element === element);
+    const isListed = listedFor(userId);
+    const matching = instances.filter((instance) => instance.element === element && isListed(instance));
     return listResponse(matching, query, true);
   }
 
@@ -124,10 +128,9 @@ export function createInstances({
     });
   }
 
-  function listed(userId: number): Instance[] {
-    return instances.filter(
-      (instance) => instance.userId === userId && now() - instance.createdAtMs >= listing.listLagMs,
-    );
+  function listedFor(userId: number): (instance: Instance) => boolean {
+    const newestMs = now() - listing.listLagMs;
+    return (instance) => instance.userId === userId && instance.createdAtMs <= newestMs;
   }
 
   function showListed(instance: Instance, hydrated: boolean): object {

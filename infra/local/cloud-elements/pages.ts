@@ -30,12 +30,12 @@ export function pageResponse<Item extends { readonly id: number }>(options: {
   if (!parsed.success) return refuseInput(parsed.error);
   const { pageSize, nextPage } = parsed.data;
   const afterId = Number(nextPage.slice('after+'.length));
-  const left = items.filter(({ id }) => id > afterId);
+  const start = items.findIndex(({ id }) => id > afterId);
   const size = Math.min(pageSize, maxPageSize);
-  const page = left.slice(0, size);
+  const page = start < 0 ? [] : items.slice(start, start + size);
   const last = page.at(-1);
   if (!last) return refuse(404, none);
-  const hasToken = page.length < left.length || (hasTokenOnFullPage && page.length === size);
+  const hasToken = start + page.length < items.length || (hasTokenOnFullPage && page.length === size);
   return jsonResponse(
     page.map((item) => show(item)),
     {

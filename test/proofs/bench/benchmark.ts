@@ -25,7 +25,7 @@ export type Effort = {
   scale: ScaleEffort;
 };
 
-const scale = { latencyMs: 300, due: 10_000, restMinutes: 60, sweeps: 3, rate: 1_000 };
+const scale = { latencyMs: 300, due: 10_000, restMinutes: 30, sweeps: 2, rate: 1_000 };
 
 /** On two idle cores a full run takes some two minutes, a quick one less than one. */
 export const efforts = {
