@@ -12,16 +12,18 @@ const longest = [
   '/onboard/onboard',
 ];
 
+/** @param {{ moduleId: string }} file */
+const rankOf = ({ moduleId }) => (longest.some((part) => moduleId.includes(part)) ? 0 : 1);
+
 class LongestFirst extends BaseSequencer {
   /**
    * @override
    * @param {Parameters<BaseSequencer['sort']>[0]} files
    */
   async sort(files) {
-    const isLong = (/** @type {(typeof files)[number]} */ { moduleId }) =>
-      longest.some((part) => moduleId.includes(part));
-    const sorted = await super.sort(files);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    // oxlint-disable-next-line unicorn/no-array-sort -- Vitest's method, not that of an array.
+    const usual = await super.sort(files);
+    return usual.toSorted((x, y) => rankOf(x) - rankOf(y));
   }
 }
 

@@ -138,5 +138,6 @@ describe('a protocol that does not wait for slow creates', () => {
       const [, choices = ''] = finding?.replay.split(':') ?? [];
       expect(await replay(scenario, decode(choices))).toMatchObject({ violation: finding?.violation });
     },
+    60_000,
   );
 });

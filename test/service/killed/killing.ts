@@ -199,6 +199,8 @@ const scenarios: Scenario[] = [
 export function describeKills(isVictim: (name: FunctionName) => boolean): void {
   beforeAll(async () => {
     service = await startService({ queue: { visibilityTimeoutMs: 200, maxReceiveCount: 100 } });
+    // The first invocation bundles the functions, which on a busy machine takes longer than the gateway waits.
+    await reconcile();
   });
   afterAll(() => service[Symbol.asyncDispose]());
   describe.each(scenarios.filter(({ victim }) => isVictim(victim)))('a function that $what', (scenario) => {
@@ -212,6 +214,7 @@ export function describeKills(isVictim: (name: FunctionName) => boolean): void {
         const places = placesOf(requests, moment);
         const victims = places.map(newTenant);
         await scenario.prepare?.(victims);
+        await Promise.all(victims.map((tenantId) => makeOlder(tenantId, -asideMs(scenario))));
         while (places.length > 0) await killAtSome(places, { scenario, requests, moment, victims });
       },
       120_000,
@@ -254,6 +257,9 @@ const secretAt = (requests: readonly string[]): number =>
 /** The SDK gives up a request to AWS after three attempts of 1.5 s. */
 const longestHoldMs = 2_000;
 
+/** Rows that a run would find due are made so much younger until it is their turn, however slow the machine is. */
+const asideMs = ({ waitMs }: Scenario): number => (waitMs === undefined ? 0 : 600_000);
+
 /**
  * Kills the function's process while it waits for a response in each of several invocations: one per tenant, each at
  * another of its requests, as many as one process can hold. Then the callers repeat their requests.
@@ -268,7 +274,8 @@ async function killAtSome(
     victims,
   }: { scenario: Scenario; requests: readonly string[]; moment: Moment; victims: string[] },
 ): Promise<void> {
-  const { victim, waitMs = 0, request, creates = 1 } = scenario;
+  const { victim, request, creates = 1 } = scenario;
+  const waitMs = (scenario.waitMs ?? 0) + asideMs(scenario);
   const { queue }: Trigger = triggers[victim];
   service.stack.kill(victim);
   const struck: { tenantId: string; at: string | undefined; requested: Promise<unknown> }[] = [];
@@ -284,7 +291,7 @@ async function killAtSome(
     const at = await Promise.race([held, requested.then(() => 'ended')]);
     // The number of queries with which a run of the reconciler ends depends on the time.
     const mayHaveEnded = requests.slice(place).every((each) => changesNothing.test(each));
-    if (at !== 'ended' || !mayHaveEnded) expect(at).toBe(requests[place]);
+    expect([requests[place], ...(mayHaveEnded ? ['ended'] : [])]).toContain(at);
     struck.push({ tenantId, at: requests[place], requested });
     if (place > secretAt(requests)) isWarm = true;
     // Not due while the process works for the next tenant.
