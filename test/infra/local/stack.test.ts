@@ -135,7 +135,7 @@ test('the local stack leaves no files behind, and does not keep its process aliv
     console.log(response.status);
   `;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], {
-    timeout: 4_000,
+    timeout: 20_000,
     env: { ...process.env, TMPDIR: directory },
   });
   expect(stdout).toBe('200\n');
