@@ -29,7 +29,7 @@ import {
   tombstone,
   withNotice,
 } from '../../../functions/core/lifecycle.ts';
-import { resultOf, type OutgoingEvent } from '../../../functions/model/result-events.ts';
+import { resultOf, sourcesOfResults, type OutgoingEvent } from '../../../functions/model/result-events.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
 import { streamHandler } from '../../../functions/runtime/stream.ts';
 import { startAwsEndpoint } from '../../../infra/local/aws/aws-endpoint.ts';
@@ -482,6 +482,202 @@ describe.each([
       detail: { status: 'active', lastError: { code: 'settings-conflict' }, request: { eventId: 'e-2' } },
     });
     expect(toolkits?.detailType).toBe(`${prefix}provisionFailure`);
+  });
+});
+
+const activeWith = (health: InstanceRow['health']) => ({ ...activeBy('e-1'), health });
+
+describe('the health of an active instance', () => {
+  const [well, ill, unknown] = [
+    { status: 'healthy', since: 1 },
+    { status: 'unhealthy', since: 2, reason: 'gone' },
+    { status: 'unknown', since: 3, reason: 'no-ping' },
+  ] as const;
+
+  test.each<[string, InstanceRow['health'], InstanceRow['health'], string]>([
+    ['a healthy instance that turns unhealthy is published', well, ill, 'InstanceUnhealthy'],
+    ['an instance that turns unhealthy at its first check is published', undefined, ill, 'InstanceUnhealthy'],
+    ['an unknown instance that turns unhealthy is published', unknown, ill, 'InstanceUnhealthy'],
+    ['an unhealthy instance that turns healthy is published', ill, well, 'InstanceRecovered'],
+    ['an unhealthy instance that turns unknown is published', ill, unknown, 'InstanceRecovered'],
+    ['a first check that succeeds is not published', undefined, well, 'nothing-due'],
+    ['a check without a result is not published', well, unknown, 'nothing-due'],
+    ['another failure of an unhealthy instance is not published', ill, { ...ill, since: 9 }, 'nothing-due'],
+    ['an unhealthy instance whose health is forgotten is not published', ill, undefined, 'nothing-due'],
+  ])('%s', (_what, before, after, outcome) => {
+    const row = activeWith(before);
+    const result = resultOf({ before: row, after: { ...row, health: after } });
+    expect([result.outcome, result.events.length]).toEqual([outcome, outcome === 'nothing-due' ? 0 : 1]);
+  });
+
+  test('the event of an unhealthy instance has its health, and answers no request', () => {
+    const row = {
+      ...activeWith(well),
+      requestedBy: { ...native('e-1'), dialect: 'sbt-0.9' as const, registrationId },
+    };
+    expect(eventsOf({ ...row, health: ill }, row)).toEqual([
+      {
+        source: 'element-onboarding',
+        detailType: 'InstanceUnhealthy',
+        detail: {
+          tenantId: 'acme',
+          element: { key: 'taxify' },
+          id: 4711,
+          name: 'Acme',
+          tags: ['eu'],
+          status: 'active',
+          revision: row.revision,
+          health: { status: 'unhealthy', since: '1970-01-01T00:00:00.002Z', reason: 'gone' },
+        },
+        timeMs: row.revision,
+      },
+    ]);
+  });
+
+  test.each(['provisioning', 'failed', 'deleting', 'removed'] as const)(
+    'the health of an instance that is, or was, %s is not published',
+    (status) => {
+      const [before, after] = [activeWith(well), activeWith(ill)];
+      const names = [
+        ...eventsOf({ ...after, status }, before),
+        ...eventsOf(after, { ...before, status }),
+      ].map(({ detailType }) => detailType);
+      expect(names).not.toContain('InstanceUnhealthy');
+    },
+  );
+});
+
+const answered = (after: InstanceRow, before: InstanceRow) =>
+  eventsOf(after, before).map(({ detailType, detail }) => [detailType, Reflect.get(detail, 'request')]);
+
+describe('a notice', () => {
+  const notice = {
+    outcome: 'refused',
+    eventId: 'n-1',
+    code: 'not-found',
+    detail: 'None.',
+    at: 1_000,
+  } as const;
+  const row = () => ({ ...activeBy('e-1'), notices: [notice] });
+
+  test('a notice is published once, and again when its event is answered again', () => {
+    const before = row();
+    expect(answered(before, before)).toEqual([]);
+    const twice = { ...before, notices: [notice, { ...notice, at: 2_000 }] };
+    expect(answered(twice, before)).toEqual([['InstanceFailed', { eventId: 'n-1' }]]);
+    const others = {
+      ...before,
+      notices: [notice, { ...notice, eventId: 'n-2' }, { ...notice, eventId: 'n-3' }],
+    };
+    expect(answered(others, before)).toEqual([
+      ['InstanceFailed', { eventId: 'n-2' }],
+      ['InstanceFailed', { eventId: 'n-3' }],
+    ]);
+  });
+
+  test('a refusal has its own code, detail and time', () => {
+    const before = { ...row(), notices: undefined };
+    const errorOf = (fields: object) => {
+      const [event] = eventsOf({ ...before, notices: [{ ...notice, ...fields }] }, before);
+      return Reflect.get(event?.detail ?? {}, 'lastError');
+    };
+    const at = '1970-01-01T00:00:01.000Z';
+    expect(errorOf({})).toEqual({ code: 'not-found', detail: 'None.', at });
+    expect(errorOf({ code: undefined, detail: undefined })).toEqual({ code: 'internal', detail: '', at });
+  });
+
+  test('a removal that was carried out before is answered in the dialect of its own request', () => {
+    const before = neverWas();
+    const registration = { dialect: 'sbt-0.9', registrationId } as const;
+    const after = {
+      ...before,
+      elementKey: wholeTenant,
+      notices: [{ outcome: 'removed' as const, eventId: 'n-1', registration, at: 1_000 }],
+    };
+    expect(eventsOf(after, { ...before, elementKey: wholeTenant })).toMatchObject([
+      { detailType: 'InstanceRemoved', detail: { request: { eventId: 'n-1' } } },
+      { detailType: 'sbt_aws_deprovisionSuccess', detail: { tenantRegistrationId: registrationId } },
+    ]);
+  });
+
+  test('a notice and the result of its write are published in this order', () => {
+    const after = { ...row(), changedAt: 1, health: { status: 'unhealthy' as const, since: 2 } };
+    const before = { ...after, notices: undefined, changedAt: undefined, health: undefined };
+    const result = resultOf({ before, after });
+    expect(result.events.map(({ detailType }) => detailType)).toEqual([
+      'InstanceFailed',
+      'InstanceUpdated',
+      'InstanceUnhealthy',
+    ]);
+    expect(result.outcome).toBe('InstanceUnhealthy');
+  });
+});
+
+const sourcesIn = (events: OutgoingEvent[]) => events.map(({ source }) => source);
+
+describe('an answer to the toolkit that is due, or not', () => {
+  const sbt: EventOrigin = { dialect: 'sbt-0.5', eventId: 'e-1', sentAt: 5_000, registrationId };
+
+  test('an instance of another element than the toolkit’s gives none', () => {
+    const row = { ...activated(claimed(sbt)), elementKey: 'freshdeskv2' };
+    expect(sourcesIn(eventsOf(row))).toEqual(['element-onboarding']);
+  });
+
+  test('a provisioned instance without an id gives none to the tenant', () => {
+    const row = { ...activated(claimed(sbt)), instanceId: undefined };
+    expect(eventsOf(row)[1]?.detail).toMatchObject({ jobOutput: { tenantData: {} } });
+  });
+
+  test('a failed instance with an id gives none to the tenant', () => {
+    const row = { ...failed(claimed(sbt)), instanceId: 4711 };
+    expect(eventsOf(row)[1]?.detail).toMatchObject({ jobOutput: { tenantData: {} } });
+  });
+
+  test('a removal that an earlier version began for the toolkit is answered from its instance', () => {
+    const earlier = { ...neverWas(), removedTimes: undefined, removedBy: undefined, requestedBy: sbt };
+    expect(sourcesIn(eventsOf({ ...earlier, removedAt: 5_000 }))).toEqual([
+      'element-onboarding',
+      'applicationPlaneEventSource',
+    ]);
+    expect(sourcesIn(eventsOf({ ...earlier, removedAt: 6_000 }))).toEqual(['element-onboarding']);
+    const now = { ...earlier, removedAt: 5_000, removedTimes: { event: 5_000 }, removedBy: sbt };
+    expect(sourcesIn(eventsOf(now))).toEqual(['element-onboarding']);
+  });
+
+  test.each([
+    [undefined, 'applicationPlaneEventSource'],
+    ['my.plane', 'my.plane'],
+  ])('with the toolkit’s source %s, its events go out from %s, and our own from ours', (plane, source) => {
+    const sourceOf = sourcesOfResults(plane);
+    expect(eventsOf(activated(claimed(sbt))).map(sourceOf)).toEqual(['element-onboarding', source]);
+  });
+});
+
+test('a row of an earlier version, without a revision, has the time of its writing', () => {
+  const row = { ...activeBy('e-1'), revision: undefined, updatedAt: 77 };
+  expect(eventsOf(row)).toMatchObject([{ timeMs: 77, detail: { revision: 77 } }]);
+});
+
+describe('a failed or removed row that is written again', () => {
+  test('a failure that an import gives back is not published again', () => {
+    const row = failedBy('e-1');
+    const importing: InstanceRow = { ...claimed(), lastError: undefined };
+    expect(eventsOf({ ...row, provisionId: 'other' }, importing)).toEqual([]);
+    expect(eventsOf({ ...row, provisionId: importing.provisionId }, importing)).toHaveLength(1);
+  });
+
+  test('a failed row with the same error and another revision is published unless it was failed before', () => {
+    const row = failedBy('e-1');
+    const again = { ...row, revision: (row.revision ?? 0) + 1 };
+    expect(eventsOf(again, { ...row, status: 'provisioning' })).toHaveLength(1);
+    expect(eventsOf(row, { ...row, status: 'provisioning' })).toEqual([]);
+    expect(eventsOf(again, row)).toEqual([]);
+  });
+
+  test('a new row that failed, or was removed, is published', () => {
+    expect(eventsOf({ ...failedBy('e-1'), lastError: undefined, revision: undefined })).toEqual([]);
+    expect(eventsOf({ ...failedBy('e-1'), lastError: undefined })).toHaveLength(1);
+    expect(eventsOf(neverWas())).toHaveLength(1);
   });
 });
 
