@@ -80,7 +80,26 @@ describe('a message', () => {
   });
 });
 
-test('every period of the protocol has its documented value', () => {
-  const { defaultTiming, ...all } = timing;
-  expect(all).toMatchObject(defaultTiming);
+describe('a scheduled look at an instance', () => {
+  test('a row that could not be settled is tried again within minutes, several times before it is open for too long', () => {
+    expect(timing.reconcileAgainMs).toBeGreaterThanOrEqual(minuteMs);
+    expect(timing.reconcileAgainMs).toBeLessThanOrEqual(10 * minuteMs);
+    expect(timing.openTooLongMs).toBeGreaterThanOrEqual(3 * timing.reconcileAgainMs);
+    expect(timing.openTooLongMs).toBeLessThanOrEqual(hourMs);
+  });
+
+  test('a failed check is confirmed within minutes, and an instance is checked about daily, an unhealthy one more often', () => {
+    expect(timing.healthConfirmMs).toBeGreaterThanOrEqual(minuteMs);
+    expect(timing.healthConfirmMs).toBeLessThan(hourMs);
+    expect(timing.unhealthyEveryMs).toBeGreaterThan(hourMs);
+    expect(timing.unhealthyEveryMs).toBeLessThan(timing.healthEveryMs);
+    expect(timing.healthEveryMs).toBeGreaterThanOrEqual(dayMs / 2);
+    expect(timing.healthEveryMs).toBeLessThanOrEqual(2 * dayMs);
+  });
+});
+
+test('every period that a use case may be given is that of the list unless a test replaces it', () => {
+  const { defaultTiming, defaultCheckTiming, ...all } = timing;
+  expect(all).toMatchObject({ ...defaultTiming, ...defaultCheckTiming });
+  expect([defaultTiming.leaseMs, defaultCheckTiming.pingTimeoutMs]).toEqual([all.leaseMs, all.pingTimeoutMs]);
 });
