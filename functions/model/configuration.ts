@@ -348,7 +348,7 @@ export function updatedDigest(
  */
 export function digestOf(names: readonly string[], configuration: Configuration): string {
   const entries = names.toSorted().map((name) => {
-    const addresses = leavesOf(configuration[name], [name]).flatMap((inside) => {
+    const addresses = leavesOf(configuration[name]).flatMap((inside) => {
       const deciding = inside.names.findLast(decidesAddress) ?? name;
       return addressIn(deciding, textOf(inside.leaf)) ?? [];
     });
@@ -367,7 +367,7 @@ function addressIn(name: string, value: string): string | undefined {
   if (!decidesAddress(name)) return url?.host ? `${url.protocol}//${url.host}` : undefined;
   const parsed = url?.host ? url : URL.parse(`https://${text}`);
   if (parsed) return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
-  return text.replace(/[?#].*$/s, '').replace(/^.*@/s, '');
+  return text.replace(/[?#].*/s, '').replace(/.*@/s, '');
 }
 
 function notAllowed(
@@ -410,11 +410,10 @@ function configurationFromRequest(
   names: readonly string[],
 ): OnboardingError {
   const outside = outsideAllowList(catalog, row.elementKey, names);
-  const stale = names.filter((name) => !outside.includes(name));
   const ways =
     outside.length > 0
       ? waysToTheSecret
-      : `Its list of accepted values has changed: set ${joinNamed(stale, ', ')} to a value that is accepted now with PATCH.`;
+      : `Its list of accepted values has changed: set ${joinNamed(names, ', ')} to a value that is accepted now with PATCH.`;
   return new OnboardingError(
     'configuration-from-request',
     `${nameOf(row)} got configuration from requests (${joinNamed(names, ', ')}), so the tenant's secret is never sent to ` +

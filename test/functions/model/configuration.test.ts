@@ -446,6 +446,16 @@ describe('a request that may not set an entry', () => {
     });
   });
 
+  test('a request is refused with everything that it lacks', async () => {
+    const { message, missing } = await refusalOf(() =>
+      assertAllowed(builtInCatalog, { elementKey: 'bamboohr', configuration: { 'base.url': 'x' } }),
+    );
+    expect(message).toContain(
+      'and username, company.name is missing. Send username, company.name in the same',
+    );
+    expect(missing).toEqual(['configuration.username', 'configuration.company.name']);
+  });
+
   test('a request that is complete but for the form of a value is refused for that alone', async () => {
     for (const configuration of [{ 'pagination.max': 'x' }, { 'pagination.max': 'x', 'api.key': 'k' }]) {
       expect(await refusalOf(() => assertAllowed(builtInCatalog, taxifyOf(configuration)))).toEqual({
@@ -717,6 +727,13 @@ describe('the configuration of an update', () => {
       {},
       'does not exist',
       ['api.key'],
+    ],
+    [
+      'lacks two entries',
+      { name: 's', configuration: {} },
+      { elementKey: 'bamboohr' },
+      'lacks username, company.name',
+      ['username', 'company.name'],
     ],
     [
       'has only what requests have set',
