@@ -285,7 +285,8 @@ describe('a configuration value', () => {
   const placeholder =
     /^expected a value in place of the placeholder in angle brackets, which was not filled in$/;
   const damaged = /^expected text without damaged characters/;
-  const nested = /^expected an object or a list of at most 5 levels and 1000 parts/;
+  const nested =
+    /^expected an object or a list of at most 5 levels and 1000 parts, without masks such as "\*{3}", placeholders in angle brackets and damaged characters in it$/;
   const listOf = (depth: number): unknown[] => (depth === 1 ? ['x'] : [listOf(depth - 1)]);
 
   test.each<[unknown, RegExp]>([
