@@ -144,6 +144,18 @@ describe('a request that is not allowed', () => {
     expect(after).toBeUndefined();
   });
 
+  test('a request with a wrong entry is refused before any claim, and what its secret lacks is named, too', async () => {
+    const { provisioned, claims } = await provision({ configuration: { 'pagination.max': 'many' } });
+    expect(provisioned).toEqual(
+      asError({
+        code: 'invalid-request',
+        message: expect.stringMatching(/pagination\.max.*without api\.key/),
+        facts: expect.objectContaining({ missing: ['configuration.api.key'] }),
+      }),
+    );
+    expect(claims).toEqual([]);
+  });
+
   test('an event that is not allowed is recorded in a row', async () => {
     const { provisioned, claims, after } = await provision({ ...notAllowed, by: event, recordRefusal: true });
     expect(provisioned).toEqual(asError({ code: 'invalid-request' }));
@@ -335,6 +347,11 @@ describe('a create during which another has changed the row', () => {
 
   test.each<[string, Partial<InstanceRow> | null, object]>([
     ['is in progress beside another claim of its generation', { claimId: 'rival' }, inProgress],
+    [
+      'is in progress for as long beside a claim whose lease ends in a second',
+      { claimId: 'rival', leaseExpiresAt: Date.parse('2026-11-26T12:00:01Z') },
+      inProgress,
+    ],
     ['is answered with the instance of another claim', active, asResponse({ outcome: 'replayed' })],
     [
       'is refused beside an instance with other settings',
