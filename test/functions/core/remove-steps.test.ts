@@ -256,6 +256,36 @@ describe('a removal that cannot be finished', () => {
   });
 });
 
+describe('a removal that must not touch an instance', () => {
+  test('a removal of a row of another base URL is refused, and calls nothing', async () => {
+    const { fake, sent, remove } = removing();
+    const row = await fake.put(activeRow(fake, { origin: 'https://two.example' }));
+    await expect(remove()).rejects.toMatchObject({ code: 'origin-changed' });
+    expect(fake.rowOf()).toMatchObject({ status: 'active', claimId: row.claimId });
+    expect(sent).toEqual([]);
+  });
+
+  test("an instance that shows another's tags is left, and the row says so", async () => {
+    const { fake, ids, remove } = removing({
+      read: async ({ instanceId, elementKey }) => ({
+        kind: 'read',
+        owned: 'not-ours',
+        instanceId,
+        elementKey,
+        token: 'any',
+        createdDate: undefined,
+        valid: true,
+        disabled: false,
+      }),
+    });
+    await fake.put(activeRow(fake));
+    expect(await remove()).toMatchObject({ outcome: 'in-progress' });
+    expect(ids('remove')).toEqual([]);
+    expect(fake.observed).toEqual([{ kind: 'not-ours', instanceId: 7 }]);
+    expect(fake.rowOf()).toMatchObject({ status: 'deleting', lastError: { code: 'not-ours' } });
+  });
+});
+
 describe('a removal that another writer comes before', () => {
   test('an instance that is provisioned before the tombstone is written is removed', async () => {
     const { fake, ids, remove } = removing({}, ({ store }) =>
