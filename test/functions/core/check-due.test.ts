@@ -65,8 +65,13 @@ function checking({
     },
   });
   const { timing: _, ...ports } = fake.ports;
+  const about: object[] = [];
   const { check, checkDue } = createChecking({
     ...ports,
+    observe: (observation, of) => {
+      about.push(of);
+      ports.observe(observation, of);
+    },
     timing,
     catalog: catalogWith({ silent: { ping: false } }),
     store: { ...fake.store, ...storeOf(fake.store, fake) },
@@ -79,6 +84,7 @@ function checking({
     fake,
     reads,
     pings,
+    about,
     check: (leftMs = 29_000) => check(fake.key, { deadlineAt: fake.clock.nowMs + leftMs }),
     checkDue: (leftMs = 60_000) => checkDue({ deadlineAt: fake.clock.nowMs + leftMs }),
   };
@@ -183,9 +189,12 @@ describe('the calls of a check', () => {
 
   test('an element without a ping is not pinged', async () => {
     const { fake, pings, checkDue } = checking();
-    await fake.put(rowOf(fake, 'acme', { elementKey: 'silent' }));
+    const health: Health = { status: 'unhealthy', since: 1, reason: 'disabled' };
+    const row = await fake.put(rowOf(fake, 'acme', { elementKey: 'silent', health }));
     expect(await checkDue()).toEqual({ ...nothing, unknown: 1 });
     expect(pings).toEqual([]);
+    // Cloud Elements shows it enabled, which is all that can be known of it.
+    expect((await fake.store.get(row))?.health).toMatchObject({ status: 'unknown', reason: 'no-ping' });
   });
 
   test.each<[Finding, object]>([
@@ -479,7 +488,7 @@ describe('a row whose check fails', () => {
   });
 
   test('a row that cannot be read and not be moved does not end the run', async () => {
-    const { fake, pings, checkDue } = checking({
+    const { fake, pings, about, checkDue } = checking({
       storeOf: (store) => ({
         get: (key) => (key.tenantId === 'odd-1' ? fails('internal') : store.get(key)),
         postpone: () => fails('aws-unavailable'),
@@ -492,6 +501,8 @@ describe('a row whose check fails', () => {
       { kind: 'left-open', reason: 'Said why.' },
       { kind: 'claim-left', reason: 'Said why.' },
     ]);
+    const odd = { tenantId: 'odd-1', elementKey: 'taxify', provisionId: 'not known' };
+    expect(about).toMatchObject([odd, odd]);
   });
 
   test('a bug in moving a row is thrown', async () => {
