@@ -1,5 +1,11 @@
 import { builtInCatalog } from '../../functions/model/built-in-catalog.ts';
-import type { CloudElements, ImportedIds, Observation, Ports } from '../../functions/core/ports.ts';
+import type {
+  CloudElements,
+  ImportedIds,
+  Observation,
+  Ports,
+  ReadOutcome,
+} from '../../functions/core/ports.ts';
 import { claim, type Claimant } from '../../functions/core/lifecycle.ts';
 import { judged, settingsOf, type InstanceRow } from '../../functions/model/instance.ts';
 import { defaultTiming } from '../../functions/model/timing.ts';
@@ -7,6 +13,20 @@ import { createInMemoryStore } from '../proofs/explorer/in-memory-store.ts';
 
 const origin = 'https://one.example';
 const key = { tenantId: 'acme', elementKey: 'taxify' };
+
+/** An instance that Cloud Elements shows by its id, with markers and without a fault. */
+export const shownInstance = (instanceId: number, over: Partial<ShownInstance> = {}): ShownInstance => ({
+  kind: 'read',
+  owned: 'ours',
+  instanceId,
+  elementKey: 'taxify',
+  token: `token-of-${instanceId}`,
+  createdDate: undefined,
+  valid: true,
+  disabled: false,
+  ...over,
+});
+export type ShownInstance = Extract<ReadOutcome, { kind: 'read' }>;
 
 /**
  * Ports in memory for single steps of a use case, with a clock that only the test and `sleep` move. Cloud Elements has
@@ -24,16 +44,7 @@ export function fakePorts(calls: Partial<CloudElements> = {}) {
     cloudElements: {
       create: async () => ({ kind: 'created', instance: { id: 7, token: 'token-of-7' } }),
       update: async () => ({ kind: 'updated' }),
-      read: async ({ instanceId, elementKey }) => ({
-        kind: 'read',
-        owned: 'ours',
-        instanceId,
-        elementKey,
-        token: `token-of-${instanceId}`,
-        createdDate: undefined,
-        valid: true,
-        disabled: false,
-      }),
+      read: async ({ instanceId, elementKey }) => shownInstance(instanceId, { elementKey }),
       lookUp: async () => ({ kind: 'found', instances: [], isCertain: true }),
       list: async () => ({ kind: 'listed', instances: [], nextPage: undefined }),
       remove: async () => ({ kind: 'removed' }),

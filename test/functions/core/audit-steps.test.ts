@@ -16,7 +16,7 @@ import { OnboardingError, type ErrorCode } from '../../../functions/model/errors
 import { auditPartition, wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { lastAuditKey } from '../../../functions/model/last-audit.ts';
 import { defaultTiming as timing, healthEveryMs } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance } from '../../support/fake-ports.ts';
 
 /** Steps of audits, in memory: which rows and pages are read, what is observed of which instance, and their end. */
 
@@ -72,24 +72,13 @@ const page = (ids: (number | ListedInstance)[], nextPage?: string, walk?: ListWa
   instances: ids.map((id) => (typeof id === 'number' ? listed(id) : id)),
   nextPage,
 });
-const read = (instanceId: number, over = {}): ReadOutcome => ({
-  kind: 'read',
-  owned: 'ours',
-  instanceId,
-  elementKey: 'taxify',
-  token: `token-of-${instanceId}`,
-  createdDate: undefined,
-  valid: true,
-  disabled: false,
-  ...over,
-});
 const unanswered = { kind: 'unknown', reason: 'no response' } as const;
 
 /** An audit in memory. `pages`: of the list, in the order of the calls; the last one repeats. */
 async function auditing({
   rows = () => [],
   pages = [page([])],
-  readBy = (id) => read(id),
+  readBy = (id) => shownInstance(id),
   storeOf = () => ({}),
   progress = {},
   leftMs = hourMs,
@@ -476,10 +465,10 @@ describe('a missing token', () => {
 
   test.each<[string, Partial<ListedInstance>, ReadOutcome, number, boolean]>([
     ['that the list shows', {}, unanswered, 0, true],
-    ['of an instance that the list shows without markers', { tags: ['eu'] }, read(1), 1, true],
-    ['that the list does not show', { token: undefined }, read(1), 1, true],
-    ['that is not shown at all', { token: undefined }, read(1, { token: undefined }), 1, false],
-    ['of an instance without markers', { tags: [] }, read(1, { owned: 'unmarked' }), 1, false],
+    ['of an instance that the list shows without markers', { tags: ['eu'] }, shownInstance(1), 1, true],
+    ['that the list does not show', { token: undefined }, shownInstance(1), 1, true],
+    ['that is not shown at all', { token: undefined }, shownInstance(1, { token: undefined }), 1, false],
+    ['of an instance without markers', { tags: [] }, shownInstance(1, { owned: 'unmarked' }), 1, false],
     ['that cannot be read', { token: undefined }, unanswered, 1, false],
   ])('an audit and a missing token %s', async (_what, over, found, count, isFilled) => {
     const { fake, result, reads, observed } = await auditing({
@@ -549,7 +538,7 @@ describe('instances that the list does not show', () => {
       'all, of which half are denied',
       2,
       [],
-      (id) => (id === 1 ? read(1) : absent),
+      (id) => (id === 1 ? shownInstance(1) : absent),
       { notListed: 2, readById: 2, lost: 1 },
       [lost(2)],
     ],
@@ -558,7 +547,7 @@ describe('instances that the list does not show', () => {
       'three, of which one is denied and one gives no answer',
       4,
       [1],
-      (id) => (id === 2 ? absent : id === 3 ? unanswered : read(id)),
+      (id) => (id === 2 ? absent : id === 3 ? unanswered : shownInstance(id)),
       { notListed: 3, readById: 3, lost: 1, complete: false },
       [lost(2)],
     ],
@@ -566,7 +555,7 @@ describe('instances that the list does not show', () => {
       'one that shows another tenant',
       2,
       [1],
-      (id) => read(id, { owned: 'not-ours' }),
+      (id) => shownInstance(id, { owned: 'not-ours' }),
       { notListed: 1, readById: 1, notOurs: 1 },
       [[{ kind: 'not-ours', instanceId: 2 }, named('t2')]],
     ],
@@ -574,7 +563,7 @@ describe('instances that the list does not show', () => {
       'one that is invalid',
       2,
       [1],
-      (id) => read(id, { valid: false }),
+      (id) => shownInstance(id, { valid: false }),
       { notListed: 1, readById: 1, invalid: 1 },
       [[{ kind: 'instance-invalid', instanceId: 2 }, named('t2')]],
     ],
@@ -634,7 +623,7 @@ describe('instances that the list does not show', () => {
         most = Math.max(most, reading);
         await Promise.resolve();
         reading -= 1;
-        return read(id);
+        return shownInstance(id);
       },
     });
     expect(reads.map(([id]) => id)).toEqual(numbers(10, 34));
@@ -661,7 +650,7 @@ describe('instances that the list does not show', () => {
       progress: { get: async () => before },
       readBy: (id, { clock }) => {
         if (id === 22) clock.nowMs = endsAt;
-        return read(id);
+        return shownInstance(id);
       },
     });
     expect(reads.map(([id]) => id)).toEqual(numbers(13, 22));
@@ -676,7 +665,7 @@ describe('instances that the list does not show', () => {
   ])('of 300 instances that no list shows, %s', async (_what, isVisible, readById, notVisible, puts) => {
     const outcome = await auditing({
       rows: (fake) => numbers(100, 399).map((id) => rowOf(fake, id)),
-      readBy: (id) => (isVisible(id) ? read(id) : absent),
+      readBy: (id) => (isVisible(id) ? shownInstance(id) : absent),
     });
     expect(outcome.result).toMatchObject({ readById, notVisible, complete: true });
     expect(outcome.puts).toHaveLength(puts);

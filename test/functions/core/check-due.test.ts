@@ -13,7 +13,7 @@ import { OnboardingError, type ErrorCode } from '../../../functions/model/errors
 import type { Finding, Health } from '../../../functions/model/health.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultCheckTiming as timing, defaultTiming } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance } from '../../support/fake-ports.ts';
 
 /** Runs of checks, in memory: which rows they take, what they call, and what they write. */
 
@@ -22,17 +22,6 @@ type Store = InstanceStore & CheckStore;
 
 const noon = Date.parse('2026-11-26T12:00:00Z');
 
-const shown = (instanceId: number, over = {}): ReadOutcome => ({
-  kind: 'read',
-  owned: 'ours',
-  instanceId,
-  elementKey: 'taxify',
-  token: `token-of-${instanceId}`,
-  createdDate: undefined,
-  valid: true,
-  disabled: false,
-  ...over,
-});
 const absent: ReadOutcome = { kind: 'absent' };
 const unanswered: ReadOutcome = { kind: 'unknown', reason: 'no response' };
 
@@ -48,7 +37,7 @@ const rowOf = (fake: Fake, tenantId: string, over: Partial<InstanceRow> = {}): I
 });
 
 function checking({
-  read = (instanceId) => shown(instanceId),
+  read = (instanceId) => shownInstance(instanceId),
   ping = async () => ({ status: 'healthy' }),
   storeOf = () => ({}),
 }: {
@@ -166,20 +155,20 @@ describe('the calls of a check', () => {
     ['that is denied, of the only instance', absent, unhealthy('gone'), 0],
     [
       "that shows another's tags",
-      shown(7, { owned: 'not-ours' }),
+      shownInstance(7, { owned: 'not-ours' }),
       { status: 'unknown', reason: 'not-ours' },
       0,
     ],
-    ['of a disabled instance', shown(7, { disabled: true, valid: false }), unhealthy('disabled'), 0],
-    ['of an invalid instance', shown(7, { valid: false }), unhealthy('invalid'), 0],
+    ['of a disabled instance', shownInstance(7, { disabled: true, valid: false }), unhealthy('disabled'), 0],
+    ['of an invalid instance', shownInstance(7, { valid: false }), unhealthy('invalid'), 0],
     [
       'without a token',
-      shown(7, { token: undefined }),
+      shownInstance(7, { token: undefined }),
       { status: 'unknown', reason: 'no-token', isShown: true },
       0,
     ],
-    ['without markers', shown(7, { owned: 'unmarked' }), { status: 'healthy' }, 1],
-    ['that shows the instance', shown(7), { status: 'healthy' }, 1],
+    ['without markers', shownInstance(7, { owned: 'unmarked' }), { status: 'healthy' }, 1],
+    ['that shows the instance', shownInstance(7), { status: 'healthy' }, 1],
   ])('a check after a read %s', async (_what, read, finding, count) => {
     const { fake, pings, check } = checking({ read: () => read });
     await fake.put(rowOf(fake, 'acme'));
@@ -283,7 +272,7 @@ describe('an instance that Cloud Elements denies', () => {
     ['beside one that is no longer active', gone, [{ instanceId: 9, status: 'deleting' }], [8], 1],
   ])('an instance that is denied %s', async (_what, finding, others, visible, count) => {
     const { fake, reads, check } = checking({
-      read: (id) => (id === -1 ? unanswered : visible.includes(id) ? shown(id) : absent),
+      read: (id) => (id === -1 ? unanswered : visible.includes(id) ? shownInstance(id) : absent),
       storeOf: (store) => ({
         dueChecks: async ({ until, limit, first }) => {
           expect({ until, limit, first }).toEqual({
@@ -428,7 +417,7 @@ describe('a run of checks', () => {
     ['a full batch with one response', 10, [true, ...Array.from({ length: 9 }, () => false)], false],
   ])('%s ends the run early: %s', async (_what, count, answers, brokenOff) => {
     const { fake, reads, checkDue } = checking({
-      read: (id) => (answers[id] ? shown(id) : unanswered),
+      read: (id) => (answers[id] ? shownInstance(id) : unanswered),
     });
     for (const tenantId of tenants(count)) await fake.put(rowOf(fake, tenantId));
     expect(await checkDue()).toMatchObject({ brokenOff });

@@ -12,7 +12,7 @@ import { tenantSecretName } from '../../../functions/model/configuration.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance } from '../../support/fake-ports.ts';
 
 /** Steps of the use cases when one of them fails, or another writer comes first: nothing is concluded from it. */
 
@@ -491,16 +491,9 @@ describe('the reads of an audit by id', () => {
   });
 
   test('an instance that is read by its id is reported as invalid and disabled', async () => {
-    const { result, puts } = await auditRows(1, 0, async () => ({
-      kind: 'read',
-      owned: 'ours',
-      instanceId: 1,
-      elementKey: 'taxify',
-      token: 'any',
-      createdDate: undefined,
-      valid: false,
-      disabled: true,
-    }));
+    const { result, puts } = await auditRows(1, 0, async () =>
+      shownInstance(1, { valid: false, disabled: true }),
+    );
     expect(result).toMatchObject({ readById: 1, invalid: 1, disabled: 1, complete: true });
     // All were read, so the next audit begins at the first row.
     expect(puts).toEqual([]);

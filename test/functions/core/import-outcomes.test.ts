@@ -12,12 +12,11 @@ import type {
 import { OnboardingError, type ErrorCode } from '../../../functions/model/errors.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance, type ShownInstance } from '../../support/fake-ports.ts';
 
 /** Outcomes of imports, in memory: what is sent, what is left of one that stops, and what rivals change meanwhile. */
 
 type Fake = ReturnType<typeof fakePorts>;
-type Read = Extract<ReadOutcome, { kind: 'read' }>;
 
 const noon = Date.parse('2026-11-26T12:00:00Z');
 const deadlineMs = 29_000;
@@ -29,19 +28,8 @@ const ownMarkers = ['tenant:acme', `provision:${own}`, 'owner:tests'];
 const unanswered = { kind: 'unknown', reason: 'no response' } as const;
 const updated: UpdateOutcome = { kind: 'updated' };
 
-const shown = (over: Partial<Read> = {}): Read => ({
-  kind: 'read',
-  owned: 'unmarked',
-  instanceId: 7,
-  elementKey: 'taxify',
-  token: 'token-of-7',
-  createdDate: undefined,
-  valid: true,
-  disabled: false,
-  name: 'By hand',
-  tags: ['eu'],
-  ...over,
-});
+const shown = (over: Partial<ShownInstance> = {}) =>
+  shownInstance(7, { owned: 'unmarked', name: 'By hand', tags: ['eu'], ...over });
 const refusedWith = (code: ErrorCode): UpdateOutcome => ({
   kind: 'refused',
   error: new OnboardingError(code, 'Said why.'),

@@ -6,7 +6,7 @@ import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { Removal } from '../../../functions/model/events.ts';
 import type { InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance } from '../../support/fake-ports.ts';
 
 /** Steps of removals, in memory: rows that rivals change meanwhile, and times of events. */
 
@@ -66,16 +66,7 @@ function removing(
       sent.push(['read', which.instanceId, options.timeoutMs]);
       return calls.read
         ? calls.read(which, options)
-        : {
-            kind: 'read',
-            owned: 'ours',
-            instanceId: which.instanceId,
-            elementKey: which.elementKey,
-            token: 'any',
-            createdDate: undefined,
-            valid: true,
-            disabled: false,
-          };
+        : shownInstance(which.instanceId, { elementKey: which.elementKey });
     },
     lookUp: async (sought, options) => {
       sent.push(['lookUp', [sought.instanceId, sought.exceptId], options.timeoutMs]);
@@ -267,16 +258,7 @@ describe('a removal that must not touch an instance', () => {
 
   test("an instance that shows another's tags is left, and the row says so", async () => {
     const { fake, ids, remove } = removing({
-      read: async ({ instanceId, elementKey }) => ({
-        kind: 'read',
-        owned: 'not-ours',
-        instanceId,
-        elementKey,
-        token: 'any',
-        createdDate: undefined,
-        valid: true,
-        disabled: false,
-      }),
+      read: async ({ instanceId }) => shownInstance(instanceId, { owned: 'not-ours' }),
     });
     await fake.put(activeRow(fake));
     expect(await remove()).toMatchObject({ outcome: 'in-progress' });

@@ -12,7 +12,7 @@ import { digestInDoubt } from '../../../functions/model/configuration.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { fingerprintOf, judged, settingsOf, type InstanceRow } from '../../../functions/model/instance.ts';
 import { defaultTiming as timing } from '../../../functions/model/timing.ts';
-import { fakePorts } from '../../support/fake-ports.ts';
+import { fakePorts, shownInstance, type ShownInstance } from '../../support/fake-ports.ts';
 
 /** Steps of updates, in memory: what is refused, sent, written before and after, and what rivals change meanwhile. */
 
@@ -34,16 +34,7 @@ const notDone = (retryAfterMs?: number): UpdateOutcome => ({
   error: new OnboardingError('cloud-elements-busy', 'Busy.', { retryAfterMs }),
   ...(retryAfterMs !== undefined && { retryAfterMs }),
 });
-const shown = (owned: 'ours' | 'unmarked' | 'not-ours'): ReadOutcome => ({
-  kind: 'read',
-  owned,
-  instanceId: 7,
-  elementKey: 'taxify',
-  token: 'any',
-  createdDate: undefined,
-  valid: true,
-  disabled: false,
-});
+const shown = (owned: ShownInstance['owned']): ReadOutcome => shownInstance(7, { owned });
 
 /** An active row, an hour old. `configuration`: of its request; empty: it is from the tenant's secret. */
 function activeRow(fake: Fake, over: Partial<InstanceRow> = {}, configuration = {}): InstanceRow {
