@@ -332,7 +332,7 @@ function agreedOn({ body, header }: { body: string | undefined; header: string |
 const refusesSecrets = /^Invalid Organization or User secret\b/;
 
 /** Other 429s are about how many requests there are. */
-const namesSize = /\bpayload\b|\bsize\b|\btoo (large|big)\b|\b\d+(\.\d+)? ?[kmg]i?b\b|\b(mega)?bytes\b/i;
+const namesSize = /\bpayload\b|\bsize\b|\btoo (large|big)\b|\b\d+ ?[kmg]i?b\b|\b(mega)?bytes\b/i;
 
 function responseOf(
   status: number,

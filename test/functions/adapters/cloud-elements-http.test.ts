@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import {
@@ -90,6 +90,7 @@ describe('a request', () => {
     expect(result.refusal?.message).toBe('The … is invalid');
     expect(result.repeatsSecret('a token-of-seven')).toBe(true);
     expect(result.repeatsSecret('token-of-eight')).toBe(false);
+    expect((await answered({ status: 200 })).repeatsSecret('')).toBe(false);
   });
 
   test('a caller’s secrets are withheld from messages, beside those of the platform', async () => {
@@ -139,6 +140,12 @@ describe('the account of a call', () => {
       { elementToken: 'any-token' },
       { outcome: 'answered', status: 401 },
     ],
+    [
+      'a 500 to an element’s token',
+      { status: 500 },
+      { elementToken: 'any-token' },
+      { outcome: 'failed', status: 500 },
+    ],
     ['its request id', { ...page, headers: numbered }, {}, { outcome: 'answered', status: 200, requestId }],
     ['no response', 'reset', {}, { outcome: 'failed', reason: 'UND_ERR_SOCKET' }],
   ])('a call answered with %s is accounted for so', async (_how, response, request, account) => {
@@ -150,7 +157,7 @@ describe('the account of a call', () => {
   test('a call is accounted for by its operation and subject, without ids in the path', async () => {
     respondWith(page, page, page);
     const about = { tenantId: 'acme', instanceId: 7 };
-    await send({ method: 'DELETE', path: '/instances/7', about });
+    await send({ method: 'DELETE', path: '/instances/70', about });
     await send({ path: '/ping' });
     await send({ path: '/x/instances/7' });
     expect(calls.map((call) => [call.operation, call.about])).toEqual([
@@ -256,6 +263,8 @@ describe('a refused platform secret', () => {
   });
 });
 
+const refusesSecrets = 'Invalid Organization or User secret, or invalid Element token provided.';
+
 describe('a response', () => {
   test.each<[string, ScriptedResponse, string | undefined, string]>([
     ['no body', { status: 500 }, undefined, 'HTTP 500 without a readable body'],
@@ -343,13 +352,13 @@ describe('a response', () => {
       { message: undefined, isVendors: false, isNumbered: true },
     ],
     ['a message that is no text', { requestId, message: 7 }, {}, undefined],
+    ['the words for refused secrets', { message: refusesSecrets }, {}, undefined],
     ['a list', [], numbered, undefined],
     ['text', '"text"', numbered, undefined],
   ])('a response with %s is a refusal of the platform, or none', async (_what, body, headers, refusal) => {
     expect((await answered({ status: 400, body, headers })).refusal).toEqual(refusal);
   });
 
-  const refusesSecrets = 'Invalid Organization or User secret, or invalid Element token provided.';
   test.each<[number, string, boolean]>([
     [401, refusesSecrets, true],
     [403, refusesSecrets, false],
@@ -357,6 +366,17 @@ describe('a response', () => {
     [401, 'Invalid Organization or User secrets', false],
   ])('a %d with the words "%s" refuses the platform secret: %s', async (status, message, isRefused) => {
     expect(isUnauthorized(await answered({ status, body: { message } }))).toBe(isRefused);
+  });
+
+  test('a 403 of the platform refuses no platform secret', async () => {
+    expect(isUnauthorized(await answered({ status: 403, body: { requestId, message: 'No' } }))).toBe(false);
+  });
+
+  test('a response is decompressed by its coding', async () => {
+    const headers = { 'content-encoding': 'br' };
+    expect(await answered({ status: 200, body: brotliCompressSync('[7]'), headers })).toMatchObject({
+      json: [7],
+    });
   });
 
   test.each<[number, object | string, boolean]>([
@@ -447,6 +467,8 @@ const mebibyte = 1_024 * 1_024;
 /** An empty list of this size. */
 const padded = (bytes: number) => Buffer.concat([Buffer.from('[]'), Buffer.alloc(bytes - 2, 0x20)]);
 
+const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+
 describe('a response that cannot be read', () => {
   test('a response may have 16 MiB, decompressed', async () => {
     const headers = { 'content-encoding': 'gzip' };
@@ -500,6 +522,15 @@ describe('a response that cannot be read', () => {
     };
     expect(await callerOf(late)(list, { timeoutMs: -5 })).toMatchObject({ sent: false });
     expect(server.requests).toEqual([]);
+  });
+
+  test('no timer of a call outlasts it', async () => {
+    server.respond = () => ({ status: 200, body: [] });
+    await send({}, 3_600_000);
+    const before = timers();
+    for (let count = 0; count < 5; count++) await send({}, 3_600_000);
+    // undici has one of its own from time to time.
+    expect(timers()).toBeLessThan(before + 4);
   });
 
   test('no connection stays open after a call', async () => {

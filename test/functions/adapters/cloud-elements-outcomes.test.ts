@@ -89,7 +89,7 @@ const failures = (what: string): [string, ScriptedResponse, object][] => [
   ],
   [
     'a 401 of the platform',
-    { status: 401, body: refusal() },
+    { status: 401, body: refusal(), headers: { 'elements-request-id': requestId } },
     {
       kind: 'not-done',
       error: {
@@ -97,7 +97,7 @@ const failures = (what: string): [string, ScriptedResponse, object][] => [
         message:
           `Cloud Elements refuses the platform's user and organization secret (401) and did not ${what}. ` +
           'Put the current ones into the platform secret.',
-        requestId: undefined,
+        requestId,
       },
     },
   ],
@@ -329,6 +329,7 @@ test.each([
   ['Friday, 27-Nov-26 12:00:30 GMT', 30_000],
   ['xFri, 27 Nov 2026 12:00:30 GMT', 0],
   ['Fri, 27 Nov 2026 12:00:30 GMT!', 0],
+  ['Fri Nov 27 2026 12:00:30 GMT', 30_000],
   ['Fri, 27 Nov 2026 11:59:59 GMT', 0],
   ['1x', 0],
   ['x1', 0],
@@ -418,6 +419,11 @@ describe('a deletion', () => {
     ['202', { status: 202 }, unknownWith('HTTP 202 without a readable body')],
     ['a 404 of the platform', absent, { kind: 'removed' }],
     ['a conflict', { status: 409, body: refusal('In use') }, kept(409, ': In use')],
+    [
+      'a conflict with a request id',
+      { status: 409, body: refusal(), headers: { 'elements-request-id': requestId } },
+      { kind: 'refused', error: { ...kept(409, ': No').error, requestId } },
+    ],
     ['a conflict of a proxy', { status: 409, body: {} }, unknownWith('HTTP 409 with an unexpected body')],
     ['a refusal', { status: 403, body: refusal('Forbidden') }, kept(403, ': Forbidden')],
     ['a refusal without words', { status: 400, body: { requestId } }, kept(400)],
@@ -480,6 +486,11 @@ describe('a read', () => {
       { ...facts, token: undefined, name: undefined, tags: undefined, owned: 'unmarked' },
     ],
     ['an empty token', { status: 200, body: shown({ token: '' }) }, { ...facts, token: undefined }],
+    [
+      'no token and the name "undefined"',
+      { status: 200, body: shown({ token: null, name: 'undefined' }) },
+      { ...facts, token: undefined, name: 'undefined' },
+    ],
     ['tags as objects', { status: 200, body: shown({ tags: markers.map((name) => ({ name })) }) }, facts],
     ['no tags', { status: 200, body: shown({ tags: [] }) }, { ...facts, tags: [], owned: 'unmarked' }],
     [
@@ -734,6 +745,16 @@ describe('a look-up', () => {
     ['the instance beside another', [listed(shown(), other)], found([seven], false)],
     ['another twice', [listed(other), listed(other)], found([], false)],
     [
+      'one that cannot be kept beside another',
+      [listed(shown({ token: 'a b' }), other), shownById({ token: 'a b' })],
+      found([], false, notKept),
+    ],
+    [
+      'a full page of the instance, and a 404',
+      [{ status: 200, body: Array.from({ length: 200 }, () => shown()), headers: next('second') }, absent],
+      found([seven], false),
+    ],
+    [
       'one of another element in any form',
       [listed({ element: { key: 'x' } }, shown())],
       found([seven], false),
@@ -754,8 +775,8 @@ describe('a look-up', () => {
     ],
     [
       'one without tags and with another name',
-      [listed(shown({ tags: [], name: 'Globex' })), absent],
-      found([]),
+      [listed(shown({ tags: [], name: 'Globex' })), listed(shown({ tags: [], name: 'Globex' }))],
+      found([], false),
     ],
     [
       'one without tags and name',
@@ -764,8 +785,11 @@ describe('a look-up', () => {
     ],
     [
       'one without tags of another element',
-      [listed(shown({ tags: [], element: { key: 'x' } })), absent],
-      found([]),
+      [
+        listed(shown({ tags: [], element: { key: 'x' } })),
+        listed(shown({ tags: [], element: { key: 'x' } })),
+      ],
+      found([], false),
     ],
     [
       'tags neither in the list nor by id',
@@ -877,6 +901,10 @@ describe('a look-up', () => {
     expect(server.requests).toHaveLength(3);
     respondWith(listed(other), listed(third), listed(third));
     expect(await lookUp()).toEqual(found([], false));
+    const fourth = shown({ id: 10, tags: ['another'] });
+    respondWith(listed(other, third), listed(other, fourth), listed(fourth, other));
+    expect(await lookUp()).toEqual(found([], false));
+    expect(server.requests).toHaveLength(9);
   });
 
   test('a look-up ends at its time while each walk lists other instances', async () => {
@@ -915,8 +943,9 @@ describe('a look-up', () => {
     'of a row made at %d ms an instance without tags made at %s is possible: %s',
     async (createdAt, createdDate, count) => {
       const isRead = count === 'one';
-      respondWith(listed(shown({ tags: [], createdDate })), isRead ? shownById() : absent);
-      expect(await lookUp({ createdAt })).toEqual(found(isRead ? [seven] : []));
+      const page = listed(shown({ tags: [], createdDate }));
+      respondWith(page, isRead ? shownById() : page);
+      expect(await lookUp({ createdAt })).toEqual(isRead ? found([seven]) : found([], false));
     },
   );
 
