@@ -116,7 +116,7 @@ const failures = (what: string): [string, ScriptedResponse, object][] => [
   ['no response', 'reset', unknownWith('UND_ERR_SOCKET')],
 ];
 const refused = (what: string): [string, ScriptedResponse, object][] => [
-  ...[400, 403, 422, 499].map((status): [string, ScriptedResponse, object] => [
+  ...[400, 403, 413, 422, 499].map((status): [string, ScriptedResponse, object] => [
     `a refusal (${status})`,
     { status, body: refusal('The name is invalid'), headers: { 'elements-request-id': requestId } },
     {
