@@ -86,3 +86,40 @@ test('the cause of a failed AWS call keeps the name of a timeout', async () => {
   const cause = await causeOf(() => Promise.reject(late));
   expect(cause).toEqual({ name: 'TimeoutError', message: 'a request has exceeded 1500 ms' });
 });
+
+test('a failed AWS call is named, and what is no error has no cause', async () => {
+  const thrown: unknown = 'hush';
+  const error: unknown = await callAws('Reading the secret a-secret', async () => {
+    throw thrown;
+  }).catch((caught: unknown) => caught);
+  expect(error).toEqual(
+    new OnboardingError(
+      'aws-unavailable',
+      'Reading the secret a-secret failed; whether it took effect is not known.',
+    ),
+  );
+  expect(error).toMatchObject({ facts: { cause: undefined } });
+  expect(JSON.stringify(error)).not.toContain('hush');
+});
+
+test('a call of AWS that succeeds returns its result', async () => {
+  expect(await callAws('The call', async () => 7)).toBe(7);
+});
+
+test.each([
+  ['an abort', { name: 'AbortError' }, true],
+  ['missing credentials', { name: 'CredentialsProviderError' }, true],
+  ['a failed connection', { code: 'ECONNRESET' }, true],
+  ['a refusal of AWS', { $fault: 'client' }, true],
+  ['a code that is a number', { code: 7 }, false],
+  ['another name', { name: 'AnyError' }, false],
+])('the message of %s is passed on, or not: %j %s', async (_what, properties, isPassedOn) => {
+  const error = Object.assign(new Error('said'), properties);
+  const cause = await causeOf(() => Promise.reject(error));
+  expect(cause).toEqual({ name: error.name, message: isPassedOn ? 'said' : 'the answer cannot be read' });
+});
+
+test('a value quoted over several lines is not passed on', async () => {
+  refuseNext('ValidationException', "Value 'hush\nhush' at 'a' failed; Value 'hush' at 'b' failed");
+  expect((await causeOf(call))?.message).toBe("Value '…' at 'b' failed");
+});

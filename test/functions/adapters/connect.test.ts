@@ -1,8 +1,8 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createConnector, type Address } from '../../../functions/adapters/connect.ts';
 
 const portOf = (server: Server): number => {
@@ -128,4 +128,124 @@ test('an abort ends every attempt', async () => {
   const { ms, to } = await connect(deaf.port, [v4, v4], { signal: AbortSignal.timeout(400) });
   expect(to).toBeUndefined();
   expect(ms).toBeLessThan(2_000);
+});
+
+const at = (last: number): Address => ({ address: `127.0.0.${last}`, family: 4 });
+
+describe('the order of addresses', () => {
+  const unhurried = { headStartMs: 3_600_000 };
+
+  test('the families are tried by turns, beginning with that of the first address', async () => {
+    await using first = await startLivingServer('127.0.0.3');
+    await using second = await startLivingServer('127.0.0.4', first.port);
+    const { port } = second;
+    expect((await connect(port, [at(2), at(3), mapped(at(4))], unhurried)).to).toBe('::ffff:127.0.0.4');
+    expect((await connect(port, [mapped(at(2)), mapped(at(3)), at(4)], unhurried)).to).toBe('127.0.0.4');
+    expect((await connect(port, [at(2), at(5), at(3)], unhurried)).to).toBe('127.0.0.3');
+    expect((await connect(port, [at(2), mapped(at(2)), mapped(at(5)), mapped(at(4))], unhurried)).to).toBe(
+      '::ffff:127.0.0.4',
+    );
+  });
+
+  test('six addresses of a name are tried, and no more', async () => {
+    await using living = await startLivingServer('127.0.0.7');
+    const refusing = [2, 3, 4, 5, 6].map(at);
+    expect((await connect(living.port, [...refusing, at(7)], unhurried)).to).toBe('127.0.0.7');
+    expect(await connect(living.port, [...refusing, at(8), at(7)], unhurried)).toMatchObject({
+      to: undefined,
+      code: 'ECONNREFUSED',
+    });
+  });
+
+  test('one connection of a name is kept, although several addresses accept', async () => {
+    await using first = await startLivingServer('127.0.0.1');
+    await using second = await startLivingServer('127.0.0.2', first.port);
+    const { to } = await connect(second.port, [at(1), at(2)], { headStartMs: 0 });
+    expect(to).toMatch(/^127\.0\.0\.[12]$/);
+  });
+});
+
+const callbackOf = async (
+  port: number,
+  options: Partial<Parameters<typeof createConnector>[0]>,
+  hostname = 'name.example',
+): Promise<[Error | null, Socket | null]> => {
+  const connector = createConnector({
+    timeoutMs: 5_000,
+    signal: new AbortController().signal,
+    resolve: () => Promise.resolve([v4]),
+    ...options,
+  });
+  const { promise, resolve } = Promise.withResolvers<[Error | null, Socket | null]>();
+  connector({ hostname, protocol: 'http:', port: String(port) }, (...args) => resolve(args));
+  return promise;
+};
+
+const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+
+describe('the end of an attempt', () => {
+  test('a name is resolved by the system by default', async () => {
+    await using living = await startLivingServer('127.0.0.1');
+    const connector = createConnector({ timeoutMs: 5_000, signal: new AbortController().signal });
+    const { promise, resolve } = Promise.withResolvers<Socket | null>();
+    connector({ hostname: 'localhost', protocol: 'http:', port: String(living.port) }, (_, socket) =>
+      resolve(socket),
+    );
+    const socket = await promise;
+    expect(socket?.remoteAddress).toMatch(/127\.0\.0\.1$/);
+    socket?.destroy();
+  });
+
+  test('the name of the host is what is resolved', async () => {
+    const names: string[] = [];
+    const resolve = async (name: string) => {
+      names.push(name);
+      return [];
+    };
+    await callbackOf(1, { resolve }, 'api.example');
+    expect(names).toEqual(['api.example']);
+  });
+
+  test('a failure to resolve the name is the failure of the attempt', async () => {
+    const failure = Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
+    expect(await callbackOf(1, { resolve: () => Promise.reject(failure) })).toEqual([failure, null]);
+    const thrown: unknown = 'text';
+    const rejecting = async (): Promise<Address[]> => {
+      throw thrown;
+    };
+    expect(await callbackOf(1, { resolve: rejecting })).toEqual([new Error('No connection.'), null]);
+  });
+
+  test('an attempt that was aborted before it began ends with the reason', async () => {
+    const reason = new Error('too late');
+    await using living = await startLivingServer('127.0.0.1');
+    expect(await callbackOf(living.port, { signal: AbortSignal.abort(reason) })).toEqual([reason, null]);
+  });
+
+  test('an abort after the connection leaves it open', async () => {
+    await using living = await startLivingServer('127.0.0.1');
+    const controller = new AbortController();
+    const [, socket] = await callbackOf(living.port, { signal: controller.signal });
+    controller.abort();
+    await setTimeout(10);
+    expect(socket).toMatchObject({ destroyed: false, readyState: 'open' });
+    socket?.destroy();
+  });
+
+  test('no timer and no listener outlasts an attempt', async () => {
+    await using living = await startLivingServer('127.0.0.1');
+    const { signal } = new AbortController();
+    const options = { timeoutMs: 3_600_000, headStartMs: 3_600_000, signal };
+    const attempt = async () => {
+      const [, socket] = await callbackOf(living.port, { ...options, resolve: async () => [v4, alsoV4] });
+      socket?.destroy();
+      await callbackOf(1, { ...options, resolve: async () => [v4, alsoV4] });
+    };
+    await attempt();
+    const before = timers();
+    for (let count = 0; count < 5; count++) await attempt();
+    // undici has one of its own from time to time.
+    expect(timers()).toBeLessThan(before + 4);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
 });
