@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { OnboardingError } from '../../../functions/model/errors.ts';
-import { httpHandler, jsonResponse, noBody, retryAfter } from '../../../functions/runtime/http.ts';
+import {
+  httpHandler,
+  instancePath,
+  jsonResponse,
+  noBody,
+  retryAfter,
+  tenantPath,
+} from '../../../functions/runtime/http.ts';
+import { log } from '../../../functions/runtime/log.ts';
 import { captureLines, context, logIn, metricsIn } from '../../support/written-lines.ts';
 
 const lines = captureLines();
@@ -72,6 +80,16 @@ describe('path and query', () => {
     });
   });
 
+  test('tenant and element of a path must be well-formed', () => {
+    const path = { tenantId: 'acme', elementKey: 'taxify' };
+    expect(instancePath.parse(path)).toEqual(path);
+    expect(tenantPath.parse(path)).toEqual({ tenantId: 'acme' });
+    for (const wrong of [{ tenantId: '../x' }, { elementKey: 'Taxify/x' }]) {
+      expect(instancePath.safeParse({ ...path, ...wrong }).success).toBe(false);
+    }
+    expect(tenantPath.safeParse({ tenantId: '../x' }).success).toBe(false);
+  });
+
   test('a fault of the query as a whole is named as one', async () => {
     const oneOf = httpHandler({
       open: () => undefined,
@@ -112,6 +130,20 @@ describe('a handled request', () => {
     ]);
     expect(metricsIn(lines)).toEqual({ Succeeded: [1] });
     expect(Number(logIn(lines)[0]?.['durationMs'])).toBeLessThan(5_000);
+  });
+
+  test('every log line of a request has the id of its invocation', async () => {
+    const handler = httpHandler({
+      open: () => undefined,
+      path: z.object({}),
+      body: noBody,
+      handle: async () => {
+        log.info('inside', {});
+        return jsonResponse(200, {});
+      },
+    });
+    await handler(request, { ...context, awsRequestId: 'request-2' });
+    expect(logIn(lines)).toMatchObject([{ awsRequestId: 'request-2' }, { awsRequestId: 'request-2' }]);
   });
 
   test('a request that is accepted but not done counts as pending', async () => {
@@ -199,6 +231,7 @@ describe('a body', () => {
     [{ 'content-type': 'application/json; charset=latin1' }, wrongCharset],
     [{ 'content-type': 'application/json; v=1; charset=utf-16' }, wrongCharset],
     [{ 'content-type': 'application/json; charset=utf-8x' }, wrongCharset],
+    [{ 'content-type': 'application/json; charset=charset=utf-8' }, wrongCharset],
     [{ ...json, 'content-encoding': 'gzip' }, compressed],
     [{ ...json, 'content-encoding': 'identity, gzip' }, compressed],
     [{ ...json, 'content-encoding': 'not-identity' }, compressed],

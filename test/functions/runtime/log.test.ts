@@ -148,7 +148,8 @@ describe('the fields of an error', () => {
 
   test('any other error has its message and the frames of its stack', () => {
     const error = new TypeError('a bug\n    at hush');
-    error.stack = 'TypeError: a bug\nhush\n    at one (file.ts:1:1)\n    at two (file.ts:2:2)\n  at hush';
+    error.stack =
+      'TypeError: a bug\nhush    at hush\n    at one (file.ts:1:1)\n    at two (file.ts:2:2)\n  at hush';
     expect(errorFields(error)).toEqual({
       code: 'internal',
       message: error.message,

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { OnboardingError } from '../../../functions/model/errors.ts';
+import { log } from '../../../functions/runtime/log.ts';
 import { queueHandler, type Delivery, type MessageOutcome } from '../../../functions/runtime/queue.ts';
 import { captureLines, context, logIn, metricsIn } from '../../support/written-lines.ts';
 
@@ -32,7 +33,7 @@ const handler = queueHandler({
 const record = (body: unknown, messageId = 'm-1') => ({
   messageId,
   body: typeof body === 'string' && body.startsWith('{') ? body : JSON.stringify(body),
-  attributes: { SentTimestamp: '1700000000000', ApproximateReceiveCount: '3' },
+  attributes: { SentTimestamp: '1700000000000', ApproximateReceiveCount: '13' },
 });
 const deliver = (...bodies: unknown[]) =>
   handler({ Records: bodies.map((body, index) => record(body, `m-${index + 1}`)) }, context);
@@ -53,7 +54,7 @@ describe('a message', () => {
       {
         message: key,
         arrivedAt: 1_700_000_000_000,
-        delivery: { deadlineAt: expect.any(Number), deliveries: 3 },
+        delivery: { deadlineAt: expect.any(Number), deliveries: 13 },
         ports: opened,
       },
     ]);
@@ -161,6 +162,15 @@ describe('a message', () => {
       expect(metricsIn(lines)).toEqual(counted);
     },
   );
+});
+
+test('every log line of a batch has the id of its invocation', async () => {
+  next = async () => {
+    log.info('inside', {});
+    return { outcome: 'done', retry: false };
+  };
+  await handler({ Records: [record('acme')] }, { ...context, awsRequestId: 'request-2' });
+  expect(logIn(lines)).toMatchObject([{ awsRequestId: 'request-2' }, { awsRequestId: 'request-2' }]);
 });
 
 test('messages of a batch are handled at once, and only those to be delivered again are named', async () => {

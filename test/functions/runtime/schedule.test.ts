@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { OnboardingError } from '../../../functions/model/errors.ts';
+import { log } from '../../../functions/runtime/log.ts';
 import { measure } from '../../../functions/runtime/metrics.ts';
 import { scheduleHandler } from '../../../functions/runtime/schedule.ts';
 import { captureLines, context, logIn, metricsIn } from '../../support/written-lines.ts';
@@ -30,6 +31,15 @@ test('a run has as long as its invocation, and its facts are its result, log lin
   expect(deadlineAt).toBeGreaterThanOrEqual(before + 10_000);
   expect(deadlineAt).toBeLessThanOrEqual(Date.now() + 10_000);
   expect(again).toBe(ports);
+});
+
+test('every log line of a run has the id of its invocation', async () => {
+  const handler = handlerOf(async () => {
+    log.info('inside', {});
+    return { settled: 0 };
+  });
+  await handler({}, { ...context, awsRequestId: 'request-2' });
+  expect(logIn(lines)).toMatchObject([{ awsRequestId: 'request-2' }, { awsRequestId: 'request-2' }]);
 });
 
 test.each<[string, unknown, object, object]>([

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import type { RowChange } from '../../../functions/model/result-events.ts';
+import { log } from '../../../functions/runtime/log.ts';
 import { streamHandler } from '../../../functions/runtime/stream.ts';
 import { captureLines, context, logIn, metricsIn } from '../../support/written-lines.ts';
 
@@ -164,6 +165,16 @@ describe('outcomes of a batch', () => {
       },
     ]);
     expect(JSON.stringify(lines)).not.toContain('hush');
+  });
+
+  test('every log line of a batch has the id of its invocation', async () => {
+    const logging = streamHandler({
+      open: () => undefined,
+      parse: () => ({ tenantId: 'acme', elementKey: 'taxify', outcome: 'any' }),
+      handle: async () => log.info('inside', {}),
+    });
+    await logging({ Records: [named('a')] }, { ...context, awsRequestId: 'request-2' });
+    expect(logIn(lines)).toMatchObject([{ awsRequestId: 'request-2' }, { awsRequestId: 'request-2' }]);
   });
 
   test('an empty batch is handled', async () => {
