@@ -91,6 +91,7 @@ describe('measurements', () => {
     ['a failure to be retried', { error: busy }, 'Pending'],
     ['a failure of this service or Cloud Elements', { error: upstream }, 'Failed'],
     ['a refusal', { error: refused }, 'Refused'],
+    ['a bug that was recognized', { error: new OnboardingError('internal', 'No row.') }, 'Failed'],
     ['any other error', { error: new TypeError('a bug') }, 'Failed'],
     ['a thrown null', { error: null }, 'Failed'],
   ])('%s counts as such: %j', (_what, outcome, name) => {
