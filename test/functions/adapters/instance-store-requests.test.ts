@@ -134,6 +134,11 @@ describe('reads', () => {
     expect(await store.page({ limit: 5, after: undefined })).toEqual({ rows: [], last: undefined });
   });
 
+  test('an attribute of a type that DynamoDB does not have fails a list, where an unreadable row does not', async () => {
+    respondTo({ Query: () => ({ Items: [{ ...stored(), name: { Unheard: 'of' } }] }) });
+    await expect(store.list('acme')).rejects.toThrow('Unsupported type');
+  });
+
   test('an item without a key is no row of this table', async () => {
     respondTo({ Query: () => ({ Items: [marshall({ tenantId: 'acme' })] }) });
     await expect(store.list('acme')).rejects.toThrow('elementKey');
