@@ -87,7 +87,7 @@ test('the cause of a failed AWS call keeps the name of a timeout', async () => {
   expect(cause).toEqual({ name: 'TimeoutError', message: 'a request has exceeded 1500 ms' });
 });
 
-test('a failed AWS call is named, and what is no error has no cause', async () => {
+test('a failed AWS call is named, and a thrown text is no cause', async () => {
   const thrown: unknown = 'hush';
   const error: unknown = await callAws('Reading the secret a-secret', async () => {
     throw thrown;

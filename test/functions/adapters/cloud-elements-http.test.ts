@@ -429,7 +429,7 @@ describe('a response', () => {
     [requestId, { 'elements-request-id': '' }, undefined],
     ['', { 'elements-request-id': 'r-1' }, undefined],
   ])(
-    'of the request id "%s" in the body and %j in the header one is relayed: %s',
+    'the request id "%s" in the body and %j in the header are relayed as %s',
     async (id, headers, relayed) => {
       expect((await answered({ status: 400, body: { requestId: id }, headers })).requestId).toBe(relayed);
     },

@@ -71,7 +71,7 @@ const list = (over: { owner?: string | undefined; page?: string; walk?: ListWalk
 const lookUp = (over: Partial<Sought> = {}) => client.lookUp({ ...sought, ...over }, options);
 
 const unknownWith = (reason: string, more: object = {}) => ({ kind: 'unknown', reason, ...more });
-/** What a request comes to that never succeeds, by its purpose. */
+/** Outcomes of failed requests: what happened, the response, the outcome. `what`: the purpose. */
 const failures = (what: string): [string, ScriptedResponse, object][] => [
   [
     'a rate limit',
@@ -589,7 +589,7 @@ const later = (over: object) => ({
 });
 
 describe('a page of the list', () => {
-  test('a page shows what is known of each instance, and counts what cannot be read', async () => {
+  test('a page shows each instance with its known fields, and counts unreadable items', async () => {
     const items = [
       shown({ valid: false, createdDate: 'then' }),
       { id: 'in-8', element: { key: 'other' }, disabled: true },
@@ -620,7 +620,7 @@ describe('a page of the list', () => {
     expect(server.requests).toMatchObject([{ method: 'GET', path: '/elements/api-v2/instances' }]);
   });
 
-  test('a later page adds to what was seen', async () => {
+  test('a later page adds to the count of items seen', async () => {
     const walk = { seen: 200, total: undefined, isFull: true, pageSize: 50 };
     respondWith({ status: 200, body: pageOf(50), headers: { 'elements-next-page-token': '' } });
     expect(await list({ owner: undefined, page: 'second', walk })).toMatchObject({

@@ -151,7 +151,7 @@ describe('relayed messages', () => {
     ],
     ['a listed word beside a name', 'taxify.key taxify-xyz', 'taxify.key …'],
     ['white space around', '  invalid \t key  ', 'invalid key'],
-  ])('a message with %s is relayed as it may be', (_what, said, relayed) => {
+  ])('a message with %s is relayed word by word', (_what, said, relayed) => {
     expect(relay(said, { names })).toBe(relayed === '…' ? undefined : relayed);
   });
 
@@ -208,7 +208,7 @@ describe('credentials made of listed words', () => {
     ['one letter that is all of the credential', 'A', 'Provide a key', 'Provide … key'],
     ['one letter among others', 'a-7-x', 'Provide a key', 'Provide a key'],
     ['two letters among others', 'is-7-x', 'It is a key', 'It … a key'],
-  ])('a message with %s is relayed as it may be', (_what, secret, said, relayed) => {
+  ])('a message with %s is relayed word by word', (_what, secret, said, relayed) => {
     expect(relay(said, { names, secrets: [secret] })).toBe(relayed);
   });
 
@@ -449,7 +449,7 @@ describe('a text that repeats a credential', () => {
     expect(repeats(text, ['another credential', value])).toBe(isRepeated);
   });
 
-  test('no text repeats no credential', () => {
+  test('no text repeats a credential where there is none', () => {
     expect(repeats('', [])).toBe(false);
     expect(repeats(secret, [])).toBe(false);
   });

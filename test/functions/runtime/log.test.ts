@@ -163,7 +163,7 @@ describe('the fields of an error', () => {
     expect(syntax.message).toBe('something that was read cannot be parsed');
   });
 
-  test.each([undefined, null, 'hush', { message: 'hush' }])('%j that was thrown is no error', (thrown) => {
+  test.each([undefined, null, 'hush', { message: 'hush' }])('the thrown value %j is no error', (thrown) => {
     expect(errorFields(thrown)).toEqual({
       code: 'internal',
       message: 'something that is no error was thrown',

@@ -158,7 +158,7 @@ describe('measurements', () => {
     [false, false, some, counts],
     [false, true, none, {}],
   ])(
-    'an audit, complete: %s, not visible: %s, reports of %j what it knows',
+    'an audit (complete: %s, not visible: %s) reports the certain counts of %j',
     (complete, notVisible, drift, counted) => {
       expect(published(() => metrics.measureAudit({ ...drift, complete, notVisible }))).toEqual({
         AuditsIncomplete: [complete ? 0 : 1],
