@@ -32,7 +32,7 @@ const environment: NodeJS.ProcessEnv = {
   PLATFORM_SECRET_ID: servers.platformSecretId,
   TENANT_SECRETS_PREFIX: 'a-prefix',
   STAGE: 'a-stage',
-  ELEMENTS: JSON.stringify({ freshdeskv2: { ping: true, required: ['subdomain'] } }),
+  ELEMENTS: JSON.stringify({ freshdeskv2: { ping: true }, 'of-the-deployer': { required: ['site.name'] } }),
 };
 
 const lines = captureLines();
@@ -83,9 +83,9 @@ describe('use cases as a function opens them', () => {
   });
 
   test('a described element is known to provisioning: a required entry is missing', async () => {
-    await expect(provisioned('freshdeskv2', { username: 'u' })).rejects.toMatchObject({
+    await expect(provisioned('of-the-deployer', { username: 'u' })).rejects.toMatchObject({
       code: 'missing-configuration',
-      facts: { missing: ['configuration.subdomain'] },
+      facts: { missing: ['configuration.site.name'] },
     });
   });
 
