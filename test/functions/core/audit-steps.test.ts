@@ -445,6 +445,14 @@ describe('a listed instance', () => {
     expect(result).toMatchObject({ orphaned, theirs: 1, ours: 0 });
   });
 
+  test('an instance that becomes active while it is listed is no orphan', async () => {
+    const { result } = await auditing({
+      pages: [page([8])],
+      onList: (fake) => fake.put(rowOf(fake, 8)),
+    });
+    expect(result).toEqual({ ...nothing, theirs: 1 });
+  });
+
   test('an orphan whose tags name no tenant is compared with no row', async () => {
     const gets: string[] = [];
     await auditing({
@@ -572,6 +580,15 @@ describe('instances that the list does not show', () => {
     expect(result).toEqual({ ...nothing, ours: count, theirs: shown.length, ...figures });
     expect(observed).toEqual(observations);
     expect(puts).toEqual([]);
+  });
+
+  test('an audit whose list shows all instances reads no progress of the one before', async () => {
+    const { result } = await auditing({
+      rows: rowsOf(2),
+      pages: [page([1, 2])],
+      progress: { get: () => fails('aws-unavailable') },
+    });
+    expect(result).toEqual({ ...nothing, ours: 2, theirs: 2 });
   });
 
   test.each<[string, Partial<InstanceRow> | undefined, number]>([
