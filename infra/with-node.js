@@ -37,7 +37,7 @@ process.env['PATH'] = [...binaries, process.env['PATH']].join(delimiter);
  * Node's young generation grows with the memory of the machine, to 128 MB and more: then a command takes several times
  * the memory that it needs for a long manifest. The benchmarks of `test/` keep Node's own setting.
  */
-const flags = command.startsWith('infra/cli/') ? ['--max-semi-space-size=16'] : [];
+const flags = command.startsWith('infra/cli/') ? ['--max-semi-space-size=8'] : [];
 
 const child = command.endsWith('.ts')
   ? spawn(node, [...flags, command, ...args], { stdio: 'inherit' })

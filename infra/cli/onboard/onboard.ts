@@ -155,13 +155,11 @@ async function finish(
   badRows: readonly BadRow[],
   run: Run,
 ): Promise<number> {
-  const ends = run.ends();
+  const failures = run.failures();
   const failed = manifest.rows.flatMap((row): FailedRow[] => {
     if (isBad(row)) return [{ row, code: 'bad-row', why: row.faults.join('; ') }];
-    const end = isGood(row) ? ends.get(row.request) : undefined;
-    return end && end.outcome !== 'active'
-      ? [{ row, code: end.code ?? end.outcome, why: end.why ?? '' }]
-      : [];
+    const end = isGood(row) ? failures.get(row.request) : undefined;
+    return end ? [{ row, code: end.code ?? end.outcome, why: end.why ?? '' }] : [];
   });
   const file = failedRowsFile(manifestFile);
   if (failed.length === 0) {

@@ -73,7 +73,7 @@ export function createRun(
   /** Rows that are sent and have not ended: few, also of a long manifest. */
   const open = new Set<EventRow>();
 
-  return { compare, work, counts, ends };
+  return { compare, work, counts, failures };
 
   /**
    * Ends the rows that are active already, with the same settings or with others.
@@ -216,29 +216,37 @@ export function createRun(
     }
   }
 
-  /** The number of rows in each phase and with each outcome. */
+  /** The number of rows in each phase and with each outcome. Called often, so it makes no lists of rows. */
   function counts() {
-    const phases = Map.groupBy(rows, ({ standing }) => standing.phase);
-    const ended = [...ends().values()];
-    const count = (isIt: (end: End) => boolean) => ended.filter(isIt).length;
+    const tally = { unsent: 0, waiting: 0, active: 0, failed: 0, unknown: 0, notSent: 0 };
+    for (const { standing } of rows) {
+      if (standing.phase === 'unsent') tally.unsent += 1;
+      else if (standing.phase === 'sent') tally.waiting += 1;
+      else {
+        tally[standing.end.outcome] += 1;
+        if (!standing.end.isSent) tally.notSent += 1;
+      }
+    }
     return {
       rows: rows.length,
-      unsent: phases.get('unsent')?.length ?? 0,
-      waiting: phases.get('sent')?.length ?? 0,
-      active: count(({ outcome }) => outcome === 'active'),
-      failed: count(({ outcome }) => outcome === 'failed'),
-      unknown: count(({ outcome }) => outcome === 'unknown'),
+      unsent: tally.unsent,
+      waiting: tally.waiting,
+      active: tally.active,
+      failed: tally.failed,
+      unknown: tally.unknown,
       /** Ended by the comparison with the table, without an event. */
-      notSent: count(({ isSent }) => !isSent),
+      notSent: tally.notSent,
       elapsedMs: Date.now() - startedAt,
     };
   }
 
-  /** The outcomes of the rows that have ended. */
-  function ends(): Map<TenantRequest, End> {
-    return new Map(
-      rows.flatMap(({ request, standing }) => (standing.phase === 'ended' ? [[request, standing.end]] : [])),
-    );
+  /** The outcomes of the rows that have ended, but not as active. */
+  function failures(): Map<TenantRequest, End> {
+    const failed = new Map<TenantRequest, End>();
+    for (const { request, standing } of rows) {
+      if (standing.phase === 'ended' && standing.end.outcome !== 'active') failed.set(request, standing.end);
+    }
+    return failed;
   }
 }
 
