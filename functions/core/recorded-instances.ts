@@ -71,7 +71,7 @@ export function createRecordedInstances() {
   /** Rows that record the instance: none, one, or several by mistake. */
   function placesOf(id: InstanceId): Place[] {
     if (typeof id !== 'number') return [];
-    byId ??= Uint32Array.from({ length: size }, (_, place) => place).sort(
+    byId ??= Uint32Array.from({ length: size }, (_, place) => place).toSorted(
       (a, b) => idAt(a) - idAt(b) || a - b,
     );
     let low = 0;

@@ -26,7 +26,7 @@ afterAll(() => service[Symbol.asyncDispose]());
 
 /** Changes the row, in a way that the local stack records. */
 async function put(changes: Record<string, AttributeValue>): Promise<void> {
-  const [item] = (await service.items()).filter(({ tenantId }) => tenantId?.S === 'by-request');
+  const item = (await service.items()).find(({ tenantId }) => tenantId?.S === 'by-request');
   await service.dynamoDb.send(
     new PutItemCommand({ TableName: service.tableName, Item: { ...item, ...changes } }),
   );

@@ -16,7 +16,7 @@ import { countEach } from './statistics.ts';
 import { toStored } from '../../../functions/model/table.ts';
 
 /** Of bus, table and secrets: those of `npm start`, where the commands look. */
-const name = 'element-onboarding';
+const siteName = 'element-onboarding';
 
 /** The first of three in a row that are free now. */
 async function freePort(): Promise<number> {
@@ -42,8 +42,8 @@ export async function startSite() {
   const watcher: { onChange?: (record: DynamoDBRecord) => void; onEvent?: (event: EventEnvelope) => void } =
     {};
   const servers = await startLocalServers({
-    name,
-    tableName: name,
+    name: siteName,
+    tableName: siteName,
     platformSecrets,
     ports: { aws: port + 1, dynamodb: port + 2 },
     onChange: (record) => {
@@ -59,10 +59,10 @@ export async function startSite() {
   await createTable(client, 'peer-idempotency', ['id']);
 
   const resources = {
-    tableName: name,
-    busName: name,
+    tableName: siteName,
+    busName: siteName,
     platformSecretId,
-    tenantSecretsPrefix: name,
+    tenantSecretsPrefix: siteName,
     tokenKeyId,
     cloudElementsBaseUrl: simulator.url,
     stage: 'bench',
@@ -114,7 +114,7 @@ export async function startSite() {
     bareEnvironment: lambdaEnvironment('bare'),
 
     putTenantSecret: (tenantId: string) =>
-      putSecret(`${name}/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
+      putSecret(`${siteName}/tenants/${tenantId}/taxify`, '{"api.key":"any"}'),
 
     /** Makes the row due for the recheck that follows an hour after a create of unknown outcome. */
     async makeDue(tenantId: string): Promise<void> {

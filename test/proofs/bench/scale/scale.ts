@@ -197,12 +197,12 @@ async function measureBulk(
 function onboardIn(site: OpenSite, seeding: Seeding) {
   const arrived: { tenantId: string; eventId: string }[] = [];
   let lastId = 1;
-  let isEnding = false;
+  const ending = new AbortController();
   site.watcher.onEvent = ({ id: eventId, detail }) => {
     arrived.push({ tenantId: String(detail['tenantId']), eventId });
   };
   const written = (async () => {
-    while (!isEnding || arrived.length > 0) {
+    while (!ending.signal.aborted || arrived.length > 0) {
       await site.putRows(
         arrived.splice(0, 500).map(({ tenantId, eventId }) => {
           const nowMs = Date.now();
@@ -215,7 +215,7 @@ function onboardIn(site: OpenSite, seeding: Seeding) {
   })();
   return {
     async stop(): Promise<void> {
-      isEnding = true;
+      ending.abort();
       await written;
       delete site.watcher.onEvent;
     },
