@@ -93,6 +93,9 @@ const stateOnly = {
   ExpressionAttributeNames: Object.fromEntries(stateAttributes.map((name) => [`#${name}`, name])),
 };
 
+/** One object for all rows with this end: there may be very many. */
+const alreadyActive: End = { outcome: 'active', isSent: false };
+
 /** The outcome that the row shows before an event is sent; undefined when one must be sent. */
 export function endWithoutSending(request: TenantRequest, state: State | undefined): End | undefined {
   if (state?.status === 'unreadable') return unreadable(false);
@@ -100,7 +103,7 @@ export function endWithoutSending(request: TenantRequest, state: State | undefin
   if (isImport(request)) {
     const { instanceId } = state;
     return instanceId === request.instanceId
-      ? { outcome: 'active', isSent: false }
+      ? alreadyActive
       : {
           outcome: 'failed',
           isSent: false,
@@ -108,7 +111,7 @@ export function endWithoutSending(request: TenantRequest, state: State | undefin
           why: otherInstance(instanceId),
         };
   }
-  return isSame(request, state) ? { outcome: 'active', isSent: false } : conflict(false);
+  return isSame(request, state) ? alreadyActive : conflict(false);
 }
 
 const otherInstance = (instanceId: number | undefined): string =>

@@ -370,6 +370,7 @@ function withoutDoubles(rows: readonly Row[]): Row[] {
   const good = rows.filter(isGood);
   const byKey = doublesBy(good, ({ request }) => `${request.tenantId}/${request.elementKey}`);
   const byId = doublesBy(good, ({ request }) => (isImport(request) ? request.instanceId : undefined));
+  if (byKey.size === 0 && byId.size === 0) return [...rows];
   return rows.map((row) => {
     if (!isGood(row)) return row;
     const { request } = row;

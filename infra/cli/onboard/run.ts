@@ -15,7 +15,7 @@ const tickMs = 100;
 /** Rows read per tick: at most some thousand a second. */
 const looksPerTick = 200;
 /** Rows compared with the table before the next are read, so that not all of it is in memory. */
-const comparedAtOnce = 1_000;
+const comparedAtOnce = 100;
 
 type Tracked = EventRow | ImportRow;
 type EventRow = {
