@@ -29,7 +29,6 @@ import {
   tenantSecretSchema,
   type Configuration,
 } from '../../../functions/model/instance.ts';
-import { words } from '../../support/words.ts';
 import { problemsOf } from '../../../functions/model/validation.ts';
 
 const requestedBy = { dialect: 'native', eventId: 'event-1', sentAt: 0 } as const;
@@ -254,26 +253,6 @@ describe('a comparison of two requests', () => {
     expect(first).toEqual(same);
     expect(first).not.toEqual(other);
   });
-});
-
-test.each(
-  words(`
-    base.url event.notification.callback.url oauth.callback.url subdomain host hostname host.name
-    site.address server company.domain endpoint aws.region instanceUrl baseurl redirect_uri
-    oauth.token.url login.url auth.endpoint proxy.address account.name accountId base.path sites2
-    my.account.name s3Bucket s3host2 site10 aws.zone slack.workspace
-  `),
-)('%s decides an address', (name) => {
-  expect(decidesAddress(name)).toBe(true);
-});
-
-test.each(
-  words(`
-    api.key server.key server.apikey host.passcode site.user user.name id instance.token security
-    pagination.max username name account.userid account.namespace account.idle site.user.id
-  `),
-)('%s decides no address', (name) => {
-  expect(decidesAddress(name)).toBe(false);
 });
 
 test('no allow-listed entry can change where a key is sent', () => {
