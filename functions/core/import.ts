@@ -147,7 +147,6 @@ export function createImporting(ports: ImportPorts): {
     const { importedId: instanceId } = row;
     if (instanceId === undefined) return { kind: 'superseded', current: row };
     const untilMs = deadlineAt - timing.commitReserveMs;
-    let isSent = false;
     try {
       const timeoutMs = Math.min(timing.lookUpTimeoutMs, untilMs - now());
       const shown = await read({ ...row, instanceId }, { timeoutMs });
@@ -167,14 +166,13 @@ export function createImporting(ports: ImportPorts): {
           if (!written.won) return { kind: 'superseded', current: written.current };
         }
         const sent = await mark(marked, instanceId, examined.importable, untilMs);
-        ({ isSent } = sent);
         if (sent.error) return { ...stopped(sent.error, sent), row: marked };
       }
-      isSent = true;
       return await commit(marked, instanceId, examined.importable);
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
-      return stopped(error, { isSent });
+      // Before the PATCH: after it no call throws, and the commit keeps its own error.
+      return stopped(error);
     }
   }
 

@@ -164,6 +164,12 @@ describe('an import of an instance', () => {
     expect(under[0]?.importing).toEqual({ before: expect.any(Object), ...(markers && { markers }) });
   });
 
+  test('a first import remembers the markers of the instance before it sends its own', async () => {
+    const { run, under } = importing({ reads: [shown({ tags: ['owner:tests', 'eu'] })] });
+    await run();
+    expect(under).toMatchObject([{ importing: { markers: ['owner:tests'] }, sendDeadline: untilMs }]);
+  });
+
   test.each([
     ['is written again for a later deadline', untilMs - 1, untilMs],
     ['stays as it is for an earlier one', untilMs + 1, untilMs + 1],
@@ -194,6 +200,13 @@ describe('an import of an instance', () => {
       Math.min(timing.createTimeoutMs, leftMs - timing.commitReserveMs),
     ]);
   });
+});
+
+const lateIds = (_ids: ImportedIds, { clock }: Fake): Partial<ImportedIds> => ({
+  recordedBy: async () => {
+    clock.nowMs = untilMs;
+    return [];
+  },
 });
 
 describe('an import that stops before anything was sent', () => {
@@ -244,6 +257,12 @@ describe('an import that stops before anything was sent', () => {
     },
   );
 
+  test('an instance whose name and tags are too long is refused for that', async () => {
+    await expect(importing({ reads: [shown({ name: `${atLimit}x` })] }).run()).rejects.toMatchObject({
+      message: expect.stringContaining('whose name and tags have more than 16 KiB'),
+    });
+  });
+
   test('a reason is named for the log, and the failed row of before is put back', async () => {
     const { fake, run } = importing({ reads: [shown({ elementKey: 'stripe' })] });
     const error = new OnboardingError('refused-by-cloud-elements', 'Refused.');
@@ -285,15 +304,18 @@ describe('an import that stops before anything was sent', () => {
     },
   );
 
-  test('with the time of the last write alone left no PATCH is sent', async () => {
-    const { fake, run, sent } = importing({
-      ids: (_ids, { clock }) => ({
-        recordedBy: async () => {
-          clock.nowMs = untilMs;
-          return [];
-        },
-      }),
+  test('a continued import for which no time is left stays open, and sends no PATCH', async () => {
+    const { fake, goOn, unfinished, sent } = importing({ ids: lateIds });
+    expect(await goOn(await fake.put(unfinished()))).toMatchObject({
+      kind: 'open',
+      error: { code: 'out-of-time' },
     });
+    expect(sent).toEqual([]);
+    expect(fake.rowOf()).toMatchObject({ checkAt: untilMs + timing.reconcileAgainMs });
+  });
+
+  test('with the time of the last write alone left no PATCH is sent', async () => {
+    const { fake, run, sent } = importing({ ids: lateIds });
     await expect(run()).rejects.toMatchObject({ code: 'out-of-time' });
     expect(sent).toEqual([]);
     expect(fake.rowOf()).toBeUndefined();
