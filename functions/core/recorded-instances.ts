@@ -32,7 +32,7 @@ export function createRecordedInstances() {
   /** Places by ascending id; undefined until the first search. */
   let byId: Uint32Array | undefined;
 
-  const beginOf = (place: Place): number => (place === 0 ? 0 : (ends[place - 1] ?? 0));
+  const beginOf = (place: Place): number => ends[place - 1] ?? 0;
   const keyAt = (place: Place): Buffer => keys.subarray(beginOf(place), ends[place]);
   const idAt = (place: Place): number => ids[place] ?? 0;
 

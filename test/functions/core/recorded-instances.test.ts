@@ -19,6 +19,15 @@ function recordedRows() {
   return recorded;
 }
 
+test('each of a few rows is found by its instance, with its own token and fence', () => {
+  const recorded = createRecordedInstances();
+  const few = rows.slice(0, 3);
+  for (const row of few) recorded.add(row);
+  expect(few.map(({ instanceId }) => recorded.placesOf(instanceId))).toEqual([[0], [1], [2]]);
+  expect([0, 1, 2].map((place) => recorded.get(place))).toEqual(few);
+  expect(recorded.countUnseen()).toBe(3);
+});
+
 test('each of thousands of rows is found by its instance, as it was added', () => {
   const recorded = recordedRows();
   expect(
