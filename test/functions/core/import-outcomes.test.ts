@@ -448,10 +448,10 @@ describe('an instance that another row may have', () => {
   test('an instance that was given back just now is reserved at the next try', async () => {
     let tries = 0;
     const { run } = importing({
-      ids: ({ hold }) => ({
+      ids: (importedIds) => ({
         hold: async (...call) => {
           tries += 1;
-          return tries === 1 ? { held: false, by: undefined } : hold(...call);
+          return tries === 1 ? { held: false, by: undefined } : importedIds.hold(...call);
         },
       }),
     });

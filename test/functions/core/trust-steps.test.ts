@@ -27,7 +27,7 @@ async function withRow(over: Partial<InstanceRow> = {}) {
           if (read) await fake.put({ ...read, ...rival });
           return read;
         },
-        claim: store.claim,
+        claim: (...call) => store.claim(...call),
       },
     })(fake.key, { lookedAtMs });
   return { fake, row, trust };
