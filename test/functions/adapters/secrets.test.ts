@@ -8,10 +8,18 @@ import { errorOf } from '../../support/real-servers.ts';
 
 /** The response to the next read of a secret. */
 let response: () => object;
+const requests: unknown[] = [];
 let endpoint: Awaited<ReturnType<typeof startAwsEndpoint>>;
 let client: SecretsManagerClient;
 beforeAll(async () => {
-  endpoint = await startAwsEndpoint({ operations: { 'secretsmanager.GetSecretValue': () => response() } });
+  endpoint = await startAwsEndpoint({
+    operations: {
+      'secretsmanager.GetSecretValue': (body) => {
+        requests.push(body);
+        return response();
+      },
+    },
+  });
   client = new SecretsManagerClient({
     ...clientOptions,
     endpoint: endpoint.url,
@@ -154,6 +162,7 @@ describe('a tenant’s secret', () => {
     };
     response = () => ({ SecretString: JSON.stringify(configuration) });
     expect(await readTenantSecret()).toEqual({ name: 'tests/tenants/acme/taxify', configuration });
+    expect(requests.at(-1)).toEqual({ SecretId: 'tests/tenants/acme/taxify' });
   });
 });
 
@@ -188,6 +197,7 @@ describe('the fault of a secret', () => {
     const credentials = { userSecret: '!"#$%&\'()*+-./:;<=>?@[]^_`{|}~', organizationSecret: '!' };
     response = holding({ ...credentials, more: 'ignored' });
     expect(await readPlatformSecret()).toEqual(credentials);
+    expect(requests.at(-1)).toEqual({ SecretId: 'platform' });
   });
 
   test.each<[string, () => object, string]>([
