@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
-import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createAwsHttp } from '../../../functions/adapters/aws-http.ts';
 import { closeServer, listenOnLoopback } from '../../../infra/local/loopback.ts';
 
@@ -174,4 +174,72 @@ test('a refused connection is named by its code', async () => {
   await closeServer(server);
   const list = clientOf(endpoint, { close: async () => {} });
   await expect(list()).rejects.toMatchObject({ code: 'ECONNREFUSED', $metadata: { attempts: 3 } });
+});
+
+const requestTo = (endpoint: string) => ({
+  protocol: 'http:',
+  hostname: '127.0.0.1',
+  port: Number(new URL(endpoint).port),
+  method: 'POST',
+  path: '/',
+  headers: { 'x-amz-target': 'any' },
+  body: '{}',
+});
+
+const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+
+async function openServer(respond: (response: ServerResponse) => void) {
+  const server = createServer((request, response) => {
+    request.resume();
+    respond(response);
+  });
+  const request = requestTo(await listenOnLoopback(server, 0));
+  const http = createAwsHttp({ connectMs: noLimitMs, responseMs: noLimitMs });
+  onTestFinished(async () => {
+    http.destroy();
+    await closeServer(server);
+  });
+  return { http, request };
+}
+
+describe('one request', () => {
+  test('a response has its status, its whole body, and each header as one text', async () => {
+    const { http, request } = await openServer((response) => {
+      response
+        .writeHead(418, { 'x-amzn-errortype': 'AnyException', 'set-cookie': ['a=1', 'b=2'] })
+        .end('{"a":1}');
+    });
+    const { response } = await http.handle(request);
+    expect(response).toMatchObject({
+      statusCode: 418,
+      headers: { 'x-amzn-errortype': 'AnyException', 'set-cookie': 'a=1,b=2' },
+    });
+    expect(Buffer.from(response.body).toString()).toBe('{"a":1}');
+  });
+
+  test('a request over TLS is never sent in plain text', async () => {
+    let received = 0;
+    const { http, request } = await openServer((response) => {
+      received += 1;
+      response.end('{}');
+    });
+    await expect(http.handle({ ...request, protocol: 'https:' })).rejects.toMatchObject({ code: 'EPROTO' });
+    expect(received).toBe(0);
+  });
+
+  test('no timer outlasts a request, whether it succeeds or fails', async () => {
+    const { http, request } = await openServer((response) => {
+      if (response.req.url === '/broken') response.destroy();
+      else response.end('{}');
+    });
+    const exchange = async () => {
+      await http.handle(request);
+      await http.handle({ ...request, path: '/broken' }).catch(() => {});
+    };
+    await exchange();
+    const before = timers();
+    for (let count = 0; count < 5; count += 1) await exchange();
+    // The server has some of its own.
+    expect(timers()).toBeLessThan(before + 5);
+  });
 });

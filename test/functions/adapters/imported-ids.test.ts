@@ -3,10 +3,12 @@ import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { createImportedIds } from '../../../functions/adapters/imported-ids.ts';
 import { startDynamoDb } from '../../../infra/local/aws/dynamodb.ts';
+import { createFaults } from '../../../infra/local/faults.ts';
 import { refuseAccess, refuseCondition, startScriptedDynamoDb } from '../../support/scripted-dynamodb.ts';
 
 const tableName = 'instances';
-const dynamoDb = await startDynamoDb({ tableName });
+const faults = createFaults();
+const dynamoDb = await startDynamoDb({ tableName, guard: faults.guard });
 const client = new DynamoDBClient({
   endpoint: dynamoDb.url,
   region: 'us-east-1',
@@ -113,7 +115,12 @@ describe('a store that sends no item along with a refusal', () => {
 });
 
 test('a store that sends the item along is not read again', async () => {
-  await scriptedIds.hold(7, acme).catch(() => {});
+  await hold(acme);
+  const before = faults.requests.length;
+  expect(await hold(globex)).toEqual({ held: false, by: acme });
+  expect(faults.requests.slice(before)).toEqual(['DynamoDB_20120810.PutItem']);
+  scripted.respond = () => ({});
+  await scriptedIds.hold(7, acme);
   expect(scripted.requests[0]?.body).toMatchObject({ ReturnValuesOnConditionCheckFailure: 'ALL_OLD' });
 });
 
