@@ -15,8 +15,9 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** The metrics that are published after `act`. */
+/** The metrics of `act`, without those that tests of other files have left. */
 const published = (act: () => void, { publishMetrics } = metrics) => {
+  publishMetrics();
   lines.length = 0;
   act();
   publishMetrics();

@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import * as z from 'zod/mini';
 import { createTable } from '../../support/table.ts';
+import { clientOptions } from '../../../functions/adapters/aws.ts';
 import { queueRetentionMs } from '../../../functions/model/timing.ts';
 import { createTimeoutMs, elementKey, invocationMs, type Contender, type Site } from './site.ts';
 
@@ -90,13 +91,13 @@ function createOrdinaryHandler({
  */
 export const ordinaryWay: Contender = {
   async prepare(site) {
-    const client = new DynamoDBClient(site.dynamoDbSettings);
+    const client = new DynamoDBClient({ ...clientOptions, ...site.dynamoDbSettings });
     await createTable(client, recordsTableName, ['id']);
     client.destroy();
   },
 
   open(site) {
-    const client = new DynamoDBClient(site.dynamoDbSettings);
+    const client = new DynamoDBClient({ ...clientOptions, ...site.dynamoDbSettings });
     const handler = createOrdinaryHandler({ ...site, client });
     return {
       onboard: (tenantId) => handler({ tenantId, elementKey }, newContext()),
@@ -111,7 +112,7 @@ export const ordinaryWay: Contender = {
 
   /** The utility reads the system clock, so its records are moved into the past instead, with the same effect. */
   async passTime(site, ms) {
-    const client = new DynamoDBClient(site.dynamoDbSettings);
+    const client = new DynamoDBClient({ ...clientOptions, ...site.dynamoDbSettings });
     const { Items = [] } = await client.send(new ScanCommand({ TableName: recordsTableName }));
     for (const { id = { S: '' } } of Items) {
       await client.send(

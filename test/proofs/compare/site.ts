@@ -1,4 +1,3 @@
-import { clientOptions } from '../../../functions/adapters/aws.ts';
 import { functionTimeoutMs } from '../../../functions/model/timing.ts';
 import { startLocalServers } from '../../support/local-servers.ts';
 
@@ -13,14 +12,13 @@ export const invocationMs = functionTimeoutMs;
  */
 export const createTimeoutMs = 500;
 
-type ClientSettings = typeof clientOptions & Servers['awsSettings'];
 type Servers = Awaited<ReturnType<typeof startLocalServers>>;
 
 /** Addresses and names for an invocation. Plain data, because it is also passed to other threads. */
 export type Site = {
-  /** Settings of clients with the same limits and retries for both: for DynamoDB, and for the other services. */
-  dynamoDbSettings: ClientSettings;
-  awsSettings: ClientSettings;
+  /** Where the clients of DynamoDB, and of the other services, find them. */
+  dynamoDbSettings: Servers['awsSettings'];
+  awsSettings: Servers['awsSettings'];
   cloudElementsUrl: string;
   /** Both sides keep the tenants' tokens in it, by `tenantId` and `elementKey`. */
   tableName: string;
@@ -54,8 +52,8 @@ export async function startSite() {
   const servers = await startLocalServers({ name: 'compare', tableName, platformSecrets: secrets });
   const { simulator, faults, tokenKeyId, platformSecretId } = servers;
   const site: Site = {
-    dynamoDbSettings: { ...clientOptions, ...servers.dynamoDbSettings },
-    awsSettings: { ...clientOptions, ...servers.awsSettings },
+    dynamoDbSettings: servers.dynamoDbSettings,
+    awsSettings: servers.awsSettings,
     cloudElementsUrl: simulator.url,
     tableName,
     tokenKeyId,

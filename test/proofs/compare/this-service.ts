@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
+import { clientOptions } from '../../../functions/adapters/aws.ts';
 import { createCloudElementsCaller } from '../../../functions/adapters/cloud-elements-http.ts';
 import { createCloudElements } from '../../../functions/adapters/cloud-elements.ts';
 import { createInstanceStore } from '../../../functions/adapters/instance-store.ts';
@@ -19,9 +20,9 @@ export const thisService: Contender = {
   async prepare() {},
 
   open(site) {
-    const dynamoDb = new DynamoDBClient(site.dynamoDbSettings);
-    const secrets = new SecretsManagerClient(site.awsSettings);
-    const kms = new KMSClient(site.awsSettings);
+    const dynamoDb = new DynamoDBClient({ ...clientOptions, ...site.dynamoDbSettings });
+    const secrets = new SecretsManagerClient({ ...clientOptions, ...site.awsSettings });
+    const kms = new KMSClient({ ...clientOptions, ...site.awsSettings });
     const store = createInstanceStore({ client: dynamoDb, tableName: site.tableName });
     const cipher = createTokenCipher({ client: kms, keyId: site.tokenKeyId });
     const now = () => Date.now() + site.aheadMs;

@@ -333,9 +333,9 @@ test('only errors that the queue does not retry count as final', () => {
 });
 
 async function cpuMsOf(count: number): Promise<number> {
-  const before = process.cpuUsage();
+  const before = process.threadCpuUsage();
   const faults = await faultsOf('one-tenant.csv', `tenantId,name\n${'acme,Shop\n'.repeat(count)}`);
-  const { user, system } = process.cpuUsage(before);
+  const { user, system } = process.threadCpuUsage(before);
   expect(faults).toHaveLength(count);
   expect(faults[0]).toContain('and so do lines 3, 4, 5 and ');
   return (user + system) / 1_000;
