@@ -35,5 +35,6 @@ test('any truncated text is well formed and within the limit', () => {
 test('a list of more than twenty names the first twenty and counts the rest', () => {
   const items = Array.from({ length: 23 }, (_, index) => `item ${index + 1}`);
   expect(joinNamed(items.slice(0, 2), ', ')).toBe('item 1, item 2');
+  expect(joinNamed(items.slice(0, 20), ', ')).toMatch(/item 19, item 20$/);
   expect(joinNamed(items, ', ')).toMatch(/item 19, item 20, and 3 more$/);
 });

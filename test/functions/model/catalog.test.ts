@@ -8,6 +8,7 @@ import {
   expectedOf,
   hasNoPing,
   isAllowListed,
+  isCatalogued,
   requiredKeys,
 } from '../../../functions/model/catalog.ts';
 import { elementsFrom, elementsSchema, type Elements } from '../../../functions/model/elements.ts';
@@ -159,6 +160,60 @@ test.each(['zendesk', 'toString', 'constructor', '__proto__'])(
     expect(expectedOf(catalog, key, name, 'x')).toBeUndefined();
   },
 );
+
+describe('the forms of allowed entries', () => {
+  const forms = catalogWith({
+    [key]: { addresses: { ...addresses, host: 'dns-label' }, allowed: { flag: 'flag', count: 'count' } },
+  });
+
+  test.each([
+    ['flag', ['true', 'false', true], ['untrue', 'truer', 'falsely', '', 1], 'true or false'],
+    [
+      'count',
+      ['0', '123456', 50],
+      ['1234567', '1x', 'x1', '', '-1', 1.5, 'many'],
+      'a whole number of at most 6 digits',
+    ],
+    ['region', ['eu'], ['EU'], 'eu or us-1'],
+    [
+      'subdomain',
+      ['a'],
+      ['a.b'],
+      'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end',
+    ],
+    [
+      'host',
+      ['a'],
+      ['1'],
+      "one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end; no number, which a host's name " +
+        'cannot be',
+    ],
+    [
+      'base.url',
+      ['https://api.one.example'],
+      ['https://elsewhere.example'],
+      'a URL at https://api.one.example or https://api.two.example:8443, written plainly: without user info, query and ' +
+        'fragment, at most 300 characters',
+    ],
+  ])(
+    'a value of another form than that of %s is refused with the form in words',
+    (name, right, wrong, expected) => {
+      for (const value of right)
+        expect([value, expectedOf(forms, key, name, value)]).toEqual([value, undefined]);
+      for (const value of wrong)
+        expect([value, expectedOf(forms, key, name, value)]).toEqual([value, expected]);
+    },
+  );
+
+  test('only elements of the catalog are catalogued, and only their allowed entries are stored', () => {
+    expect([isCatalogued(forms, key), isCatalogued(forms, 'zendesk')]).toEqual([true, false]);
+    expect([isAllowListed(forms, key, 'count', 5), isAllowListed(forms, key, 'other', 5)]).toEqual([
+      true,
+      false,
+    ]);
+    expect(requiredKeys(forms, key)).toEqual([]);
+  });
+});
 
 describe('the deployer’s elements', () => {
   test('a field that the deployer gives replaces that of the built-in element, and the others stay', () => {
