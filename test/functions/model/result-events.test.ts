@@ -625,12 +625,12 @@ describe('an answer to the toolkit that is due, or not', () => {
 
   test('a provisioned instance without an id gives none to the tenant', () => {
     const row = { ...activated(claimed(sbt)), instanceId: undefined };
-    expect(eventsOf(row)[1]?.detail).toMatchObject({ jobOutput: { tenantData: {} } });
+    expect(eventsOf(row)[1]?.detail).toHaveProperty('jobOutput.tenantData', {});
   });
 
   test('a failed instance with an id gives none to the tenant', () => {
     const row = { ...failed(claimed(sbt)), instanceId: 4711 };
-    expect(eventsOf(row)[1]?.detail).toMatchObject({ jobOutput: { tenantData: {} } });
+    expect(eventsOf(row)[1]?.detail).toHaveProperty('jobOutput.tenantData', {});
   });
 
   test('a removal that an earlier version began for the toolkit is answered from its instance', () => {
@@ -709,6 +709,10 @@ describe('images', () => {
     const after = fields && { ...activated(claimed()), ...fields };
     expect(() => resultOf({ before: undefined, after })).toThrow(OnboardingError);
     expect(() => resultOf({ before: undefined, after })).not.toThrow(/secret/);
+    expect(() => resultOf({ before: undefined, after })).toThrow(/wrong with the new image;/);
+    expect(() => resultOf({ before: { ...fields }, after: activated(claimed()) })).toThrow(
+      /wrong with the old image;/,
+    );
   });
 });
 

@@ -35,6 +35,9 @@ test('an unknown field is named when its name looks like one', () => {
 });
 
 test('a field of Cloud Elements’ documented bodies is named, however long', () => {
+  for (const name of ['eventsNotificationCallbackUrl', 'provisionInteractions']) {
+    expect(problemsOf({ [name]: 'x' })).toEqual([{ pointer: `#/${name}`, detail: 'is not a known field' }]);
+  }
   expect(problemsOf({ externalAuthentication: 'initial', retrieveObjectsAfterInstantiation: true })).toEqual([
     { pointer: '#/externalAuthentication', detail: 'is not a known field' },
     { pointer: '#/retrieveObjectsAfterInstantiation', detail: 'is not a known field' },
