@@ -91,11 +91,19 @@ test('while one family does not respond, the other is tried after a quarter of a
   const { to, ms } = await connect(living.port, [alsoV4, alsoV4, alsoV4, mapped(v4)]);
   expect(to).toBe('::ffff:127.0.0.1');
   expect(ms).toBeGreaterThan(200);
+  // A single attempt has five seconds.
+  expect(ms).toBeLessThan(4_000);
 });
 
 test('an address that refuses is followed by the next at once', async () => {
   await using living = await startLivingServer('127.0.0.1');
   const { to } = await connect(living.port, [v6, v4], { headStartMs: 3_600_000 });
+  expect(to).toBe('127.0.0.1');
+});
+
+test('an address that refuses does not end the attempt at a slow one before it', async () => {
+  await using slow = await startDeafServer('127.0.0.1', { deafMs: 300 });
+  const { to } = await connect(slow.port, [v4, alsoV4], { headStartMs: 10 });
   expect(to).toBe('127.0.0.1');
 });
 

@@ -204,6 +204,8 @@ describe('credentials made of listed words', () => {
     ['five letters over two words', 'xgetat', 'Get at it', '… it'],
     ['letters over a withheld word', 'xgetat', 'Get 7 at it', 'Get … at it'],
     ['letters over a name', 'xgetat', 'Get taxify at it', '… taxify … it'],
+    ['a truth value for a credential', true, 'It is true', 'It is …'],
+    ['a name that is a credential, joined to a word', 'taxify', 'No taxify.key found', 'No taxify.key found'],
     ['an apostrophe', 'xcantx', "You can't", 'You …'],
     ['one letter that is all of the credential', 'A', 'Provide a key', 'Provide … key'],
     ['one letter among others', 'a-7-x', 'Provide a key', 'Provide a key'],
@@ -454,10 +456,10 @@ describe('a text that repeats a credential', () => {
     expect(repeats(secret, [])).toBe(false);
   });
 
-  test('an odd number of hexadecimal digits has no bytes', () => {
+  test('an odd number of hexadecimal digits, and digits before other letters, have no bytes', () => {
     // The bytes would be those of the digits without the last one.
     const odd = `${hexKey}1`;
-    expect(repeats(Buffer.from(hexKey, 'hex').toString('base64'), [odd])).toBe(false);
+    expect(repeats(Buffer.from(hexKey, 'hex').toString('base64'), [odd, `${hexKey}zz`])).toBe(false);
   });
 });
 
