@@ -74,7 +74,7 @@ describe('the generation of an instance', () => {
     ['two generations', [`provision:${generation}`, `provision:${generation.replace('0', '9')}`], undefined],
     ['one and a team’s own tag', [`provision:${generation}`, 'provision:by-hand'], generation],
     ['none', mine, undefined],
-    ['the text of one under another name', [`generation:${generation}`, generation], undefined],
+    ['the text of one under another name', [`somewhere:${generation}`, generation], undefined],
   ])('the generation of an instance that names %s is known only if it is one', (_what, tags, id) => {
     expect(generationIn(shown(...tags))).toBe(id);
   });
