@@ -940,7 +940,7 @@ describe('a look-up', () => {
     [10_000, undefined, 'one'],
     [10_000, 'some day', 'one'],
   ])(
-    'of a row made at %d ms an instance without tags made at %s is possible: %s',
+    'a row made at %d ms may have an instance without tags made at %s: %s',
     async (createdAt, createdDate, count) => {
       const isRead = count === 'one';
       const page = listed(shown({ tags: [], createdDate }));

@@ -140,7 +140,7 @@ describe('the calls of a check', () => {
   test.each([
     { leftMs: 29_000, readMs: timing.lookUpTimeoutMs, pingMs: timing.pingTimeoutMs },
     { leftMs: timing.commitReserveMs + 1_000, readMs: 1_000, pingMs: 1_000 },
-  ])('with $leftMs ms left a check reads for $readMs ms and pings for $pingMs ms', async (limit) => {
+  ])('a check with $leftMs ms left reads for $readMs ms and pings for $pingMs ms', async (limit) => {
     const { fake, reads, pings, check } = checking();
     await fake.put(rowOf(fake, 'acme'));
     await check(limit.leftMs);
@@ -309,7 +309,7 @@ describe('an instance that Cloud Elements denies', () => {
     expect((await check()).finding).toEqual(finding);
   });
 
-  test('of eleven other rows ten are read', async () => {
+  test('ten of eleven other rows are read', async () => {
     const gets: string[] = [];
     const { fake, check } = checking({
       read: () => absent,

@@ -192,7 +192,7 @@ describe('an import of an instance', () => {
   test.each([
     [deadlineMs, timing.lookUpTimeoutMs],
     [timing.commitReserveMs + 1_000, 1_000],
-  ])('with %d ms left the instance is read for %d ms', async (leftMs, timeoutMs) => {
+  ])('an import with %d ms left reads the instance for %d ms', async (leftMs, timeoutMs) => {
     const { run, timeouts, sent } = importing();
     await run(leftMs);
     expect(timeouts).toEqual([timeoutMs]);
@@ -314,7 +314,7 @@ describe('an import that stops before anything was sent', () => {
     expect(fake.rowOf()).toMatchObject({ checkAt: untilMs + timing.reconcileAgainMs });
   });
 
-  test('with the time of the last write alone left no PATCH is sent', async () => {
+  test('no PATCH is sent when only the time of the last write is left', async () => {
     const { fake, run, sent } = importing({ ids: lateIds });
     await expect(run()).rejects.toMatchObject({ code: 'out-of-time' });
     expect(sent).toEqual([]);

@@ -100,7 +100,7 @@ describe('the calls of a removal', () => {
   test.each([
     { leftMs: 29_000, read: 5_000, lookUp: 5_000 },
     { leftMs: 5_000, read: 4_500, lookUp: 1_000 },
-  ])('with $leftMs ms left a removal reads for $read ms and looks up for $lookUp ms', async (limit) => {
+  ])('a removal with $leftMs ms left reads for $read ms and looks up for $lookUp ms', async (limit) => {
     const { fake, sent, remove } = removing();
     const row = await fake.put(activeRow(fake, { inDoubt: true }));
     fake.clock.nowMs = row.sendDeadline + timing.quiescenceMs;

@@ -185,15 +185,18 @@ describe('the instance that an update reads first', () => {
   test.each([
     [29_000, [timing.lookUpTimeoutMs], timing.createTimeoutMs],
     [8_000, [4_000], 4_000],
-  ])('with %d ms left the read takes at most %o ms, and the update %d ms', async (leftMs, read, write) => {
-    const { fake, update, sent, timeouts } = updating();
-    await fake.put(activeRow(fake));
-    await update({ name: 'Store' }, leftMs);
-    expect(timeouts).toEqual(read);
-    expect(sent.map(([, , options]) => options.timeoutMs)).toEqual([write]);
-  });
+  ])(
+    'an update with %d ms left reads for at most %o ms and updates for %d ms',
+    async (leftMs, read, write) => {
+      const { fake, update, sent, timeouts } = updating();
+      await fake.put(activeRow(fake));
+      await update({ name: 'Store' }, leftMs);
+      expect(timeouts).toEqual(read);
+      expect(sent.map(([, , options]) => options.timeoutMs)).toEqual([write]);
+    },
+  );
 
-  test('with the time of the last write alone left nothing is read or sent', async () => {
+  test('nothing is read or sent when only the time of the last write is left', async () => {
     const { fake, update, sent, timeouts } = updating();
     await fake.put(activeRow(fake));
     await expect(update({ name: 'Store' }, timing.commitReserveMs)).rejects.toMatchObject({

@@ -647,7 +647,7 @@ describe('an answer to the toolkit that is due, or not', () => {
   test.each([
     [undefined, 'applicationPlaneEventSource'],
     ['my.plane', 'my.plane'],
-  ])('with the toolkit’s source %s, its events go out from %s, and our own from ours', (plane, source) => {
+  ])('events of the toolkit whose source is %s go out from %s, and our own from ours', (plane, source) => {
     const sourceOf = sourcesOfResults(plane);
     expect(eventsOf(activated(claimed(sbt))).map(sourceOf)).toEqual(['element-onboarding', source]);
   });
