@@ -47,10 +47,12 @@ test('a Node that is new enough runs the command itself', async () => {
   expect(stdout).toBe(`${process.execPath} [ 'a b', '--c' ]\n`);
 });
 
-test('a command of infra/cli runs with a small young generation, other programs with that of Node', async () => {
+test('a command of infra/cli runs with a small heap, other programs with that of Node', async () => {
   const app = 'console.log(JSON.stringify(process.execArgv))';
   const directory = project('>=24.3', { 'infra/cli/app.ts': app, 'test/app.ts': app });
-  expect((await run(directory, 'infra/cli/app.ts')).stdout).toBe('["--max-semi-space-size=8"]\n');
+  expect((await run(directory, 'infra/cli/app.ts')).stdout).toBe(
+    '["--max-semi-space-size=8","--heap-growing-percent=50"]\n',
+  );
   expect((await run(directory, 'test/app.ts')).stdout).toBe('[]\n');
 });
 

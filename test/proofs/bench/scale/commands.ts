@@ -8,7 +8,7 @@ import type { OpenSite } from '../workshop.ts';
 export type CommandRun = { seconds: number; peakBytes: number; stdout: string };
 
 /** As `infra/with-node.js` has them. */
-const flags = ['--max-semi-space-size=8'];
+const flags = ['--max-semi-space-size=8', '--heap-growing-percent=50'];
 
 const meter = new URL('../measured/command.ts', import.meta.url).href;
 
