@@ -127,6 +127,38 @@ test('a request whose connection is reset before, or in, the response is sent ag
   expect(requests).toBe(3);
 });
 
+test('a response that ends before its length is no response, and the request is sent again', async () => {
+  const list = await openClient();
+  answers = [
+    (response, socket) => {
+      response.writeHead(200, { 'content-length': 100 }).write('{');
+      setTimeout(() => socket.end(), 20);
+    },
+  ];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(2);
+});
+
+test('a slow response over a connection that is used again is no failed connection', async () => {
+  const list = await openClient({ connectMs: 50 });
+  await list();
+  answers = [(response) => void setTimeout(() => answer(response), 200)];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(2);
+});
+
+test('the time for a response begins again with its head', async () => {
+  const list = await openClient({ responseMs: 600 });
+  answers = [
+    (response) => {
+      setTimeout(() => response.writeHead(200).flushHeaders(), 400);
+      setTimeout(() => response.end(body), 800);
+    },
+  ];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(1);
+});
+
 test('idle connections that died together in a freeze fail one attempt, not one each', async () => {
   const list = await openClient();
   await Promise.all(Array.from({ length: 5 }, list));
