@@ -36,7 +36,7 @@ process.env['PATH'] = [...binaries, process.env['PATH']].join(delimiter);
 /**
  * Without these, the memory of a command grows with that of the machine: Node lets the young generation of its heap have
  * 128 MB and more, and the old one several times what is in use before it collects. A manifest of 100,000 tenants took
- * 460 MB, and takes 240; the time is the same. The programs of `test/` keep Node's own settings.
+ * 460 MB, and takes 260; the time is the same. The programs of `test/` keep Node's own settings.
  */
 const flags = command.startsWith('infra/cli/')
   ? ['--max-semi-space-size=8', '--heap-growing-percent=50']
