@@ -1,14 +1,17 @@
 import { afterEach, beforeEach, vi } from 'vitest';
+import { publishMetrics } from '../../functions/runtime/metrics.ts';
 
 /** The lines that a test's functions write, parsed: of the log, and of metrics, whose `_aws` CloudWatch reads. */
 export function captureLines(): Record<string, unknown>[] {
   const lines: Record<string, unknown>[] = [];
   beforeEach(() => {
-    lines.length = 0;
     vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
       lines.push(JSON.parse(String(text)));
       return true;
     });
+    // Tests of other files in this worker have measured, too.
+    publishMetrics();
+    lines.length = 0;
   });
   afterEach(() => void vi.restoreAllMocks());
   return lines;

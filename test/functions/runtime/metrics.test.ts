@@ -15,9 +15,8 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** The metrics of `act`, without those that tests of other files have left. */
+/** The metrics that are published after `act`. */
 const published = (act: () => void, { publishMetrics } = metrics) => {
-  publishMetrics();
   lines.length = 0;
   act();
   publishMetrics();
