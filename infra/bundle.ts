@@ -73,8 +73,8 @@ export const replacements: readonly Replacement[] = [
     `,
   },
   {
-    // For every call it writes anew which features of the SDK are in use, in two headers, one of them signed. The same
-    // name and versions go into one header, put together once.
+    // It lists the features of the SDK that a call uses, in two headers of each request, one of them signed. The same name
+    // and versions go into one header, put together once.
     name: 'the user agent of the SDK',
     filter: /\/user-agent-middleware$/,
     contents: () => `

@@ -3,9 +3,9 @@ import { OnboardingError } from '../model/errors.ts';
 import { createAwsHttp } from './aws-http.ts';
 
 /**
- * Of every AWS client. The SDK has no limits of its own, and an invocation that hangs in a call is a claim that hangs.
- * Regional calls answer in milliseconds; an attempt that fails is repeated twice. `cacheMiddleware`: no command's steps
- * are put together anew for each call; nothing changes them in between. All clients share `requestHandler`.
+ * Options of every AWS client. The SDK has no limits of its own, and an invocation that hangs in a call is a claim that
+ * hangs. Regional calls respond in milliseconds; a failed attempt is repeated twice. `cacheMiddleware`: the steps of a
+ * command are put together once, not for each call. All clients share `requestHandler`.
  */
 export const clientOptions = {
   maxAttempts: 3,

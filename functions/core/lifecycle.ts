@@ -201,8 +201,8 @@ function decideImport(
 }
 
 /**
- * Rows of earlier versions have no source, which matches any. Two imports of one instance
- * are the same, also after its name and tags were changed; an import is never the same as an ordinary request.
+ * Rows of earlier versions have no source, which matches any. Two imports of one instance are the same, also after its
+ * name and tags were changed; an import is never the same as an ordinary request.
  */
 function isSameRequest(row: InstanceRow, settings: InstanceSettings): boolean {
   const { importedId } = settings;

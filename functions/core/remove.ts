@@ -191,8 +191,8 @@ export function createRemoving(
     return { kind: 'left', error };
   }
 
-  async function pause(row: InstanceRow, delayMs: number, reason = deletionPending(row)): Promise<Finished> {
-    const paused = withError(release(row, now() + delayMs), reason, now());
+  async function pause(row: InstanceRow, delayMs: number, error = deletionPending(row)): Promise<Finished> {
+    const paused = withError(release(row, now() + delayMs), error, now());
     await endClaim(row, paused);
     return { outcome: 'in-progress', retryAfterMs: Math.min(delayMs, timing.reconcileAgainMs) };
   }

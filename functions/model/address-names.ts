@@ -72,7 +72,7 @@ function wordsOf(name: string): string[] {
     .map((word) => singular(word.replace(/\d+$/, '')));
 }
 
-/** Of `dns` and `tls`, too, it takes the "s". */
+/** Also takes the "s" of `dns` and `tls`. */
 function singular(word: string): string {
   return word.replace(/(?<!s)s$/, '');
 }

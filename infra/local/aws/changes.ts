@@ -141,7 +141,7 @@ function writeIn(body: string): Write | undefined {
   }
 }
 
-/** The writes of a batch, all of which the embedded database has carried out. */
+/** The writes of a batch; the embedded database has carried out all of them. */
 function writesIn(body: string, TableName: string): Write[] {
   const { RequestItems } = batchSchema.parse(JSON.parse(body));
   return (RequestItems[TableName] ?? []).map((request) => ({

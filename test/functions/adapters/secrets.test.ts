@@ -224,7 +224,7 @@ describe('the fault of a secret', () => {
     );
   });
 
-  test('a refusal is told apart in any letter case', async () => {
+  test('a refusal is recognized in any letter case', async () => {
     response = refused('ResourceNotFoundException', 'no Secret Value');
     expect(await readTenantSecret()).toMatchObject({ absence: 'has no value yet' });
     response = refused('AccessDeniedException', 'no access to kms');

@@ -18,7 +18,7 @@ import { lastAuditKey } from '../../../functions/model/last-audit.ts';
 import { defaultTiming as timing, healthEveryMs } from '../../../functions/model/timing.ts';
 import { fakePorts, shownInstance } from '../../support/fake-ports.ts';
 
-/** Steps of audits, in memory: which rows and pages are read, what is observed of which instance, and their end. */
+/** Steps of audits, in memory: the rows and pages that are read, the observations, and the end of a run. */
 
 type Fake = ReturnType<typeof fakePorts>;
 type List = Awaited<ReturnType<CloudElements['list']>>;
@@ -543,7 +543,7 @@ describe('instances that the list does not show', () => {
       [],
     ],
     [
-      'all, of which half are denied',
+      'all, and half are denied',
       2,
       [],
       (id) => (id === 1 ? shownInstance(1) : absent),
@@ -552,7 +552,7 @@ describe('instances that the list does not show', () => {
     ],
     ['one without an answer', 2, [1], () => unanswered, { notListed: 1, readById: 1, complete: false }, []],
     [
-      'three, of which one is denied and one gives no answer',
+      'three: one is denied, one is not answered',
       4,
       [1],
       (id) => (id === 2 ? absent : id === 3 ? unanswered : shownInstance(id)),

@@ -182,7 +182,7 @@ describe('a claim on an active row', () => {
       conflict,
     ],
     [
-      'an event whose result the row has had is a repeat, whatever it wants',
+      'an event whose result the row has had is a repeat, also with other settings',
       activeRow({ requestedBy: eventOf('known') }, bySecret),
       otherEvent(eventOf('known')),
       replay,
@@ -200,7 +200,7 @@ describe('a claim on an active row', () => {
       conflict,
     ],
     [
-      'an event of the toolkit accepts an instance from the secret, whatever its settings',
+      'an event of the toolkit accepts an instance from the secret with any settings',
       activeRow({}, bySecret),
       otherEvent(toolkitEvent('r')),
       replay,

@@ -196,25 +196,22 @@ describe('a removal that cannot be finished', () => {
   test.each([
     ['the quiescence ends', 25_000, 25_000 + timing.quiescenceMs],
     ['the reconciler looks next', 10 * minuteMs, timing.reconcileAgainMs],
-  ])(
-    'while a create may take effect, a removal is to be repeated when %s',
-    async (_when, aheadMs, retryAfterMs) => {
-      const { fake, remove } = removing({
-        // The period counts from before the look-up.
-        lookUp: async () => {
-          fake.clock.nowMs += 1_000;
-          return found([]);
-        },
-      });
-      await fake.put(activeRow(fake, { inDoubt: true, sendDeadline: noon + aheadMs }));
-      expect(await remove()).toEqual({ outcome: 'in-progress', retryAfterMs });
-      expect(fake.rowOf()).toMatchObject({
-        status: 'deleting',
-        lastError: { code: 'deletion-pending' },
-        checkAt: noon + 1_000 + aheadMs + timing.quiescenceMs,
-      });
-    },
-  );
+  ])('a removal waits for a create that may take effect until %s', async (_when, aheadMs, retryAfterMs) => {
+    const { fake, remove } = removing({
+      // The period counts from before the look-up.
+      lookUp: async () => {
+        fake.clock.nowMs += 1_000;
+        return found([]);
+      },
+    });
+    await fake.put(activeRow(fake, { inDoubt: true, sendDeadline: noon + aheadMs }));
+    expect(await remove()).toEqual({ outcome: 'in-progress', retryAfterMs });
+    expect(fake.rowOf()).toMatchObject({
+      status: 'deleting',
+      lastError: { code: 'deletion-pending' },
+      checkAt: noon + 1_000 + aheadMs + timing.quiescenceMs,
+    });
+  });
 
   test('the removal of an unfinished import is due again when its markers may be off', async () => {
     const { fake, sent, remove } = removing();
@@ -495,7 +492,7 @@ describe('a removal of an instance that was requested again', () => {
     expect(sent).toEqual([]);
   });
 
-  test('a removal over HTTP removes it, whatever the clocks of the events say', async () => {
+  test('a removal over HTTP removes it despite the times of events', async () => {
     const { fake, ids, remove } = removing();
     await again(fake, { removedTimes: { own: noon + 90 * minuteMs } });
     expect(await remove()).toEqual({ outcome: 'removed' });
