@@ -44,9 +44,11 @@ export function createAwsHttp({ connectMs, responseMs }: { connectMs: number; re
     const { promise, resolve, reject } = Promise.withResolvers<AwsResponse>();
     const { agent, send } = protocol === 'https:' ? tls : plain;
     const { port, method, path, headers } = parts;
-    const request = send({ agent, host: hostname, port, method, path, headers });
+    // The SDK has an IPv6 address in brackets.
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const request = send({ agent, host, port, method, path, headers });
     const timeoutAfter = (ms: number, what: string) =>
-      setTimeout(() => request.destroy(new TimeoutError(`no ${what} within ${ms} ms`)), ms);
+      setTimeout(() => end(new TimeoutError(`no ${what} within ${ms} ms`)), ms);
     const timer = timeoutAfter(responseMs, 'response');
 
     function fail(error: Error): void {
@@ -56,12 +58,21 @@ export function createAwsHttp({ connectMs, responseMs }: { connectMs: number; re
       if (request.reusedSocket) closeIdle();
       reject(error);
     }
+    /** A request that waits for a socket, or has lost it to another protocol, emits no error when it is destroyed. */
+    function end(error: Error): void {
+      request.destroy(error);
+      fail(error);
+    }
     request.on('error', fail);
+    request.on('upgrade', (_response, socket: Socket) => {
+      socket.destroy();
+      end(new TimeoutError('the server switched protocols'));
+    });
     request.on('socket', (socket: Socket) => {
       if (!socket.connecting) return;
       const connecting = timeoutAfter(connectMs, 'connection');
-      const end = () => clearTimeout(connecting);
-      socket.once('connect', end).once('close', end);
+      const stop = () => clearTimeout(connecting);
+      socket.once('connect', stop).once('close', stop);
     });
     request.on('response', (response) => {
       timer.refresh();

@@ -20,7 +20,8 @@ const linesAtOnce = 1_000;
  * read counts as one line, and the next row is looked for on the line after it.
  */
 export function* csvRows(text: string): Generator<CsvRow> {
-  const lines = text.split('\n');
+  // The parser counts a lone CR as a line, too: rows would be skipped between two calls.
+  const lines = text.replaceAll(/\r\n?/g, '\n').split('\n');
   let from = 0;
   let count = linesAtOnce;
   while (from < lines.length) {

@@ -159,6 +159,41 @@ test('the time for a response begins again with its head', async () => {
   expect(requests).toBe(1);
 });
 
+test('a response that switches protocols is none, and the request is sent again', async () => {
+  const list = await openClient();
+  answers = [(_, socket) => void socket.write('HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n')];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(2);
+});
+
+test('the time limit also ends a request that waits for one of the 50 connections', async () => {
+  let arrived = 0;
+  let ended = 0;
+  const allArrived = Promise.withResolvers<void>();
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-length': 1_000_000 });
+    const dripping = setInterval(() => response.write('.'), 50);
+    response.on('close', () => clearInterval(dripping));
+    arrived += 1;
+    if (arrived === 50) allArrived.resolve();
+  });
+  const url = new URL(await listenOnLoopback(server, 0));
+  onTestFinished(() => closeServer(server));
+  const http = createAwsHttp({ connectMs: noLimitMs, responseMs: 1_000 });
+  const { protocol, hostname, port } = url;
+  const send = () =>
+    http.handle({ protocol, hostname, port: Number(port), method: 'POST', path: '/', headers: {} });
+  const busy = Array.from({ length: 50 }, async () => {
+    await send().catch(() => {});
+    ended += 1;
+  });
+  await allArrived.promise;
+  await expect(send()).rejects.toThrow('no response within 1000 ms');
+  expect({ arrived, ended }).toEqual({ arrived: 50, ended: 0 });
+  server.closeAllConnections();
+  await Promise.all(busy);
+});
+
 test('idle connections that died together in a freeze fail one attempt, not one each', async () => {
   const list = await openClient();
   await Promise.all(Array.from({ length: 5 }, list));

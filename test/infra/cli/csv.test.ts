@@ -88,6 +88,15 @@ test('a broken quote in every line of a long file costs no more per line than in
   expect(cpuMsOf(16_000) / cpuMsOf(2_000)).toBeLessThan(24);
 });
 
+test('a carriage return in a cell costs no rows of a long file', () => {
+  const rows = csvRowsOf(`c,"x\r\ry\rz"\n${'r,v\n'.repeat(997)}m,"p\nq"\nz,v\n`);
+  expect(rows).toHaveLength(1_000);
+  expect(rows.slice(-2).map(({ cells }) => cells)).toEqual([
+    ['m', 'p\nq'],
+    ['z', 'v'],
+  ]);
+});
+
 test('a long file whose last quote is not closed has its rows before that, and after it', () => {
   const rows = csvRowsOf(`${'a,b\n'.repeat(2_500)}c,"d\n${'e,f\n'.repeat(2_500)}`);
   expect(rows.filter(({ cells }) => cells?.length === 2)).toHaveLength(5_000);

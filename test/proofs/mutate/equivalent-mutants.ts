@@ -40,7 +40,7 @@ export const equivalentMutants: readonly (Mutation & { why: string })[] = [
   },
   {
     file: 'functions/adapters/aws-http.ts',
-    line: "socket.once('connect', end).once('close', end);",
+    line: "socket.once('connect', stop).once('close', stop);",
     original: "'close'",
     replacement: '""',
     why: 'a timer that fires after the connection has failed ends nothing more',
