@@ -198,10 +198,13 @@ export function createCloudElementsCaller({
     } catch (error) {
       return { kind: 'broken', sent: connected, reason: nameOf(error) };
     } finally {
-      await client.destroy();
+      await client.destroy(finished);
     }
   }
 }
+
+/** Made once: of an error for each call, undici and Node's streams would make a stack trace each. */
+const finished = new Error('The call has ended.');
 
 type Exchanged = { status: number; headers: ResponseHeaders; body: Buffer<ArrayBuffer> };
 type ResponseHeaders = Record<string, string | string[] | undefined>;
@@ -342,6 +345,7 @@ function responseOf(
 ): HttpResponse {
   const header = (name: string) => firstOf(headers, name);
   const json = parseBody(text);
+  const repeatsSecret = repeatsAny(relaying.secrets ?? []);
   const { requestId, message, providerMessage } = refusalSchema.safeParse(json).data ?? {};
   const ids = { body: requestId ?? undefined, header: header('elements-request-id') };
   // Proxies send JSON with a `message`, too, and some a `requestId` of another form.
@@ -358,9 +362,9 @@ function responseOf(
       isPlatforms && (isVendors || typeof message === 'string' || typeof requestId === 'string')
         ? { message: message ? relay(message, relaying) : undefined, isVendors, isNumbered }
         : undefined,
-    requestId: relayRequestId(agreedOn(ids), relaying),
+    requestId: relayRequestId(agreedOn(ids), repeatsSecret),
     isTooLarge: status === 413 || (status === 429 && namesSize.test(message ?? '')),
-    repeatsSecret: repeatsAny(relaying.secrets ?? []),
+    repeatsSecret,
   };
 }
 

@@ -64,22 +64,23 @@ export const hasFormOfRequestId = (id: string | undefined): boolean =>
   id !== undefined && requestIdPattern.test(id);
 
 /** Relays Cloud Elements' id of a request if it has the form of one and repeats none of the credentials. */
-export function relayRequestId(id: string | undefined, { secrets = [] }: Relaying): string | undefined {
-  return hasFormOfRequestId(id) && !repeats(id ?? '', secrets) ? id : undefined;
+export function relayRequestId(
+  id: string | undefined,
+  repeatsSecret: (text: string) => boolean,
+): string | undefined {
+  return id !== undefined && hasFormOfRequestId(id) && !repeatsSecret(id) ? id : undefined;
 }
 
 /** So many characters in common are no chance, neither in hexadecimal digits nor in Base64. */
 const telltaleCharacters = 8;
 
 /**
- * Is the text one of the values, or does it have one within it, or the other way round? Also in hexadecimal digits, in
- * Base64 and backwards, in any letter case and with any punctuation in between.
+ * Returns a function that recognizes the values in a text: the text is one of them, has one within it, or is within one.
+ * Also in hexadecimal digits, in Base64 and backwards, in any letter case and with any punctuation in between. The
+ * forms of the values are made once, with the first text.
  */
-export const repeats = (text: string, secrets: readonly unknown[]): boolean => repeatsAny(secrets)(text);
-
-/** The same for many texts, a page of instances for example: the forms of the values are made once, with the first. */
 export function repeatsAny(secrets: readonly unknown[]): (text: string) => boolean {
-  let known: { secret: string; forms: string[] }[] | undefined;
+  let known: { secret: string; forms: Form[] }[] | undefined;
   return (text) => {
     known ??= secrets.flatMap(textsIn).map((secret) => ({ secret, forms: formsOf(secret) }));
     const said = formsOf(text);
@@ -92,19 +93,26 @@ export function repeatsAny(secrets: readonly unknown[]): (text: string) => boole
   };
 }
 
-const isWithin = (part: string, whole: string): boolean =>
-  part.length >= telltaleCharacters && (whole.includes(part) || whole.includes(backwards(part)));
+/** Both ways, because every response is compared with every credential. */
+type Form = { forwards: string; backwards: string };
+
+const isWithin = (part: Form, { forwards: whole }: Form): boolean =>
+  part.forwards.length >= telltaleCharacters &&
+  (whole.includes(part.forwards) || whole.includes(part.backwards));
 
 const backwards = (text: string): string => text.split('').toReversed().join('');
 
 /** As it is and encoded, of hexadecimal digits also their bytes; letters and digits alone. */
-function formsOf(text: string): string[] {
+function formsOf(text: string): Form[] {
   const bytes = Buffer.from(text);
   const forms = [text, bytes.toString('hex'), bytes.toString('base64')];
   const digits = lettersAndDigits(text);
   const isHex = digits.length % 2 === 0 && /^[\da-f]+$/i.test(digits);
   if (isHex) forms.push(Buffer.from(digits, 'hex').toString('base64'));
-  return forms.map((form) => lettersAndDigits(form).toLowerCase());
+  return forms.map((form) => {
+    const plain = lettersAndDigits(form).toLowerCase();
+    return { forwards: plain, backwards: backwards(plain) };
+  });
 }
 
 /** Letters and digits of any script: a value of other characters alone is compared as it is. */
