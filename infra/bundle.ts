@@ -1,11 +1,13 @@
 import { build, type BuildOptions, type ImportKind, type Metafile, type Plugin } from 'esbuild';
 import { readFileSync } from 'node:fs';
-import { builtinModules } from 'node:module';
+import { builtinModules, createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { triggers } from '../functions/triggers.ts';
 
 const functionsDirectory = fileURLToPath(new URL('../functions/', import.meta.url));
+
+const require = createRequire(import.meta.url);
 
 const builtIn = new RegExp(`^(node:)?(${builtinModules.join('|')})$`);
 
@@ -139,6 +141,15 @@ export const replacements: readonly Replacement[] = [
     name: 'parts of undici’s client that are not used',
     filter: /^\.\.?\/(client-h2\.js|web\/fetch\/(body\.js|formdata)|web\/webidl|llhttp\/llhttp-wasm\.js)$/,
     contents: (path) => `module.exports = () => { throw new Error('${path} is left out of the bundle'); };`,
+  },
+  {
+    // Two of its thirty tables are used; the others are computed at every start.
+    name: 'tables of undici’s parser',
+    filter: /\/llhttp\/constants\.js$/,
+    contents: () => {
+      const { ERROR, TYPE } = require('undici/lib/llhttp/constants.js');
+      return `module.exports = ${JSON.stringify({ ERROR, TYPE })};`;
+    },
   },
 ];
 
