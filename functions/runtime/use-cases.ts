@@ -98,10 +98,12 @@ export function openAuditing(environment: NodeJS.ProcessEnv) {
 /** For use cases that send a configuration. */
 function openConfiguring(environment: NodeJS.ProcessEnv) {
   const catalog = catalogIn(environment);
+  const secretsClient = new SecretsManagerClient(clientOptions);
+  const prefix = tenantSecretsPrefixIn(environment);
   return {
-    ...openCloudElements(environment, catalog),
+    ...openCloudElements(environment, { catalog, secretsClient }),
     catalog,
-    readTenantSecret: openTenantSecrets(environment),
+    readTenantSecret: createTenantSecrets({ client: secretsClient, prefix }),
   };
 }
 
@@ -111,17 +113,20 @@ function catalogIn(environment: NodeJS.ProcessEnv): Catalog {
 }
 
 /** @param catalog for use cases that send a configuration; without it the bundle has no table of elements */
-function openCloudElements(environment: NodeJS.ProcessEnv, catalog: Catalog = new Map()) {
+function openCloudElements(
+  environment: NodeJS.ProcessEnv,
+  {
+    catalog = new Map(),
+    secretsClient = new SecretsManagerClient(clientOptions),
+  }: { catalog?: Catalog; secretsClient?: SecretsManagerClient } = {},
+) {
   const names = { CLOUD_ELEMENTS_BASE_URL: true, PLATFORM_SECRET_ID: true, STAGE: true } as const;
   const {
     CLOUD_ELEMENTS_BASE_URL: baseUrl,
     PLATFORM_SECRET_ID: secretId,
     STAGE: stage,
   } = parseEnvironment(z.pick(environmentSchema, names), environment);
-  const credentials = createPlatformCredentials({
-    client: new SecretsManagerClient(clientOptions),
-    secretId,
-  });
+  const credentials = createPlatformCredentials({ client: secretsClient, secretId });
   const call = createCloudElementsCaller({
     baseUrl,
     credentials,
@@ -143,9 +148,4 @@ function openCloudElements(environment: NodeJS.ProcessEnv, catalog: Catalog = ne
 function tenantSecretsPrefixIn(environment: NodeJS.ProcessEnv): string {
   const names = { TENANT_SECRETS_PREFIX: true } as const;
   return parseEnvironment(z.pick(environmentSchema, names), environment).TENANT_SECRETS_PREFIX;
-}
-
-function openTenantSecrets(environment: NodeJS.ProcessEnv) {
-  const prefix = tenantSecretsPrefixIn(environment);
-  return createTenantSecrets({ client: new SecretsManagerClient(clientOptions), prefix });
 }

@@ -30,7 +30,7 @@ test('every replacement applies, and a bundle imports nothing beside itself', as
   const tables = texts.flatMap((text) =>
     [...text.matchAll(/\bconstants\.([A-Z]+)/g)].map(([, name]) => name),
   );
-  expect([...new Set(tables)].toSorted()).toEqual(['ERROR', 'TYPE']);
+  expect(new Set(tables)).toEqual(new Set(['ERROR', 'TYPE']));
   expect(inputs.filter((input) => /credential-provider-(sso|ini|process)/.test(input))).toEqual([]);
   expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
   expect(outputFiles).toHaveLength(1);
