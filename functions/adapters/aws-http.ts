@@ -40,34 +40,29 @@ export function createAwsHttp({ connectMs, responseMs }: { connectMs: number; re
     httpHandlerConfigs: () => ({}),
   };
 
-  function exchange({ protocol, hostname, body, ...parts }: AwsRequest): Promise<AwsResponse> {
+  function exchange({ protocol, hostname, port, method, path, headers, body }: AwsRequest) {
     const { promise, resolve, reject } = Promise.withResolvers<AwsResponse>();
     const { agent, send } = protocol === 'https:' ? tls : plain;
-    const { port, method, path, headers } = parts;
     // The SDK has an IPv6 address in brackets.
     const host = hostname.replace(/^\[(.*)\]$/, '$1');
     const request = send({ agent, host, port, method, path, headers });
     const timeoutAfter = (ms: number, what: string) =>
-      setTimeout(() => end(new TimeoutError(`no ${what} within ${ms} ms`)), ms);
+      setTimeout(() => fail(new TimeoutError(`no ${what} within ${ms} ms`)), ms);
     const timer = timeoutAfter(responseMs, 'response');
 
-    function fail(error: Error): void {
+    function fail(error: NodeJS.ErrnoException): void {
       clearTimeout(timer);
+      request.destroy();
       // What ended this connection, such as a freeze of the process, may have ended all that are idle, and the next
       // attempts would take them.
       if (request.reusedSocket) closeIdle();
+      // A response that is not HTTP is none. The SDK does not know the parser's codes.
+      if (error.code?.startsWith('HPE_')) Object.assign(error, { $retryable: {} });
+      // Not left to the event: a request that waits for a socket, or has lost it to another protocol, emits none.
       reject(error);
     }
-    /** A request that waits for a socket, or has lost it to another protocol, emits no error when it is destroyed. */
-    function end(error: Error): void {
-      request.destroy(error);
-      fail(error);
-    }
     request.on('error', fail);
-    request.on('upgrade', (_response, socket: Socket) => {
-      socket.destroy();
-      end(new TimeoutError('the server switched protocols'));
-    });
+    request.on('upgrade', () => fail(new TimeoutError('the server switched protocols')));
     request.on('socket', (socket: Socket) => {
       if (!socket.connecting) return;
       const connecting = timeoutAfter(connectMs, 'connection');

@@ -1,9 +1,11 @@
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import * as z from 'zod/mini';
 import { createAwsHttp } from '../../../functions/adapters/aws-http.ts';
 import { closeServer, listenOnLoopback } from '../../../infra/local/loopback.ts';
 
@@ -164,6 +166,30 @@ test('a response that switches protocols is none, and the request is sent again'
   answers = [(_, socket) => void socket.write('HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n')];
   expect(await list()).toMatchObject(names);
   expect(requests).toBe(2);
+  await expect.poll(() => sockets[0]?.destroyed).toBe(true);
+});
+
+const head = 'HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+test.each<{ what: string; parts: string[] }>([
+  { what: 'that is not HTTP', parts: ['SSH-2.0-x\r\n'] },
+  { what: 'with two lengths', parts: ['HTTP/1.1 200 X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'] },
+  { what: 'with a head that is too long', parts: [`HTTP/1.1 200 X\r\nX: ${'x'.repeat(20_000)}\r\n`] },
+  { what: 'with a broken first chunk', parts: [`${head}hush\r\n`] },
+  { what: 'with a broken later chunk', parts: [head, '2\r\n{}\r\n', 'hush\r\n'] },
+])('a response $what is none, and the request is sent again', async ({ parts }) => {
+  const list = await openClient();
+  const broken = (_: ServerResponse, socket: Socket) =>
+    parts.forEach((part, index) => setTimeout(() => socket.write(part), index * 20));
+  answers = [broken];
+  expect(await list()).toMatchObject(names);
+  expect(requests).toBe(2);
+  answers = [broken, broken, broken];
+  await expect(list()).rejects.toMatchObject({
+    code: expect.stringMatching(/^HPE_/),
+    message: expect.not.stringContaining('hush'),
+    $metadata: { attempts: 3 },
+  });
 });
 
 test('the time limit also ends a request that waits for one of the 50 connections', async () => {
@@ -241,6 +267,28 @@ test('a refused connection is named by its code', async () => {
   await closeServer(server);
   const list = clientOf(endpoint, { close: async () => {} });
   await expect(list()).rejects.toMatchObject({ code: 'ECONNREFUSED', $metadata: { attempts: 3 } });
+});
+
+test('an endpoint that is an IPv6 address is connected to without its brackets', async () => {
+  const list = clientOf('http://[::1]:1', { close: async () => {} });
+  await expect(list()).rejects.toMatchObject({ syscall: 'connect', address: '::1' });
+});
+
+const hasIPv6 = Object.values(networkInterfaces())
+  .flat()
+  .some((each) => each?.address === '::1');
+
+test.runIf(hasIPv6)('a server at an IPv6 address answers, and gets its address in brackets', async () => {
+  const hosts: unknown[] = [];
+  const server = createServer((request, response) => {
+    hosts.push(request.headers.host);
+    answer(response);
+  });
+  await once(server.listen(0, '::1'), 'listening');
+  const { port } = z.object({ port: z.number() }).parse(server.address());
+  const list = clientOf(`http://[::1]:${port}`, { close: () => closeServer(server) });
+  expect(await list()).toMatchObject(names);
+  expect(hosts).toEqual([`[::1]:${port}`]);
 });
 
 const requestTo = (endpoint: string) => ({
