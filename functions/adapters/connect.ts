@@ -55,7 +55,7 @@ export function createConnector({
       clearTimeout(timer);
       const next = left.shift();
       if (!next) return;
-      if (left.length > 0) timer = setTimeout(tryNext, headStartMs);
+      timer = setTimeout(tryNext, headStartMs);
       const attempt = new AbortController();
       attempts.add(attempt);
       connectorTo(next, attempt.signal)(options, (error, socket) => {

@@ -1,7 +1,8 @@
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { createServer } from 'node:http';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { callAws } from '../../../functions/adapters/aws.ts';
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { callAws, clientOptions } from '../../../functions/adapters/aws.ts';
 import { OnboardingError } from '../../../functions/model/errors.ts';
 import { closeServer, listenOnLoopback } from '../../../infra/local/loopback.ts';
 
@@ -20,9 +21,9 @@ afterAll(async () => {
   await closeServer(server);
 });
 
-function clientFor(endpoint: string) {
+function clientFor(endpoint: string, options?: Partial<typeof clientOptions>) {
   const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests' };
-  return new SecretsManagerClient({ endpoint, region: 'us-east-1', credentials, maxAttempts: 1 });
+  return new SecretsManagerClient({ ...options, endpoint, region: 'us-east-1', credentials, maxAttempts: 1 });
 }
 
 async function causeOf(call: () => Promise<unknown>) {
@@ -79,6 +80,22 @@ test('a failed connection is named', async () => {
   const cause = await causeOf(() => closed.send(new ListSecretsCommand({})));
   closed.destroy();
   expect(cause?.message).toContain('ECONNREFUSED');
+});
+
+test('a client waits 1.5 s for a response', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const silent = createServer(() => {});
+  const waiting = clientFor(await listenOnLoopback(silent, 0), clientOptions);
+  const ended = vi.fn<(error: unknown) => void>();
+  void waiting.send(new ListSecretsCommand({})).catch(ended);
+  await once(silent, 'request');
+  await vi.advanceTimersByTimeAsync(1_499);
+  expect(ended).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  vi.useRealTimers();
+  await vi.waitFor(() => expect(ended).toHaveBeenCalled());
+  expect(ended.mock.lastCall?.[0]).toMatchObject({ message: 'no response within 1500 ms' });
+  await closeServer(silent);
 });
 
 test('the cause of a failed AWS call keeps the name of a timeout', async () => {

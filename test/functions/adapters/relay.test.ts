@@ -456,10 +456,12 @@ describe('a text that repeats a credential', () => {
     expect(repeatsAny([])(secret)).toBe(false);
   });
 
-  test('an odd number of hexadecimal digits, and digits before other letters, have no bytes', () => {
-    // The bytes would be those of the digits without the last one.
-    const odd = `${hexKey}1`;
-    expect(repeatsAny([odd, `${hexKey}zz`])(Buffer.from(hexKey, 'hex').toString('base64'))).toBe(false);
+  test('an odd number of hexadecimal digits, and digits among other letters, have no bytes', () => {
+    const bytes = Buffer.from(hexKey, 'hex').toString('base64');
+    // The bytes would be those of the first digits.
+    for (const text of [`${hexKey}1`, `${hexKey}zz`, `${hexKey}zz11`]) {
+      expect([text, repeatsAny([text])(bytes)]).toEqual([text, false]);
+    }
   });
 });
 

@@ -43,7 +43,7 @@ test.each(
 
 test.each(
   words(
-    'pagination.max filter.response.nulls document.tagging refresh_interval sender language event.enabled workshopname shopkeeper curling during sitemap pathway xwsdl',
+    'pagination.max filter.response.nulls document.tagging refresh_interval sender language event.enabled workshopname teamnotes shopkeeper curling during sitemap pathway xwsdl',
   ),
 )('%s steers nothing', (name) => {
   expect(maySteer(name)).toBe(false);

@@ -257,6 +257,14 @@ describe('the built-in elements', () => {
     }
   });
 
+  test('each stores filter.response.nulls, which every guide has, if it is true or false', () => {
+    for (const [elementKey] of builtIn) {
+      const isStored = (value: unknown) =>
+        isAllowListed(builtInCatalog, elementKey, 'filter.response.nulls', value);
+      expect([elementKey, ['true', false, 'no'].map(isStored)]).toEqual([elementKey, [true, true, false]]);
+    }
+  });
+
   test('none lets a request set a credential, or decide where one is sent', () => {
     for (const [, { allowed = {}, addresses: listed }] of builtIn) {
       expect(Object.keys(allowed).filter((name) => maySteer(name) || namesCredential(name))).toEqual([]);

@@ -381,6 +381,17 @@ describe('a native event', () => {
       request: { eventId: 'e-1' },
     });
   });
+
+  test('a native event of the removal of a whole tenant names no element', () => {
+    const removing = wholeTenantRemoved(native('e-1'));
+    expect(eventsOf(markRemoved(removing, nowMs, timing), removing)[0]?.detail).toEqual({
+      tenantId: 'acme',
+      tags: [],
+      status: 'removed',
+      revision: nowMs,
+      request: { eventId: 'e-1' },
+    });
+  });
 });
 
 /** The event beside the native one. */
