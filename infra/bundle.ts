@@ -62,14 +62,14 @@ export const replacements: readonly Replacement[] = [
   },
   {
     // Each of a client's dozen settings is looked for in the environment, then in files that Lambda does not have, and has
-    // a default; each place without it throws an error. A value that cannot be read is an error here, not passed over.
+    // a default; each place without it throws an error. Like the SDK it passes over a value that cannot be read.
     name: 'settings files of the SDK',
     filter: /\/configLoader$/,
     contents: () => `
       import { memoize } from '@smithy/core/config';
-      export const loadConfig = ({ environmentVariableSelector, default: otherwise }, settings) =>
+      export const loadConfig = ({ environmentVariableSelector: read, default: otherwise }, settings) =>
         memoize(async () =>
-          environmentVariableSelector(process.env, settings) ??
+          (await Promise.try(read, process.env, settings).catch(() => undefined)) ??
           (typeof otherwise === 'function' ? otherwise() : otherwise)
         );
     `,

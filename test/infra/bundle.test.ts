@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod/mini';
-import { bundleOptions, replacements, sourceOf } from '../../infra/bundle.ts';
+import { bundleOptions, replacements, replacing, sourceOf } from '../../infra/bundle.ts';
 import { closeServer, listenOnLoopback } from '../../infra/local/loopback.ts';
 
 test('every replacement applies, and a bundle imports nothing beside itself', async () => {
@@ -113,4 +113,77 @@ test('a bundled client without a region says so', async () => {
   vi.stubEnv('AWS_REGION', undefined);
   vi.stubEnv('AWS_DEFAULT_REGION', undefined);
   await expect(call()).rejects.toThrow('Region is missing');
+});
+
+const outcomeSchema = z.object({
+  outcome: z.custom<() => Promise<unknown>>((value) => typeof value === 'function'),
+});
+
+/** Bundles a client, with all replacements or without one. The result returns its settings and the request that it sends. */
+async function clientWithout(name?: string): Promise<() => Promise<unknown>> {
+  const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const contents = `
+    import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
+    export async function outcome() {
+      const sent = [];
+      const handle = async ({ protocol, hostname, headers }) => {
+        sent.push([protocol, hostname, headers['user-agent']]);
+        throw new Error('not sent');
+      };
+      const client = new DynamoDBClient({ requestHandler: { handle } });
+      const failed = (error) => String(error);
+      return {
+        error: await client.send(new ListTablesCommand({})).catch(failed),
+        settings: await Promise.all(
+          ['maxAttempts', 'retryMode', 'endpointDiscoveryEnabledProvider', 'accountIdEndpointMode'].map(
+            async (name) => [name, await client.config[name]().catch(failed)]
+          ),
+        ),
+        sent,
+      };
+    }
+  `;
+  const stdin = { contents, resolveDir: dirname(sourceOf('get-instance')), loader: 'js' } as const;
+  const outfile = join(directory, 'index.mjs');
+  const plugins = [replacing(replacements.filter((each) => each.name !== name))];
+  await build({ ...bundleOptions, plugins, stdin, outfile });
+  return outcomeSchema.parse(await import(outfile)).outcome;
+}
+
+test('a bundled client reads every setting as the SDK does, also an empty or unreadable one', async () => {
+  const bundled = await clientWithout();
+  const plain = await clientWithout('settings files of the SDK');
+  const environment = {
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'any',
+    AWS_SECRET_ACCESS_KEY: 'tests',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  };
+  onTestFinished(() => void vi.unstubAllEnvs());
+  for (const [setting, value] of Object.entries({
+    AWS_ACCOUNT_ID_ENDPOINT_MODE: 'required',
+    AWS_AUTH_SCHEME_PREFERENCE: 'sigv4',
+    AWS_DEFAULTS_MODE: 'standard',
+    AWS_DISABLE_CLOCK_SKEW_CORRECTION: 'true',
+    AWS_ENABLE_ENDPOINT_DISCOVERY: 'true',
+    AWS_ENDPOINT_DISCOVERY_ENABLED: 'true',
+    AWS_ENDPOINT_URL: 'http://any.example',
+    AWS_ENDPOINT_URL_DYNAMODB: 'http://any.example',
+    AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true',
+    AWS_MAX_ATTEMPTS: '7',
+    AWS_REGION: 'eu-central-1',
+    AWS_RETRY_MODE: 'adaptive',
+    AWS_SDK_UA_APP_ID: 'any-app',
+    AWS_USE_DUALSTACK_ENDPOINT: 'true',
+    AWS_USE_FIPS_ENDPOINT: 'true',
+  })) {
+    for (const given of [value, '', 'no such value']) {
+      vi.unstubAllEnvs();
+      for (const [name, each] of Object.entries({ ...environment, [setting]: given })) vi.stubEnv(name, each);
+      expect([setting, given, await bundled()]).toEqual([setting, given, await plain()]);
+    }
+  }
 });
