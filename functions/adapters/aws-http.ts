@@ -44,7 +44,7 @@ export function createAwsHttp({ connectMs, responseMs }: { connectMs: number; re
     const { promise, resolve, reject } = Promise.withResolvers<AwsResponse>();
     const { agent, send } = protocol === 'https:' ? tls : plain;
     // The SDK has an IPv6 address in brackets.
-    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const host = hostname.replace(/[[\]]/g, '');
     const request = send({ agent, host, port, method, path, headers });
     const timeoutAfter = (ms: number, what: string) =>
       setTimeout(() => fail(new TimeoutError(`no ${what} within ${ms} ms`)), ms);
