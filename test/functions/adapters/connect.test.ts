@@ -1,9 +1,11 @@
 import { getEventListeners, once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { createServer as createTlsServer } from 'node:tls';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { createConnector, type Address } from '../../../functions/adapters/connect.ts';
+import { createAuthority } from '../../support/certificates.ts';
 
 const portOf = (server: Server): number => {
   const address = server.address();
@@ -189,6 +191,30 @@ const callbackOf = async (
 };
 
 const timers = () => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+
+test('a connection over TLS offers HTTP/1.1 alone', async () => {
+  const offered = Promise.withResolvers<string[]>();
+  const ALPNCallback = ({ protocols }: { protocols: string[] }) => {
+    offered.resolve(protocols);
+    return undefined;
+  };
+  const certificate = createAuthority('tests').issue(['localhost']);
+  const server = createTlsServer({ ...certificate, ALPNCallback }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const failure = Promise.withResolvers<Error | null>();
+  const connector = createConnector({
+    timeoutMs: 5_000,
+    signal: new AbortController().signal,
+    resolve: () => Promise.resolve([v4]),
+  });
+  connector({ hostname: 'localhost', protocol: 'https:', port: String(portOf(server)) }, (error) =>
+    failure.resolve(error),
+  );
+  expect(await offered.promise).toEqual(['http/1.1']);
+  // The server has refused it.
+  expect(await failure.promise).toBeInstanceOf(Error);
+  server.close();
+});
 
 describe('the end of an attempt', () => {
   test('a name is resolved by the system by default', async () => {

@@ -208,13 +208,6 @@ export const equivalentMutants: readonly (Mutation & { why: string })[] = [
   },
   {
     file: 'functions/adapters/connect.ts',
-    line: 'clearTimeout(timer);',
-    original: 'clearTimeout(timer);',
-    replacement: ';',
-    why: "end() and the next timer's own check (no address left) make a late timer harmless",
-  },
-  {
-    file: 'functions/adapters/connect.ts',
     line: "reject(error ?? new Error('No connection.'));",
     original: "'No connection.'",
     replacement: '""',
