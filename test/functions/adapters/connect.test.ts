@@ -207,7 +207,7 @@ test('a connection over TLS offers HTTP/1.1 alone', async () => {
     signal: new AbortController().signal,
     resolve: () => Promise.resolve([v4]),
   });
-  connector({ hostname: 'localhost', protocol: 'https:', port: String(portOf(server)) }, (error) =>
+  connector({ hostname: 'localhost', protocol: 'https:', port: String(portOf(server)) }, (...[error]) =>
     failure.resolve(error),
   );
   expect(await offered.promise).toEqual(['http/1.1']);
