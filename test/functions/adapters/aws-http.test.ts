@@ -161,10 +161,11 @@ test('the time for a response begins again with its head', async () => {
   expect(requests).toBe(1);
 });
 
+const switching = (_: ServerResponse, socket: Socket) =>
+  void socket.write('HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
+
 test('a response that switches protocols is none, and the request is sent again', async () => {
   const list = await openClient();
-  const switching = (_: ServerResponse, socket: Socket) =>
-    void socket.write('HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
   answers = [switching];
   expect(await list()).toMatchObject(names);
   expect(requests).toBe(2);
