@@ -2,7 +2,9 @@ import { DynamoDBClient, PutItemCommand, type PutItemCommandInput } from '@aws-s
 import { KMSClient } from '@aws-sdk/client-kms';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { marshall } from '@aws-sdk/util-dynamodb';
+import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
+import pMap from 'p-map';
 import { afterAll, beforeEach, expect } from 'vitest';
 import { builtInCatalog } from '../../functions/model/built-in-catalog.ts';
 import { clientOptions } from '../../functions/adapters/aws.ts';
@@ -16,6 +18,7 @@ import { createPlatformCredentials, createTenantSecrets } from '../../functions/
 import { createTokenCipher } from '../../functions/adapters/token-cipher.ts';
 import type { Observation, Observe } from '../../functions/core/ports.ts';
 import {
+  judged,
   settingsOf,
   type InstanceKey,
   type InstanceRow,
@@ -177,6 +180,39 @@ export async function startServers() {
     return asKilled;
   }
 
+  /**
+   * Leaves the rows and instances that provisioning these tenants leaves, for a small part of its time: the first tenant
+   * is provisioned, and the others are like it.
+   */
+  async function seedProvisioned(tenantIds: readonly string[]): Promise<InstanceRow[]> {
+    const [first, ...others] = tenantIds;
+    if (first === undefined) return [];
+    const { row } = await provision(taxify(first), { invocationMs: 25_000 });
+    const [like] = instancesOf(first);
+    if (!like) throw new Error('no instance was left');
+    const { element, configuration } = like;
+    async function seeded(tenantId: string): Promise<InstanceRow> {
+      const key = keyOf(tenantId);
+      const provisionId = randomUUID();
+      const { name, fingerprint } = judged(builtInCatalog, taxify(tenantId));
+      const tags = [`tenant:${tenantId}`, `provision:${provisionId}`, 'owner:tests'];
+      const { id, token } = simulator.seed({ element, name, tags, configuration });
+      const own = {
+        ...row,
+        ...key,
+        name,
+        fingerprint,
+        provisionId,
+        claimId: randomUUID(),
+        instanceId: id,
+        token: await cipher.encrypt(token, key),
+      };
+      await store.claim(own);
+      return own;
+    }
+    return [row, ...(await pMap(others, seeded, { concurrency: 10 }))];
+  }
+
   /** Makes another instance of the row's generation, as a create that is sent twice would. */
   function duplicate(row: InstanceRow): void {
     simulator.seed({
@@ -225,6 +261,7 @@ export async function startServers() {
     instancesOf,
     expectOneActiveInstance,
     killedWhileCreating,
+    seedProvisioned,
     duplicate,
     remove: (key: InstanceKey, removal: Partial<Removal> = {}, { invocationMs = 3_000 } = {}) =>
       remove(key, { times: { own: now() }, by: undefined, ...removal }, { deadlineAt: now() + invocationMs }),

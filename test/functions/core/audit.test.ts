@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import pMap from 'p-map';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
@@ -56,7 +57,7 @@ const pagesRequested = () =>
 
 describe('the audit', () => {
   test('the audit reports nothing where both sides agree, over several pages', async () => {
-    await provisioned(...many(210));
+    await servers.seedProvisioned(many(210));
     await servers.remove(keyOf('tenant-7'));
     servers.reset();
     expect(await servers.audit()).toEqual({ ...nothing, ours: 209, theirs: 209 });
@@ -197,7 +198,7 @@ describe('an instance is not lost', () => {
   });
 
   test('no instance is reported lost when the time ended before half of them were seen', async () => {
-    await provisioned(...many(15, 'seen'), ...many(25, 'denied'));
+    await servers.seedProvisioned([...many(15, 'seen'), ...many(25, 'denied')]);
     for (const tenantId of many(25, 'denied')) await servers.removeAtCloudElements(instanceOf(tenantId).id);
     servers.simulator.faultFor = ({ operation }) => {
       // The time is over after the first reads by id.
@@ -221,7 +222,7 @@ test('the audit reads only a sample of instances that are not visible', async ()
   if (!row) throw new Error('no row');
   await servers.removeAtCloudElements(row.instanceId);
   const others = many(299).map((tenantId, i) => ({ ...row, tenantId, instanceId: i + 1 }));
-  for (const other of others) await servers.store.claim(other);
+  await pMap(others, (other) => servers.store.claim(other), { concurrency: 10 });
   expect(await servers.audit()).toMatchObject({ notListed: 300, readById: 100, lost: 0, notVisible: true });
 }, 30_000);
 
@@ -393,7 +394,7 @@ describe('the end of an audit', () => {
   });
 
   test('an audit out of time leaves reads by id to the next one, which begins with them', async () => {
-    await provisioned(...many(45, 'seen'), ...many(40, 'hidden'));
+    await servers.seedProvisioned([...many(45, 'seen'), ...many(40, 'hidden')]);
     for (let i = 0; i < 40; i++) instanceOf(`hidden-${i}`).tags = [];
     const readIds = () =>
       servers.simulator.requests.flatMap(({ operation, path }) =>

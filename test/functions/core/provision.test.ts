@@ -448,13 +448,7 @@ describe('a refusal by Cloud Elements', () => {
   });
 });
 
-/** A few at a time, because this is no test of the servers' load. */
-async function provisionStrangers(count: number): Promise<void> {
-  for (let left = count; left > 0; left -= 20) {
-    const some = Array.from({ length: Math.min(left, 20) }, () => servers.provision(taxify(newTenant())));
-    await Promise.all(some);
-  }
-}
+const strangers = (count: number): string[] => Array.from({ length: count }, newTenant);
 
 describe('taking over a claim that was never ended', () => {
   test('a take-over waits for the lease of the dead claim', async () => {
@@ -543,7 +537,7 @@ describe('taking over a claim that was never ended', () => {
   });
 
   test('a take-over finds its instance on a later page, and adopts none of another tenant', async () => {
-    await provisionStrangers(205);
+    await servers.seedProvisioned(strangers(205));
     const tenantId = newTenant();
     const { provisionId } = await killedWhileCreating(tenantId, 'applied');
     servers.simulator.ignoreTagFilter = true;
@@ -569,7 +563,7 @@ describe('taking over a claim that was never ended', () => {
   });
 
   test('a take-over is inconclusive when a later page is missing', async () => {
-    await provisionStrangers(201 - servers.simulator.instances.length);
+    await servers.seedProvisioned(strangers(201 - servers.simulator.instances.length));
     const tenantId = newTenant();
     const killed = await killedWhileCreating(tenantId, 'applied');
     servers.clock.aheadMs = killed.sendDeadline + 10_001 - Date.now();
