@@ -9,6 +9,7 @@ import type { Instance } from '../../infra/local/cloud-elements/simulator.ts';
 import { createLeakSearch } from '../support/leak-search.ts';
 import { startWithOperator } from '../support/operator.ts';
 import { blocksOf, pageAt, root } from '../support/pages.ts';
+import type { Command } from '../support/shared-bundle.ts';
 
 /** A team connected its tenants by hand, adopts this service, and leaves it: the commands that it runs. */
 
@@ -27,7 +28,7 @@ afterAll(async () => {
 });
 
 const outputs: string[] = [];
-async function run(command: string, ...args: string[]) {
+async function run(command: Command, ...args: string[]) {
   const ended = await site.run(command, ...args, '--local');
   outputs.push(ended.stdout, ended.stderr);
   return ended;
@@ -90,7 +91,7 @@ test(
       ]),
     );
 
-    const found = await run('discover/discover.ts');
+    const found = await run('discover');
     expect(found.stderr).toContain('The list is complete.');
     const [header = [], ...rows] = csvRowsOf(found.stdout).map(({ cells = [] }) => cells);
     expect(rows.map(([, , id]) => Number(id))).toEqual(byHand.map(({ id }) => id));
@@ -98,7 +99,7 @@ test(
     const file = join(directory, 'found.csv');
     const untouched = join(directory, 'untouched.csv');
     writeFileSync(untouched, found.stdout);
-    const refused = await run('onboard/onboard.ts', untouched);
+    const refused = await run('onboard', untouched);
     expect(refused).toMatchObject({ status: 2 });
     expect(refused.stderr).toContain(
       `${untouched}:2: tenantId is missing: fill it in, or delete the row; so do lines 3, 4, 5, 6 and ${count - 5} more\n`,
@@ -109,16 +110,16 @@ test(
       file,
       `${header.join(',')}\n${lines.map((line, index) => `tenant-${index}${line}`).join('\n')}\n`,
     );
-    expect((await run('onboard/onboard.ts', file, '--check')).status).toBe(0);
+    expect((await run('onboard', file, '--check')).status).toBe(0);
 
     simulator.requests.length = 0;
-    const killed = site.start('onboard/onboard.ts', file, '--rate', '1000', '--local');
+    const killed = site.start('onboard', file, '--rate', '1000', '--local');
     const areMarked = () => byHand.filter(({ tags }) => tags.some(isMarker)).length > count / 10;
     await expect.poll(areMarked, { timeout: 30_000, interval: 5 }).toBe(true);
     killed.child.kill('SIGKILL');
     await killed.ended;
     expect(byHand.some(({ tags }) => !tags.some(isMarker))).toBe(true);
-    const imported = await run('onboard/onboard.ts', file, '--rate', '1000');
+    const imported = await run('onboard', file, '--rate', '1000');
     expect(imported.stderr).toBe('');
     expect(imported.stdout).toContain(`${count} rows\n${count} active\n`);
     expect(imported.status).toBe(0);
@@ -142,7 +143,7 @@ test(
 
     // Nothing is sent for what is active; a repeated request is a replay.
     simulator.requests.length = 0;
-    const again = await run('onboard/onboard.ts', file, '--rate', '1000');
+    const again = await run('onboard', file, '--rate', '1000');
     expect(again.stdout).toContain(`Already active: ${count}; to send: 0`);
     expect(again.status).toBe(0);
     const replay = await site.service.request({
@@ -153,9 +154,9 @@ test(
     });
     expect(replay.status).toBe(200);
     expect(simulator.requests).toEqual([]);
-    expect((await run('discover/discover.ts')).stdout).toBe(`${header.join(',')}\n`);
+    expect((await run('discover')).stdout).toBe(`${header.join(',')}\n`);
 
-    const exported = await run('export/export.ts', '--json');
+    const exported = await run('export', '--json');
     const written = exported.stdout
       .trimEnd()
       .split('\n')
@@ -232,7 +233,7 @@ test(
         : undefined;
     let patches = 0;
 
-    const { status, stdout } = await run('onboard/onboard.ts', file, '--rate', '1000');
+    const { status, stdout } = await run('onboard', file, '--rate', '1000');
     simulator.reset();
     expect(stdout).toMatch(/6 rows\n2 active\n4 failed/);
     expect(status).toBe(1);
@@ -253,7 +254,7 @@ test(
     taken.tags = marked;
     other.tags = ['owner:another'];
     // The file is a manifest.
-    const again = await run('onboard/onboard.ts', join(directory, 'refused.failed.csv'), '--check');
+    const again = await run('onboard', join(directory, 'refused.failed.csv'), '--check');
     expect(again).toMatchObject({ status: 0, stderr: '' });
   },
 );

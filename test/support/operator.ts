@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
-import { fileURLToPath } from 'node:url';
 import { closeServer, listenOnLoopback } from '../../infra/local/loopback.ts';
 import type { LocalStackOptions } from '../../infra/local/stack.ts';
 import { startService, type Service } from './running-service.ts';
-import { compileCache } from './shared-bundle.ts';
+import { commandPrograms, compileCache, type Command } from './shared-bundle.ts';
 
 export type Ended = { status: number | null; stdout: string; stderr: string };
 
@@ -48,13 +47,13 @@ export async function startWithOperator(outputsOf: (service: Service) => Record<
     AWS_ACCESS_KEY_ID: operator,
   };
 
-  /** @param command a program below `infra/cli/` */
-  function start(command: string, ...args: string[]) {
-    const program = fileURLToPath(new URL(`../../infra/cli/${command}`, import.meta.url));
+  const programOf = await commandPrograms();
+
+  function start(command: Command, ...args: string[]) {
     const { promise: ended, resolve } = Promise.withResolvers<Ended>();
     const child = execFile(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', program, ...args],
+      ['--disable-warning=ExperimentalWarning', programOf(command), ...args],
       { env: environment, timeout: 60_000, maxBuffer: 64 * 1_024 * 1_024 },
       (_error, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
     );
@@ -66,7 +65,7 @@ export async function startWithOperator(outputsOf: (service: Service) => Record<
     port,
     environment,
     start,
-    run: (command: string, ...args: string[]) => start(command, ...args).ended,
+    run: (command: Command, ...args: string[]) => start(command, ...args).ended,
     async stop(): Promise<void> {
       await service[Symbol.asyncDispose]();
       await closeServer(cloudFormation);

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => site.stop());
 beforeEach(() => site.service.simulator.reset());
 
-const discover = (...args: string[]) => site.run('discover/discover.ts', ...args);
+const discover = (...args: string[]) => site.run('discover', ...args);
 const rowsIn = (csv: string) => csvRowsOf(csv).map(({ cells }) => cells);
 const columns = ['tenantId', 'elementKey', 'instanceId', 'name', 'tags', 'createdDate'];
 

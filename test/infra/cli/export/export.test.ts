@@ -35,7 +35,7 @@ describe('the command', { timeout: 60_000 }, () => {
   }, 60_000);
   afterAll(() => site.stop());
 
-  const run = (...args: string[]) => site.run('export/export.ts', ...args);
+  const run = (...args: string[]) => site.run('export', ...args);
   const idOf = (tenantId: string) => site.service.instancesOf(tenantId)[0]?.id;
   const tokenOf = (tenantId: string) => site.service.instancesOf(tenantId)[0]?.token ?? '';
 

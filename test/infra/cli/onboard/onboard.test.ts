@@ -5,20 +5,19 @@ import { createServer, type RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import type { InjectedFault } from '../../../../infra/local/faults.ts';
 import { startLocalStack, type LocalStack } from '../../../../infra/local/stack.ts';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
 import { newTenant } from '../../../support/real-servers.ts';
-import { compileCache, sharedBundle } from '../../../support/shared-bundle.ts';
+import { commandPrograms, compileCache, sharedBundle } from '../../../support/shared-bundle.ts';
 
-const program = fileURLToPath(new URL('../../../../infra/cli/onboard/onboard.ts', import.meta.url));
 const putEvents = 'AWSEvents.PutEvents';
 
 let stack: LocalStack;
 let directory: string;
+let program: string;
 const children: ChildProcess[] = [];
 /** Injected faults by access key: each command of these tests has its own. */
 const injectedFaults = new Map<string, (target: string) => InjectedFault | undefined>();
@@ -30,6 +29,7 @@ beforeAll(async () => {
   });
   stack.failEach(({ target, signer = '' }) => injectedFaults.get(signer)?.(target));
   directory = mkdtempSync(join(tmpdir(), 'onboard-'));
+  program = (await commandPrograms())('onboard');
   // The first invocation bundles and starts the function, which should not count as a test's time.
   await stack.invoke('onboard-tenants', { Records: [] });
 });

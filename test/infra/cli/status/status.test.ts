@@ -1,7 +1,6 @@
 import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
@@ -11,9 +10,8 @@ import { pageAt } from '../../../support/pages.ts';
 import { newTenant } from '../../../support/real-servers.ts';
 import { startOnPortsInARow } from '../../../support/operator.ts';
 import type { Service } from '../../../support/running-service.ts';
-import { compileCache } from '../../../support/shared-bundle.ts';
+import { commandPrograms, compileCache } from '../../../support/shared-bundle.ts';
 
-const program = fileURLToPath(new URL('../../../../infra/cli/status/status.ts', import.meta.url));
 const rows: [string, Trigger][] = Object.entries(triggers);
 const queueOwners = rows.flatMap(([name, { queue, stream }]) => (queue || stream ? [name] : []));
 
@@ -42,11 +40,13 @@ describe('the command', { timeout: 60_000 }, () => {
   });
   let cloudFormationUrl: string;
   let service: Service;
+  let program: string;
   let port: number;
 
   beforeAll(async () => {
     ({ service, port } = await startOnPortsInARow({ queue: { maxReceiveCount: 1 } }));
     cloudFormationUrl = await listenOnLoopback(cloudFormation, 0);
+    program = (await commandPrograms())('status');
     service.stack.failEach(({ target, signer }) => {
       if (signer === operator) targets.add(target);
       return undefined;

@@ -6,10 +6,9 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startService, type Service } from '../../../support/running-service.ts';
-import { compileCache } from '../../../support/shared-bundle.ts';
+import { commandPrograms, compileCache } from '../../../support/shared-bundle.ts';
 import { keyOf, newTenant } from '../../../support/real-servers.ts';
 import { closeServer, listenOnLoopback } from '../../../../infra/local/loopback.ts';
 import { followClock } from '../../../../infra/cli/trust/clock.ts';
@@ -20,13 +19,12 @@ import { tenantsIn } from '../../../../infra/cli/trust/tenants.ts';
 /** The operator has just checked the instances. */
 const yes = ['--yes', '--looked-at', new Date(Date.now() + 60_000).toISOString()];
 
-const program = fileURLToPath(new URL('../../../../infra/cli/trust/trust.ts', import.meta.url));
-
 // Each command is a process of its own, which takes a second to start on a busy machine.
 describe('the command', { timeout: 30_000 }, () => {
   const operator = 'trusting-operator';
   const targets = new Set<string>();
   let service: Service;
+  let program: string;
   let directory: string;
   beforeAll(async () => {
     service = await startService();
@@ -35,6 +33,7 @@ describe('the command', { timeout: 30_000 }, () => {
       return undefined;
     });
     directory = mkdtempSync(join(tmpdir(), 'trust-'));
+    program = (await commandPrograms())('trust');
   });
   afterAll(async () => {
     await service[Symbol.asyncDispose]();
