@@ -56,7 +56,7 @@ test('a bundle has the same bytes with any exports of the Node that builds it', 
 
 const callSchema = z.object({ call: z.custom<() => Promise<void>>((value) => typeof value === 'function') });
 
-/** One call of a bundled client per call of the result; its requests' headers are collected. */
+/** `call` sends one request by a bundled client; `headers` collects those of the requests. */
 async function bundledClient() {
   const headers: IncomingHttpHeaders[] = [];
   const server = createServer((request, response) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { CdkJsonError, readElements } from '../../infra/stage-elements.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'stage-entry-'));
+const directory = mkdtempSync(join(tmpdir(), 'stage-elements-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 function elementsIn(content: unknown, stage: string) {

@@ -27,7 +27,7 @@ export async function readTenants(file: string): Promise<InstanceKey[]> {
 export function tenantsIn(file: string, text: string): InstanceKey[] {
   const separatorFault = separatorFaultOf(text);
   if (separatorFault !== undefined) throw new TenantsError(`${file}:1: ${separatorFault}.`);
-  const rows = csvRowsOf(text.replaceAll('\r\n', '\n'));
+  const rows = csvRowsOf(text);
   const broken = rows.filter(({ cells }) => !cells).map(({ line }) => `${file}:${line}: ${quoteFault}.`);
   if (broken.length > 0) throw new TenantsError(broken.join('\n'));
   const [header, ...records] = rows.flatMap(({ line, cells }) => (cells ? [{ line, cells }] : []));
