@@ -203,7 +203,7 @@ export function createCloudElementsCaller({
   }
 }
 
-/** Made once: of an error for each call, undici and Node's streams would make a stack trace each. */
+/** Made once: without it, undici and Node's streams make an error with a stack trace for every call. */
 const finished = new Error('The call has ended.');
 
 type Exchanged = { status: number; headers: ResponseHeaders; body: Buffer<ArrayBuffer> };
@@ -327,7 +327,7 @@ function outcomeOf(result: HttpResponse): CloudElementsCall['outcome'] {
  * the body alone, or is another there, may be anything, for instance a stored key that the call did not send.
  */
 function agreedOn({ body, header }: { body: string | undefined; header: string | undefined }) {
-  const isDenied = hasFormOfRequestId(body) && body?.toLowerCase() !== header?.toLowerCase();
+  const isDenied = hasFormOfRequestId(body) && body.toLowerCase() !== header?.toLowerCase();
   return isDenied ? undefined : header;
 }
 

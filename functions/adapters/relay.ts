@@ -60,7 +60,7 @@ export function relay(message: string, { names = [], secrets = [] }: Relaying): 
 /** A MongoDB object id or a UUID; a key may have the same form. */
 const requestIdPattern = /^([\da-f]{24}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12})$/i;
 
-export const hasFormOfRequestId = (id: string | undefined): boolean =>
+export const hasFormOfRequestId = (id: string | undefined): id is string =>
   id !== undefined && requestIdPattern.test(id);
 
 /** Relays Cloud Elements' id of a request if it has the form of one and repeats none of the credentials. */
@@ -68,7 +68,7 @@ export function relayRequestId(
   id: string | undefined,
   repeatsSecret: (text: string) => boolean,
 ): string | undefined {
-  return id !== undefined && hasFormOfRequestId(id) && !repeatsSecret(id) ? id : undefined;
+  return hasFormOfRequestId(id) && !repeatsSecret(id) ? id : undefined;
 }
 
 /** So many characters in common are no chance, neither in hexadecimal digits nor in Base64. */
@@ -93,7 +93,7 @@ export function repeatsAny(secrets: readonly unknown[]): (text: string) => boole
   };
 }
 
-/** Both ways, because every response is compared with every credential. */
+/** Reversed once per text, not once per comparison: every response is compared with every credential. */
 type Form = { forwards: string; backwards: string };
 
 const isWithin = (part: Form, { forwards: whole }: Form): boolean =>
@@ -102,7 +102,7 @@ const isWithin = (part: Form, { forwards: whole }: Form): boolean =>
 
 const backwards = (text: string): string => text.split('').toReversed().join('');
 
-/** As it is and encoded, of hexadecimal digits also their bytes; letters and digits alone. */
+/** The text as it is and encoded, and the bytes that hexadecimal digits stand for; letters and digits alone. */
 function formsOf(text: string): Form[] {
   const bytes = Buffer.from(text);
   const forms = [text, bytes.toString('hex'), bytes.toString('base64')];

@@ -171,7 +171,7 @@ export function createImporting(ports: ImportPorts): {
       return await commit(marked, instanceId, examined.importable);
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
-      // Before the PATCH: after it no call throws, and the commit keeps its own error.
+      // Nothing was sent yet: `mark` returns its errors, and `commit` records its own.
       return stopped(error);
     }
   }
@@ -221,7 +221,7 @@ export function createImporting(ports: ImportPorts): {
     return taken;
   }
 
-  /** A generation that has ended comes never back, so what it has reserved is free. */
+  /** A generation that has ended never comes back, so its reservation is free. */
   async function isHolding({ provisionId, ...key }: IdHolder, instanceId: number): Promise<boolean> {
     const row = await store.get(key);
     return (

@@ -113,7 +113,7 @@ export function createRecordedInstances() {
 
 export type RecordedInstances = ReturnType<typeof createRecordedInstances>;
 
-function copied<Array extends { set: (from: Array) => void }>(from: Array, to: Array): Array {
+function copied<Numbers extends { set: (from: Numbers) => void }>(from: Numbers, to: Numbers): Numbers {
   to.set(from);
   return to;
 }

@@ -64,8 +64,8 @@ const dnsLabel = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const dnsLabelInWords = 'one DNS label: at most 63 letters, digits and hyphens, no hyphen at either end';
 
 /**
- * A number is a whole address where a host belongs: 134744072 and 0x08080808 are 8.8.8.8. A label has no dot, so a host
- * that the parser makes of it has one only then.
+ * A number is a whole address where a host belongs: 134744072 and 0x08080808 are 8.8.8.8. A label has no dot, so the
+ * parsed host has one only if the label was read as a number.
  */
 const hostLabel: Form = {
   accepts: (text) => dnsLabel.test(text) && URL.parse(`https://${text}`)?.hostname.includes('.') === false,

@@ -107,7 +107,7 @@ export function provenanceOf(
 
 /**
  * Refuses an allowed entry whose value is not of its form, an event that sets an entry outside the allow-list, and a
- * request that does so without every required entry: what it lacks would have to come from the tenant's secret, which
+ * request that does so without every required entry: the missing ones would have to come from the tenant's secret, which
  * could then be sent to a server of the caller's.
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
@@ -168,7 +168,7 @@ const problemsOf = (faults: readonly Fault[]): Problem[] =>
 const placeOf = (name: string): string => `configuration.${name}`;
 
 /**
- * As `assertAllowed`, for who may read the tenant's secret: beside what is wrong it also names what is missing.
+ * As `assertAllowed`, for who may read the tenant's secret: also names the missing entries.
  * @throws OnboardingError `invalid-request`, `missing-configuration`
  */
 export async function assertAllowedFor(

@@ -16,8 +16,8 @@ const cellsSchema = z.array(z.string());
 const linesAtOnce = 1_000;
 
 /**
- * The header and the rows, without empty ones: spreadsheets end a file with rows of only commas. A row that cannot be
- * read counts as one line, and the next row is looked for on the line after it.
+ * Reads the header and the rows, without empty ones: spreadsheets end a file with rows of only commas. A row that cannot
+ * be read counts as one line, and the next row is looked for on the line after it.
  */
 export function* csvRows(text: string): Generator<CsvRow> {
   // The parser counts a lone CR as a line, too: rows would be skipped between two calls.

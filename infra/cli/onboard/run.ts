@@ -218,7 +218,15 @@ export function createRun(
 
   /** The number of rows in each phase and with each outcome. Called often, so it makes no lists of rows. */
   function counts() {
-    const tally = { unsent: 0, waiting: 0, active: 0, failed: 0, unknown: 0, notSent: 0 };
+    const tally = {
+      unsent: 0,
+      waiting: 0,
+      active: 0,
+      failed: 0,
+      unknown: 0,
+      /** Ended by the comparison with the table, without an event. */
+      notSent: 0,
+    };
     for (const { standing } of rows) {
       if (standing.phase === 'unsent') tally.unsent += 1;
       else if (standing.phase === 'sent') tally.waiting += 1;
@@ -227,17 +235,7 @@ export function createRun(
         if (!standing.end.isSent) tally.notSent += 1;
       }
     }
-    return {
-      rows: rows.length,
-      unsent: tally.unsent,
-      waiting: tally.waiting,
-      active: tally.active,
-      failed: tally.failed,
-      unknown: tally.unknown,
-      /** Ended by the comparison with the table, without an event. */
-      notSent: tally.notSent,
-      elapsedMs: Date.now() - startedAt,
-    };
+    return { rows: rows.length, ...tally, elapsedMs: Date.now() - startedAt };
   }
 
   /** The outcomes of the rows that have ended, but not as active. */

@@ -26,7 +26,7 @@ export function createSecretsManager({
   onNewValue = () => {},
   now = Date.now,
 }: {
-  /** After `PutSecretValue`. Not for the first value of a new secret: AWS does not say that it tells of that. */
+  /** After `PutSecretValue`. Not for the first value of a new secret: AWS documents no event for it. */
   onNewValue?: (secret: { name: string; arn: string; versionId: string }) => void;
   now?: () => number;
 } = {}) {
