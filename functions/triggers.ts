@@ -142,7 +142,7 @@ export const triggers = {
     },
   },
   'audit-instances': {
-    // No caller waits for it: it may take as long as Lambda lets a function run, which suffices for 100,000 instances.
+    // No caller waits for it: it may take as long as Lambda lets a function run.
     schedule: { everyMinutes: 24 * 60, timeoutMinutes: 15 },
     uses: {
       table: ['GetItem', 'PutItem', 'Scan'],

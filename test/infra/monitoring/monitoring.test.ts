@@ -142,7 +142,7 @@ describe('the alarms', () => {
     'alarm texts say what breaks for whom and what to do, and link to the runbook (%s)',
     (_name, text) => {
       expect(text).toMatch(/\w{3}[.:] .*\. infra\/monitoring\/README\.md#runbook-[\w-]+$/);
-      expect(text).toMatch(/tenant|caller|application|Whoever/i);
+      expect(text).toMatch(/tenant|caller|application/i);
       // CloudWatch's limit.
       expect(text.length).toBeLessThanOrEqual(1_024);
     },
@@ -155,6 +155,21 @@ describe('the alarms', () => {
     );
     const links = alarms.map(({ AlarmDescription }) => AlarmDescription.split('#')[1]);
     expect(new Set(links)).toEqual(new Set(entries));
+  });
+
+  test('the pages list and count the alarms', () => {
+    const kinds = pageAt('infra/monitoring/README.md').matchAll(
+      /^\| \[`([\w-]+)(…?)`\]\(#runbook-[\w-]+\)(?: \((\d+)\))? \|/gm,
+    );
+    const listed = [...kinds].flatMap(([, name = '', more, count]) => {
+      const ofKind = alarms.map(nameOf).filter((each) => (more ? each.startsWith(name) : each === name));
+      expect([name, ofKind.length]).toEqual([name, Number(count ?? 1)]);
+      return ofKind;
+    });
+    expect(listed.toSorted()).toEqual(alarms.map(nameOf).toSorted());
+    expect(pageAt('infra/README.md')).toContain(
+      `, ${alarms.length} alarms ${(alarms.length * 0.1).toFixed(2)}, `,
+    );
   });
 
   test('alarms and dashboard use metrics of the list, by their own dimensions', () => {
