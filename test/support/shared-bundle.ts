@@ -76,6 +76,8 @@ async function madeOnce(
     }
     const unfinished = mkdtempSync(join(shared, '.unfinished-'));
     try {
+      // Another worker may have made it since the last look.
+      if (existsSync(made)) break;
       await make(unfinished);
       renameSync(unfinished, made);
     } finally {
