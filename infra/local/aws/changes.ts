@@ -109,14 +109,15 @@ export function recordChanges({
         request.on('data', (chunk: Buffer) => body.push(chunk));
         const end = response.end.bind(response);
         response.end = (result?: unknown) => {
-          if (isBatch && response.statusCode === 200) {
-            for (const write of writesIn(Buffer.concat(body).toString(), tableName)) record(write);
+          const text = Buffer.concat(body).toString();
+          const { statusCode } = response;
+          if (isBatch) {
+            for (const write of statusCode === 200 ? writesIn(text, tableName) : []) record(write);
+            return end(result);
           }
-          if (isBatch) return end(result);
-          const isOfTable = response.statusCode === 200 || response.statusCode === 400;
-          const write = isOfTable ? writeIn(Buffer.concat(body).toString()) : undefined;
+          const write = statusCode === 200 || statusCode === 400 ? writeIn(text) : undefined;
           if (write?.TableName !== tableName) return end(result);
-          if (response.statusCode === 400) return end(withItem(response, result, write));
+          if (statusCode === 400) return end(withItem(response, result, write));
           record(write);
           return end(result);
         };
