@@ -215,8 +215,8 @@ export function createAuditing(
       isOwned ||= owned !== 'not-ours';
       await classify(run, row, owned, instance.token);
     }
-    tellState(run.result, instance, rows[0] ?? { ...keyIn(instance), instanceId: instance.id });
-    if (isOfStage && !isOwned) await attempt(run, keyIn(instance), () => tellOrphan(run.result, instance));
+    reportState(run.result, instance, rows[0] ?? { ...keyIn(instance), instanceId: instance.id });
+    if (isOfStage && !isOwned) await attempt(run, keyIn(instance), () => reportOrphan(run.result, instance));
   }
 
   /** What an instance shows against a row that records it. */
@@ -259,7 +259,7 @@ export function createAuditing(
     return true;
   }
 
-  function tellState(
+  function reportState(
     result: Audit,
     { valid, disabled }: { valid: boolean; disabled: boolean },
     { instanceId: id, ...of }: InstanceKey & { instanceId: InstanceId },
@@ -276,7 +276,7 @@ export function createAuditing(
   }
 
   /** Not while its row says that the tenant's instance is being worked on, or is going to be. */
-  async function tellOrphan(result: Audit, instance: ListedInstance): Promise<void> {
+  async function reportOrphan(result: Audit, instance: ListedInstance): Promise<void> {
     const { id: instanceId } = instance;
     const key = keyIn(instance);
     const row = isKey(key) ? await store.get(key) : undefined;
@@ -333,7 +333,7 @@ export function createAuditing(
   async function readOne(run: Run, row: Recorded): Promise<'visible' | 'denied' | 'changed' | 'unknown'> {
     const found = await readRecorded(row);
     if (found.kind === 'read') {
-      tellState(run.result, found, row);
+      reportState(run.result, found, row);
       await classify(run, row, found.owned, found.token);
       return 'visible';
     }
@@ -347,9 +347,9 @@ export function createAuditing(
   }
 
   /** One difference that cannot be reported must not end the audit of all others. */
-  async function attempt(run: Run, of: InstanceKey, tell: () => Promise<void>): Promise<void> {
+  async function attempt(run: Run, of: InstanceKey, report: () => Promise<void>): Promise<void> {
     try {
-      await tell();
+      await report();
     } catch (error) {
       if (!(error instanceof OnboardingError)) throw error;
       // A row that cannot be read is counted as such.
