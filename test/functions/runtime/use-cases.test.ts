@@ -32,7 +32,7 @@ const environment: NodeJS.ProcessEnv = {
   PLATFORM_SECRET_ID: servers.platformSecretId,
   TENANT_SECRETS_PREFIX: 'a-prefix',
   STAGE: 'a-stage',
-  ELEMENTS: JSON.stringify({ freshdeskv2: { ping: true }, 'of-the-deployer': { required: ['site.name'] } }),
+  ELEMENTS: JSON.stringify({ freshdeskv2: { ping: true }, 'of-the-deployer': { required: ['kontor.name'] } }),
 };
 
 const lines = captureLines();
@@ -85,8 +85,16 @@ describe('use cases as a function opens them', () => {
   test('a described element is known to provisioning: a required entry is missing', async () => {
     await expect(provisioned('of-the-deployer', { username: 'u' })).rejects.toMatchObject({
       code: 'missing-configuration',
-      facts: { missing: ['configuration.site.name'] },
+      facts: { missing: ['configuration.kontor.name'] },
     });
+  });
+
+  test('a refusal that names an entry of a described element is passed on with the name', async () => {
+    const body = { requestId: '5f0c9a3e2b1d4c6f8a7b9c0d', message: 'kontor.name is invalid' };
+    simulator.fail({ on: 'POST /instances', effect: 'none', outcome: { kind: 'status', status: 400, body } });
+    await expect(provisioned('of-the-deployer', { 'kontor.name': 'any' })).rejects.toThrow(
+      'kontor.name is invalid',
+    );
   });
 
   test('an onboarding event takes the credentials from the tenant’s secret below the prefix', async () => {
