@@ -3,6 +3,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import {
   AccountPrincipal,
+  CfnPolicy,
   ManagedPolicy,
   PermissionsBoundary,
   Role,
@@ -294,23 +295,29 @@ function refusalOf(props: Partial<ElementOnboardingProps>): string {
   }
 }
 
-/** The statements of a role after a grant, their resources as text. */
-function granted(grant: (construct: ElementOnboarding, role: Role) => unknown) {
-  const { stack, construct, template } = onboarding();
-  const role = new Role(stack, 'Caller', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
-  grant(construct, role);
-  const policies = resources('AWS::IAM::Policy', template()).filter(({ id }) => id.startsWith('Caller'));
-  return allowancesIn(policies).map(({ Action, Resource, Condition }) => ({
-    action: Action.join(' '),
-    text: JSON.stringify(Resource),
-    Condition,
-  }));
-}
-
-const pathsOf = (statements: ReturnType<typeof granted>) =>
+const pathsOf = (statements: readonly { text: string }[]) =>
   statements.flatMap(({ text }) => /\$default[^"]*/.exec(text)?.[0] ?? []);
 
 describe('the grants', () => {
+  const { stack, construct } = onboarding();
+  let roles = 0;
+
+  /** The statements of a new role after a grant, their resources as text: as a template would have them. */
+  function granted(grant: (to: ElementOnboarding, role: Role) => unknown) {
+    const role = new Role(stack, `Caller${++roles}`, {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+    });
+    grant(construct, role);
+    const policies = role.node.findAll().filter((each) => each instanceof CfnPolicy);
+    return allowancesIn(policies.map(({ policyDocument }) => stack.resolve(policyDocument))).map(
+      ({ Action, Resource, Condition }) => ({
+        action: Action.join(' '),
+        text: JSON.stringify(Resource),
+        Condition,
+      }),
+    );
+  }
+
   test.each([
     [{}, 'tenants/*/instances/*'],
     [{ tenantId: 'acme' }, 'tenants/acme/instances/*'],
@@ -354,7 +361,7 @@ describe('the grants', () => {
     ['an account', new AccountPrincipal('444455556666')],
   ])('grants refuse %s, which has no policy to add to', (_title, grantee) => {
     for (const name of ['grantReadToken', 'grantOnboard', 'grantWriteTenantSecrets'] as const)
-      expect(() => onboarding().construct[name](grantee)).toThrow('could not be added');
+      expect(() => construct[name](grantee)).toThrow('could not be added');
   });
 
   test.each(['*', 'Taxify', 'taxify/*', ''])('grantReadToken refuses the element %o', (elementKey) => {
