@@ -12,7 +12,7 @@ import type { Scenario } from './schedule.ts';
  * of long ones, are sampled.
  */
 const isWhole = process.env['EXPLORE_ALL'] === '1';
-const samples = isWhole ? 500 : 50;
+const samples = isWhole ? 500 : 20;
 
 const foundBy = ({ finding }: Explored): string => (finding ? narrate(finding) : 'nothing');
 
@@ -55,7 +55,7 @@ const schedulesOf: Record<string, number> = {
 const isLong = (name: string): boolean => name === 'secret-late' || name === 'reordered';
 
 const isExplored = ({ name }: Scenario): boolean =>
-  isWhole || ((schedulesOf[name] ?? 0) <= 300 && !isLong(name));
+  isWhole || ((schedulesOf[name] ?? 0) <= 100 && !isLong(name));
 
 /** Schedules that once broke a promise. */
 const onceBroken = [
@@ -126,7 +126,8 @@ describe('no promise is broken', () => {
 describe('a protocol that does not wait for slow creates', () => {
   test.each([
     ['every schedule', 'tight', exploreAll],
-    ['random ones', 'storm', (scenario: Scenario) => exploreAtRandom(scenario, { seed: 1, count: 500 })],
+    // Of the first 500 seeds, number 463 is the one that finds it.
+    ['random ones', 'storm', (scenario: Scenario) => exploreAtRandom(scenario, { seed: 440, count: 500 })],
   ])(
     'a protocol that does not wait for slow creates is found by %s of %s, as one that can be replayed',
     async (_how, name, explore) => {
