@@ -303,11 +303,11 @@ describe('the grants', () => {
   let roles = 0;
 
   /** The statements of a new role after a grant, their resources as text: as a template would have them. */
-  function granted(grant: (to: ElementOnboarding, role: Role) => unknown) {
+  function granted(grant: (role: Role) => unknown) {
     const role = new Role(stack, `Caller${++roles}`, {
       assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
     });
-    grant(construct, role);
+    grant(role);
     const policies = role.node.findAll().filter((each) => each instanceof CfnPolicy);
     return allowancesIn(policies.map(({ policyDocument }) => stack.resolve(policyDocument))).map(
       ({ Action, Resource, Condition }) => ({
@@ -325,11 +325,11 @@ describe('the grants', () => {
     [{ tenantId: 'acme.eu', elementKey: 'taxify' }, 'tenants/acme.eu/instances/taxify'],
     [{ tenantId: '${aws:PrincipalTag/tenantId}' }, 'tenants/${aws:PrincipalTag/tenantId}/instances/*'],
   ])('grantReadToken(%j) permits one route and nothing else', (instances, path) => {
-    const statements = granted((construct, role) => construct.grantReadToken(role, instances));
+    const statements = granted((role) => construct.grantReadToken(role, instances));
     expect(statements).toHaveLength(1);
     expect(statements[0]?.action).toBe('execute-api:Invoke');
     expect(pathsOf(statements)).toEqual([`$default/GET/${path}/token`]);
-    const imports = granted((construct, role) => construct.grantImport(role, instances));
+    const imports = granted((role) => construct.grantImport(role, instances));
     expect(imports.map(({ action }) => action)).toEqual(['execute-api:Invoke']);
     expect(pathsOf(imports)).toEqual([`$default/POST/${path}/import`]);
   });
@@ -337,7 +337,7 @@ describe('the grants', () => {
   test.each(['*', 'acme/*', 'a?me', '', '${aws:username}', '${aws:PrincipalTag/a}/*', 'acme/instances/x'])(
     'grantReadToken refuses the tenant %o, which could mean others',
     (tenantId) => {
-      expect(() => granted((construct, role) => construct.grantReadToken(role, { tenantId }))).toThrow(
+      expect(() => granted((role) => construct.grantReadToken(role, { tenantId }))).toThrow(
         'Expected tenantId',
       );
     },
@@ -351,7 +351,7 @@ describe('the grants', () => {
     ['acme'],
   ])('grants refuse %o, which would permit more than it says', (instances) => {
     const grant = (name: 'grantReadToken' | 'grantImport') => () =>
-      granted((construct, role) => construct[name](role, Object(instances)));
+      granted((role) => construct[name](role, Object(instances)));
     expect(grant('grantReadToken')).toThrow('Expected');
     expect(grant('grantImport')).toThrow('Expected');
   });
@@ -365,7 +365,7 @@ describe('the grants', () => {
   });
 
   test.each(['*', 'Taxify', 'taxify/*', ''])('grantReadToken refuses the element %o', (elementKey) => {
-    expect(() => granted((construct, role) => construct.grantReadToken(role, { elementKey }))).toThrow(
+    expect(() => granted((role) => construct.grantReadToken(role, { elementKey }))).toThrow(
       'Expected elementKey',
     );
   });
@@ -374,7 +374,7 @@ describe('the grants', () => {
     ['grantOnboard', 'POST/tenants/*/instances', 'TenantOnboarded'],
     ['grantOffboard', 'DELETE/tenants/*/instances/*', 'TenantOffboarded'],
   ] as const)('%s permits one route, and one event on the bus', (name, path, detailType) => {
-    const statements = granted((construct, role) => construct[name](role));
+    const statements = granted((role) => construct[name](role));
     expect(pathsOf(statements)).toEqual([`$default/${path}`]);
     const events = statements.filter(({ action }) => action !== 'execute-api:Invoke');
     expect(events).toMatchObject([
@@ -384,7 +384,7 @@ describe('the grants', () => {
   });
 
   test('grantWriteTenantSecrets permits writing the tenants’ secrets, and reading none', () => {
-    const statements = granted((construct, role) => construct.grantWriteTenantSecrets(role));
+    const statements = granted((role) => construct.grantWriteTenantSecrets(role));
     expect(statements.map(({ action }) => action)).toEqual([
       'secretsmanager:CreateSecret secretsmanager:PutSecretValue',
     ]);
@@ -392,22 +392,22 @@ describe('the grants', () => {
   });
 
   test('the functions that the page names may decrypt tenants’ secrets under a key of the app', () => {
-    const { stack, construct, template } = onboarding();
-    const key = new Key(stack, 'TenantSecrets');
+    const own = onboarding();
+    const key = new Key(own.stack, 'TenantSecrets');
     const [line = ''] = /^Tenants' secrets under a KMS key.*/m.exec(pageAt('infra/README.md')) ?? [];
     const named = rows.map(([name]) => name).filter((name) => new RegExp(`['\`]${name}['\`]`).test(line));
     const reading = rows.filter(([, { uses }]) => uses.secrets?.includes('tenants'));
     expect(named).toEqual(reading.map(([name]) => name));
-    for (const [name, handler] of Object.entries(construct.functions))
+    for (const [name, handler] of Object.entries(own.construct.functions))
       if (named.includes(name)) key.grantDecrypt(handler);
-    const decrypting = allowancesIn(template().toJSON()).filter(
-      ({ Resource }) => JSON.stringify(Resource) === JSON.stringify([stack.resolve(key.keyArn)]),
+    const decrypting = allowancesIn(own.template().toJSON()).filter(
+      ({ Resource }) => JSON.stringify(Resource) === JSON.stringify([own.stack.resolve(key.keyArn)]),
     );
     expect(decrypting.map(({ Action }) => Action)).toEqual(named.map(() => ['kms:Decrypt']));
   });
 
   test('the runtime secret is readable by the application that may read it', () => {
-    const statements = granted((construct, role) => construct.runtimeSecret.grantRead(role));
+    const statements = granted((role) => construct.runtimeSecret.grantRead(role));
     expect(statements.map(({ text }) => text)).toEqual([expect.stringContaining('TaxifyRuntimeSecret')]);
   });
 });
