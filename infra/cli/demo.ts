@@ -1,8 +1,6 @@
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { commandLine, parseOptions } from './command.ts';
 import * as z from 'zod/mini';
 import { createClient } from '../contract/client.ts';
-import { startLocalStack } from '../local/stack.ts';
 import { accent, bold, coloredStatus, dim, print } from './terminal.ts';
 
 /** `npm run demo`: exits with 0 when every step has the expected result. */
@@ -10,6 +8,9 @@ commandLine('npm run demo   provisions three tenants step by step, on a local st
   parseOptions({ args }),
 );
 
+// Imported only now: `--help` needs none of it.
+const { EventBridgeClient, PutEventsCommand } = await import('@aws-sdk/client-eventbridge');
+const { startLocalStack } = await import('../local/stack.ts');
 await using stack = await startLocalStack();
 const { simulator } = stack;
 /** The rest of an entry describes its form field. */

@@ -3,7 +3,6 @@ import { commandLine, parseOptions } from './command.ts';
 import { sbtSourcesSchema } from '../sbt-sources.ts';
 import { CdkJsonError, localStage, readElements } from '../stage-elements.ts';
 import { printLogLine } from './log-line.ts';
-import { startLocalStackWithPage } from '../local/page/page.ts';
 import { accent, bold, dim, print } from './terminal.ts';
 
 const help = `Runs the whole service on this machine, in memory, until Ctrl-C.
@@ -80,6 +79,7 @@ async function start(firstPort: unknown) {
   const port = portSchema.safeParse(firstPort).data;
   if (port === undefined)
     throw new Error('Expected PORT to be a number from 1024 to 65531, the first of five ports.');
+  const { startLocalStackWithPage } = await import('../local/page/page.ts');
   return startLocalStackWithPage({
     keepSchedules: true,
     sbtSources: sbtSources.data,

@@ -1,9 +1,10 @@
-import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
-import { DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
-import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { createApi, type Api } from '../api.ts';
 import { type OutputName, stackNameOf } from '../../outputs.ts';
+
+// Clients are imported where they are used: each takes some 20 ms to load, and most commands need one or two of them.
 
 /** Where to find the service: a deployed stage, the local stack by its first port, or a bus and a table by name. */
 export type Where =
@@ -60,12 +61,13 @@ export type TenantSecrets = { secretsManager: SecretsManagerClient; prefix: stri
  * @throws TargetError when the stack cannot be looked at
  */
 export async function findTenantSecrets(where: Where): Promise<TenantSecrets | undefined> {
+  if (!('localPort' in where || 'stage' in where)) return undefined;
+  const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   const common = { requestHandler, maxAttempts: 8 };
   if ('localPort' in where) {
     const secretsManager = new SecretsManagerClient({ ...common, ...onThisMachine(where.localPort + 1) });
     return { secretsManager, prefix: 'element-onboarding/tenants' };
   }
-  if (!('stage' in where)) return undefined;
   const output = await outputsOf(where.stage);
   return { secretsManager: new SecretsManagerClient(common), prefix: output('TenantSecretPrefix') };
 }
@@ -88,6 +90,8 @@ async function targetOf(
   { busName, tableName, apiUrl }: { busName: string; tableName: string; apiUrl: () => string | undefined },
   at: { events: ClientSettings; table: ClientSettings } = { events: {}, table: {} },
 ): Promise<Target> {
+  const { DescribeTableCommand, DynamoDBClient } = await import('@aws-sdk/client-dynamodb');
+  const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
   const dynamoDb = new DynamoDBClient({ ...at.table, requestHandler, maxAttempts: 8 });
   const eventBridge = new EventBridgeClient({ ...at.events, requestHandler, maxAttempts: 5 });
   try {
@@ -116,6 +120,7 @@ async function namesOf(stage: string) {
  */
 export async function outputsOf(stage: string): Promise<(name: OutputName) => string> {
   const stackName = stackNameOf(stage);
+  const { CloudFormationClient, DescribeStacksCommand } = await import('@aws-sdk/client-cloudformation');
   const client = new CloudFormationClient({ requestHandler });
   try {
     const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }));

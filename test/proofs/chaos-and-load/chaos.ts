@@ -1,7 +1,6 @@
 import { commandLine, parseOptions, wholeNumber } from '../../../infra/cli/command.ts';
 import { bad, bold, dim, good, print } from '../../../infra/cli/terminal.ts';
-import { trialSummary } from './summary.ts';
-import { runTrial, type Progress } from './trial.ts';
+import type { Progress } from './trial.ts';
 
 const help = `Onboards, changes and removes tenants while a third of all calls to Cloud Elements fail and functions are killed.
 
@@ -23,6 +22,9 @@ const { tenants, seed } = commandLine(help, (args) => {
     seed: wholeNumber('seed', values.seed, { from: 1 }),
   };
 });
+// Imported only now: `--help` needs none of it.
+const { trialSummary } = await import('./summary.ts');
+const { runTrial } = await import('./trial.ts');
 const startedAt = performance.now();
 
 const trial = await runTrial({ tenants, seed, ...(process.stdout.isTTY && { onProgress: show }) });

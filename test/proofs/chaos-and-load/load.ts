@@ -3,12 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { commandLine, parseOptions, wholeNumber } from '../../../infra/cli/command.ts';
 import { bad, bold, dim, good, print } from '../../../infra/cli/terminal.ts';
 import { endpointOrExit } from '../../service/deployed/endpoint.ts';
-import { burst } from './callers/burst.ts';
-import { fuzz } from './callers/fuzz.ts';
-import { onboard } from './callers/onboarding.ts';
 import type { Found } from './oracle.ts';
-import { burstSummary, fuzzSummary, leakSummary, onboardingSummary } from './summary.ts';
-import { deployTarget } from './target.ts';
 
 const help = `Deploys the service to the emulator at AWS_ENDPOINT_URL and announces tenants on its bus while secrets are rotated and
 revoked, processes killed and calls failed; then a burst of HTTP calls, then hostile input.
@@ -50,6 +45,13 @@ const chosen = commandLine(help, (args) => {
 const { events, requests, inputs, seed, limitMs } = chosen;
 
 const endpoint = endpointOrExit();
+
+// Imported only now: `--help` needs none of it.
+const { burst } = await import('./callers/burst.ts');
+const { fuzz } = await import('./callers/fuzz.ts');
+const { onboard } = await import('./callers/onboarding.ts');
+const { burstSummary, fuzzSummary, leakSummary, onboardingSummary } = await import('./summary.ts');
+const { deployTarget } = await import('./target.ts');
 
 const violations: string[] = [];
 function report(summary: string, found: Found): void {

@@ -1,8 +1,6 @@
 import { createTimeoutMs as deployedCreateTimeoutMs } from '../../../functions/model/timing.ts';
 import { commandLine, parseOptions } from '../../../infra/cli/command.ts';
 import { bold, dim, print } from '../../../infra/cli/terminal.ts';
-import { compare, tableOf } from './comparison.ts';
-import { createTimeoutMs } from './site.ts';
 
 const help = `Plays scenarios against this service and against the ordinary way to write it, and counts instances and tokens.
 
@@ -17,6 +15,9 @@ const { json } = commandLine(
   help,
   (args) => parseOptions({ args, options: { json: { type: 'boolean', default: false } } }).values,
 );
+// Imported only now: `--help` needs none of it.
+const { compare, tableOf } = await import('./comparison.ts');
+const { createTimeoutMs } = await import('./site.ts');
 const startedAt = performance.now();
 const comparison = await compare();
 const { versions, isRight } = comparison;

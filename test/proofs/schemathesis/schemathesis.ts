@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { commandLine, parseOptions, wholeNumber } from '../../../infra/cli/command.ts';
 import { bad, bold, good, print } from '../../../infra/cli/terminal.ts';
-import { startLocalStack, type LocalStack } from '../../../infra/local/stack.ts';
+import type { LocalStack } from '../../../infra/local/stack.ts';
 import { installPythonPackage } from '../../support/python-programs.ts';
 import { documentOfInvalidRequests, documentOfValidRequests } from './documents.ts';
 
@@ -100,6 +100,7 @@ async function findsNothing(
   { options, checksOff }: { options: string[]; checksOff: string[] },
 ): Promise<boolean> {
   print(`\n${bold(`Requests that are ${kind}`)}\n`);
+  const { startLocalStack } = await import('../../../infra/local/stack.ts');
   await using stack = await startLocalStack();
   const file = join(directory, `${kind}.json`);
   writeFileSync(file, JSON.stringify(documentFor(stack)));
