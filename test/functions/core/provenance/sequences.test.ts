@@ -4,7 +4,7 @@ import { createOperations } from './operations.ts';
 import { addressed, createWorld } from './world.ts';
 
 /** CI asks for all of them. */
-const sequences = process.env['EXPLORE_ALL'] === '1' ? 10_000 : 1_000;
+const sequences = process.env['EXPLORE_ALL'] === '1' ? 10_000 : 2_000;
 const length = 16;
 
 type Played = {
