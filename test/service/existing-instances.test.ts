@@ -9,12 +9,11 @@ import type { Instance } from '../../infra/local/cloud-elements/simulator.ts';
 import { createLeakSearch } from '../support/leak-search.ts';
 import { startWithOperator } from '../support/operator.ts';
 import { blocksOf, pageAt, root } from '../support/pages.ts';
-import type { Command } from '../support/shared-bundle.ts';
+import { sampleSize, type Command } from '../support/shared-bundle.ts';
 
 /** A team connected its tenants by hand, adopts this service, and leaves it: the commands that it runs. */
 
-/** `EXISTING_INSTANCES=500` takes half a minute. */
-const count = Number(process.env['EXISTING_INSTANCES'] ?? 25);
+const count = sampleSize(25, 60);
 
 let site: Awaited<ReturnType<typeof startWithOperator>>;
 let directory: string;

@@ -23,6 +23,19 @@ export async function sharedBundle(name: string, directory: string): Promise<voi
   symlinkSync(join(bundles, name, 'index.mjs'), join(directory, 'index.mjs'));
 }
 
+/** How much of a proof by random samples runs: the larger number with `EXPLORE_ALL=1`, as in CI. */
+export const sampleSize = (usual: number, large: number): number =>
+  process.env['EXPLORE_ALL'] === '1' ? large : usual;
+
+/** A directory that is made once in a run of the tests; undefined in a run of other settings, which has none. */
+export async function sharedDirectory(
+  name: string,
+  make: (directory: string) => Promise<unknown>,
+): Promise<string | undefined> {
+  const shared = inject('bundles');
+  return shared === undefined ? undefined : madeOnce(shared, name, make);
+}
+
 /** Of the operator's commands, those that tests start again and again. */
 const commands = ['discover', 'export', 'onboard', 'status', 'trust'] as const;
 

@@ -1,4 +1,6 @@
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { FunctionName } from '../../../functions/triggers.ts';
 import { cdk } from '../../service/deployed/cdk.ts';
@@ -47,11 +49,17 @@ const maxReceiveCount = 8;
  * The functions are the bundles that are deployed, in processes of their own, behind the gateway, the bus and the queues
  * of a local stack. Only the periods of `functions/model/timing.ts` are shorter, because a lease or the wait for a slow
  * create would take minutes.
+ * @param bundles where `bundleWithShortTiming` has written them; by default it does so for this target
  */
-export async function startLocalTarget(queue: { maxReceiveCount?: number } = {}): Promise<Target> {
-  const bundles = await bundleWithShortTiming();
+export async function startLocalTarget({
+  bundles,
+  ...queue
+}: { bundles?: string | undefined; maxReceiveCount?: number } = {}): Promise<Target> {
+  const own = mkdtempSync(join(tmpdir(), 'element-onboarding-chaos-'));
+  if (bundles === undefined) await bundleWithShortTiming(own);
   const service = await startService({
-    bundle: bundles.bundle,
+    bundle: (name, directory) =>
+      symlinkSync(join(bundles ?? own, name, 'index.mjs'), join(directory, 'index.mjs')),
     functionTimeoutMs,
     queue: { visibilityTimeoutMs: localVisibilityTimeoutMs, ...queue },
     stream: { retryDelayMs: 50 },
@@ -70,7 +78,7 @@ export async function startLocalTarget(queue: { maxReceiveCount?: number } = {})
     periods: { rotationLagMs: 100, revokedMs: 1_500, pauseMs: 100, restLimitMs: 60_000 },
     async [Symbol.asyncDispose]() {
       await service[Symbol.asyncDispose]();
-      bundles[Symbol.dispose]();
+      rmSync(own, { recursive: true });
     },
   };
 }

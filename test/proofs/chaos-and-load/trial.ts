@@ -30,19 +30,22 @@ export async function runTrial({
   tenants,
   seed,
   limitMs = 60_000 + tenants * 500,
+  bundles,
   onProgress = () => {},
 }: {
   tenants: number;
   seed: number;
   /** Tenants that have no outcome by then count as stuck. */
   limitMs?: number;
+  /** As `startLocalTarget` takes them. */
+  bundles?: string | undefined;
   onProgress?: (progress: Progress) => void;
 }) {
   const startedAt = Date.now();
   const deadlineAt = startedAt + limitMs;
   const pauses = monitorEventLoopDelay({ resolution: 10 });
   pauses.enable();
-  await using target = await startLocalTarget();
+  await using target = await startLocalTarget({ bundles });
   const { service, oracle } = target;
   const { simulator, stack } = service;
   const trouble = makeTrouble(stack, seed, oracle.rememberTokens);
