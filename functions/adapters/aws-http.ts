@@ -71,6 +71,10 @@ export function createAwsHttp({ connectMs, responseMs }: { connectMs: number; re
     });
     request.on('response', (response) => {
       timer.refresh();
+      // Bytes behind a whole response are an error of the connection alone.
+      request.off('error', fail).on('error', (error) => {
+        if (!response.complete) fail(error);
+      });
       const chunks: Buffer[] = [];
       response.on('error', fail);
       response.on('data', (chunk: Buffer) => {

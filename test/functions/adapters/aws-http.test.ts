@@ -200,6 +200,24 @@ test.each<{ what: string; parts: string[] }>([
   });
 });
 
+test.each<{ what: string; head: string; behind: string }>([
+  { what: 'bytes', head: 'HTTP/1.1 200 X', behind: 'hush' },
+  { what: 'bytes on a connection that closes', head: 'HTTP/1.1 200 X\r\nConnection: close', behind: '{}' },
+])(
+  'a whole response with $what behind it counts, and its request is not sent again',
+  async ({ head: start, behind }) => {
+    const list = await openClient();
+    const length = Buffer.byteLength(body);
+    answers = [
+      (_, socket) => void socket.write(`${start}\r\nContent-Length: ${length}\r\n\r\n${body}${behind}`),
+    ];
+    expect(await list()).toMatchObject(names);
+    expect(requests).toBe(1);
+    expect(await list()).toMatchObject(names);
+    expect(sockets).toHaveLength(2);
+  },
+);
+
 test('the time limit also ends a request that waits for one of the 50 connections', async () => {
   let arrived = 0;
   let ended = 0;
