@@ -17,15 +17,20 @@ export function compileCache(): Record<string, string> {
  * takes longer than most tests do. Without the run's directory, in a run of other settings, each stack has its own.
  */
 export async function sharedBundle(name: string, directory: string): Promise<void> {
-  const shared = inject('bundles');
-  if (shared === undefined) return bundleFunction(name, directory);
-  const bundles = await madeOnce(shared, 'functions', bundleFunctions);
+  const bundles = await sharedFunctions();
+  if (bundles === undefined) return bundleFunction(name, directory);
   symlinkSync(join(bundles, name, 'index.mjs'), join(directory, 'index.mjs'));
 }
 
-/** How much of a proof by random samples runs: the larger number with `EXPLORE_ALL=1`, as in CI. */
-export const sampleSize = (usual: number, large: number): number =>
-  process.env['EXPLORE_ALL'] === '1' ? large : usual;
+/** The directory with the bundle of each function; undefined in a run of other settings. */
+export const sharedFunctions = (): Promise<string | undefined> =>
+  sharedDirectory('functions', bundleFunctions);
+
+/** As CI asks for it: everything that the proofs can go through, at its full size. */
+export const isLarge = process.env['EXPLORE_ALL'] === '1';
+
+/** How much of a proof by random samples runs. */
+export const sampleSize = (usual: number, large: number): number => (isLarge ? large : usual);
 
 /** A directory that is made once in a run of the tests; undefined in a run of other settings, which has none. */
 export async function sharedDirectory(

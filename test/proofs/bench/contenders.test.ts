@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import * as z from 'zod/mini';
 import { type FunctionName, triggers } from '../../../functions/triggers.ts';
 import { bundleOptions, replacements, replacing, sourceOf } from '../../../infra/bundle.ts';
+import { isLarge, sharedFunctions } from '../../support/shared-bundle.ts';
 import { bundleBudgetsBytes } from './budgets.ts';
 import { provisionEvent, queueEvent, readTokenEvent } from './events.ts';
 import type { ExecutionEnvironment } from './processes.ts';
@@ -15,7 +16,11 @@ import { bytesOf, openWorkshop, type OpenSite, type Workshop } from './workshop.
 let workshop: Workshop;
 let site: OpenSite;
 beforeAll(async () => {
-  workshop = await openWorkshop();
+  // By CDK in CI, whose app runs the same program.
+  const functions = isLarge ? undefined : await sharedFunctions();
+  workshop = await openWorkshop(
+    functions === undefined ? undefined : async () => (name) => join(functions, name, 'index.mjs'),
+  );
   site = await workshop.openSite();
 }, 60_000);
 afterAll(async () => {
