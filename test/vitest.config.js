@@ -4,7 +4,7 @@ import { BaseSequencer } from 'vitest/node';
 
 /** The longest files start first: without durations of earlier runs, Vitest goes by the size of a file. */
 const longest = [
-  '/killed/',
+  '/service/killed',
   '/bench/',
   '/chaos-and-load/',
   '/existing-instances',

@@ -3,12 +3,12 @@ import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../../functions/model/timing.ts';
-import { triggers, type FunctionName, type Trigger } from '../../../functions/triggers.ts';
-import { newTenant } from '../../support/real-servers.ts';
-import { startService, type Service } from '../../support/running-service.ts';
-import { fromStored, storedName } from '../../../functions/model/table.ts';
-import { notApplied } from '../../support/faults.ts';
+import { leaseMs, quiescenceMs, reconcileAgainMs, recheckMs } from '../../functions/model/timing.ts';
+import { triggers, type FunctionName, type Trigger } from '../../functions/triggers.ts';
+import { newTenant } from '../support/real-servers.ts';
+import { startService, type Service } from '../support/running-service.ts';
+import { fromStored, storedName } from '../../functions/model/table.ts';
+import { notApplied } from '../support/faults.ts';
 
 /**
  * A function's process is killed with SIGKILL at each request that it makes to any server, one after the other: before
@@ -195,34 +195,30 @@ const scenarios: Scenario[] = [
   },
 ];
 
-/** Each of the functions in its scenarios, as tests of the file that calls this. */
-export function describeKills(isVictim: (name: FunctionName) => boolean): void {
-  beforeAll(async () => {
-    service = await startService({ queue: { visibilityTimeoutMs: 200, maxReceiveCount: 100 } });
-    // The first invocation bundles the functions, which on a busy machine takes longer than the gateway waits.
-    await reconcile();
-  });
-  afterAll(() => service[Symbol.asyncDispose]());
-  for (const scenario of scenarios.filter(({ victim }) => isVictim(victim))) {
-    test(`a function that ${scenario.what} loses and duplicates nothing, killed at any of its requests`, async () => {
-      const requests = await requestsOf(scenario);
-      expect(requests).toContain(scenario.strikes);
-      const kills = killsOf(requests);
-      const tenantIds = kills.map(({ tenantId }) => tenantId);
-      await scenario.prepare?.(tenantIds);
-      await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, -asideMs(scenario))));
-      const unsettled: Struck[] = [];
-      while (kills.length > 0) {
-        unsettled.push(...(await killAtSome(kills, scenario, requests)));
-        // A queue delivers again by itself. Others wait, so that one process settles what several have left.
-        if (kills.length === 0 || queueFeeding(scenario.victim)) {
-          await settleStruck(scenario, unsettled.splice(0), requests);
-        }
+beforeAll(async () => {
+  service = await startService({ queue: { visibilityTimeoutMs: 200, maxReceiveCount: 100 } });
+  // The first invocation bundles the functions, which on a busy machine takes longer than the gateway waits.
+  await reconcile();
+});
+afterAll(() => service[Symbol.asyncDispose]());
+for (const scenario of scenarios) {
+  test(`a function that ${scenario.what} loses and duplicates nothing, killed at any of its requests`, async () => {
+    const requests = await requestsOf(scenario);
+    expect(requests).toContain(scenario.strikes);
+    const kills = killsOf(requests);
+    const tenantIds = kills.map(({ tenantId }) => tenantId);
+    await scenario.prepare?.(tenantIds);
+    await Promise.all(tenantIds.map((tenantId) => makeOlder(tenantId, -asideMs(scenario))));
+    const unsettled: Struck[] = [];
+    while (kills.length > 0) {
+      unsettled.push(...(await killAtSome(kills, scenario, requests)));
+      // A queue delivers again by itself. Others wait, so that one process settles what several have left.
+      if (kills.length === 0 || queueFeeding(scenario.victim)) {
+        await settleStruck(scenario, unsettled.splice(0), requests);
       }
-    }, 120_000);
-  }
+    }
+  }, 120_000);
 }
-
 /** The scenario's requests in order, from a new execution environment that is not killed. */
 async function requestsOf(scenario: Scenario): Promise<string[]> {
   const { victim, prepare, waitMs = 0, request } = scenario;

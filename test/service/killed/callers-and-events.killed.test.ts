@@ -1,3 +1,0 @@
-import { describeKills } from './killing.ts';
-
-describeKills((name) => name !== 'reconcile-instances');
