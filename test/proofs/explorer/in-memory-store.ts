@@ -1,5 +1,6 @@
 import type {
   CheckStore,
+  DueInstance,
   IdHolder,
   ImportedIds,
   InstanceStore,
@@ -65,28 +66,23 @@ export function createInMemoryStore() {
       unreadable: [],
     }),
     due: async (nowMs, limit) => {
-      const dueIn = (isFirst: boolean) =>
-        all()
-          .filter((row) => awaitsFirstLook(row) === isFirst)
-          .flatMap(({ checkAt, tenantId, elementKey }) =>
-            checkAt !== undefined && checkAt <= nowMs
-              ? [{ checkAt, tenantId, elementKey, shown: String(checkAt) }]
-              : [],
-          )
-          .toSorted((a, b) => a.checkAt - b.checkAt)
-          .slice(0, limit);
-      return { first: dueIn(true), later: dueIn(false) };
+      const first: DueInstance[] = [];
+      const later: DueInstance[] = [];
+      for (const row of rows.values()) {
+        const { checkAt } = row;
+        if (checkAt === undefined || checkAt > nowMs) continue;
+        (awaitsFirstLook(row) ? first : later).push(dueAt(checkAt, row));
+      }
+      return { first: earliest(first).slice(0, limit), later: earliest(later).slice(0, limit) };
     },
     dueChecks: async ({ until, limit, first }) => {
-      const due = all()
-        .filter(({ status, checkAt }) => status === 'active' && checkAt === undefined)
-        .flatMap(({ healthCheckAt: checkAt, tenantId, elementKey }) =>
-          checkAt !== undefined && checkAt <= until
-            ? [{ checkAt, tenantId, elementKey, shown: String(checkAt) }]
-            : [],
-        )
-        .toSorted((a, b) => a.checkAt - b.checkAt);
-      return (first === 'latest' ? due.toReversed() : due).slice(0, limit);
+      const due: DueInstance[] = [];
+      for (const row of rows.values()) {
+        const { status, checkAt, healthCheckAt } = row;
+        if (status !== 'active' || checkAt !== undefined) continue;
+        if (healthCheckAt !== undefined && healthCheckAt <= until) due.push(dueAt(healthCheckAt, row));
+      }
+      return (first === 'latest' ? earliest(due).toReversed() : earliest(due)).slice(0, limit);
     },
     postpone: async (due, checkAt) => {
       const row = find(due);
@@ -124,6 +120,14 @@ export function createInMemoryStore() {
 
   return { store, importedIds, holders, rows: all, find, forget };
 }
+
+const dueAt = (checkAt: number, { tenantId, elementKey }: InstanceKey): DueInstance => ({
+  checkAt,
+  tenantId,
+  elementKey,
+  shown: String(checkAt),
+});
+const earliest = (due: readonly DueInstance[]) => due.toSorted((a, b) => a.checkAt - b.checkAt);
 
 const nameOf = ({ tenantId, elementKey }: InstanceKey) => `${tenantId}/${elementKey}`;
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
