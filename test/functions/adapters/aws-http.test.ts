@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { createAwsHttp } from '../../../functions/adapters/aws-http.ts';
 import { closeServer, listenOnLoopback } from '../../../infra/local/loopback.ts';
@@ -14,27 +14,28 @@ function answer(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(body);
 }
 
-/** Answers each request by the next of these functions, and all further ones at once. */
-let answers: ((response: ServerResponse, socket: Socket) => void)[];
-const sockets: Socket[] = [];
-let requests = 0;
-beforeEach(() => {
-  answers = [];
-  sockets.length = 0;
-  requests = 0;
-});
+const closings: (() => Promise<unknown>)[] = [];
+afterAll(() => Promise.all(closings.map((close) => close())));
 
 /** Too long for a test to wait for. */
 const noLimitMs = 60_000;
 
+/** A client of a server of its own. */
 async function openClient(limits: { connectMs?: number; responseMs?: number } = {}) {
+  const site = {
+    /** Answer a request each, in this order; all further ones are answered at once. */
+    answers: new Array<(response: ServerResponse, socket: Socket) => void>(),
+    sockets: new Array<Socket>(),
+    requests: 0,
+  };
   const server = createServer((request: IncomingMessage, response) => {
-    requests += 1;
+    site.requests += 1;
     request.resume();
-    (answers.shift() ?? answer)(response, request.socket);
+    (site.answers.shift() ?? answer)(response, request.socket);
   });
-  server.on('connection', (socket: Socket) => sockets.push(socket));
-  return clientOf(await listenOnLoopback(server, 0), { ...limits, close: () => closeServer(server) });
+  server.on('connection', (socket: Socket) => site.sockets.push(socket));
+  const list = clientOf(await listenOnLoopback(server, 0), { ...limits, close: () => closeServer(server) });
+  return Object.assign(site, { list });
 }
 
 function clientOf(
@@ -52,7 +53,7 @@ function clientOf(
     maxAttempts: 3,
     requestHandler: createAwsHttp({ connectMs, responseMs }),
   });
-  onTestFinished(async () => {
+  closings.push(async () => {
     client.destroy();
     await close();
   });
@@ -62,116 +63,116 @@ function clientOf(
 const nothing = () => {};
 const names = { SecretList: [{ Name: 'größer' }] };
 
-test('a response in several parts is read as a whole', async () => {
-  const list = await openClient();
+test.concurrent('a response in several parts is read as a whole', async () => {
+  const site = await openClient();
   const bytes = Buffer.from(body);
   // In the middle of a letter.
   const middle = bytes.indexOf('ö') + 1;
-  answers = [
+  site.answers = [
     (response) => {
       response.writeHead(200).write(bytes.subarray(0, middle));
       setTimeout(() => response.end(bytes.subarray(middle)), 50);
     },
   ];
-  expect(await list()).toMatchObject(names);
+  expect(await site.list()).toMatchObject(names);
 });
 
-test('a connection is used again', async () => {
-  const list = await openClient();
-  for (let call = 0; call < 3; call += 1) expect(await list()).toMatchObject(names);
-  expect(sockets).toHaveLength(1);
+test.concurrent('a connection is used again', async () => {
+  const site = await openClient();
+  for (let call = 0; call < 3; call += 1) expect(await site.list()).toMatchObject(names);
+  expect(site.sockets).toHaveLength(1);
 });
 
-test('a request without a response in time is sent again, three times in all', async () => {
-  const list = await openClient({ responseMs: 500 });
-  answers = [nothing, nothing];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(3);
-  answers = [nothing, nothing, nothing];
-  await expect(list()).rejects.toMatchObject({
+test.concurrent('a request without a response in time is sent again, three times in all', async () => {
+  const site = await openClient({ responseMs: 500 });
+  site.answers = [nothing, nothing];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(3);
+  site.answers = [nothing, nothing, nothing];
+  await expect(site.list()).rejects.toMatchObject({
     name: 'TimeoutError',
     message: 'no response within 500 ms',
     $metadata: { attempts: 3 },
   });
 });
 
-test('a response that stops in the middle is a timeout, and the request is sent again', async () => {
-  const list = await openClient({ responseMs: 500 });
-  answers = [(response) => void response.writeHead(200).write(body.slice(0, 5))];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(2);
+test.concurrent('a response that stops in the middle is a timeout, and the request is sent again', async () => {
+  const site = await openClient({ responseMs: 500 });
+  site.answers = [(response) => void response.writeHead(200).write(body.slice(0, 5))];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(2);
 });
 
-test('a response may take longer than the timeout as long as it goes on', async () => {
-  const list = await openClient({ responseMs: 500 });
+test.concurrent('a response may take longer than the timeout as long as it goes on', async () => {
+  const site = await openClient({ responseMs: 500 });
   const parts = body.match(/.{1,5}/gs) ?? [];
-  answers = [
+  site.answers = [
     (response) => {
       response.writeHead(200);
       parts.forEach((part, index) => setTimeout(() => response.write(part), index * 200));
       setTimeout(() => response.end(), parts.length * 200);
     },
   ];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(1);
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(1);
 });
 
-test('a request whose connection is reset before, or in, the response is sent again', async () => {
-  const list = await openClient();
-  answers = [
+test.concurrent('a request whose connection is reset before, or in, the response is sent again', async () => {
+  const site = await openClient();
+  site.answers = [
     (_, socket) => socket.resetAndDestroy(),
     (response, socket) => {
       response.writeHead(200).write('{');
       setTimeout(() => socket.resetAndDestroy(), 20);
     },
   ];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(3);
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(3);
 });
 
-test('a response that ends before its length is no response, and the request is sent again', async () => {
-  const list = await openClient();
-  answers = [
+test.concurrent('a response that ends before its length is no response, and the request is sent again', async () => {
+  const site = await openClient();
+  site.answers = [
     (response, socket) => {
       response.writeHead(200, { 'content-length': 100 }).write('{');
       setTimeout(() => socket.end(), 20);
     },
   ];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(2);
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(2);
 });
 
-test('a slow response over a connection that is used again is no failed connection', async () => {
-  const list = await openClient({ connectMs: 50 });
-  await list();
-  answers = [(response) => void setTimeout(() => answer(response), 200)];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(2);
+test.concurrent('a slow response over a connection that is used again is no failed connection', async () => {
+  const site = await openClient({ connectMs: 50 });
+  await site.list();
+  site.answers = [(response) => void setTimeout(() => answer(response), 200)];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(2);
 });
 
-test('the time for a response begins again with its head', async () => {
-  const list = await openClient({ responseMs: 600 });
-  answers = [
+test.concurrent('the time for a response begins again with its head', async () => {
+  const site = await openClient({ responseMs: 600 });
+  site.answers = [
     (response) => {
       setTimeout(() => response.writeHead(200).flushHeaders(), 400);
       setTimeout(() => response.end(body), 800);
     },
   ];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(1);
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(1);
 });
 
 const switching = (_: ServerResponse, socket: Socket) =>
   void socket.write('HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n');
 
-test('a response that switches protocols is none, and the request is sent again', async () => {
-  const list = await openClient();
-  answers = [switching];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(2);
-  await expect.poll(() => sockets[0]?.destroyed).toBe(true);
-  answers = [switching, switching, switching];
-  await expect(list()).rejects.toMatchObject({
+test.concurrent('a response that switches protocols is none, and the request is sent again', async () => {
+  const site = await openClient();
+  site.answers = [switching];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(2);
+  await expect.poll(() => site.sockets[0]?.destroyed).toBe(true);
+  site.answers = [switching, switching, switching];
+  await expect(site.list()).rejects.toMatchObject({
     message: 'the server switched protocols',
     $metadata: { attempts: 3 },
   });
@@ -179,46 +180,46 @@ test('a response that switches protocols is none, and the request is sent again'
 
 const head = 'HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n';
 
-test.each<{ what: string; parts: string[] }>([
+test.concurrent.each<{ what: string; parts: string[] }>([
   { what: 'that is not HTTP', parts: ['SSH-2.0-x\r\n'] },
   { what: 'with two lengths', parts: ['HTTP/1.1 200 X\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'] },
   { what: 'with a head that is too long', parts: [`HTTP/1.1 200 X\r\nX: ${'x'.repeat(20_000)}\r\n`] },
   { what: 'with a broken first chunk', parts: [`${head}hush\r\n`] },
   { what: 'with a broken later chunk', parts: [head, '2\r\n{}\r\n', 'hush\r\n'] },
 ])('a response $what is none, and the request is sent again', async ({ parts }) => {
-  const list = await openClient();
+  const site = await openClient();
   const broken = (_: ServerResponse, socket: Socket) =>
     parts.forEach((part, index) => setTimeout(() => socket.write(part), index * 20));
-  answers = [broken];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(2);
-  answers = [broken, broken, broken];
-  await expect(list()).rejects.toMatchObject({
+  site.answers = [broken];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(2);
+  site.answers = [broken, broken, broken];
+  await expect(site.list()).rejects.toMatchObject({
     code: expect.stringMatching(/^HPE_/),
     message: expect.not.stringContaining('hush'),
     $metadata: { attempts: 3 },
   });
 });
 
-test.each<{ what: string; head: string; behind: string }>([
+test.concurrent.each<{ what: string; head: string; behind: string }>([
   { what: 'bytes', head: 'HTTP/1.1 200 X', behind: 'hush' },
   { what: 'bytes on a connection that closes', head: 'HTTP/1.1 200 X\r\nConnection: close', behind: '{}' },
 ])(
   'a whole response with $what behind it counts, and its request is not sent again',
   async ({ head: start, behind }) => {
-    const list = await openClient();
+    const site = await openClient();
     const length = Buffer.byteLength(body);
-    answers = [
+    site.answers = [
       (_, socket) => void socket.write(`${start}\r\nContent-Length: ${length}\r\n\r\n${body}${behind}`),
     ];
-    expect(await list()).toMatchObject(names);
-    expect(requests).toBe(1);
-    expect(await list()).toMatchObject(names);
-    expect(sockets).toHaveLength(2);
+    expect(await site.list()).toMatchObject(names);
+    expect(site.requests).toBe(1);
+    expect(await site.list()).toMatchObject(names);
+    expect(site.sockets).toHaveLength(2);
   },
 );
 
-test('the time limit also ends a request that waits for one of the 50 connections', async () => {
+test.concurrent('the time limit also ends a request that waits for one of the 50 connections', async () => {
   let arrived = 0;
   let ended = 0;
   const allArrived = Promise.withResolvers<void>();
@@ -230,7 +231,7 @@ test('the time limit also ends a request that waits for one of the 50 connection
     if (arrived === 50) allArrived.resolve();
   });
   const url = new URL(await listenOnLoopback(server, 0));
-  onTestFinished(() => closeServer(server));
+  closings.push(() => closeServer(server));
   const http = createAwsHttp({ connectMs: noLimitMs, responseMs: 1_000 });
   const { protocol, hostname, port } = url;
   const send = () =>
@@ -246,33 +247,33 @@ test('the time limit also ends a request that waits for one of the 50 connection
   await Promise.all(busy);
 });
 
-test('idle connections that died together in a freeze fail one attempt, not one each', async () => {
-  const list = await openClient();
-  await Promise.all(Array.from({ length: 5 }, list));
-  expect(sockets).toHaveLength(5);
+test.concurrent('idle connections that died together in a freeze fail one attempt, not one each', async () => {
+  const site = await openClient();
+  await Promise.all(Array.from({ length: 5 }, site.list));
+  expect(site.sockets).toHaveLength(5);
   // They end at the next byte: until then the client takes them for alive, as those of a frozen process.
-  const dead = new Set(sockets);
+  const dead = new Set(site.sockets);
   for (const socket of dead) socket.removeAllListeners('data').on('data', () => socket.resetAndDestroy());
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(6);
-  expect(sockets).toHaveLength(6);
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(6);
+  expect(site.sockets).toHaveLength(6);
 });
 
-test('a slow response over a new connection is no failed connection', async () => {
-  const list = await openClient({ connectMs: 50 });
-  answers = [(response) => void setTimeout(() => answer(response), 200)];
-  expect(await list()).toMatchObject(names);
-  expect(requests).toBe(1);
+test.concurrent('a slow response over a new connection is no failed connection', async () => {
+  const site = await openClient({ connectMs: 50 });
+  site.answers = [(response) => void setTimeout(() => answer(response), 200)];
+  expect(await site.list()).toMatchObject(names);
+  expect(site.requests).toBe(1);
 });
 
-test('a connection that is not accepted is a timeout of its own', async () => {
+test.concurrent('a connection that is not accepted is a timeout of its own', async () => {
   // Accepts nothing, and its queue is soon full: the kernel then drops further attempts.
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads');
-     const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-       parentPort.postMessage(server.address().port);
-       setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0);
-     });`,
+   const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+     parentPort.postMessage(server.address().port);
+     setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0);
+   });`,
     { eval: true },
   );
   const [port]: unknown[] = await once(worker, 'message');
@@ -287,7 +288,7 @@ test('a connection that is not accepted is a timeout of its own', async () => {
   });
 });
 
-test('a refused connection is named by its code', async () => {
+test.concurrent('a refused connection is named by its code', async () => {
   const server = createServer();
   const endpoint = await listenOnLoopback(server, 0);
   await closeServer(server);
@@ -295,14 +296,14 @@ test('a refused connection is named by its code', async () => {
   await expect(list()).rejects.toMatchObject({ code: 'ECONNREFUSED', $metadata: { attempts: 3 } });
 });
 
-test('a server without TLS is not tried again over TLS', async () => {
+test.concurrent('a server without TLS is not tried again over TLS', async () => {
   const server = createServer();
   const endpoint = await listenOnLoopback(server, 0);
   const list = clientOf(endpoint.replace('http:', 'https:'), { close: () => closeServer(server) });
   await expect(list()).rejects.toMatchObject({ code: 'EPROTO', $metadata: { attempts: 1 } });
 });
 
-test('an endpoint that is an IPv6 address is connected to without its brackets', async () => {
+test.concurrent('an endpoint that is an IPv6 address is connected to without its brackets', async () => {
   const list = clientOf('http://[::1]:1', { close: async () => {} });
   await expect(list()).rejects.toMatchObject({ syscall: 'connect', address: '::1' });
 });
@@ -311,18 +312,21 @@ const hasIPv6 = Object.values(networkInterfaces())
   .flat()
   .some((each) => each?.address === '::1');
 
-test.runIf(hasIPv6)('a server at an IPv6 address answers, and gets its address in brackets', async () => {
-  const hosts: unknown[] = [];
-  const server = createServer((request, response) => {
-    hosts.push(request.headers.host);
-    answer(response);
-  });
-  await once(server.listen(0, '::1'), 'listening');
-  const { port } = z.object({ port: z.number() }).parse(server.address());
-  const list = clientOf(`http://[::1]:${port}`, { close: () => closeServer(server) });
-  expect(await list()).toMatchObject(names);
-  expect(hosts).toEqual([`[::1]:${port}`]);
-});
+test.runIf(hasIPv6)(
+  'a server at an IPv6 address answers, and gets its address in brackets',
+  async () => {
+    const hosts: unknown[] = [];
+    const server = createServer((request, response) => {
+      hosts.push(request.headers.host);
+      answer(response);
+    });
+    await once(server.listen(0, '::1'), 'listening');
+    const { port } = z.object({ port: z.number() }).parse(server.address());
+    const list = clientOf(`http://[::1]:${port}`, { close: () => closeServer(server) });
+    expect(await list()).toMatchObject(names);
+    expect(hosts).toEqual([`[::1]:${port}`]);
+  },
+);
 
 const requestTo = (endpoint: string) => ({
   protocol: 'http:',
@@ -343,7 +347,7 @@ async function openServer(respond: (response: ServerResponse) => void) {
   });
   const request = requestTo(await listenOnLoopback(server, 0));
   const http = createAwsHttp({ connectMs: noLimitMs, responseMs: noLimitMs });
-  onTestFinished(async () => {
+  closings.push(async () => {
     http.destroy();
     await closeServer(server);
   });

@@ -78,7 +78,7 @@ async function connect(
   return { to, code, ms: performance.now() - startedAt };
 }
 
-test('an address that accepts after more than 250 ms is connected to, although another one follows', async () => {
+test.concurrent('an address that accepts after more than 250 ms is connected to, although another one follows', async () => {
   // Linux repeats the first packet after a second.
   await using slow = await startDeafServer('127.0.0.1', { deafMs: 600 });
   await using deaf = await startDeafServer('127.0.0.2', { port: slow.port });
@@ -87,7 +87,7 @@ test('an address that accepts after more than 250 ms is connected to, although a
   expect(ms).toBeGreaterThan(400);
 });
 
-test('while one family does not respond, the other is tried after a quarter of a second', async () => {
+test.concurrent('while one family does not respond, the other is tried after a quarter of a second', async () => {
   await using deaf = await startDeafServer('127.0.0.2');
   await using living = await startLivingServer('127.0.0.1', deaf.port);
   const { to, ms } = await connect(living.port, [alsoV4, alsoV4, alsoV4, mapped(v4)]);
@@ -97,23 +97,23 @@ test('while one family does not respond, the other is tried after a quarter of a
   expect(ms).toBeLessThan(4_000);
 });
 
-test('an address that refuses is followed by the next at once', async () => {
+test.concurrent('an address that refuses is followed by the next at once', async () => {
   await using living = await startLivingServer('127.0.0.1');
   const { to } = await connect(living.port, [v6, v4], { headStartMs: 3_600_000 });
   expect(to).toBe('127.0.0.1');
 });
 
-test('an address that refuses does not end the attempt at a slow one before it', async () => {
+test.concurrent('an address that refuses does not end the attempt at a slow one before it', async () => {
   await using slow = await startDeafServer('127.0.0.1', { deafMs: 300 });
   const { to } = await connect(slow.port, [v4, alsoV4], { headStartMs: 10 });
   expect(to).toBe('127.0.0.1');
 });
 
-test('a connection fails with a clear error when every address refuses', async () => {
+test.concurrent('a connection fails with a clear error when every address refuses', async () => {
   expect(await connect(1, [v4, v6])).toMatchObject({ to: undefined, code: 'ECONNREFUSED' });
 });
 
-test('an address that never responds ends after the whole time', async () => {
+test.concurrent('an address that never responds ends after the whole time', async () => {
   await using deaf = await startDeafServer('127.0.0.1');
   const { code, ms } = await connect(deaf.port, [v4], { timeoutMs: 1_500 });
   expect(code).toBe('UND_ERR_CONNECT_TIMEOUT');
@@ -121,7 +121,7 @@ test('an address that never responds ends after the whole time', async () => {
   expect(ms).toBeGreaterThan(900);
 });
 
-test('a name that does not resolve in time ends the attempt, and so does one without an address', async () => {
+test.concurrent('a name that does not resolve in time ends the attempt, and so does one without an address', async () => {
   const connector = createConnector({
     timeoutMs: 50,
     signal: new AbortController().signal,
@@ -133,7 +133,7 @@ test('a name that does not resolve in time ends the attempt, and so does one wit
   expect(await connect(1, [])).toMatchObject({ code: 'The name has no address.' });
 });
 
-test('an abort ends every attempt', async () => {
+test.concurrent('an abort ends every attempt', async () => {
   await using deaf = await startDeafServer('127.0.0.1');
   const { ms, to } = await connect(deaf.port, [v4, v4], { signal: AbortSignal.timeout(400) });
   expect(to).toBeUndefined();
