@@ -12,7 +12,7 @@ describe.skipIf(isDeployed)('an element whose address requests may choose', () =
   let service: Service;
   beforeAll(async () => {
     service = await startService({
-      queue: { visibilityTimeoutMs: 200, maxReceiveCount: 10 },
+      queue: { visibilityTimeoutMs: 50, maxReceiveCount: 10 },
       elements: {
         [element.key]: {
           addresses: { subdomain: 'dns-label' },
