@@ -9,7 +9,8 @@ import type { Instance } from '../../infra/local/cloud-elements/simulator.ts';
 import { createLeakSearch } from '../support/leak-search.ts';
 import { startWithOperator } from '../support/operator.ts';
 import { blocksOf, pageAt, root } from '../support/pages.ts';
-import { sampleSize, type Command } from '../support/shared-bundle.ts';
+import { sampleSize } from '../support/sample-size.ts';
+import { type Command } from '../support/shared-bundle.ts';
 
 /** A team connected its tenants by hand, adopts this service, and leaves it: the commands that it runs. */
 

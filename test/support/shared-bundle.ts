@@ -26,12 +26,6 @@ export async function sharedBundle(name: string, directory: string): Promise<voi
 export const sharedFunctions = (): Promise<string | undefined> =>
   sharedDirectory('functions', bundleFunctions);
 
-/** As CI asks for it: everything that the proofs can go through, at its full size. */
-export const isLarge = process.env['EXPLORE_ALL'] === '1';
-
-/** How much of a proof by random samples runs. */
-export const sampleSize = (usual: number, large: number): number => (isLarge ? large : usual);
-
 /** A directory that is made once in a run of the tests; undefined in a run of other settings, which has none. */
 export async function sharedDirectory(
   name: string,

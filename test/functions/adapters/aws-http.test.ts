@@ -312,21 +312,18 @@ const hasIPv6 = Object.values(networkInterfaces())
   .flat()
   .some((each) => each?.address === '::1');
 
-test.runIf(hasIPv6)(
-  'a server at an IPv6 address answers, and gets its address in brackets',
-  async () => {
-    const hosts: unknown[] = [];
-    const server = createServer((request, response) => {
-      hosts.push(request.headers.host);
-      answer(response);
-    });
-    await once(server.listen(0, '::1'), 'listening');
-    const { port } = z.object({ port: z.number() }).parse(server.address());
-    const list = clientOf(`http://[::1]:${port}`, { close: () => closeServer(server) });
-    expect(await list()).toMatchObject(names);
-    expect(hosts).toEqual([`[::1]:${port}`]);
-  },
-);
+test.runIf(hasIPv6)('a server at an IPv6 address answers, and gets its address in brackets', async () => {
+  const hosts: unknown[] = [];
+  const server = createServer((request, response) => {
+    hosts.push(request.headers.host);
+    answer(response);
+  });
+  await once(server.listen(0, '::1'), 'listening');
+  const { port } = z.object({ port: z.number() }).parse(server.address());
+  const list = clientOf(`http://[::1]:${port}`, { close: () => closeServer(server) });
+  expect(await list()).toMatchObject(names);
+  expect(hosts).toEqual([`[::1]:${port}`]);
+});
 
 const requestTo = (endpoint: string) => ({
   protocol: 'http:',

@@ -4,7 +4,7 @@ import { builtInCatalog } from '../../../functions/model/built-in-catalog.ts';
 import { relay, relayRequestId, repeatsAny } from '../../../functions/adapters/relay.ts';
 import { relayedWords } from '../../../functions/adapters/relayed-words.ts';
 import { allowedKeys, requiredKeys } from '../../../functions/model/catalog.ts';
-import { sampleSize } from '../../support/shared-bundle.ts';
+import { sampleSize } from '../../support/sample-size.ts';
 
 const names = ['taxify', ...requiredKeys(builtInCatalog, 'taxify'), ...allowedKeys(builtInCatalog, 'taxify')];
 

@@ -8,7 +8,7 @@ import { eventSchemas } from '../../../infra/contract/events.ts';
 import type { JsonSchema } from '../../../infra/contract/json-schema.ts';
 import { isDeployed } from '../../service/deployed/endpoint.ts';
 import { eventOf, startService } from '../../support/running-service.ts';
-import { sampleSize } from '../../support/shared-bundle.ts';
+import { sampleSize } from '../../support/sample-size.ts';
 import { damaged, valuesOf } from './arbitrary-json.ts';
 import { countsOtherwise } from './known-differences.ts';
 import { closed, createValidator } from './validating.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { sampleSize, sharedDirectory } from '../../support/shared-bundle.ts';
+import { sampleSize } from '../../support/sample-size.ts';
+import { sharedDirectory } from '../../support/shared-bundle.ts';
 import { bundleWithShortTiming } from './disturbances/bundles.ts';
 import { runTrial } from './trial.ts';
 

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { burst } from './callers/burst.ts';
 import { fuzz } from './callers/fuzz.ts';
 import { onboard } from './callers/onboarding.ts';
-import { sampleSize, sharedDirectory } from '../../support/shared-bundle.ts';
+import { sampleSize } from '../../support/sample-size.ts';
+import { sharedDirectory } from '../../support/shared-bundle.ts';
 import { bundleWithShortTiming } from './disturbances/bundles.ts';
 import { startLocalTarget } from './target.ts';
 

@@ -6,13 +6,13 @@ import { narrate, replay } from './finding.ts';
 import { publishAll } from './publishing.ts';
 import { largeBounds, scenarioOf, smallBounds } from './scenarios.ts';
 import type { Scenario } from './schedule.ts';
+import { isLarge, sampleSize } from '../../support/sample-size.ts';
 
 /**
  * All of it takes most of a minute of processor time: CI asks for that. Otherwise the scenarios of many schedules, and
  * of long ones, are sampled.
  */
-const isWhole = process.env['EXPLORE_ALL'] === '1';
-const samples = isWhole ? 500 : 20;
+const samples = sampleSize(20, 500);
 
 const foundBy = ({ finding }: Explored): string => (finding ? narrate(finding) : 'nothing');
 
@@ -55,7 +55,7 @@ const schedulesOf: Record<string, number> = {
 const isLong = (name: string): boolean => name === 'secret-late' || name === 'reordered';
 
 const isExplored = ({ name }: Scenario): boolean =>
-  isWhole || ((schedulesOf[name] ?? 0) <= 100 && !isLong(name));
+  isLarge || ((schedulesOf[name] ?? 0) <= 100 && !isLong(name));
 
 /** Schedules that once broke a promise. */
 const onceBroken = [

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleSize } from '../../../support/shared-bundle.ts';
+import { sampleSize } from '../../../support/sample-size.ts';
 import { seededRandom } from '../../../support/seeded-random.ts';
 import { createOperations } from './operations.ts';
 import { addressed, createWorld } from './world.ts';
