@@ -69,6 +69,8 @@ async function bundledClient() {
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'first');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'tests');
   vi.stubEnv('AWS_EXECUTION_ENV', 'AWS_Lambda_nodejs24.x');
+  // Powertools sets it on import, in the tests of the ordinary way.
+  vi.stubEnv('AWS_SDK_UA_APP_ID', undefined);
   const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
   onTestFinished(async () => {
     vi.unstubAllEnvs();
