@@ -171,7 +171,7 @@ export function decide(
   if (row.status === 'provisioning' && !sameSettings) return { kind: 'busy-with-other-settings' };
   if (isLeased(row, nowMs)) return { kind: 'in-progress', retryAfterMs: row.leaseExpiresAt - nowMs };
   if (row.importing) return decideImport(row, row.importing, { origin, nowMs });
-  // Only failed rows get as far as its uses. A late instance of one must not be adopted: its configuration may differ.
+  // Matters to failed rows alone: a late instance of one must not be adopted, because its configuration may differ.
   const needsNewGeneration = row.source === undefined || !sameSettings;
   if (!isUncertain(row)) {
     const decision = { kind: 'take-over', earlier: 'nothing', mayCreate: true } as const;
