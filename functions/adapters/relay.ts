@@ -105,15 +105,18 @@ const backwards = (text: string): string => text.split('').toReversed().join('')
 /** The text as it is and encoded, and the bytes that hexadecimal digits stand for; letters and digits alone. */
 function formsOf(text: string): Form[] {
   const bytes = Buffer.from(text);
-  const forms = [text, bytes.toString('hex'), bytes.toString('base64')];
-  const digits = lettersAndDigits(text);
-  const isHex = digits.length % 2 === 0 && /^[\da-f]+$/i.test(digits);
-  if (isHex) forms.push(Buffer.from(digits, 'hex').toString('base64'));
+  const plain = lettersAndDigits(text);
+  const forms = [plain, bytes.toString('hex'), base64Of(bytes)];
+  const isHex = plain.length % 2 === 0 && /^[\da-f]+$/i.test(plain);
+  if (isHex) forms.push(base64Of(Buffer.from(plain, 'hex')));
   return forms.map((form) => {
-    const plain = lettersAndDigits(form).toLowerCase();
-    return { forwards: plain, backwards: backwards(plain) };
+    const forwards = form.toLowerCase();
+    return { forwards, backwards: backwards(forwards) };
   });
 }
+
+/** Without its punctuation. */
+const base64Of = (bytes: Buffer): string => bytes.toString('base64').replaceAll(/[+/=]/g, '');
 
 /** Letters and digits of any script: a value of other characters alone is compared as it is. */
 const lettersAndDigits = (text: string): string => text.normalize('NFKD').replace(/[^\p{L}\p{N}]/gu, '');

@@ -285,9 +285,9 @@ export const equivalentMutants: readonly (Mutation & { why: string })[] = [
   },
   {
     file: 'functions/adapters/relay.ts',
-    line: 'const plain = lettersAndDigits(form).toLowerCase();',
-    original: 'lettersAndDigits(form).toLowerCase()',
-    replacement: 'lettersAndDigits(form).toUpperCase()',
+    line: 'const forwards = form.toLowerCase();',
+    original: 'form.toLowerCase()',
+    replacement: 'form.toUpperCase()',
     why: 'both sides are compared in the same letter case',
   },
   {
