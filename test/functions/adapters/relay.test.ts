@@ -421,6 +421,7 @@ describe('a text that repeats a credential', () => {
       true,
     ],
     ['in Base64', base64(secret), secret, true],
+    ['in Base64 for URLs', Buffer.from('>>>???~~~key').toString('base64url'), '>>>???~~~key', true],
     [
       'as the bytes of its hexadecimal digits, in Base64',
       Buffer.from(hexKey, 'hex').toString('base64'),
