@@ -204,6 +204,7 @@ beforeAll(async () => {
   await reconcile();
 });
 afterAll(() => service[Symbol.asyncDispose]());
+
 for (const scenario of scenarios) {
   test(`a function that ${scenario.what} loses and duplicates nothing, killed at any of its requests`, async () => {
     const requests = await requestsOf(scenario);
@@ -227,6 +228,7 @@ for (const scenario of scenarios) {
     }
   }, 120_000);
 }
+
 /** The scenario's requests in order, from a new execution environment that is not killed. */
 async function requestsOf(scenario: Scenario): Promise<string[]> {
   const { victim, prepare, waitMs = 0, request } = scenario;
@@ -391,6 +393,7 @@ async function settle({ retry, leaves }: Scenario, tenantIds: readonly string[])
     }),
   );
 }
+
 /** Polls until the condition holds, with this much time between two polls. */
 async function until(
   isSo: (tenantId: string) => Promise<boolean>,
