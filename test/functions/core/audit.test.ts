@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { wholeTenant, type InstanceRow } from '../../../functions/model/instance.ts';
 import { readToken } from '../../../functions/core/read.ts';
 import type { InjectedFault } from '../../../infra/local/cloud-elements/simulator.ts';
-import { errorOf, keyOf, startServers, taxify } from '../../support/real-servers.ts';
+import { errorOf, keyOf, startServers, taxify, timing } from '../../support/real-servers.ts';
 import { notApplied } from '../../support/faults.ts';
 
 let servers: Awaited<ReturnType<typeof startServers>>;
@@ -405,7 +405,8 @@ describe('the end of an audit', () => {
       return undefined;
     };
     // Enough time for two or three batches of ten reads.
-    const first = await servers.audit({ invocationMs: 1_000 + 400 + 350 });
+    const { commitReserveMs, lookUpTimeoutMs } = timing;
+    const first = await servers.audit({ invocationMs: commitReserveMs + lookUpTimeoutMs + 350 });
     expect(first).toMatchObject({ notListed: 40, complete: false, lost: 0, notVisible: false });
     expect(first.readById).toBeGreaterThanOrEqual(10);
     expect(first.readById).toBeLessThan(40);

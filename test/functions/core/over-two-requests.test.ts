@@ -3,7 +3,7 @@ import { offboardingFromEvent, settingsFromEvent } from '../../../functions/mode
 import { instanceView, type InstanceRow } from '../../../functions/model/instance.ts';
 import { resultOf } from '../../../functions/model/result-events.ts';
 import { readDeadLetter } from '../../../infra/cli/redrive/dead-letter.ts';
-import { keyOf, newTenant, openServers, startServers, taxify } from '../../support/real-servers.ts';
+import { keyOf, newTenant, openServers, startServers, taxify, timing } from '../../support/real-servers.ts';
 import { sentEvent, type Sent } from '../../support/sent-events.ts';
 import { notApplied } from '../../support/faults.ts';
 
@@ -179,7 +179,8 @@ test('the audit concludes nothing from instances that it had no time to read, an
       audited.simulator.latencyMs = operation === 'GET /instances/{id}' ? 150 : 0;
       return undefined;
     };
-    const first = await audited.audit({ invocationMs: 1_000 + 400 + 300 });
+    const { commitReserveMs, lookUpTimeoutMs } = timing;
+    const first = await audited.audit({ invocationMs: commitReserveMs + lookUpTimeoutMs + 300 });
     const before = readIds();
     expect(before.length).toBeGreaterThan(0);
     expect(before.length).toBeLessThan(100);
