@@ -109,7 +109,7 @@ export const replacements: readonly Replacement[] = [
     contents: () => 'export const isReadableStream = () => false, isBlob = () => false;',
   },
   {
-    // Without a logger it does nothing, but first copies every request and response without what is secret.
+    // Without a logger it does nothing, but first copies every request and response without their secrets.
     name: 'logging in the SDK',
     filter: /\/loggerMiddleware$/,
     contents: () => `

@@ -1,7 +1,7 @@
 /**
  * Builds the content of the npm package into `dist/`: the construct as one CommonJS file, its declarations, and the
- * bundles of the functions, with the licenses of what they include. So an app that uses it installs no other package for
- * it. `npm pack` runs this first.
+ * bundles of the functions, with the licenses of the packages in them. So an app that uses it installs no other package
+ * for it. `npm pack` runs this first.
  */
 import { build, type Metafile } from 'esbuild';
 import { execFileSync } from 'node:child_process';

@@ -9,10 +9,10 @@ import type { Configuration, InstanceKey, InstanceRow } from './instance.ts';
 import { pointerTo } from './validation.ts';
 
 /**
- * Who may set which configuration entry. Cloud Elements merges every update into what it has, so a rule about one
- * request says nothing about the instance. These rules judge an instance by its whole life: a credential from a
- * tenant's secret is never at Cloud Elements beside a value that a caller chose, unless the element's allow-list
- * names that entry.
+ * Who may set which configuration entry. Cloud Elements merges every update into the entries it has, so a rule about
+ * one request says nothing about the instance. These rules judge an instance by its whole life: a credential from a
+ * tenant's secret is never at Cloud Elements beside a value that a caller chose, unless the element's allow-list names
+ * that entry.
  */
 
 /** Where an instance's configuration comes from, without any value of it. */

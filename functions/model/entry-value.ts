@@ -44,7 +44,7 @@ export const entryValueSchema = z.union([textValue, z.boolean(), z.number(), nes
 });
 export type EntryValue = z.infer<typeof entryValueSchema>;
 
-/** What is expected in place of a part of the value. Blank text and null have a meaning inside of objects. */
+/** Returns the expected form if a part of the value has another. Blank text and null have a meaning in objects. */
 function faultIn(value: unknown): string | undefined {
   let parts = 0;
   return inspect(value, 1);

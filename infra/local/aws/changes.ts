@@ -35,10 +35,10 @@ type Write = z.infer<typeof writeSchema>;
 type Item = z.infer<typeof itemSchema>;
 
 /**
- * Adds to the embedded DynamoDB what it lacks: the table's stream, the item before and after each write; and the item
- * that a refused conditional write returns if `ReturnValuesOnConditionCheckFailure` requests it. Wraps the
- * database from its start on and records every successful PutItem, DeleteItem and BatchWriteItem, in the order of the
- * responses, and every UpdateItem that only sets attributes; other kinds of write are not recorded.
+ * Adds the parts that the embedded DynamoDB lacks: the table's stream, the item before and after each write; and the
+ * item that a refused conditional write returns if `ReturnValuesOnConditionCheckFailure` requests it. Wraps the database
+ * from its start on and records every successful PutItem, DeleteItem and BatchWriteItem, in the order of the responses,
+ * and every UpdateItem that only sets attributes; other kinds of write are not recorded.
  */
 export function recordChanges({
   tableName,

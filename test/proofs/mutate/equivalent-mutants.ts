@@ -92,7 +92,7 @@ export const equivalentMutants: readonly (Mutation & { why: string })[] = [
     line: "const timeIsUp = () => deadline.abort(new DOMException('The time is up.', 'TimeoutError'));",
     original: "'The time is up.'",
     replacement: '""',
-    why: 'only the name of the error is told',
+    why: 'only the name of the error is reported',
   },
   {
     file: 'functions/adapters/cloud-elements-http.ts',
